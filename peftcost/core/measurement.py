@@ -1,0 +1,43 @@
+"""What one trial (one setup, one seed) yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Role = Literal["explore", "confirm"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of one setup trained with one seed.
+
+    gpu_seconds: device-seconds as if trained alone from the start (steps, waits for data, cool-down, quantizing).
+    startup_seconds: loading the model and the data, beside gpu_seconds and not part of it.
+    peak_bytes: peak of live tensor storages during training; process_peak_bytes: what the system saw.
+    contended: something else used the processor meanwhile, so the times are not to be relied on.
+    """
+
+    seed: int
+    role: Role
+    quality: float
+    train_loss: float
+    dev_loss: float
+    gpu_seconds: float
+    startup_seconds: float
+    peak_bytes: int
+    process_peak_bytes: int
+    latency_seconds: float
+    artifact_bytes: int
+    trainable_parameters: int
+    total_parameters: int
+    contended: bool = False
+    cost_basis: Literal["measured", "imputed"] = "measured"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Measurement:
+        return cls(**raw)

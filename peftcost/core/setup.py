@@ -1,0 +1,70 @@
+"""What is compared: a method with all of its choices, and how long it trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Scalar = str | int | float | bool | None
+
+TRAINING_DEFAULTS: dict[str, Scalar] = {
+    "learning_rate": 1e-4,
+    "batch_size": 16,  # examples per optimizer step
+    "micro_batch_size": 16,  # examples per forward pass; below batch_size, gradients are accumulated
+    "optimizer": "adamw",  # adamw | sgd, both with decoupled weight decay
+    "weight_decay": 0.01,
+    "warmup_steps": 10,
+    "cooldown_share": 0.2,  # of stop_examples, at the end, with the rate falling linearly to zero
+    "max_grad_norm": 1.0,
+    "label_smoothing": 0.0,
+    "dropout": None,  # None keeps the model's own
+    "precision": "fp32",  # fp32 | bf16 | fp16 (mixed)
+}
+"""Choices that every method has. A setup's hyperparameters always name all of them."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A method with all of its choices and its length.
+
+    `hyperparameters` holds the method's own choices beside every key of `TRAINING_DEFAULTS`.
+    `stop_examples` counts the training examples seen, cool-down included.
+    """
+
+    method: str
+    hyperparameters: Mapping[str, Scalar]
+    stop_examples: int
+
+    @classmethod
+    def of(cls, method: str, choices: Mapping[str, Scalar], stop_examples: int) -> Setup:
+        """A setup from the choices that differ from the training defaults."""
+        return cls(method, {**TRAINING_DEFAULTS, **choices}, stop_examples)
+
+    @property
+    def id(self) -> str:
+        """A hash of all that the setup is, led by the method's name for the reader."""
+        return f"{self.method}-{_digest([self.method, dict(self.hyperparameters), self.stop_examples])}"
+
+    @property
+    def lineage(self) -> str:
+        """A hash of all but the length: setups that differ only there are stops of one training run (per seed)."""
+        return f"{self.method}-{_digest([self.method, dict(self.hyperparameters)])}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "hyperparameters": dict(self.hyperparameters),
+            "stop_examples": self.stop_examples,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Setup:
+        return cls(raw["method"], dict(raw["hyperparameters"]), int(raw["stop_examples"]))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

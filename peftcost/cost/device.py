@@ -1,0 +1,112 @@
+"""Which devices there are and which of them to use. Free of torch, so that the controller can ask."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from peftcost.errors import SurroundingsError, UserError
+
+IDLE_SHARE = 0.05
+"""A GPU whose memory is used by less than this share counts as idle."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it)."""
+
+    kind: Literal["cpu", "cuda", "mps"]
+    name: str
+    index: int
+    threads: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One line of nvidia-smi."""
+
+    index: str
+    uuid: str
+    name: str
+    total_bytes: int
+    used_bytes: int
+
+
+def choose_devices(wanted: str | None = None) -> list[Device]:
+    """The devices to use: one idle GPU, else the CPU; more only when `wanted` asks, as in "cuda:2" or "cpu:2".
+
+    CUDA_VISIBLE_DEVICES (which SLURM sets as well) limits the choice. UserError for an unknown or impossible wish,
+    SurroundingsError when GPUs were asked for and none is to be had.
+    """
+    kind, _, count_text = (wanted or "").partition(":")
+    if kind not in ("", "cpu", "cuda", "mps") or (count_text and not count_text.isdigit()) or count_text == "0":
+        raise UserError(f"--devices {wanted!r} is not understood: say cpu, cpu:2, cuda, cuda:2 or mps.")
+    count = int(count_text or 1)
+    gpus = visible_gpus() if kind in ("", "cuda") else []
+    if kind == "cuda" and not gpus:
+        raise SurroundingsError("--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu.")
+    if gpus and not torch_is_cpu_build():
+        idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / gpu.total_bytes)[:count]
+        if len(idle) < count:
+            raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
+        threads = max(1, cpu_cores() // count)
+        return [Device("cuda", gpu.name, int(gpu.index), threads) for gpu in idle]
+    if kind == "cuda":
+        raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
+    if kind == "mps":
+        return [Device("mps", "Apple GPU", 0, cpu_cores())]
+    if count > cpu_cores():
+        raise UserError(f"--devices cpu:{count} asks for more parts than this CPU's {cpu_cores()} cores.")
+    return [Device("cpu", cpu_name(), i, cpu_cores() // count) for i in range(count)]
+
+
+def visible_gpus() -> list[Gpu]:
+    """The NVIDIA GPUs that this process may use, [] without any. Read from nvidia-smi."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    fields = "index,uuid,name,memory.total,memory.used"
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (subprocess.SubprocessError, OSError):
+        return []
+    gpus = []
+    for line in text.splitlines():
+        index, uuid, name, total, used = (part.strip() for part in line.split(","))
+        gpus.append(Gpu(index, uuid, name, int(total) << 20, int(used) << 20))
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return gpus
+    names = [part.strip() for part in allowed.split(",") if part.strip()]
+    return [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+
+
+def torch_is_cpu_build() -> bool:
+    """Whether the installed torch cannot use CUDA whatever the machine has."""
+    return "+cpu" in version("torch")
+
+
+def cpu_cores() -> int:
+    """Cores that this process may run on (cgroup and affinity limits included where the system tells)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,70 @@
+"""What setups will cost, from a probe of each method and from what was measured since. Pure, free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from peftcost.core.setup import Setup
+
+FIXED_SECONDS = 1.5
+"""Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a few real steps of a method's prior-best setup showed.
+
+    seconds_per_example: training, one device. evaluation_seconds_per_example: forward only.
+    """
+
+    startup_seconds: float
+    seconds_per_example: float
+    evaluation_seconds_per_example: float
+    peak_bytes: int
+    trainable_parameters: int
+    total_parameters: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """gpu_seconds and peak_bytes of a setup; trial_seconds is what the search pays: startup and evaluation too."""
+
+    gpu_seconds: float
+    peak_bytes: int
+    trial_seconds: float
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Predicts from probes, by method; `corrected` by measurements it learns."""
+
+    probes: Mapping[str, Probe]
+    dev_rows: int
+    test_rows: int
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def predict(self, setup: Setup) -> Prediction:
+        """KeyError for a method that was not probed."""
+        probe = self.probes[setup.method]
+        rate = self.measured.get(setup.method, probe.seconds_per_example)
+        gpu_seconds = rate * setup.stop_examples
+        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * self.dev_rows + FIXED_SECONDS
+        return Prediction(gpu_seconds, probe.peak_bytes, gpu_seconds + beside)
+
+    def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
+        """The model after a measurement: the last seen rate of a method replaces the probe's."""
+        rate = gpu_seconds / max(1, setup.stop_examples)
+        return replace(self, measured={**self.measured, setup.method: rate})
+
+    def closing_seconds(self, models: int = 2) -> float:
+        """What test and baselines take at the end: `models` artifacts and the untuned one over the test split."""
+        if not self.probes:
+            return 0.0
+        startup = max(probe.startup_seconds for probe in self.probes.values())
+        per_example = max(probe.evaluation_seconds_per_example for probe in self.probes.values())
+        return (models + 1) * (startup + per_example * self.test_rows) + FIXED_SECONDS

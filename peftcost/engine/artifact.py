@@ -1,0 +1,93 @@
+"""Loads saved artifacts and runs them on a split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from peftcost.core.setup import Setup
+from peftcost.engine.base_model import load_base
+from peftcost.engine.evaluate import evaluate
+from peftcost.engine.job import Tell
+from peftcost.engine.prepared import About, load_about, load_split
+from peftcost.engine.trainee import new_accelerator, reader_for
+from peftcost.methods import get_method
+from peftcost.tasks.splits import load_task_data
+from peftcost.tasks.task import Task
+
+
+def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[torch.nn.Module, torch.device]:
+    """The model of a saved artifact over a freshly loaded base, in eval mode, on this process's device."""
+    method = get_method(setup.method)
+    accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
+    device = accelerator.device
+    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device))
+    model = method.load(base, folder)
+    model = accelerator.prepare_model(model, evaluation_mode=True)
+    return model.eval(), device
+
+
+def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Evaluate an artifact on the test split. payload: prepared, setup, seed, out. Writes out/test_rows.npy."""
+    tell.phase("test")
+    setup = Setup.from_dict(payload["setup"])
+    about = load_about(Path(payload["prepared"]))
+    out = Path(payload["out"])
+    model, device = load_artifact(out / "model", setup, about, payload["seed"])
+    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
+    evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), reader, device)
+    np.save(out / "test_rows.npy", evaluation.rows)
+    return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
+
+
+def baselines(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Majority class, TF-IDF with logistic regression, and the untuned model, on the test split.
+
+    payload: task, task_seed, prepared, seed, out. Writes out/NAME.npy for each that makes sense for the task.
+    """
+    tell.phase("baselines")
+    out = Path(payload["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    about = load_about(Path(payload["prepared"]))
+    data = load_task_data(Task.model_validate(payload["task"]), payload["task_seed"])
+    found = {
+        "majority": data.task_type.majority_rows(data.train, data.test, data.labels),
+        "tfidf": data.task_type.tfidf_rows(data.train, data.test, data.labels),
+        "untuned": untuned_rows(about, Path(payload["prepared"]), payload["seed"]),
+    }
+    written = {}
+    for name, rows in found.items():
+        if rows is not None:
+            np.save(out / f"{name}.npy", rows)
+            written[name] = str(out / f"{name}.npy")
+    return {"rows": written}
+
+
+def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
+    """The base as it comes, under its fresh head."""
+    accelerator = new_accelerator("fp32")
+    model = load_base(about.model, about.auto_model, about.labels, seed, device=str(accelerator.device))
+    model = model.to(accelerator.device)
+    reader = reader_for(about, get_method("full"), {})
+    return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows
+
+
+def write_card(folder: Path, setup: Setup, about: About, facts: dict[str, Any]) -> None:
+    """`peftcost.json` beside an artifact: what is needed to use it."""
+    card = {
+        "schema_version": 1,
+        "model": about.model,
+        "task": about.task,
+        "labels": about.labels,
+        "metric": about.metric,
+        "max_length": about.max_length,
+        "max_positions": about.max_positions,
+        "pad_id": about.pad_id,
+        "setup": setup.as_dict(),
+        **facts,
+    }
+    (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")

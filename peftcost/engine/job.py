@@ -1,0 +1,54 @@
+"""What a worker is asked to do, as plain values that travel as JSON. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from peftcost.core.setup import Setup
+
+
+class Tell(Protocol):
+    """How running work speaks to the controller."""
+
+    def phase(self, category: str) -> None:
+        """From now on the device's time belongs to this category of the ledger."""
+
+    def progress(self, step: int, total_steps: int, train_loss: float) -> None:
+        """How far the training is."""
+
+
+class Silent:
+    """Nobody listens."""
+
+    def phase(self, category: str) -> None: ...
+
+    def progress(self, step: int, total_steps: int, train_loss: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train one setup with one seed.
+
+    prepared: folder of tokenized data. out: folder for artifact, dev rows and checkpoints.
+    parent: checkpoint folder of a shorter stop of the same lineage and seed to go on from, or None.
+    checkpoint_seconds: how often an interrupted training can be taken up again.
+    early_stopping_patience: for production: stop when dev quality has not risen for this many evaluations
+    (about eight an epoch); None trains to the stop.
+    """
+
+    prepared: str
+    setup: Setup
+    seed: int
+    out: str
+    parent: str | None = None
+    checkpoint_seconds: float = 60.0
+    early_stopping_patience: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "setup": self.setup.as_dict()}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> TrainJob:
+        return cls(**{**raw, "setup": Setup.from_dict(raw["setup"])})

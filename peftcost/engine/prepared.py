@@ -1,0 +1,153 @@
+"""Tokenized data on disk: written once, memory-mapped by every worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from peftcost.tasks import TaskType, get_task_type
+
+WINDOW_BATCHES = 50
+"""Batches by length within a shuffled window of this many: 95-100 % of no padding at all, still shuffled."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Token ids and targets of n examples, flat: example i is ids[offsets[i]:offsets[i + 1]]."""
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    targets: np.ndarray
+    target_offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens per example, shape (n,)."""
+        return np.diff(self.offsets)
+
+    def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            self.ids[self.offsets[index] : self.offsets[index + 1]],
+            self.targets[self.target_offsets[index] : self.target_offsets[index + 1]],
+        )
+
+
+@dataclass(frozen=True)
+class About:
+    """What workers know of a task: everything that is not in the splits.
+
+    max_positions: the longest input that the model takes; max_length: where this task's inputs are cut.
+    """
+
+    model: str
+    task: str
+    metric: str
+    labels: list[str]
+    pad_id: int
+    max_positions: int
+    max_length: int
+
+    @property
+    def task_type(self) -> TaskType:
+        return get_task_type(self.task)
+
+    @property
+    def auto_model(self) -> str:
+        return self.task_type.auto_model
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one forward pass: input_ids and attention_mask of shape (b, width), targets as the task has them."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    targets: torch.Tensor
+
+
+def make_split(ids: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Split:
+    """A split from ragged lists."""
+    return Split(*_flatten(ids), *_flatten(targets))
+
+
+def _flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+    return flat.astype(np.int32), offsets
+
+
+def save_prepared(folder: Path, splits: dict[str, Split], about: About) -> None:
+    """Write splits and what is known about them; written aside and renamed, so that a reader never sees half."""
+    aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
+    aside.mkdir(parents=True)
+    for name, split in splits.items():
+        save_file({key: np.ascontiguousarray(value) for key, value in vars(split).items()}, aside / f"{name}.safetensors")
+    (aside / "about.json").write_text(json.dumps(asdict(about), ensure_ascii=False), encoding="utf-8")
+    try:
+        os.replace(aside, folder)
+    except OSError:  # somebody else has just written the same
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_about(folder: Path) -> About:
+    return About(**json.loads((folder / "about.json").read_text(encoding="utf-8")))
+
+
+def load_split(folder: Path, name: str) -> Split:
+    return Split(**load_file(folder / f"{name}.safetensors"))
+
+
+def batches_of_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The epoch's batches as index arrays, a function of seed and epoch alone, so that any step can be found again.
+
+    Examples are shuffled, sorted by length within windows of `WINDOW_BATCHES` batches, cut into batches, and those
+    are shuffled within their window. The partial batch, if any, comes last.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    whole = len(order) // batch_size * batch_size
+    batches: list[np.ndarray] = []
+    window_rows = WINDOW_BATCHES * batch_size
+    for start in range(0, whole, window_rows):
+        window = order[start : min(start + window_rows, whole)]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        cut = np.split(window, len(window) // batch_size)
+        batches += [cut[i] for i in random.permutation(len(cut))]
+    if whole < len(order):
+        batches.append(order[whole:])
+    return batches
+
+
+def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> Iterator[np.ndarray]:
+    """The endless stream of batches from optimizer step number `step` on."""
+    epoch, skip = divmod(step, -(-len(lengths) // batch_size))
+    while True:
+        yield from batches_of_epoch(lengths, batch_size, seed, epoch)[skip:]
+        epoch, skip = epoch + 1, 0
+
+
+def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
+    """Pad the examples to the longest of them, cut to `limit` tokens."""
+    rows = [split.example(int(i)) for i in indices]
+    width = min(limit, max(len(ids) for ids, _ in rows))
+    input_ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    attention_mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for row, (ids, _) in enumerate(rows):
+        kept = torch.from_numpy(ids[:width].astype(np.int64))
+        input_ids[row, : len(kept)] = kept
+        attention_mask[row, : len(kept)] = 1
+    targets = task_type.collate_targets([t.tolist() for _, t in rows], width)
+    return Batch(input_ids, attention_mask, targets)

@@ -1,0 +1,73 @@
+"""A few real steps of a setup: does it run here at all, how fast, in how much memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.cost.meter import Stopwatch
+from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
+from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split
+from peftcost.engine.schedule import plan_steps
+from peftcost.engine.trainee import build, count_parameters
+from peftcost.engine.train import Loop
+
+TIMED_STEPS = 4
+
+
+def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep."""
+    tell.phase("plan")
+    began = time.perf_counter()
+    job = TrainJob.from_dict(payload)
+    folder = Path(job.prepared)
+    about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    plan = plan_steps(job.setup, len(train))
+    trainee = build(job.setup, job.seed, about, plan.total_steps)
+    startup_seconds = time.perf_counter() - began
+
+    loop = Loop(job, Silent(), trainee, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
+    trainee.model.train()
+    batch_size = int(job.setup.hyperparameters["batch_size"] or 1)
+    batches = batches_of_epoch(train.lengths, batch_size, job.seed, 0)
+    watch = Stopwatch(trainee.device)
+    per_token = []
+    for i, indices in enumerate(islice(batches, TIMED_STEPS + 1)):
+        loop._accumulate(indices)
+        loop._update()
+        seconds = watch.lap()
+        if i:  # the first step allocates
+            per_token.append(seconds / padded_tokens(train, [indices]))
+    whole = [batch for batch in batches if len(batch) == batch_size] or batches
+    tokens_per_example = padded_tokens(train, whole) / sum(len(batch) for batch in whole)
+
+    few = first_rows(dev, 2 * EVALUATION_BATCH_SIZE)
+    watch.lap()
+    evaluate(trainee.model, few, trainee.reader, trainee.device)
+    evaluation_seconds = watch.lap() / len(few)
+    trainable, total = count_parameters(trainee.plain)
+    return {
+        "startup_seconds": startup_seconds,
+        "seconds_per_example": statistics.median(per_token) * tokens_per_example,
+        "evaluation_seconds_per_example": evaluation_seconds,
+        "peak_bytes": loop.peak_bytes(),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+    }
+
+
+def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:
+    """Tokens that the batches cost, padding included."""
+    return sum(len(indices) * int(split.lengths[indices].max()) for indices in batches)
+
+
+def first_rows(split: Split, n: int) -> Split:
+    n = min(n, len(split))
+    return Split(split.ids, split.offsets[: n + 1], split.targets, split.target_offsets[: n + 1])

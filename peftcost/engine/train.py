@@ -1,0 +1,265 @@
+"""Trains one setup with one seed and measures it. The loop is the same for every method, device and world size."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
+from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
+from peftcost.engine.evaluate import evaluate, latency_seconds
+from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.prepared import Split, batches_from, collate, load_about, load_split
+from peftcost.engine.schedule import StepPlan, plan_steps
+from peftcost.engine.trainee import Trainee, build, count_parameters, folder_bytes
+from peftcost.errors import SetupFailed
+from peftcost.methods.head import HEAD_NAMES
+
+LOSS_MEMORY = 0.95
+"""Weight of the past in the running mean of the training loss."""
+LOOK_EVERY = 10
+"""Steps between looks at the loss; each look waits for the device."""
+EVALUATIONS_PER_EPOCH = 8
+IGNORED = -100
+
+
+def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
+    """Train, evaluate on dev, save the artifact and measure. Returns the fields of a `Measurement` (less role).
+
+    Raises SetupFailed when the loss is not finite or nothing that should be trained has moved.
+    """
+    tell.phase("startup")
+    began = time.perf_counter()
+    torch.manual_seed(job.seed)
+    folder, out = Path(job.prepared), Path(job.out)
+    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    metric = about.task_type.metrics[about.metric]
+    plan = plan_steps(job.setup, len(split))
+    trainee = build(job.setup, job.seed, about, plan.total_steps)
+    before = fingerprints(trainee)
+    loop = Loop(job, tell, trainee, split, dev, plan)
+    loop.take_up()
+    startup_seconds = time.perf_counter() - began
+
+    reset_peaks(trainee.device)
+    loop.run()
+    process_peak = process_peak_bytes(trainee.device)
+    check_moved(before, trainee)
+
+    tell.phase("evaluate")
+    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device)
+    if not math.isfinite(evaluation.loss):
+        raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
+    np.save(out / "dev_rows.npy", evaluation.rows)
+
+    tell.phase("checkpoint")
+    save_artifact(trainee, out / "model")
+    tell.phase("measure")
+    trainable, total = count_parameters(trainee.plain)
+    measured = {
+        "seed": job.seed,
+        "quality": float(metric.compute(evaluation.rows, np.ones((1, len(dev))))[0]),
+        "train_loss": loop.train_loss,
+        "dev_loss": evaluation.loss,
+        "gpu_seconds": loop.gpu_seconds,
+        "startup_seconds": startup_seconds,
+        "process_peak_bytes": process_peak,
+        "latency_seconds": latency_seconds(trainee.model, dev, trainee.reader, trainee.device),
+        "artifact_bytes": folder_bytes(out / "model"),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "peak_bytes": loop.peak_bytes(),
+    }
+    keep_only(loop.chain, set() if trainee.method.fixed_horizon else {plan.trunk_steps})
+    return measured
+
+
+class Loop:
+    """The training loop of one setup; its state is what a checkpoint keeps."""
+
+    def __init__(self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan) -> None:
+        self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
+        self.plan = plan
+        self.chain = Path(job.out) / "checkpoint"
+        self.step = 0
+        self.gpu_seconds = 0.0
+        self.train_loss = math.nan
+        self.best_quality, self.stale = -math.inf, 0
+
+    def take_up(self) -> None:
+        """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
+        checkpoint = newest_checkpoint(self.chain)
+        if checkpoint is None and self.job.parent is not None:
+            checkpoint = newest_checkpoint(Path(self.job.parent))
+        if checkpoint is None:
+            return
+        facts = checkpoint.facts
+        if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
+            raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
+        self.trainee.restore(checkpoint.tensors)
+        self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
+
+    def run(self) -> None:
+        """Train from `step` to the end of the plan."""
+        self.trainee.model.train()
+        self.tell.phase("train")
+        watch = Stopwatch(self.trainee.device)
+        saved_at = time.monotonic()
+        losses: list[torch.Tensor] = []
+        for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
+            at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
+            if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
+                self._look(losses)
+                self.gpu_seconds += watch.lap()
+                self._save()
+                watch.lap()  # saving is not training
+                saved_at = time.monotonic()
+            if self.step >= self.plan.total_steps:
+                break
+            losses.append(self._accumulate(indices))
+            self._update()
+            self.step += 1
+            if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
+                self._look(losses)
+            if self._is_time_to_stop():
+                cooldown = self.plan.total_steps - self.plan.trunk_steps
+                self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
+        self.gpu_seconds += watch.lap()
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.trainee.choices["batch_size"] or 1)
+
+    def _accumulate(self, indices: np.ndarray) -> torch.Tensor:
+        """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
+        trainee, reader = self.trainee, self.trainee.reader
+        accelerator = trainee.accelerator
+        micro_size = int(trainee.choices["micro_batch_size"] or self.batch_size)
+        mine = indices[accelerator.process_index :: accelerator.num_processes]
+        count = count_targets(self.split, indices, reader.max_tokens)
+        mean_loss = torch.zeros((), device=trainee.device)
+        for start in range(0, len(mine), micro_size):
+            part = mine[start : start + micro_size]
+            last = start + micro_size >= len(mine)
+            with contextlib.nullcontext() if last else accelerator.no_sync(trainee.model):
+                loss = self._loss(part) / max(1, count)
+                penalty = trainee.method.penalty(trainee.plain)
+                total = loss if penalty is None else loss + penalty * (len(part) / len(indices))
+                accelerator.backward(total * accelerator.num_processes)  # DDP averages over ranks, we sum
+            mean_loss += loss.detach()
+        limit = float(trainee.choices["max_grad_norm"] or math.inf)
+        accelerator.clip_grad_norm_(list(trainee.trained().values()), limit)
+        return mean_loss
+
+    def _update(self) -> None:
+        self.trainee.set_rate(self.plan.rate_factor(self.step))
+        self.trainee.optimizer.step()
+        self.trainee.method.after_step(self.trainee.plain, self.step)
+        self.trainee.optimizer.zero_grad(set_to_none=True)
+
+    def _loss(self, part: np.ndarray) -> torch.Tensor:
+        """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
+        trainee, reader = self.trainee, self.trainee.reader
+        batch = collate(self.split, part, reader.pad_id, reader.task_type, reader.max_tokens)
+        device = trainee.device
+        output = trainee.model(
+            input_ids=batch.input_ids.to(device, non_blocking=True),
+            attention_mask=batch.attention_mask.to(device, non_blocking=True),
+        )
+        smoothing = float(trainee.choices["label_smoothing"] or 0.0)
+        loss, _ = reader.task_type.loss(output.logits.float(), batch.targets.to(device), smoothing)
+        return loss
+
+    def _look(self, losses: list[torch.Tensor]) -> None:
+        """Read the losses since the last look (this waits for the device) and report."""
+        for loss in losses:
+            value = float(loss)
+            if not math.isfinite(value):
+                raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
+            past = value if math.isnan(self.train_loss) else self.train_loss
+            self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
+        losses.clear()
+        self.tell.progress(self.step, self.plan.total_steps, self.train_loss)
+
+    def _save(self) -> None:
+        self.tell.phase("checkpoint")
+        facts = {
+            "lineage": self.job.setup.lineage,
+            "seed": self.job.seed,
+            "step": self.step,
+            "gpu_seconds": self.gpu_seconds,
+            "train_loss": self.train_loss,
+        }
+        save_checkpoint(self.chain, self.trainee.tensors(), facts)
+        keep_only(self.chain, {self.plan.trunk_steps, self.step})
+        self.tell.phase("train")
+
+    def _is_time_to_stop(self) -> bool:
+        """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""
+        patience = self.job.early_stopping_patience
+        every = max(1, len(self.split) // self.batch_size // EVALUATIONS_PER_EPOCH)
+        if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
+            return False
+        about = load_about(Path(self.job.prepared))
+        rows = evaluate(self.trainee.model, self.dev, self.trainee.reader, self.trainee.device).rows
+        quality = float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, len(rows))))[0])
+        self.stale = 0 if quality > self.best_quality else self.stale + 1
+        self.best_quality = max(self.best_quality, quality)
+        return self.stale >= patience
+
+    def peak_bytes(self) -> int:
+        """`peak_bytes`, from one more, untimed step on the largest batch. Changes the model: call it last."""
+        batches = batches_from(self.split.lengths, self.batch_size, self.job.seed, 0)
+        of_first_epoch = min(self.plan.total_steps, math.ceil(len(self.split) / self.batch_size))
+        seen = [next(batches) for _ in range(of_first_epoch)]
+        largest = max(seen, key=lambda indices: (len(indices) * int(self.split.lengths[indices].max())))
+        self.trainee.model.train()
+        self.trainee.set_rate(0.0)
+
+        def step() -> None:
+            self._accumulate(largest)
+            self.trainee.optimizer.step()
+
+        return step_peak_bytes(step, self.trainee.plain, self.trainee.optimizer, self.trainee.device)
+
+
+def count_targets(split: Split, indices: np.ndarray, max_tokens: int) -> int:
+    """Targets of a batch that the loss counts: those within the cut and not ignored (-100)."""
+    return sum(int((split.example(int(i))[1][:max_tokens] != IGNORED).sum()) for i in indices)
+
+
+def fingerprints(trainee: Trainee) -> dict[str, tuple[float, float]]:
+    """Two sums per trained tensor, enough to see whether it moved."""
+    return {
+        name: (float(p.detach().double().sum()), float(p.detach().double().square().sum()))
+        for name, p in trainee.trained().items()
+    }
+
+
+def check_moved(before: dict[str, tuple[float, float]], trainee: Trainee) -> None:
+    """SetupFailed when nothing but the head has moved although there is something: adapters that were never hooked
+    up train silently to nothing."""
+    after = fingerprints(trainee)
+    heads = tuple(f"{name}." for name in HEAD_NAMES)
+    inner = [name for name in before if not any(head in f"{name}." for head in heads)]
+    if inner and all(before[name] == after[name] for name in inner):
+        raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")
+
+
+def save_artifact(trainee: Trainee, folder: Path) -> None:
+    """The method's artifact, written aside and renamed."""
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    aside.mkdir(parents=True)
+    trainee.method.save(trainee.plain, aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)

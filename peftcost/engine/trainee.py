@@ -1,0 +1,159 @@
+"""A model with everything that training needs around it, built from a setup and a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+
+from peftcost.core.setup import Scalar, Setup
+from peftcost.engine.base_model import load_base
+from peftcost.engine.evaluate import Reader
+from peftcost.engine.prepared import About
+from peftcost.methods import Method, get_method
+
+MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass
+class Trainee:
+    """model: as prepared by Accelerate; plain: the same without its wrappers."""
+
+    method: Method
+    choices: Mapping[str, Scalar]
+    accelerator: Accelerator
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    reader: Reader
+
+    @property
+    def plain(self) -> torch.nn.Module:
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return {name: p for name, p in self.plain.named_parameters() if p.requires_grad}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything that a checkpoint keeps: trained parameters, optimizer, method state, random state."""
+        found: dict[str, torch.Tensor] = {}
+        for name, parameter in self.trained().items():
+            found[f"trained/{name}"] = parameter
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                found[f"optimizer/{key}/{name}"] = value
+        found |= {f"method/{key}": value for key, value in self.method.state(self.plain).items()}
+        found["random/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            found["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        method_state = {key.removeprefix("method/"): t for key, t in tensors.items() if key.startswith("method/")}
+        self.method.load_state(self.plain, method_state)
+        parameters = self.trained()
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"trained/{name}"])
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition("/")
+            if kind == "optimizer":
+                slot, _, name = rest.partition("/")
+                parameter = parameters[name]
+                on_device = tensor.to(parameter.device) if tensor.ndim else tensor.clone()
+                self.optimizer.state[parameter][slot] = on_device
+        torch.set_rng_state(tensors["random/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+
+    def set_rate(self, factor: float) -> None:
+        """Use this share of the learning rate from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(self.choices["learning_rate"] or 0.0) * factor
+
+
+def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
+    """Load the base, apply the method, make the optimizer. The seed alone decides head, adapters and dropout."""
+    method = get_method(setup.method)
+    choices = setup.hyperparameters
+    accelerator = new_accelerator(str(choices["precision"]))
+    base = load_base(
+        about.model, about.auto_model, about.labels, seed, method.quantization, device=str(accelerator.device)
+    )
+    if choices["dropout"] is not None:
+        for module in base.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = float(choices["dropout"])
+    torch.manual_seed(seed)  # again: loading may or may not have drawn
+    model = method.apply(base, choices, total_steps)
+    optimizer = make_optimizer(model, choices)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader_for(about, method, choices))
+
+
+def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:
+    """Virtual tokens of prompt methods take their room from the longest inputs."""
+    room = about.max_positions - method.virtual_tokens(choices)
+    return Reader(about.task_type, about.labels, about.pad_id, min(about.max_length, room))
+
+
+def new_accelerator(precision: str) -> Accelerator:
+    """A fresh Accelerator: its state is a process-wide singleton that would refuse another precision."""
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
+    return Accelerator(mixed_precision=MIXED_PRECISION[precision])
+
+
+def make_optimizer(model: torch.nn.Module, choices: Mapping[str, Scalar]) -> torch.optim.Optimizer:
+    """AdamW (fused: nine times faster on CPUs) or SGD; weight decay spares biases and norms (vectors)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decay = float(choices["weight_decay"] or 0.0)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    rate = float(choices["learning_rate"] or 0.0)
+    if choices["optimizer"] == "sgd":
+        return DecoupledSGD(groups, lr=rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+class DecoupledSGD(torch.optim.SGD):
+    """SGD whose weight decay shrinks the weights beside the gradient step (Loshchilov and Hutter 2019, SGDW)."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        decays = [group["weight_decay"] for group in self.param_groups]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+            group["weight_decay"] = 0.0
+        result = super().step(closure)
+        for group, decay in zip(self.param_groups, decays, strict=True):
+            group["weight_decay"] = decay
+        return result
+
+
+def count_parameters(model: torch.nn.Module) -> tuple[int, int]:
+    """(trainable, total) parameters; 4-bit weights count by their unpacked shape."""
+    trainable = total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        n = state.shape.numel() if state is not None else parameter.numel()
+        total += n
+        trainable += n if parameter.requires_grad else 0
+    return trainable, total
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

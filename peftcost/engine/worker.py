@@ -1,0 +1,118 @@
+"""The worker's side: one process runs one job and reports over a pipe, in JSON.
+
+Free of torch at import: the controller names `run_job` as what a child shall run.
+Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"}, and last one
+of {"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in setup | user | ours.
+Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from peftcost.cost.device import Device
+from peftcost.engine.job import Tell, TrainJob
+from peftcost.errors import PeftcostError, SetupFailed, UserError
+
+PROGRESS_SECONDS = 0.5
+
+
+class PipeTell:
+    """Speaks to the controller through a pipe; progress at most every half second."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self._progress_at = 0.0
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.pipe.send_bytes(json.dumps(message).encode())
+
+    def phase(self, category: str) -> None:
+        self.send({"type": "phase", "category": category, "t": time.monotonic()})
+
+    def progress(self, step: int, total_steps: int, train_loss: float) -> None:
+        now = time.monotonic()
+        if now - self._progress_at >= PROGRESS_SECONDS:
+            self._progress_at = now
+            self.send({"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss})
+
+
+def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[str, Any], log: str) -> None:
+    """What a child process runs: the job of this kind; its prints go to the log."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what an interrupt means
+    redirect_output(log)
+    tell = PipeTell(pipe)
+    try:
+        settle(Device(**device))
+        tell.send({"type": "done", "result": job_kinds()[kind](payload, tell)})
+    except SetupFailed as error:
+        tell.send({"type": "failed", "reason": str(error), "fault": "setup"})
+    except UserError as error:
+        tell.send({"type": "failed", "reason": str(error), "fault": "user"})
+    except Exception as error:
+        traceback.print_exc()
+        tell.send({"type": "failed", "reason": reason_of(error), "fault": fault_of(error)})
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pipe.close()
+
+
+def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
+    """What can be asked of a worker."""
+    from peftcost.engine.artifact import baselines, open_test
+    from peftcost.engine.prepare import prepare
+    from peftcost.engine.probe import probe
+    from peftcost.engine.train import train
+
+    return {
+        "prepare": prepare,
+        "probe": probe,
+        "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
+        "test": open_test,
+        "baselines": baselines,
+    }
+
+
+def settle(device: Device) -> None:
+    """Make this process use exactly its device: threads, visible GPU, no network, quiet libraries."""
+    if device.kind == "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(device.index)
+    elif device.kind == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if device.threads > 1 else "false"
+    import torch
+    import transformers
+
+    torch.set_num_threads(device.threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def redirect_output(log: str) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def fault_of(error: Exception) -> str:
+    """Errors of torch, peft or transformers inside a job end the setup; our own end the run."""
+    return "ours" if isinstance(error, PeftcostError) else "setup"
+
+
+def reason_of(error: Exception) -> str:
+    """One line that says what happened, with the out-of-memory cases told plainly."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or isinstance(error, MemoryError):
+        return f"out of memory: {text[:200]}"
+    return f"{type(error).__name__}: {text[:300]}"

@@ -1,0 +1,89 @@
+"""What a method is: a way to fine-tune a model.
+
+A method's file says what it trains, its search space with sane priors, how it is applied, saved, loaded and merged,
+and what it needs. It does not train: the engine does. torch and peft are imported inside the functions, so that
+the controller can read search spaces without them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from optuna.distributions import BaseDistribution
+
+from peftcost.core.setup import Scalar
+from peftcost.errors import PeftcostError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+class CannotMerge(PeftcostError):
+    """This method's change cannot be folded into the base weights."""
+
+
+class Method(ABC):
+    """One way to fine-tune.
+
+    name: what people type. trains: one phrase for `peftcost methods`. citation: the paper.
+    usual: one of the few that usually win, tried when the task names no methods.
+    funding_rank: who is measured first when the budget is short (lower first).
+    fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
+    quantization: how the base is loaded.
+    """
+
+    name: ClassVar[str]
+    trains: ClassVar[str]
+    citation: ClassVar[str]
+    usual: ClassVar[bool] = False
+    funding_rank: ClassVar[int] = 100
+    fixed_horizon: ClassVar[bool] = False
+    quantization: ClassVar[Literal["int8", "nf4"] | None] = None
+
+    @abstractmethod
+    def space(self) -> dict[str, BaseDistribution]:
+        """The choices that a search may vary, as Optuna distributions; training choices such as learning_rate too."""
+
+    @abstractmethod
+    def prior(self) -> dict[str, Scalar]:
+        """The choices that are the best bet before anything was measured; one value for each key of `space`."""
+
+    def obstacle(self, config: PretrainedConfig) -> str | None:
+        """Why this method cannot take a model of this configuration, or None.
+
+        Only what is known without trying; the engine's probe finds the rest.
+        """
+        return None
+
+    @abstractmethod
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+        """Return the model made ready: adapters added, `requires_grad` set on exactly what is trained.
+
+        choices: a setup's hyperparameters (own and training choices). The task head is always trained.
+        """
+
+    def after_step(self, model: torch.nn.Module, step: int) -> None:
+        """Called after each optimizer.step() and before zero_grad(), with the number of steps done before it."""
+
+    def state(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        """Tensors that a checkpoint needs beyond the trained parameters and the optimizer."""
+        return {}
+
+    def load_state(self, model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `state` gave."""
+
+    @abstractmethod
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        """Write the artifact in the library's own format: a PEFT adapter, or a transformers model."""
+
+    @abstractmethod
+    def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
+        """The model of a saved artifact, over a freshly loaded base, in eval mode; same outputs as when saved."""
+
+    def merge(self, model: torch.nn.Module) -> PreTrainedModel:
+        """A plain transformers model with the change folded in, or CannotMerge."""
+        raise CannotMerge(f"{self.name} cannot be merged into the base weights; deploy base and adapter together.")

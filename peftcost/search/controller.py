@@ -1,0 +1,271 @@
+"""The controller: decides (through `decide`), starts workers, books time, and is the only writer of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from peftcost.core.measurement import Measurement, Role
+from peftcost.core.setup import Scalar, Setup
+from peftcost.core.statistics import Replicates
+from peftcost.engine.job import TrainJob
+from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.search import decide
+from peftcost.search.evidence import replicates
+from peftcost.search.executor import LocalExecutor
+from peftcost.search.state import SearchState, Trial
+from peftcost.store.journal import Journal
+from peftcost.store.run_folder import RunFolder
+from peftcost.store.study import Study
+from peftcost.tasks import Metric
+
+POLL_SECONDS = 0.25
+HEARTBEAT_SECONDS = 2.0
+MOST_INTERRUPTIONS = 1
+"""How often a trial whose worker died is taken up again within one session."""
+
+
+class Controller:
+    """Runs jobs on the devices and keeps the books. The journal may still be in memory; the folder comes later."""
+
+    def __init__(
+        self,
+        executor: LocalExecutor,
+        journal: Journal,
+        state: SearchState,
+        on_change: Callable[[SearchState], None] = lambda state: None,
+    ) -> None:
+        self.executor, self.journal, self.state, self.on_change = executor, journal, state, on_change
+        self._heartbeat_at = 0.0
+        self._interruptions: dict[int, int] = {}
+
+    # -- bookkeeping -----------------------------------------------------------------------------------------------
+
+    def record(self, name: str, monotonic: float | None = None, **facts: Any) -> None:
+        """Write an event and take it in."""
+        self.state.apply(self.journal.write(name, monotonic, **facts))
+
+    def acquire(self) -> None:
+        """From here on the devices' time is on the bill."""
+        for index in range(len(self.executor.devices)):
+            self.record("acquired", device=index, category="startup")
+
+    def release(self) -> None:
+        """End what runs (it can be taken up again) and stop the bill."""
+        for index in range(len(self.executor.devices)):
+            self.executor.kill(index)
+        for trial in self.state.running():
+            self.record("interrupted", trial=trial.number, reason="stopped")
+        for index in sorted(self.state.held):
+            self.record("released", device=index)
+
+    def spent(self) -> float:
+        return self.state.ledger.spent(self.journal.clock())
+
+    # -- single jobs -----------------------------------------------------------------------------------------------
+
+    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Run jobs of one kind on all devices; the last message of each, in order. They hold to the budget."""
+        waiting = list(enumerate(payloads))
+        running: dict[int, int] = {}
+        last: dict[int, dict[str, Any]] = {}
+        while waiting or running:
+            for index in self.executor.free():
+                if waiting:
+                    job, payload = waiting.pop(0)
+                    self.executor.start(index, kind, payload)
+                    running[index] = job
+            for index, message in self._listen():
+                if message["type"] in ("done", "failed", "died"):
+                    last[running.pop(index)] = message
+            if self.spent() >= self.state.limit_gpu_seconds:
+                for index in running:
+                    self.executor.kill(index)
+                raise UserError(
+                    f"The budget was used up while the {kind} jobs ran "
+                    f"({self.state.limit_gpu_seconds:.0f} gpu-s); give a larger --budget."
+                )
+        return [last[job] for job in range(len(payloads))]
+
+    def run_one(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """The result of one job that has to work."""
+        (message,) = self.run_all(kind, [payload])
+        return result_of(kind, message, str(self.executor.log))
+
+    def _listen(self) -> list[tuple[int, dict[str, Any]]]:
+        """Messages of the next moment; phases are booked here."""
+        heard = []
+        for index, message in self.executor.poll(POLL_SECONDS):
+            if message["type"] == "phase":
+                self.record("phase", message["t"], device=index, category=message["category"])
+            else:
+                heard.append((index, message))
+            if message["type"] in ("done", "failed", "died"):
+                self.record("phase", device=index, category="idle")
+        now = time.monotonic()
+        if now - self._heartbeat_at > HEARTBEAT_SECONDS:
+            self._heartbeat_at = now
+            self.record("heartbeat")
+        self.on_change(self.state)
+        return heard
+
+    # -- the search ------------------------------------------------------------------------------------------------
+
+    def search(self, run: SearchRun) -> str:
+        """Spend the budget until `decide` says stop; returns why."""
+        evidence = replicates(self.state, run.folder, run.metric, run.seed)
+        while True:
+            stop = self._start_what_is_decided(run, evidence)
+            if stop is not None and not self.state.running():
+                return stop
+            news = False
+            for index, message in self._listen():
+                news |= self._on_message(run, index, message)
+            if news:
+                evidence = replicates(self.state, run.folder, run.metric, run.seed)
+                self._forget_what_is_beaten(run)
+            self._hold_to_budget()
+
+    def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
+        for index in self.executor.free():
+            if self._take_up_interrupted(run, index):
+                continue
+            while True:
+                action = decide.next_action(self.state, run.prior, evidence, run.margin, self.journal.clock())
+                if not isinstance(action, decide.Skip):
+                    break
+                needs = f"needs {action.needs_gpu_seconds:.0f} gpu-s"
+                self.record("skipped", method=action.method, reason=needs)
+            match action:
+                case decide.Fund(method):
+                    number = run.study.enqueue(method, run.prior[method].hyperparameters)
+                    self._start(run, index, number, run.prior[method], run.seed, "explore")
+                case decide.Propose(method):
+                    number, choices = run.study.propose(method)
+                    setup = run.setup(method, choices)
+                    self._start(run, index, number, setup, run.seed, "explore")
+                case decide.Confirm(setup, seed):
+                    number = run.study.enqueue(setup.method, setup.hyperparameters)
+                    self._start(run, index, number, setup, seed, "confirm")
+                case decide.Stop(because):
+                    return because
+                case decide.Wait():
+                    return None
+        return None
+
+    def _take_up_interrupted(self, run: SearchRun, index: int) -> bool:
+        for trial in self.state.trials.values():
+            if trial.status == "interrupted":
+                self.record("taken_up", trial=trial.number, device=index)
+                self._start_worker(run, index, trial)
+                return True
+        return False
+
+    def _start(self, run: SearchRun, index: int, number: int, setup: Setup, seed: int, role: Role) -> None:
+        run.study.describe(number, setup, seed, role, parent=None)
+        if any((t.setup.id, t.seed) == (setup.id, seed) for t in self.state.trials.values()):
+            run.study.tell(number, None)  # Optuna proposed what has been tried; nothing is paid twice
+            return
+        predicted = self.state.cost.predict(setup)
+        self.record(
+            "started",
+            trial=number,
+            setup=setup.as_dict(),
+            id=setup.id,
+            lineage=setup.lineage,
+            seed=seed,
+            role=role,
+            device=index,
+            predicted=vars(predicted),
+        )
+        self._start_worker(run, index, self.state.trials[number])
+
+    def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
+        out = run.folder.trial(trial.setup.id, trial.seed)
+        out.mkdir(parents=True, exist_ok=True)
+        job = TrainJob(run.prepared, trial.setup, trial.seed, str(out))
+        self.executor.start(index, "train", job.as_dict())
+
+    def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+        """Book what a worker said; True when there is a new measurement or failure."""
+        trial = next(t for t in self.state.running() if t.device == index)
+        if message["type"] == "progress":
+            trial.step, trial.total_steps = message["step"], message["total_steps"]
+            trial.train_loss = message["train_loss"]
+            return False
+        if message["type"] == "done":
+            measurement = Measurement(role=trial.role, **message["result"])
+            self.record("measured", trial=trial.number, measurement=measurement.as_dict())
+            run.study.tell(trial.number, measurement)
+            return True
+        if message["type"] == "died" and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
+            self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
+            self.record("interrupted", trial=trial.number, reason=died(message))
+            return False
+        reason = message["reason"] if message["type"] == "failed" else died(message)
+        self.record("failed", trial=trial.number, reason=reason)
+        run.study.tell(trial.number, None)
+        return True
+
+    def _hold_to_budget(self) -> None:
+        """The budget is a contract: what would eat into the kept-back closing costs is ended."""
+        closing = self.state.cost.closing_seconds()
+        if self.spent() < self.state.limit_gpu_seconds - closing:
+            return
+        for trial in self.state.running():
+            self.executor.kill(trial.device)
+            self.record("phase", device=trial.device, category="idle")
+            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted")
+
+    def _forget_what_is_beaten(self, run: SearchRun) -> None:
+        """Delete checkpoints and artifacts of setups that can no longer be recommended; their rows stay."""
+        evidence = replicates(self.state, run.folder, run.metric, run.seed)
+        if evidence is None:
+            return
+        kept = set(decide.contenders(self.state, evidence, run.margin))
+        for trial in self.state.measured():
+            run.folder.forget(trial.setup.id, trial.seed, "checkpoint")
+            if trial.setup.id not in kept:
+                run.folder.forget(trial.setup.id, trial.seed, "model")
+
+
+class SearchRun:
+    """What a search works on: folder, study, prepared data and the prior-best setups at this run's length."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        study: Study,
+        prepared: str,
+        prior: dict[str, Setup],
+        metric: Metric,
+        margin: float,
+        seed: int,
+    ) -> None:
+        self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
+        self.metric, self.margin, self.seed = metric, margin, seed
+
+    def setup(self, method: str, choices: dict[str, Scalar]) -> Setup:
+        """The method's prior-best setup with these choices in place of its own."""
+        prior = self.prior[method]
+        return Setup(method, {**prior.hyperparameters, **choices}, prior.stop_examples)
+
+
+def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:
+    """The result of a job's last message, or the error that it is."""
+    if message["type"] == "done":
+        return message["result"]
+    if message["type"] == "died":
+        raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
+    error = UserError if message["fault"] == "user" else PeftcostError
+    raise error(f"{kind}: {message['reason']} (see {log})" if error is PeftcostError else message["reason"])
+
+
+def died(message: dict[str, Any]) -> str:
+    """How a worker ended that said nothing any more."""
+    code = message["exitcode"]
+    if code is not None and code < 0:
+        hint = " (perhaps out of memory)" if code == -9 else ""
+        return f"was killed by signal {-code}{hint}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,108 @@
+"""Carries jobs to local worker processes, one per device at a time, and brings back what they say.
+
+Workers are forked from a server that has imported the libraries and done nothing else, so that each starts warm and
+none can harm another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from peftcost.cost.device import Device
+from peftcost.engine.worker import run_job
+
+KILL_SECONDS = 10.0
+
+
+@dataclass
+class Worker:
+    """A running child and the pipe that it speaks through."""
+
+    process: ForkServerProcess
+    pipe: Connection
+
+
+class LocalExecutor:
+    """One worker process per device at most. Use as a context manager: leaving it ends all workers."""
+
+    def __init__(self, devices: Sequence[Device], log: Path) -> None:
+        self.devices = list(devices)
+        self.log = log
+        self._workers: dict[int, Worker] = {}
+        self._context = multiprocessing.get_context("forkserver")
+
+    def __enter__(self) -> LocalExecutor:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # models were resolved before; a worker never waits for a network
+        self._context.set_forkserver_preload(["peftcost.engine.preload"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for index in list(self._workers):
+            self.kill(index)
+
+    def free(self) -> list[int]:
+        """Devices that nothing runs on."""
+        return [i for i in range(len(self.devices)) if i not in self._workers]
+
+    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
+        """Run a job on a free device."""
+        ours, theirs = self._context.Pipe(duplex=False)
+        arguments = (theirs, kind, payload, self.devices[index].as_dict(), str(self.log))
+        process = self._context.Process(target=run_job, args=arguments, daemon=True)
+        with without_main_module():
+            process.start()
+        theirs.close()
+        self._workers[index] = Worker(process, ours)
+
+    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Messages that arrive within the timeout, with the device's index. A worker that ended without a last word
+        gives {"type": "died", "exitcode"}."""
+        by_pipe = {worker.pipe: index for index, worker in self._workers.items()}
+        for pipe in wait(list(by_pipe), timeout):
+            index = by_pipe[pipe]  # type: ignore[index]
+            try:
+                message = json.loads(pipe.recv_bytes())  # type: ignore[union-attr]
+            except (EOFError, OSError):
+                process = self._workers[index].process
+                process.join(KILL_SECONDS)
+                message = {"type": "died", "exitcode": process.exitcode}
+            if message["type"] in ("done", "failed", "died"):
+                self._forget(index)
+            yield index, message
+
+    def kill(self, index: int) -> None:
+        """End the worker of a device at once."""
+        worker = self._workers.get(index)
+        if worker is not None:
+            worker.process.kill()
+            self._forget(index)
+
+    def _forget(self, index: int) -> None:
+        worker = self._workers.pop(index)
+        worker.process.join(KILL_SECONDS)
+        worker.pipe.close()
+
+
+@contextlib.contextmanager
+def without_main_module() -> Iterator[None]:
+    """Keep multiprocessing from running the caller's script again in each child: a worker needs nothing of it, and
+    a script that calls peftcost.search without a main guard would start itself over."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    try:
+        for name in kept:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)

@@ -1,0 +1,168 @@
+"""What is known of a running search: a fold over the journal's events, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from peftcost.core.ledger import Ledger
+from peftcost.core.measurement import Measurement, Role
+from peftcost.core.setup import Setup
+from peftcost.cost.model import CostModel, Prediction, Probe
+
+
+@dataclass
+class Trial:
+    """One setup with one seed. `steps` and `train_loss` are of the moment and not in the journal."""
+
+    number: int
+    setup: Setup
+    seed: int
+    role: Role
+    device: int
+    predicted: Prediction
+    status: Literal["running", "measured", "failed", "interrupted"] = "running"
+    measurement: Measurement | None = None
+    reason: str | None = None
+    started_t: float = 0.0
+    saved_t: float = 0.0
+    step: int = 0
+    total_steps: int = 0
+    train_loss: float = float("nan")
+    phase: str = "startup"
+
+
+@dataclass
+class SearchState:
+    """limit_gpu_seconds: the budget. stop_examples: the length at which this run's setups are compared."""
+
+    limit_gpu_seconds: float = float("inf")
+    methods: list[str] = field(default_factory=list)
+    stop_examples: int = 0
+    cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
+    infeasible: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    trials: dict[int, Trial] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    phase: str = "planning"
+    note: str | None = None
+    stopped_because: str | None = None
+    recommended: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    held: set[int] = field(default_factory=set)
+    last_t: float = 0.0
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def measured(self, role: Role | None = None) -> list[Trial]:
+        """Trials with a measurement, of one role or of both."""
+        return [t for t in self.trials.values() if t.measurement is not None and role in (None, t.role)]
+
+    def running(self) -> list[Trial]:
+        return [t for t in self.trials.values() if t.status == "running"]
+
+    def setups(self) -> dict[str, Setup]:
+        """Every setup of a trial, by id, in the order of first use."""
+        return {trial.setup.id: trial.setup for trial in self.trials.values()}
+
+    def decisive(self, setup_id: str) -> list[Trial]:
+        """The measured trials that speak for a setup: confirmations if there are any, else what exploring gave.
+
+        The best of many noisy results looks better than it is, so a contender's first result is set aside once
+        fresh seeds have been measured.
+        """
+        own = [t for t in self.measured() if t.setup.id == setup_id]
+        return [t for t in own if t.role == "confirm"] or own
+
+    # -- folding ---------------------------------------------------------------------------------------------------
+
+    def apply(self, event: dict[str, Any]) -> None:
+        """Take in one event of the journal. Unknown events are for other readers."""
+        self.last_t = max(self.last_t, event["t"])
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def apply_all(self, events: Iterable[dict[str, Any]]) -> None:
+        for event in events:
+            self.apply(event)
+
+    def _on_budget(self, event: dict[str, Any]) -> None:
+        self.limit_gpu_seconds = event["limit_gpu_seconds"]
+
+    def _on_acquired(self, event: dict[str, Any]) -> None:
+        self.ledger.acquire(event["device"], event["t"], event["category"])
+        self.held.add(event["device"])
+
+    def _on_phase(self, event: dict[str, Any]) -> None:
+        self.ledger.switch(event["device"], event["t"], event["category"])
+        for trial in self.running():
+            if trial.device == event["device"]:
+                if trial.phase == "checkpoint":
+                    trial.saved_t = event["t"]
+                trial.phase = event["category"]
+
+    def _on_released(self, event: dict[str, Any]) -> None:
+        self.ledger.release(event["device"], event["t"])
+        self.held.discard(event["device"])
+
+    def _on_planned(self, event: dict[str, Any]) -> None:
+        probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
+        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"])
+        self.methods = event["methods"]
+        self.infeasible = dict(event["infeasible"])
+        self.stop_examples = event["stop_examples"]
+
+    def _on_warned(self, event: dict[str, Any]) -> None:
+        if event["text"] not in self.warnings:
+            self.warnings.append(event["text"])
+
+    def _on_skipped(self, event: dict[str, Any]) -> None:
+        self.skipped[event["method"]] = event["reason"]
+
+    def _on_started(self, event: dict[str, Any]) -> None:
+        setup = Setup.from_dict(event["setup"])
+        self.trials[event["trial"]] = Trial(
+            number=event["trial"],
+            setup=setup,
+            seed=event["seed"],
+            role=event["role"],
+            device=event["device"],
+            predicted=Prediction(**event["predicted"]),
+            started_t=event["t"],
+            saved_t=event["t"],
+        )
+        self.phase = "confirming" if event["role"] == "confirm" else "exploring"
+
+    def _on_measured(self, event: dict[str, Any]) -> None:
+        trial = self.trials[event["trial"]]
+        trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
+        self.cost = self.cost.corrected(trial.setup, trial.measurement.gpu_seconds)
+
+    def _on_failed(self, event: dict[str, Any]) -> None:
+        trial = self.trials[event["trial"]]
+        trial.status, trial.reason = "failed", event["reason"]
+        self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
+        self.note = f"{trial.setup.id}: {trial.reason}"
+
+    def _on_interrupted(self, event: dict[str, Any]) -> None:
+        """Its worker is gone; what the last checkpoint holds is not lost."""
+        trial = self.trials[event["trial"]]
+        trial.status, trial.reason = "interrupted", event["reason"]
+        self.ledger.rebook(trial.device, trial.saved_t, event["t"], "lost")
+
+    def _on_taken_up(self, event: dict[str, Any]) -> None:
+        trial = self.trials[event["trial"]]
+        trial.status, trial.device, trial.phase = "running", event["device"], "startup"
+        trial.started_t = trial.saved_t = event["t"]
+
+    def _on_closing(self, event: dict[str, Any]) -> None:
+        self.stopped_because = event["because"]
+        self.phase = "testing"
+
+    def _on_recommended(self, event: dict[str, Any]) -> None:
+        self.recommended = event["setup"]
+
+    def _on_finished(self, event: dict[str, Any]) -> None:
+        self.phase = "finished"

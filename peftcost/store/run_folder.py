@@ -1,0 +1,99 @@
+"""Where things lie in a run's folder, and making one without leaving half of it behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftcost.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """runs/NAME: the whole truth about a run; it can be moved or zipped, so nothing in it holds its own path."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def task_file(self) -> Path:
+        return self.path / "task.yaml"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def study_file(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "workers.log"
+
+    @property
+    def baselines(self) -> Path:
+        return self.path / "baselines"
+
+    def trial(self, setup_id: str, seed: int) -> Path:
+        """Artifact, rows and checkpoints of one setup trained with one seed."""
+        return self.path / "setups" / setup_id / f"seed-{seed}"
+
+    def read_result(self) -> dict[str, Any]:
+        """result.json; UserError when the run has not got that far."""
+        if not self.result_file.exists():
+            raise UserError(f"{self.path} has no result.json; finish the run with `peftcost resume {self.path}` first.")
+        return json.loads(self.result_file.read_text(encoding="utf-8"))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of the run aside, then rename: a reader sees the old or the new one."""
+        aside = path.with_name(f".{path.name}.new")
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+
+    def forget(self, setup_id: str, seed: int, what: str) -> None:
+        """Delete the "model" or the "checkpoint" of a trial; its rows stay."""
+        shutil.rmtree(self.trial(setup_id, seed) / what, ignore_errors=True)
+
+
+def new_run_folder(path: Path) -> RunFolder:
+    """Make the folder. UserError if it exists already or cannot be made."""
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`.")
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made ({error.strerror}); choose another --out.") from error
+    return RunFolder(path)
+
+
+def free_run_path(parent: Path, name: str) -> Path:
+    """parent/name, or parent/name-2, -3, … whichever is free."""
+    path, n = parent / name, 1
+    while path.exists():
+        n += 1
+        path = parent / f"{name}-{n}"
+    return path
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """An existing run; UserError when that is not one."""
+    folder = RunFolder(path)
+    if not folder.journal_file.exists():
+        raise UserError(f"{path} is not a run's folder (it has no events.jsonl); runs are made by `peftcost search`.")
+    return folder

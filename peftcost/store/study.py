@@ -1,0 +1,93 @@
+"""The Optuna study of a run: it proposes, and it records every trial for optuna's own tools.
+
+One study with three named objectives. Parameters are `method` and, per method, `METHOD.CHOICE`, so that the
+conditional space has no clashing ranges. The journal is the truth; `settle` brings the study in line with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import TrialState
+
+from peftcost.core.measurement import Measurement
+from peftcost.core.setup import Scalar, Setup
+
+OBJECTIVES = {"quality": "maximize", "gpu_seconds": "minimize", "peak_bytes": "minimize"}
+
+Spaces = Mapping[str, Mapping[str, BaseDistribution]]
+"""The search space of each method: choice -> distribution."""
+
+
+class Study:
+    """Asks and tells one Optuna study. Made and written by the controller alone."""
+
+    def __init__(self, path: Path, name: str, spaces: Spaces, seed: int) -> None:
+        optuna.logging.set_verbosity(logging.WARNING)
+        self.spaces = spaces
+        storage = f"sqlite:///{path}"
+        study = optuna.create_study(
+            study_name=name, storage=storage, directions=list(OBJECTIVES.values()), load_if_exists=True
+        )
+        # A resumed study with the same seed would start at its first proposal again.
+        sampler = optuna.samplers.TPESampler(
+            seed=seed + len(study.trials), multivariate=True, group=True, n_startup_trials=2 * len(spaces)
+        )
+        study.sampler = sampler
+        if not study.metric_names:
+            study.set_metric_names(list(OBJECTIVES))
+        self._study = study
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def propose(self, method: str) -> tuple[int, dict[str, Scalar]]:
+        """A new trial of this method: its number, and the choices that the sampler proposes."""
+        return self._ask(method, {})
+
+    def enqueue(self, method: str, choices: Mapping[str, Scalar]) -> int:
+        """A new trial of this method with these choices: priors, confirmations, promotions."""
+        number, _ = self._ask(method, choices)
+        return number
+
+    def _ask(self, method: str, fixed: Mapping[str, Scalar]) -> tuple[int, dict[str, Scalar]]:
+        params = {"method": method, **{f"{method}.{key}": fixed[key] for key in self.spaces[method] if key in fixed}}
+        self._study.enqueue_trial(params)
+        distributions: dict[str, BaseDistribution] = {"method": CategoricalDistribution(tuple(self.spaces))}
+        distributions |= {f"{method}.{key}": value for key, value in self.spaces[method].items()}
+        trial = self._study.ask(fixed_distributions=distributions)
+        self._asked[trial.number] = trial
+        prefix = f"{method}."
+        choices = {key.removeprefix(prefix): v for key, v in trial.params.items() if key.startswith(prefix)}
+        return trial.number, choices
+
+    def describe(self, number: int, setup: Setup, seed: int, role: str, parent: int | None) -> None:
+        """Attach what the trial is, for readers of the study."""
+        facts: dict[str, Any] = {
+            "setup": setup.id,
+            "lineage": setup.lineage,
+            "stop_examples": setup.stop_examples,
+            "seed": seed,
+            "role": role,
+            "parent": parent,
+        }
+        for key, value in facts.items():
+            self._asked[number].set_user_attr(key, value)
+
+    def tell(self, number: int, measurement: Measurement | None) -> None:
+        """Tell a trial's outcome once; None for one that failed."""
+        if measurement is None:
+            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        else:
+            values = [measurement.quality, measurement.gpu_seconds, float(measurement.peak_bytes)]
+            self._study.tell(number, values, skip_if_finished=True)
+
+    def settle(self, outcomes: Mapping[int, Measurement | None]) -> None:
+        """Tell what the journal knows and the study does not; a trial that nobody works on any more is failed."""
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            if trial.state is TrialState.WAITING:  # enqueued, then killed before it was asked for
+                self._study.ask()
+            self.tell(trial.number, outcomes.get(trial.number))

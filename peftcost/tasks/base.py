@@ -1,0 +1,109 @@
+"""What a task type is: how labelled rows become tensors, a loss, predictions and a number.
+
+Everything that the controller calls (validation, metric) needs no torch; the rest imports it inside.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from peftcost.data.table import Table
+
+Example = dict[str, Any]
+"""One validated row: the keys are the task type's column roles (text, label; tokens, tags)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number on predictions, higher is better.
+
+    compute: (rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,). A weight counts how often an
+    example stands in a resample; all ones give the plain metric.
+    """
+
+    name: str
+    default_margin: float
+    compute: Any
+
+
+class TaskType(ABC):
+    """One kind of task.
+
+    roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml.
+    metrics: by name; the first is the default.
+    auto_model: the transformers class that builds the model, by name.
+    """
+
+    name: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]]
+    metrics: ClassVar[dict[str, Metric]]
+    auto_model: ClassVar[str]
+
+    @abstractmethod
+    def examples(self, table: Table, columns: Mapping[str, str]) -> list[Example]:
+        """Validated rows, keyed by role; UserError with file, row and column for the first that is not usable."""
+
+    @abstractmethod
+    def labels(self, train: Sequence[Example]) -> list[str]:
+        """The label names in a fixed order (their index is the class id); UserError if one cannot learn from them."""
+
+    @abstractmethod
+    def check_known(self, examples: Sequence[Example], labels: Sequence[str], split: str) -> None:
+        """UserError if a label of a dev or test split does not occur in train."""
+
+    @abstractmethod
+    def stratum(self, example: Example) -> str:
+        """What a stratified split keeps in proportion."""
+
+    @abstractmethod
+    def content(self, example: Example) -> str:
+        """The input without its label: two examples with the same content are duplicates."""
+
+    @abstractmethod
+    def tokenize(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        max_length: int,
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Per example its token ids and its target ids (one class id, or one per token with -100 for ignored)."""
+
+    @abstractmethod
+    def loss(
+        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, int]:
+        """Summed cross entropy and the number of targets it was summed over (0 of them gives 0, never NaN)."""
+
+    @abstractmethod
+    def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
+        """Targets of a batch as one tensor: (n,) class ids, or (n, width) padded with -100."""
+
+    @abstractmethod
+    def predict(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> np.ndarray:
+        """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
+
+    @abstractmethod
+    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
+        """The rows that `predict` would give for the best constant guess."""
+
+    def tfidf_rows(
+        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
+    ) -> np.ndarray | None:
+        """The rows of TF-IDF with logistic regression, or None where that makes no sense."""
+        return None
+
+    @abstractmethod
+    def describe(
+        self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Per example what `peftcost predict` writes: label and probabilities (token classification: tags)."""
