@@ -20,12 +20,16 @@ from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task
 
 
-def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[torch.nn.Module, torch.device]:
+def load_artifact(
+    folder: Path, setup: Setup, about: About, seed: int
+) -> tuple[torch.nn.Module, torch.device]:
     """The model of a saved artifact over a freshly loaded base, in eval mode, on this process's device."""
     method = get_method(setup.method)
     accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
     device = accelerator.device
-    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device))
+    base = load_base(
+        about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device)
+    )
     model = method.load(base, folder)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     return model.eval(), device

@@ -14,7 +14,7 @@ from peftcost.methods.head import KEEP_IN_FULL_PRECISION
 
 def quantization_config(kind: str | None) -> BitsAndBytesConfig | None:
     """bitsandbytes settings for "int8" or "nf4" (with double quantization; Dettmers et al. 2023, section 3)."""
-    keep = list(KEEP_IN_FULL_PRECISION)
+    keep = [rf"(.*\.)?{name}" for name in KEEP_IN_FULL_PRECISION]  # transformers matches these from the start
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=keep)
     if kind == "nf4":
@@ -52,9 +52,19 @@ def load_base(
         label2id={label: i for i, label in enumerate(labels)},
         **options,
     )
+    if quantization == "nf4":
+        keep_weights_trainable(base)
     if base.config.pad_token_id is None:
         base.config.pad_token_id = load_tokenizer(model).pad_token_id
     return base
+
+
+def keep_weights_trainable(model: torch.nn.Module) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights at the first evaluation on CPUs with AVX-512 bf16: the repacked
+    weights cannot be trained on (matmul_4bit then adds the bias in place), and their kernel computes in bf16."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:

@@ -85,7 +85,9 @@ def make_split(ids: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -
 def _flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
-    flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+    flat = (
+        np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+    )
     return flat.astype(np.int32), offsets
 
 
@@ -94,7 +96,10 @@ def save_prepared(folder: Path, splits: dict[str, Split], about: About) -> None:
     aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True)
     for name, split in splits.items():
-        save_file({key: np.ascontiguousarray(value) for key, value in vars(split).items()}, aside / f"{name}.safetensors")
+        save_file(
+            {key: np.ascontiguousarray(value) for key, value in vars(split).items()},
+            aside / f"{name}.safetensors",
+        )
     (aside / "about.json").write_text(json.dumps(asdict(about), ensure_ascii=False), encoding="utf-8")
     try:
         os.replace(aside, folder)
@@ -139,7 +144,9 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
         epoch, skip = epoch + 1, 0
 
 
-def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
+def collate(
+    split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int
+) -> Batch:
     """Pad the examples to the longest of them, cut to `limit` tokens."""
     rows = [split.example(int(i)) for i in indices]
     width = min(limit, max(len(ids) for ids, _ in rows))

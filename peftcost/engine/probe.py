@@ -16,8 +16,8 @@ from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split
 from peftcost.engine.schedule import plan_steps
-from peftcost.engine.trainee import build, count_parameters
 from peftcost.engine.train import Loop
+from peftcost.engine.trainee import build, count_parameters
 
 TIMED_STEPS = 4
 

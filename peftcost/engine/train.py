@@ -87,7 +87,9 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
 class Loop:
     """The training loop of one setup; its state is what a checkpoint keeps."""
 
-    def __init__(self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan) -> None:
+    def __init__(
+        self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan
+    ) -> None:
         self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
         self.plan = plan
         self.chain = Path(job.out) / "checkpoint"
@@ -107,7 +109,11 @@ class Loop:
         if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
         self.trainee.restore(checkpoint.tensors)
-        self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
+        self.step, self.gpu_seconds, self.train_loss = (
+            facts["step"],
+            facts["gpu_seconds"],
+            facts["train_loss"],
+        )
 
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
@@ -185,7 +191,9 @@ class Loop:
         for loss in losses:
             value = float(loss)
             if not math.isfinite(value):
-                raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
+                raise SetupFailed(
+                    f"the training loss became {value} before step {self.step}; lower the learning rate"
+                )
             past = value if math.isnan(self.train_loss) else self.train_loss
             self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
         losses.clear()
@@ -222,7 +230,7 @@ class Loop:
         batches = batches_from(self.split.lengths, self.batch_size, self.job.seed, 0)
         of_first_epoch = min(self.plan.total_steps, math.ceil(len(self.split) / self.batch_size))
         seen = [next(batches) for _ in range(of_first_epoch)]
-        largest = max(seen, key=lambda indices: (len(indices) * int(self.split.lengths[indices].max())))
+        largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         self.trainee.model.train()
         self.trainee.set_rate(0.0)
 

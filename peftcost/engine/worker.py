@@ -42,7 +42,9 @@ class PipeTell:
         now = time.monotonic()
         if now - self._progress_at >= PROGRESS_SECONDS:
             self._progress_at = now
-            self.send({"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss})
+            self.send(
+                {"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss}
+            )
 
 
 def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[str, Any], log: str) -> None:
@@ -113,6 +115,10 @@ def fault_of(error: Exception) -> str:
 def reason_of(error: Exception) -> str:
     """One line that says what happened, with the out-of-memory cases told plainly."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or isinstance(error, MemoryError):
+    if (
+        type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or isinstance(error, MemoryError)
+    ):
         return f"out of memory: {text[:200]}"
     return f"{type(error).__name__}: {text[:300]}"

@@ -52,15 +52,35 @@ class Method(ABC):
     def prior(self) -> dict[str, Scalar]:
         """The choices that are the best bet before anything was measured; one value for each key of `space`."""
 
-    def obstacle(self, config: PretrainedConfig) -> str | None:
-        """Why this method cannot take a model of this configuration, or None.
+    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+        """Why this method cannot take a model of this configuration on this kind of device, or None.
 
         Only what is known without trying; the engine's probe finds the rest.
         """
+        if self.quantization is not None and device_kind == "mps":
+            return f"{self.name} needs bitsandbytes, which does not run on Apple GPUs (MPS); use lora"
+        return None
+
+    def virtual_tokens(self, choices: Mapping[str, Scalar]) -> int:
+        """Positions that the method itself takes of the model's maximum length."""
+        return 0
+
+    def frozen_depth(self, model: torch.nn.Module, choices: Mapping[str, Scalar]) -> int:
+        """How many of the base's layers, counted from below, stay untouched and deterministic.
+
+        0: nothing can be taken as given. k > 0: embeddings and the first k layers give the same activations in every
+        epoch and every setup, as long as their dropout is off.
+        """
+        return 0
+
+    def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
+        """A term that is added to the training loss (never to a loss that is reported), or None."""
         return None
 
     @abstractmethod
-    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+    def apply(
+        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
+    ) -> torch.nn.Module:
         """Return the model made ready: adapters added, `requires_grad` set on exactly what is trained.
 
         choices: a setup's hyperparameters (own and training choices). The task head is always trained.
@@ -86,4 +106,6 @@ class Method(ABC):
 
     def merge(self, model: torch.nn.Module) -> PreTrainedModel:
         """A plain transformers model with the change folded in, or CannotMerge."""
-        raise CannotMerge(f"{self.name} cannot be merged into the base weights; deploy base and adapter together.")
+        raise CannotMerge(
+            f"{self.name} cannot be merged into the base weights; deploy base and adapter together."
+        )

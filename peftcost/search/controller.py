@@ -26,6 +26,10 @@ MOST_INTERRUPTIONS = 1
 """How often a trial whose worker died is taken up again within one session."""
 
 
+class BudgetSpent(UserError):
+    """The budget was used up while jobs ran that have to be run."""
+
+
 class Controller:
     """Runs jobs on the devices and keeps the books. The journal may still be in memory; the folder comes later."""
 
@@ -82,7 +86,7 @@ class Controller:
             if self.spent() >= self.state.limit_gpu_seconds:
                 for index in running:
                     self.executor.kill(index)
-                raise UserError(
+                raise BudgetSpent(
                     f"The budget was used up while the {kind} jobs ran "
                     f"({self.state.limit_gpu_seconds:.0f} gpu-s); give a larger --budget."
                 )

@@ -84,7 +84,11 @@ def funding_order(methods: Sequence[str], cheapest: str) -> list[str]:
 
 
 def choose_stop(
-    rows: int, batch_size: int, seconds_per_example: Sequence[float], seconds_beside: Sequence[float], available: float
+    rows: int,
+    batch_size: int,
+    seconds_per_example: Sequence[float],
+    seconds_beside: Sequence[float],
+    available: float,
 ) -> int:
     """The longest training, in examples, at which all methods and the confirmation can be paid for.
 
@@ -95,7 +99,9 @@ def choose_stop(
     best = least
     for epochs in EPOCHS:
         examples = max(least, round(rows * epochs))
-        trials = [rate * examples + beside for rate, beside in zip(seconds_per_example, seconds_beside, strict=True)]
+        trials = [
+            rate * examples + beside for rate, beside in zip(seconds_per_example, seconds_beside, strict=True)
+        ]
         confirmation = CONFIRM_SEEDS * sum(sorted(trials)[-2:])
         if SAFETY * (sum(trials) + confirmation) <= available:
             best = max(best, examples)
@@ -149,7 +155,9 @@ def mean_gpu_seconds(state: SearchState, setup_id: str) -> float:
     return sum(costs) / len(costs) if costs else math.inf
 
 
-def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
+def confirm_reserve(
+    state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup
+) -> float:
     """What confirming two contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
     known = contenders(state, replicates, margin)[:2] if replicates is not None else []
     setups = state.setups()
@@ -162,7 +170,11 @@ def explore_more(
     state: SearchState, replicates: Replicates | None, margin: float, available: float, now: float
 ) -> Propose | None:
     """The method to draw a proposal for, or None when exploring is over."""
-    if replicates is None or not replicates.observed or any(t.role == "confirm" for t in state.trials.values()):
+    if (
+        replicates is None
+        or not replicates.observed
+        or any(t.role == "confirm" for t in state.trials.values())
+    ):
         return None
     if state.ledger.spent(now) > EXPLORE_SHARE * state.limit_gpu_seconds:
         return None
@@ -171,7 +183,9 @@ def explore_more(
         return None
     example = next(t.setup for t in state.trials.values() if t.setup.method == method)
     needs = SAFETY * state.cost.predict(example).trial_seconds
-    return Propose(method) if needs + confirm_reserve(state, replicates, margin, example) <= available else None
+    return (
+        Propose(method) if needs + confirm_reserve(state, replicates, margin, example) <= available else None
+    )
 
 
 def method_to_explore(state: SearchState, replicates: Replicates, margin: float) -> str | None:
@@ -189,7 +203,9 @@ def method_to_explore(state: SearchState, replicates: Replicates, margin: float)
     return min(worth, key=lambda m: (counts[m], state.methods.index(m)), default=None)
 
 
-def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
+def confirm_or_stop(
+    state: SearchState, replicates: Replicates | None, margin: float, available: float
+) -> Action:
     """The next confirmation in rounds of one fresh seed for each contender, or the end."""
     if replicates is None or not replicates.observed:
         return Wait() if state.running() else Stop("no setup could be measured")
@@ -201,7 +217,9 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
     if fewest >= CONFIRM_SEEDS and not state.running() and is_settled(state, replicates, margin, done):
         return Stop("the recommendation is confirmed")
     if fewest >= MOST_CONFIRM_SEEDS:
-        return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+        return (
+            Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+        )
     for setup_id in wanted:
         if done[setup_id] == fewest:
             if fewest >= CONFIRM_SEEDS and state.running():

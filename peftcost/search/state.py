@@ -46,7 +46,7 @@ class SearchState:
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
-    note: str | None = None
+    log: list[str] = field(default_factory=list)
     stopped_because: str | None = None
     recommended: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -113,13 +113,17 @@ class SearchState:
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
         self.stop_examples = event["stop_examples"]
+        self.log.append(f"planned: {len(self.methods)} methods, {self.stop_examples} examples each")
+        self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
         if event["text"] not in self.warnings:
             self.warnings.append(event["text"])
+            self.log.append(f"warning: {event['text']}")
 
     def _on_skipped(self, event: dict[str, Any]) -> None:
         self.skipped[event["method"]] = event["reason"]
+        self.log.append(f"{event['method']} skipped: {event['reason']}")
 
     def _on_started(self, event: dict[str, Any]) -> None:
         setup = Setup.from_dict(event["setup"])
@@ -134,17 +138,20 @@ class SearchState:
             saved_t=event["t"],
         )
         self.phase = "confirming" if event["role"] == "confirm" else "exploring"
+        self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_measured(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
         self.cost = self.cost.corrected(trial.setup, trial.measurement.gpu_seconds)
+        m = trial.measurement
+        self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.reason = "failed", event["reason"]
         self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
-        self.note = f"{trial.setup.id}: {trial.reason}"
+        self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
@@ -160,6 +167,7 @@ class SearchState:
     def _on_closing(self, event: dict[str, Any]) -> None:
         self.stopped_because = event["because"]
         self.phase = "testing"
+        self.log.append(f"search ended: {event['because']}")
 
     def _on_recommended(self, event: dict[str, Any]) -> None:
         self.recommended = event["setup"]

@@ -54,7 +54,10 @@ class Study:
         return number
 
     def _ask(self, method: str, fixed: Mapping[str, Scalar]) -> tuple[int, dict[str, Scalar]]:
-        params = {"method": method, **{f"{method}.{key}": fixed[key] for key in self.spaces[method] if key in fixed}}
+        params = {
+            "method": method,
+            **{f"{method}.{key}": fixed[key] for key in self.spaces[method] if key in fixed},
+        }
         self._study.enqueue_trial(params)
         distributions: dict[str, BaseDistribution] = {"method": CategoricalDistribution(tuple(self.spaces))}
         distributions |= {f"{method}.{key}": value for key, value in self.spaces[method].items()}
@@ -85,9 +88,10 @@ class Study:
             values = [measurement.quality, measurement.gpu_seconds, float(measurement.peak_bytes)]
             self._study.tell(number, values, skip_if_finished=True)
 
-    def settle(self, outcomes: Mapping[int, Measurement | None]) -> None:
-        """Tell what the journal knows and the study does not; a trial that nobody works on any more is failed."""
+    def settle(self, outcomes: Mapping[int, Measurement | None], alive: set[int]) -> None:
+        """Tell what the journal knows and the study does not yet; trials that are neither there nor alive failed."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             if trial.state is TrialState.WAITING:  # enqueued, then killed before it was asked for
                 self._study.ask()
-            self.tell(trial.number, outcomes.get(trial.number))
+            if trial.number not in alive:
+                self.tell(trial.number, outcomes.get(trial.number))

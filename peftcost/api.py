@@ -1,0 +1,355 @@
+"""The verbs as Python calls: `peftcost.search(task, budget="4gpu-h") -> Run`, `peftcost.resume(path)`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from peftcost.core.budget import parse_budget
+from peftcost.core.versions import versions
+from peftcost.cost.device import Device, choose_devices
+from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.errors import PeftcostError, UserError
+from peftcost.methods import get_method
+from peftcost.recipe.recipe import recipe_of, recipe_yaml
+from peftcost.recommend.policies import Recommendation, recommend
+from peftcost.recommend.result import build_result, evidence_of, setup_entries, test_entry
+from peftcost.report.html import write_report
+from peftcost.search.controller import BudgetSpent, Controller, SearchRun
+from peftcost.search.evidence import replicates
+from peftcost.search.executor import LocalExecutor
+from peftcost.search.planner import methods_of, plan, prepare_data, priors, sizes
+from peftcost.search.state import SearchState
+from peftcost.store.journal import Journal
+from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
+from peftcost.store.study import Study
+from peftcost.tasks import get_task_type
+from peftcost.tasks.splits import TaskData, load_task_data
+from peftcost.tasks.task import Task, load_task, task_yaml
+
+OnChange = Callable[[SearchState], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run. Everything is read from its folder."""
+
+    folder: RunFolder
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """result.json."""
+        return self.folder.read_result()
+
+    @property
+    def front(self) -> list[dict[str, Any]]:
+        """The best trade-offs: those of result.json's setups that no other beats on quality, cost and memory."""
+        result = self.result
+        return [entry for entry in result["setups"] if entry["id"] in result["front"]]
+
+    def recommend(self, policy: str = "non-inferior", **constraints: float | None) -> Recommendation:
+        """Another question to the same evidence; trains nothing.
+
+        constraints: min_quality, max_memory_bytes, max_gpu_seconds.
+        """
+        result = self.result
+        state = SearchState()
+        state.apply_all(Journal(self.folder.journal_file).events)
+        metric = get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]]
+        found = replicates(state, self.folder, metric, result["task"]["seed"])
+        if found is None:
+            raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
+        return recommend(
+            evidence_of(result["setups"]), found, result["task"]["margin"], policy=policy, **constraints
+        )
+
+    def report(self) -> dict[str, Path]:
+        """Write report.html, report.md and front.png; their paths."""
+        return write_report(self.folder.path)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search is asked: everything that is known before the first device-second."""
+
+    task: Task
+    data: TaskData
+    model: str
+    fingerprints: dict[str, str]
+    methods: list[str]
+    devices: list[Device]
+    seed: int
+    command: str
+
+
+def ask(
+    task: Task | str | Path,
+    methods: Sequence[str] | None = None,
+    seed: int = 0,
+    devices: str | None = None,
+    command: str = "peftcost.search",
+) -> Question:
+    """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
+    task = task if isinstance(task, Task) else load_task(task)
+    names = methods_of(task, methods)
+    data = load_task_data(task, seed)
+    model = str(resolve_model(task.model))
+    fingerprints = {"data": data.fingerprint, "model": model_fingerprint(Path(model))}
+    return Question(task, data, model, fingerprints, names, choose_devices(devices), seed, command)
+
+
+def search(
+    task: Task | str | Path,
+    budget: str,
+    *,
+    methods: Sequence[str] | None = None,
+    seed: int = 0,
+    devices: str | None = None,
+    price: float | None = None,
+    out: Path | str | None = None,
+    on_change: OnChange = lambda state: None,
+    command: str = "peftcost.search",
+) -> Run:
+    """Find the cheapest setup that is as good as the best one, within the budget.
+
+    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour). out: the run's folder, made
+    here (default runs/NAME). on_change: called with the state a few times a second.
+    """
+    asked = parse_budget(budget, price)
+    question = ask(task, methods, seed, devices, command)
+    limit = asked.limit_gpu_seconds(len(question.devices))
+    path = checked_out_path(out, question.task)
+    journal, state = Journal(), SearchState()
+    with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
+        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
+            controller.record("budget", limit_gpu_seconds=limit, asked=budget)
+            record_question(controller, question)
+            prepared = plan(controller, question)
+            folder = new_run_folder(path)
+            folder.write(folder.task_file, task_yaml(question.task))
+            journal.move_to(folder.journal_file)
+            executor.log = folder.log_file
+            with single_writer(folder):
+                return conclude(controller, search_run(question, state, folder, prepared), question)
+
+
+def resume(
+    path: Path | str,
+    budget: str | None = None,
+    *,
+    price: float | None = None,
+    on_change: OnChange = lambda state: None,
+) -> Run:
+    """Go on with a run that was interrupted; with budget="+1gpu-h", go on further with a finished one."""
+    folder = open_run_folder(Path(path))
+    with single_writer(folder):
+        journal, state = Journal(folder.journal_file), SearchState()
+        state.apply_all(journal.events)
+        opened = next(event for event in journal.events if event["event"] == "opened")
+        devices = [Device(**raw) for raw in opened["devices"]]
+        if state.phase == "finished" and budget is None:
+            raise UserError(f"{path} is finished; give --budget +1gpu-h (for example) to go on further.")
+        question = ask(
+            load_task(folder.task_file),
+            opened["methods"],
+            opened["seed"],
+            f"{devices[0].kind}:{len(devices)}",
+        )
+        check_unchanged(opened["fingerprints"], question.fingerprints, folder)
+        executor = LocalExecutor(question.devices, folder.log_file)
+        controller = Controller(executor, journal, state, on_change)
+        controller.release()  # what was held when the last session ended is booked up to its last sign of life
+        with executor, Holding(controller):
+            if budget is not None:
+                more = parse_budget(budget.removeprefix("+"), price).limit_gpu_seconds(len(devices))
+                controller.record("budget", limit_gpu_seconds=state.limit_gpu_seconds + more, asked=budget)
+            prepared = prepare_data(controller, question)
+            return conclude(controller, search_run(question, state, folder, prepared), question)
+
+
+def budget_sizes(question: Question, on_change: OnChange = lambda state: None) -> dict[str, float]:
+    """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
+    with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
+        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        with executor, Holding(Controller(executor, Journal(), SearchState(), on_change)) as controller:
+            plan(controller, question)
+            return sizes(controller.state, len(question.data.train))
+
+
+class Holding(AbstractContextManager["Controller"]):
+    """The devices are held, and billed, between entering and leaving."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+
+    def __enter__(self) -> Controller:
+        self.controller.acquire()
+        return self.controller
+
+    def __exit__(self, *_: object) -> None:
+        self.controller.release()
+        self.controller.journal.close()
+
+
+def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
+    """Search, recommend, open the test split, write result, recipe and report."""
+    state, folder = controller.state, run.folder
+    because = controller.search(run)
+    controller.record("closing", because=because)
+    evidence = replicates(state, folder, run.metric, run.seed)
+    entries = setup_entries(state, evidence)
+    advice = None
+    if evidence is not None:
+        advice = recommend(evidence_of(entries), evidence, run.margin)
+        controller.record("recommended", setup=advice.id)
+    tests = open_tests(controller, run, question, entries, advice)
+    controller.release()
+    result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
+    folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
+    if advice is not None:
+        folder.write(
+            folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name))
+        )
+    write_report(folder.path)
+    controller.record("finished")
+    if advice is None:
+        reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
+        raise PeftcostError(
+            f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log."
+        )
+    return Run(folder)
+
+
+def open_tests(
+    controller: Controller,
+    run: SearchRun,
+    question: Question,
+    entries: list[dict[str, Any]],
+    advice: Recommendation | None,
+) -> dict[str, Any] | None:
+    """The test split, opened once: recommended, best observed, and the baselines. None when the budget ran out."""
+    baseline = {
+        "task": question.task.model_dump(mode="json"),
+        "task_seed": question.seed,
+        "prepared": run.prepared,
+        "seed": question.seed,
+        "out": str(run.folder.baselines),
+    }
+    try:
+        rows = controller.run_one("baselines", baseline)["rows"]
+        found = {name: test_entry(path, run.metric, run.seed) for name, path in rows.items()}
+        if advice is not None:
+            best = max((e for e in entries if e["status"] == "measured"), key=lambda e: e["quality"])
+            for name, setup_id in (("recommended", advice.id), ("best", best["id"])):
+                found[name] = test_of(controller, run, setup_id)
+    except BudgetSpent:
+        controller.record("warned", text="The budget did not last for the test split; it was not opened.")
+        return None
+    return {name: found.get(name) for name in ("recommended", "best", "untuned", "majority", "tfidf")}
+
+
+def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any]:
+    """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
+    trial = controller.state.decisive(setup_id)[0]
+    out = run.folder.trial(setup_id, trial.seed)
+    rows = out / "test_rows.npy"
+    if not rows.exists():
+        payload = {
+            "prepared": run.prepared,
+            "setup": trial.setup.as_dict(),
+            "seed": trial.seed,
+            "out": str(out),
+        }
+        controller.run_one("test", payload)
+    return test_entry(str(rows), run.metric, run.seed)
+
+
+def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: str) -> SearchRun:
+    """Open the study, bring it in line with the journal, and put together what the controller works on."""
+    spaces = {name: get_method(name).space() for name in sorted(state.methods)}
+    study = Study(folder.study_file, folder.name, spaces, question.seed)
+    outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
+    alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
+    study.settle(outcomes, alive)
+    return SearchRun(
+        folder=folder,
+        study=study,
+        prepared=prepared,
+        prior=priors(state.methods, state.stop_examples),
+        metric=question.data.metric,
+        margin=question.data.margin,
+        seed=question.seed,
+    )
+
+
+def described(question: Question) -> dict[str, Any]:
+    """The task part of result.json."""
+    task, data = question.task, question.data
+    return {
+        "model": task.model,
+        "data": task.model_dump(mode="json")["data"],
+        "task": data.task_type.name,
+        "columns": dict(task.columns or {}),
+        "metric": data.metric.name,
+        "margin": data.margin,
+        "seed": question.seed,
+        "labels": list(data.labels),
+        "fingerprints": question.fingerprints,
+        "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
+    }
+
+
+def record_question(controller: Controller, question: Question) -> None:
+    controller.record(
+        "opened",
+        command=question.command,
+        seed=question.seed,
+        methods=question.methods,
+        fingerprints=question.fingerprints,
+        devices=[device.as_dict() for device in question.devices],
+        versions=versions(),
+    )
+
+
+def checked_out_path(out: Path | str | None, task: Task) -> Path:
+    """Where the run will lie; UserError before anything is spent if that cannot be."""
+    path = Path(out) if out is not None else free_run_path(Path("runs"), task.short_name)
+    if path.exists():
+        raise UserError(
+            f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`."
+        )
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not os.access(parent, os.W_OK) or not parent.is_dir():
+        raise UserError(
+            f"{path} cannot be made: {parent} is not a folder that you may write to; choose another --out."
+        )
+    return path
+
+
+def check_unchanged(then: dict[str, str], now: dict[str, str], folder: RunFolder) -> None:
+    """UserError when data or model are not what the run began with."""
+    for name in ("data", "model"):
+        if then[name] != now[name]:
+            raise UserError(
+                f"The {name} of {folder.path} changed since the run began (fingerprint {then[name][:12]}, now "
+                f"{now[name][:12]}); put the old one back, or start a new search."
+            )
+
+
+def single_writer(folder: RunFolder) -> FileLock:
+    """A lock that lets one process write a run; UserError if another holds it."""
+    lock = FileLock(folder.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"Another process is working on {folder.path}; wait for it or stop it.") from error
+    return lock

@@ -1,0 +1,379 @@
+"""The command line: thin. Each command imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from peftcost.errors import PeftcostError, SurroundingsError, UserError
+
+app = typer.Typer(
+    name="peftcost",
+    help="The cheapest fine-tuning setup that is as good as the best one, found within your GPU budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DEMO_BUDGET = "7gpu-min"
+DEMO_ROWS = {"train": 2000, "dev": 1000, "test": 2000}
+
+Source = Annotated[
+    str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.")
+]
+LabelOption = Annotated[str | None, typer.Option("--label", help="The label column of the data file.")]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="4gpu-h, 30gpu-min, 2h (wall clock), 10usd (with --price).")
+]
+MethodsOption = Annotated[
+    str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split, the training and the proposals.")]
+DevicesOption = Annotated[str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.")]
+PriceOption = Annotated[float | None, typer.Option("--price", help="Money per GPU-hour, for budgets in usd.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.")]
+
+
+@app.command()
+def demo(quiet: QuietOption = False, seed: SeedOption = 0, out: OutOption = None) -> None:
+    """The main job on the built-in task: six methods on tweets, in about seven minutes on two cores."""
+    from peftcost.tasks.task import load_task
+
+    task = load_task("builtin:tweets").model_copy(update={"rows": load_rows(DEMO_ROWS)})
+    run_search(task, DEMO_BUDGET, None, seed, None, None, out, quiet, False)
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="The data file.")],
+    label: LabelOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the task.")] = Path("task.yaml"),
+) -> None:
+    """Look at the data and write a commented task.yaml."""
+    from peftcost.tasks.draft import draft_task_yaml
+
+    text = draft_task_yaml(data, label)
+    if out.exists():
+        raise UserError(f"{out} exists already; move it away or choose another --out.")
+    out.write_text(text, encoding="utf-8")
+    print(f"Wrote {out}. Next: peftcost search --budget 10gpu-min")
+
+
+@app.command()
+def search(
+    source: Source = None,
+    task: TaskOption = None,
+    label: LabelOption = None,
+    budget: BudgetOption = None,
+    methods: MethodsOption = None,
+    seed: SeedOption = 0,
+    devices: DevicesOption = None,
+    price: PriceOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the cheapest setup that is as good as the best one, within the budget. The main job."""
+    from peftcost.tasks.task import load_task
+
+    if source is not None and task is not None:
+        raise UserError("Give either a data file or --task, not both.")
+    names = [name.strip() for name in methods.split(",")] if methods else None
+    loaded = load_task(source or task or "task.yaml", label)
+    if budget is None:
+        print_sizes(loaded, names, seed, devices, price)
+        return
+    run_search(loaded, budget, names, seed, devices, price, out, quiet, as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    budget: Annotated[str | None, typer.Option("--budget", help="More budget, as in +1gpu-h.")] = None,
+    price: PriceOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run after a kill, a reboot or a pre-emption; with --budget +1gpu-h, go on further."""
+    from peftcost import api
+    from peftcost.cli.progress import watching
+
+    with watching(quiet) as on_change:
+        finished = api.resume(run, budget, price=price, on_change=on_change)
+    show_result(finished, quiet, as_json)
+
+
+@app.command()
+def recommend(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    policy: Annotated[
+        str, typer.Option("--policy", help="non-inferior, best-quality, knee, cheapest, lowest-memory.")
+    ] = "non-inferior",
+    min_quality: Annotated[float | None, typer.Option("--min-quality")] = None,
+    max_memory: Annotated[str | None, typer.Option("--max-memory", help="8GB, 500MB.")] = None,
+    max_gpu_seconds: Annotated[float | None, typer.Option("--max-gpu-seconds")] = None,
+    price: PriceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put another question to the evidence of a run; trains nothing."""
+    from dataclasses import asdict
+
+    from peftcost.api import Run
+    from peftcost.core.memory import parse_bytes
+    from peftcost.store.run_folder import open_run_folder
+
+    found = Run(open_run_folder(run)).recommend(
+        policy,
+        min_quality=min_quality,
+        max_memory_bytes=parse_bytes(max_memory) if max_memory else None,
+        max_gpu_seconds=max_gpu_seconds,
+    )
+    facts = asdict(found)
+    if price is not None:
+        facts["usd"] = found.gpu_seconds / 3600 * price
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{found.id}: {found.because}")
+    if price is not None:
+        print(f"A training costs {facts['usd']:.4f} at {price} per GPU-hour.")
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
+    """Write report.html, report.md and front.png of a run."""
+    from peftcost.api import Run
+    from peftcost.store.run_folder import open_run_folder
+
+    for path in Run(open_run_folder(run)).report().values():
+        print(path)
+
+
+@app.command()
+def bench(
+    suite: Annotated[Path, typer.Argument(help="suite.yaml: tasks, setups, seeds.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default bench/SUITE.")] = None,
+    devices: DevicesOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Methods x tasks x seeds at given setups, one comparison report. Run it again to go on where it stopped."""
+    from peftcost.bench import run_suite
+
+    for path in run_suite(suite, out, devices, say(quiet)):
+        print(path)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of a run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model's folder.")],
+    data: Annotated[str | None, typer.Option("--data", help="New data in place of the recipe's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Default: one that the search has not used.")
+    ] = None,
+    devices: DevicesOption = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option("--early-stopping", help="Stop after so many dev evaluations without a rise."),
+    ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Production: train a recipe's setup again, on new data, with a quality and cost gate (exit code 3)."""
+    from peftcost.recipe.recipe import load_recipe
+    from peftcost.recipe.train import train_recipe
+
+    done = train_recipe(
+        load_recipe(recipe),
+        out,
+        data=data,
+        seed=seed,
+        devices=devices,
+        early_stopping=early_stopping,
+        on_progress=say(quiet),
+    )
+    if as_json:
+        print_json(done.report)
+        return
+    low, high = done.report["promised_interval"]
+    print(f"{done.folder}: dev quality {done.report['quality']:.3f} (promised {low:.3f} to {high:.3f})")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder that `peftcost train` wrote.")],
+    data: Annotated[Path, typer.Option("--data", help="The rows to label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A CSV of labels and probabilities.")],
+) -> None:
+    """Label rows with a trained model."""
+    from peftcost.recipe.predict import predict as run
+
+    print(f"{out}: {run(model, data, out)} rows")
+
+
+@app.command()
+def methods(
+    task: TaskOption = None,
+    model: Annotated[str | None, typer.Option("--model", help="Hub id, folder, or builtin:minilm.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the methods: what each trains, and whether it can run here on the task's model."""
+    from peftcost.cli.methods import methods_rows
+
+    rows = methods_rows(task, model)
+    if as_json:
+        print_json(rows)
+        return
+    from rich.console import Console
+
+    from peftcost.cli.tables import methods_table
+
+    Console().print(methods_table(rows))
+
+
+def run_search(
+    task: Any,
+    budget: str,
+    names: list[str] | None,
+    seed: int,
+    devices: str | None,
+    price: float | None,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from peftcost import api
+    from peftcost.cli.progress import announce, watching
+
+    announce(budget, price, devices, quiet)
+    with watching(quiet) as on_change:
+        run = api.search(
+            task,
+            budget,
+            methods=names,
+            seed=seed,
+            devices=devices,
+            price=price,
+            out=out,
+            on_change=on_change,
+            command=shlex.join(["peftcost", *sys.argv[1:]]),
+        )
+    show_result(run, quiet, as_json)
+
+
+def print_sizes(
+    task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None
+) -> None:
+    """Without a budget: what a least, a useful and a confident search would take."""
+    from peftcost import api
+    from peftcost.core.budget import spell_seconds
+
+    question = api.ask(task, names, seed, devices)
+    count = len(question.devices)
+    print("What a search of this task takes on this machine:")
+    for name, gpu_seconds in api.budget_sizes(question).items():
+        money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
+        wall = spell_seconds(gpu_seconds / count)
+        print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")
+    print("Choose one with --budget.")
+
+
+def show_result(run: Any, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(run.result)
+        return
+    from rich.console import Console
+
+    from peftcost.cli.tables import result_tables
+
+    console = Console()
+    result = run.result
+    if quiet:
+        console.print(result["recommendation"]["because"], markup=False, highlight=False)
+        return
+    for table in result_tables(result):
+        console.print(table)
+    for name in ("report.html", "recipe.yaml"):
+        print(run.folder.path / name)
+
+
+def load_rows(rows: dict[str, int]) -> Any:
+    from peftcost.tasks.task import Rows
+
+    return Rows(**rows)
+
+
+def print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def say(quiet: bool) -> Any:
+    """A function that prints progress on stderr, or nothing."""
+    return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr))
+
+
+def main() -> None:
+    """Run the command line; exit codes as docs/exit-codes.md says."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    logging.captureWarnings(not debug)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(args=arguments, standalone_mode=False)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _fail("Interrupted. Nothing that was finished is lost: `peftcost resume RUN` goes on.", 130)
+    except Terminated:
+        _fail("Terminated. Nothing that was finished is lost: `peftcost resume RUN` goes on.", 143)
+    except PeftcostError as error:
+        _fail(str(error), error.exit_code, error if debug else None)
+    except Exception as error:
+        _report_unexpected(error, debug)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: a pre-emption, or the end of an allocation."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def _report_unexpected(error: Exception, debug: bool) -> None:
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's usage errors
+        _fail(f"{error.format_message()} See --help.", 2)
+    if isinstance(error, OSError) and error.errno is not None:
+        wrapped = SurroundingsError(f"{error.strerror}: {error.filename or ''}".rstrip(": "))
+        _fail(str(wrapped), wrapped.exit_code, error if debug else None)
+    _fail(
+        f"Our fault: {type(error).__name__}: {error}. Run again with --debug and report it.",
+        1,
+        error if debug else None,
+    )
+
+
+def _fail(text: str, code: int, error: BaseException | None = None) -> None:
+    if error is not None:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"peftcost: {text}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,42 @@
+"""What `peftcost methods` tells of each method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peftcost.cost.device import choose_devices
+from peftcost.data.fingerprint import resolve_model
+from peftcost.methods import methods
+from peftcost.tasks.task import load_task
+
+
+def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
+    """One row a method: name, trains, usual, fixed_horizon, choices, runs (None without a model), why, citation.
+
+    The model is the one named, else the task's, else that of ./task.yaml if there is one.
+    """
+    if model is None and (task is not None or Path("task.yaml").exists()):
+        model = load_task(task or "task.yaml").model
+    config = None
+    if model is not None:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(str(resolve_model(model)))
+    device_kind = choose_devices()[0].kind
+    rows = []
+    for name, method in methods().items():
+        why = method.obstacle(config, device_kind) if config is not None else None
+        rows.append(
+            {
+                "name": name,
+                "trains": method.trains,
+                "usual": method.usual,
+                "fixed_horizon": method.fixed_horizon,
+                "choices": sorted(method.space()),
+                "runs": None if config is None else why is None,
+                "why": why,
+                "citation": method.citation,
+            }
+        )
+    return rows

@@ -1,0 +1,67 @@
+"""Tables for the end of a search and for `peftcost methods`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from peftcost.report.view import View, view_of
+
+
+def result_tables(result: dict[str, Any]) -> list[RenderableType]:
+    """Recommendation, what was tried, test, ledger and warnings. All texts are shown as they are, not as markup."""
+    view = view_of(result)
+    shown: list[RenderableType] = [tried_table(view)]
+    if view.tests:
+        shown.append(test_table(view))
+    ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger if row.gpu_seconds > 0)
+    shown.append(Text(f"Where the {view.spent} went: {ledger}."))
+    shown += [Text(f"Warning: {text}", style="yellow") for text in view.warnings]
+    shown.append(
+        Panel(Text(view.advice), title="Recommendation", border_style="green" if view.confirmed else "yellow")
+    )
+    return shown
+
+
+def tried_table(view: View) -> Table:
+    """All setups; the front with a star, the recommended one with an arrow."""
+    table = Table(title="What was tried (* best trade-offs, > recommended)", title_justify="left")
+    for name in ("", "setup", "choices"):
+        table.add_column(name, overflow="fold")
+    for name in ("quality", "95 %", "cost", "memory", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in view.setups:
+        mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
+        if row.status == "measured":
+            figures = (row.quality, row.interval, row.cost, row.memory, row.seeds)
+            table.add_row(mark, Text(row.name), Text(row.choices), *figures)
+        else:
+            table.add_row(mark, Text(row.name), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 5)
+    return table
+
+
+def test_table(view: View) -> Table:
+    """The test split: opened once, at the end."""
+    table = Table(title=f"Test split ({view.test_rows} rows, opened once)", title_justify="left")
+    table.add_column("model")
+    table.add_column(view.metric, justify="right")
+    table.add_column("95 %", justify="right")
+    for row in view.tests:
+        table.add_row(Text(row.name), row.quality, row.interval)
+    return table
+
+
+def methods_table(rows: list[dict[str, Any]]) -> Table:
+    """The methods; whether they run is empty when no model was named."""
+    table = Table()
+    for name in ("method", "trains", "runs here", "source"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        runs = "" if row["runs"] is None else "yes" if row["runs"] else f"no: {row['why']}"
+        name = f"{row['name']} (usual)" if row["usual"] else row["name"]
+        table.add_row(Text(name), Text(row["trains"]), Text(runs), Text(row["citation"], style="dim"))
+    return table

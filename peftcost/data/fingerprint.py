@@ -1,0 +1,158 @@
+"""Finds a model's folder, and tells whether it is still the same model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from peftcost.data.builtin import PREFIX, builtin_model
+from peftcost.errors import SurroundingsError, UserError
+
+MIB = 2**20
+FULL_HASH_BYTES = 2**30
+"""Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "merges.txt",
+)
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+def model_fingerprint(folder: Path) -> str:
+    """sha256 over the configuration, the tokenizer and the weights of a model's folder."""
+    weights = sorted(folder.glob("*.safetensors"))
+    in_full = sum(path.stat().st_size for path in weights) <= FULL_HASH_BYTES
+    digest = hashlib.sha256()
+    for path in [folder / "config.json", *(folder / name for name in TOKENIZER_FILES), *weights]:
+        if path.exists():
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            _hash_file(digest, path, in_full or path not in weights)
+    return digest.hexdigest()
+
+
+def _hash_file(digest: hashlib._Hash, path: Path, in_full: bool) -> None:
+    with path.open("rb") as file:
+        if in_full:
+            while block := file.read(MIB):
+                digest.update(block)
+            return
+        digest.update(file.read(MIB))
+        file.seek(max(0, path.stat().st_size - MIB))
+        digest.update(file.read(MIB))
+
+
+def resolve_model(model: str, base_folder: Path | None = None) -> Path:
+    """The folder of `builtin:NAME`, of a local model, or of a hub model (downloaded if the cache lacks it).
+
+    base_folder: what relative paths are relative to (default: the working directory).
+    UserError for a folder that lacks something and for a gated or unknown hub model; SurroundingsError when
+    the hub cannot be reached.
+    """
+    if model.startswith(PREFIX):
+        return builtin_model(model)
+    folder = (base_folder or Path()) / Path(model).expanduser()
+    if folder.is_dir():
+        return checked_model_folder(folder.absolute())
+    if looks_like_a_path(model):
+        raise UserError(
+            f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm."
+        )
+    return checked_model_folder(_from_hub(model))
+
+
+def looks_like_a_path(model: str) -> bool:
+    """Whether this can be no hub id: those are NAME or OWNER/NAME."""
+    return model.startswith(("/", ".", "~")) or model.endswith("/") or model.count("/") > 1 or "\\" in model
+
+
+def checked_model_folder(folder: Path) -> Path:
+    """The folder, if it holds a configuration, readable safetensors weights and a tokenizer; else
+    UserError."""
+    if not (folder / "config.json").is_file():
+        adapter = (folder / "adapter_config.json").exists()
+        raise UserError(
+            f"{folder} is {'an adapter, not a whole model' if adapter else 'no model folder'}: it lacks "
+            "config.json; "
+            "give a folder that `save_pretrained` wrote."
+        )
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'} is not JSON ({error}); copy the model again.") from error
+    _check_weights(folder)
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise UserError(
+            f"{folder} lacks a tokenizer (none of {', '.join(TOKENIZER_FILES)}); save it there with "
+            "`tokenizer.save_pretrained`."
+        )
+    return folder
+
+
+def _check_weights(folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    weights = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    shards = (
+        set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
+    )
+    missing = sorted(shards - {path.name for path in weights})
+    if missing:
+        raise UserError(
+            f"{folder} lacks weights: {missing[0]}, which {index.name} names, is not there; copy it too."
+        )
+    if not weights:
+        pickled = next(iter(sorted(folder.glob("*.bin"))), None)
+        held = f" (only {pickled.name}, and peftcost reads no pickles)" if pickled is not None else ""
+        raise UserError(
+            f"{folder} lacks weights: it holds no .safetensors file{held}; save the model there with "
+            "`save_pretrained`."
+        )
+    for path in weights:
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{path} holds no readable weights ({error}); a Git LFS pointer or half a download? Copy it "
+                "again."
+            ) from error
+
+
+def _from_hub(model: str) -> Path:
+    """The snapshot of a hub model: from the local cache if it is whole there, else downloaded."""
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        cached = Path(snapshot_download(model, allow_patterns=HUB_FILES, local_files_only=True))
+        return checked_model_folder(cached)
+    except errors.HFValidationError as error:
+        raise UserError(
+            f"{model!r} is neither a folder nor a hub id; give one of them, or {PREFIX}minilm."
+        ) from error
+    except (errors.LocalEntryNotFoundError, UserError):
+        pass  # not cached, or not whole
+    try:
+        return Path(snapshot_download(model, allow_patterns=HUB_FILES))
+    except errors.GatedRepoError as error:
+        raise UserError(
+            f"The hub model {model} is gated; accept its terms at https://huggingface.co/{model} and log in "
+            "with "
+            "`hf auth login`."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise UserError(
+            f"There is neither a folder nor a hub model {model!r}; check the name (a private one needs "
+            f"`hf auth login`), or use {PREFIX}minilm."
+        ) from error
+    except Exception as error:  # what the hub's client lets through from its HTTP library, and full disks
+        raise SurroundingsError(
+            f"The hub model {model} is not in the local cache and could not be downloaded "
+            f"({type(error).__name__}); "
+            f"check the network and try again, or give a local folder or {PREFIX}minilm."
+        ) from error

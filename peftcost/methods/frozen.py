@@ -1,0 +1,46 @@
+"""A frozen base: only the head is trained, or the head with the top k layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from peftcost.core.setup import Scalar
+from peftcost.methods.layers import freeze_all_but, transformer_layers
+from peftcost.methods.plain import PlainMethod
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class Frozen(PlainMethod):
+    """top_layers: how many layers below the head are trained with it; 0 is linear probing (with the pooler)."""
+
+    name = "frozen"
+    trains = "the head, and the top_layers layers below it"
+    citation = "Howard and Ruder 2018, ULMFiT, arXiv:1801.06146; Kumar et al. 2022, arXiv:2202.10054"
+    usual = True
+    funding_rank = 10
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {
+            "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+            "top_layers": CategoricalDistribution((0, 1, 2)),
+        }
+
+    def prior(self) -> dict[str, Scalar]:
+        return {"learning_rate": 2e-3, "top_layers": 0}
+
+    def apply(
+        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
+    ) -> torch.nn.Module:
+        prefix, layers = transformer_layers(model)
+        first = len(layers) - int(choices["top_layers"] or 0)
+        freeze_all_but(model, tuple(f"{prefix}.{i}." for i in range(first, len(layers))))
+        return model
+
+    def frozen_depth(self, model: torch.nn.Module, choices: Mapping[str, Scalar]) -> int:
+        return len(transformer_layers(model)[1]) - int(choices["top_layers"] or 0)

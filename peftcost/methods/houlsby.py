@@ -1,0 +1,99 @@
+"""Houlsby adapters: a bottleneck after the attention and after the feed-forward of each layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from peftcost.core.setup import Scalar
+from peftcost.methods.base import Method
+from peftcost.methods.layers import freeze_all_but, linear_names, transformer_layers
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+OUTPUTS = ("output.dense", "o_proj", "out_proj", "down_proj", "fc2", "out_lin", "lin2", "c_proj")
+"""Last linear layers of attention and feed-forward blocks, in the namings of transformers."""
+
+
+class Houlsby(Method):
+    """h + W_up gelu(W_down h) on the output of each block (figure 2); W_up starts at zero, so training starts at the
+    base. Neither PEFT nor transformers has it, so plain code needs this file to load it."""
+
+    name = "houlsby"
+    trains = "bottleneck adapters after attention and feed-forward, the norms, and the head"
+    citation = "Houlsby et al. 2019, arXiv:1902.00751"
+    funding_rank = 62
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {
+            "learning_rate": FloatDistribution(1e-4, 5e-3, log=True),
+            "bottleneck": CategoricalDistribution((8, 16, 32, 64)),
+        }
+
+    def prior(self) -> dict[str, Scalar]:
+        return {"learning_rate": 1e-3, "bottleneck": 32}
+
+    def apply(
+        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
+    ) -> torch.nn.Module:
+        insert(model, int(choices["bottleneck"] or 1))
+        freeze_all_but(model, ("adapter.",))
+        for name, parameter in model.named_parameters():
+            if "norm" in name.lower():
+                parameter.requires_grad_(True)
+        return model
+
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        trained = {
+            name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad
+        }
+        save_file(trained, folder / "houlsby.safetensors")
+        size = next(len(t) for name, t in trained.items() if name.endswith("adapter.down.weight"))
+        (folder / "houlsby.json").write_text(json.dumps({"bottleneck": size}), encoding="utf-8")
+
+    def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
+        from safetensors.torch import load_file
+
+        size = json.loads((folder / "houlsby.json").read_text(encoding="utf-8"))["bottleneck"]
+        insert(base, size)
+        missing = set(load_file(folder / "houlsby.safetensors")) - set(dict(base.named_parameters()))
+        if missing:
+            raise LookupError(f"{folder} is an adapter of another model: it has {min(missing)}")
+        base.load_state_dict(load_file(folder / "houlsby.safetensors", device=str(base.device)), strict=False)
+        return base.eval()
+
+
+def insert(model: torch.nn.Module, bottleneck: int) -> None:
+    """Put an adapter behind each block's last linear layer. LookupError if the model has none that we know."""
+    import torch
+
+    class Adapter(torch.nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.down = torch.nn.Linear(width, bottleneck)
+            self.up = torch.nn.Linear(bottleneck, width)
+            torch.nn.init.normal_(self.down.weight, std=0.01)
+            for tensor in (self.down.bias, self.up.weight, self.up.bias):
+                torch.nn.init.zeros_(tensor)
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden + self.up(torch.nn.functional.gelu(self.down(hidden)))
+
+    def adapt(module: torch.nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+        return module.adapter(output)  # type: ignore[operator]
+
+    targets = [name for name in linear_names(model) if name.endswith(OUTPUTS)]
+    if not targets:
+        raise LookupError(f"no known block outputs in {transformer_layers(model)[0]}")
+    for name in targets:
+        linear = model.get_submodule(name)
+        linear.adapter = Adapter(linear.out_features).to(linear.weight.device)  # type: ignore[arg-type]
+        linear.register_forward_hook(adapt)

@@ -1,0 +1,49 @@
+"""IA3: learned scales on keys, values and feed-forward activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+from peftcost.core.setup import Scalar
+from peftcost.methods.layers import linear_names
+from peftcost.methods.peft_method import PeftMethod
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+
+class IA3(PeftMethod):
+    """Scales the outputs of key and value layers and the inputs of the feed-forward's last layer. The rate decides:
+    1e-3 against the default moved it from .311 to .398 in PEFT's method comparison."""
+
+    name = "ia3"
+    trains = "a scale for each key, value and feed-forward activation, and the head"
+    citation = "Liu et al. 2022, (IA)^3, arXiv:2205.05638"
+    funding_rank = 61
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {"learning_rate": FloatDistribution(1e-3, 5e-2, log=True)}
+
+    def prior(self) -> dict[str, Scalar]:
+        return {"learning_rate": 1e-2}
+
+    def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
+        from peft import IA3Config
+
+        linear = linear_names(model)
+        scaled = [
+            n
+            for n in linear
+            if n.rsplit(".", 1)[-1] in ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")
+        ]
+        last = [n for n in linear if n.endswith(("down_proj", "fc2", "lin2")) or is_bert_output(n)]
+        return IA3Config(target_modules=scaled + last, feedforward_modules=last, **self.with_head(model))
+
+
+def is_bert_output(name: str) -> bool:
+    """Whether this is the feed-forward's last layer in BERT's naming, not the attention's output."""
+    return name.endswith("output.dense") and "attention" not in name

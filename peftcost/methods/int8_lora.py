@@ -1,0 +1,21 @@
+"""LoRA on a base whose linear layers are held in 8 bits."""
+
+from __future__ import annotations
+
+from optuna.distributions import BaseDistribution
+
+from peftcost.methods.lora import Lora
+
+
+class Int8Lora(Lora):
+    """DoRA is left out: on 8-bit bases it fails on CPUs."""
+
+    name = "int8-lora"
+    trains = "low-rank updates over an 8-bit base, and the head"
+    citation = "Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339"
+    usual = True
+    funding_rank = 50
+    quantization = "int8"
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {key: value for key, value in super().space().items() if key != "dora"}

@@ -1,0 +1,60 @@
+"""Finding a base's transformer layers and linear layers, so that no architecture is named."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from peftcost.methods.head import KEEP_IN_FULL_PRECISION
+
+if TYPE_CHECKING:
+    import torch
+
+
+def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
+    """The name and the list of the base's layers: the longest ModuleList. LookupError if there is none."""
+    import torch
+
+    lists = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]
+    if not lists:
+        raise LookupError("the model has no list of layers")
+    return max(lists, key=lambda item: len(item[1]))
+
+
+def linear_names(model: torch.nn.Module, top_layers: int | None = None) -> list[str]:
+    """Names of the linear layers inside the transformer layers (quantized ones too), of the top k or of all."""
+    import torch
+
+    prefix, layers = transformer_layers(model)
+    first = 0 if top_layers is None else max(0, len(layers) - top_layers)
+    inside = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
+    names = []
+    for name, module in model.named_modules():
+        match = inside.match(name)
+        if match and int(match.group(1)) >= first and isinstance(module, torch.nn.Linear):
+            names.append(name)
+    return names
+
+
+def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:
+    """Train exactly the parameters whose name starts with one of the prefixes, or has it after a dot, and the head
+    with the pooler."""
+    wanted = (*trained, *(f"{name}." for name in KEEP_IN_FULL_PRECISION))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(f".{part}" in f".{name}" for part in wanted))
+
+
+def peft_task_type(model: torch.nn.Module) -> str:
+    """PEFT's name for what the model class does."""
+    name = type(model).__name__
+    if "SequenceClassification" in name:
+        return "SEQ_CLS"
+    if "TokenClassification" in name:
+        return "TOKEN_CLS"
+    return "CAUSAL_LM"
+
+
+def trained_head_names(model: torch.nn.Module) -> list[str]:
+    """Last name parts of the modules that PEFT saves whole: the head, and a pooler under it."""
+    found = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if name}
+    return [name for name in KEEP_IN_FULL_PRECISION if name in found]

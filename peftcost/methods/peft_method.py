@@ -1,0 +1,63 @@
+"""What the methods share that PEFT applies, saves and merges."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peftcost.core.setup import Scalar
+from peftcost.methods.base import CannotMerge, Method
+from peftcost.methods.layers import peft_task_type, trained_head_names
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+
+class PeftMethod(Method):
+    """A method of PEFT. `merges` says whether PEFT can fold the adapter into the base."""
+
+    merges: ClassVar[bool] = True
+
+    @abstractmethod
+    def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
+        """PEFT's configuration of this method for this model."""
+
+    def shared(self, model: PreTrainedModel) -> dict[str, Any]:
+        """Arguments that every PEFT configuration takes."""
+        return {"task_type": peft_task_type(model)}
+
+    def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
+        """As `shared`, for configurations that train whole modules beside the adapter: the head."""
+        return {**self.shared(model), "modules_to_save": trained_head_names(model)}
+
+    def apply(
+        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
+    ) -> torch.nn.Module:
+        from peft import get_peft_model, prepare_model_for_kbit_training
+
+        if self.quantization is not None:
+            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        return get_peft_model(model, self.config(model, choices, total_steps))
+
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        model.save_pretrained(folder)  # type: ignore[operator]
+
+    def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(base, folder).eval()
+
+    def merge(self, model: torch.nn.Module) -> PreTrainedModel:
+        """Folded in by PEFT; a quantized base is dequantized first, since rounding the sum loses a tenth of it."""
+        if not self.merges:
+            return super().merge(model)
+        if self.quantization is not None:
+            model.get_base_model().dequantize()  # type: ignore[operator]
+        try:
+            return model.merge_and_unload()  # type: ignore[operator]
+        except (AttributeError, NotImplementedError, ValueError) as error:
+            raise CannotMerge(f"{self.name} cannot be merged into this model: {error}") from error

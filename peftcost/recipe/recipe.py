@@ -1,0 +1,141 @@
+"""recipe.yaml: a recommendation made repeatable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from peftcost.core.setup import TRAINING_DEFAULTS, Setup
+from peftcost.core.statistics import prediction_interval
+from peftcost.errors import UserError
+from peftcost.methods import get_method
+from peftcost.tasks.task import Task
+
+SCHEMA_VERSION = 1
+
+
+class SetupFields(BaseModel):
+    """A setup as it stands in a recipe or a suite."""
+
+    model_config = ConfigDict(extra="forbid")
+    method: str
+    hyperparameters: dict[str, str | int | float | bool | None] = {}
+    stop_examples: int
+
+    def to_setup(self) -> Setup:
+        """Choices that are left out take the method's priors and the training defaults."""
+        return Setup.of(
+            self.method, {**get_method(self.method).prior(), **self.hyperparameters}, self.stop_examples
+        )
+
+
+class Expected(BaseModel):
+    """What the recipe promises: where a new seed's dev quality falls (95 %), and what a training costs."""
+
+    model_config = ConfigDict(extra="forbid")
+    quality: float
+    prediction_interval: tuple[float, float]
+    new_data_interval: tuple[float, float]
+    gpu_seconds: float
+    peak_bytes: int
+    device: str
+
+
+class Recipe(BaseModel):
+    """Fingerprints, setup, seeds, versions, expected quality and cost."""
+
+    model_config = ConfigDict(extra="forbid")
+    schema_version: int = SCHEMA_VERSION
+    task: Task
+    task_seed: int
+    setup: SetupFields
+    seeds: list[int]
+    expected: Expected
+    confirmed: bool
+    fingerprints: dict[str, str]
+    versions: dict[str, str]
+    run: str
+
+
+def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> Recipe:
+    """The recipe of a result's recommendation."""
+    advice = result["recommendation"]
+    entry = next(e for e in result["setups"] if e["id"] == advice["id"])
+    measured = entry["measurements"]
+    decisive = [m for m in measured if m["role"] == "confirm"] or measured
+    qualities = [m["quality"] for m in decisive]
+    rows = result["task"]["rows"]["dev"]
+    pooled = pooled_seed_deviation(result)
+    return Recipe(
+        task=task,
+        task_seed=task_seed,
+        setup=SetupFields(
+            method=entry["method"],
+            hyperparameters=dict(entry["hyperparameters"]),
+            stop_examples=entry["stop_examples"],
+        ),
+        seeds=[m["seed"] for m in decisive],
+        expected=Expected(
+            quality=advice["quality"],
+            prediction_interval=prediction_interval(qualities, rows, pooled_sd=pooled),
+            new_data_interval=prediction_interval(qualities, rows, pooled_sd=pooled, new_data=True),
+            gpu_seconds=entry["gpu_seconds"],
+            peak_bytes=entry["peak_bytes"],
+            device=result["devices"]["name"],
+        ),
+        confirmed=advice["confirmed"],
+        fingerprints=result["task"]["fingerprints"],
+        versions=result["versions"],
+        run=run,
+    )
+
+
+def pooled_seed_deviation(result: dict[str, Any]) -> float | None:
+    """Standard deviation of quality between seeds, pooled over the setups with several, or None without any."""
+    squares, freedom = 0.0, 0
+    for entry in result["setups"]:
+        values = [m["quality"] for m in entry["measurements"]]
+        if len(values) > 1:
+            mean = sum(values) / len(values)
+            squares += sum((value - mean) ** 2 for value in values)
+            freedom += len(values) - 1
+    return (squares / freedom) ** 0.5 if freedom else None
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """The recipe as people read it."""
+    head = (
+        "# A recipe of peftcost: `peftcost train recipe.yaml -o DIR` trains this setup again,\n"
+        "# `--data new.csv` on other data. expected.prediction_interval: where 95 % of new seeds fall on the same\n"
+        "# dev data; new_data_interval: on new data of the same kind.\n"
+    )
+    return head + yaml.safe_dump(
+        recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
+    )
+
+
+def load_recipe(path: Path) -> Recipe:
+    """A recipe file; UserError that names file and field."""
+    if not path.is_file():
+        raise UserError(f"There is no recipe at {path}; `peftcost search` writes one into its run's folder.")
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"{path} is not a recipe: {problems}.") from error
+
+
+def check_choices(setup: Setup, where: str) -> None:
+    """UserError for a choice that the method does not have."""
+    method = get_method(setup.method)
+    known = {*TRAINING_DEFAULTS, *method.prior(), *method.space()}
+    unknown = [key for key in setup.hyperparameters if key not in known]
+    if unknown:
+        raise UserError(
+            f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}."
+        )

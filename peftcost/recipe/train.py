@@ -1,0 +1,152 @@
+"""Production: trains a recipe's setup from scratch, and fails loudly when it keeps less than the recipe promises."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftcost.core.versions import versions
+from peftcost.cost.device import choose_devices
+from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.engine.job import TrainJob
+from peftcost.errors import PromiseError, UserError
+from peftcost.recipe.recipe import Recipe
+from peftcost.search.controller import Controller
+from peftcost.search.executor import LocalExecutor
+from peftcost.search.planner import prepare_data
+from peftcost.search.state import SearchState
+from peftcost.store.journal import Journal
+from peftcost.tasks.splits import TaskData, load_task_data
+from peftcost.tasks.task import Task
+
+COST_TOLERANCE = 1.5
+"""A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one production training is asked to do (the shape that planning wants)."""
+
+    task: Task
+    data: TaskData
+    model: str
+    fingerprints: dict[str, str]
+    methods: list[str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """folder: the model. report: what training.json says."""
+
+    folder: Path
+    report: dict[str, Any]
+
+
+def train_recipe(
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: str | None = None,
+    seed: int | None = None,
+    devices: str | None = None,
+    early_stopping: int | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> Trained:
+    """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
+
+    data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
+    UserError if `out` exists; PromiseError, with the model kept, if dev quality falls below the prediction interval
+    or the cost rises above COST_TOLERANCE times the recipe's on the same device.
+    """
+    if out.exists():
+        raise UserError(f"{out} exists already; choose another -o.")
+    order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
+    setup = recipe.setup.to_setup()
+    chosen = choose_devices(devices)[:1]
+    with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
+        work = Path(scratch)
+        with LocalExecutor(chosen, work / "worker.log") as executor:
+            controller = Controller(executor, Journal(), SearchState())
+            controller.acquire()
+            on_progress("preparing data")
+            prepared = prepare_data(controller, order)
+            on_progress(f"training {setup.id} on {len(order.data.train)} rows")
+            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
+            measured = controller.run_one("train", job.as_dict())
+            controller.run_one("card", {"prepared": prepared, "setup": setup.as_dict(), "out": str(work)})
+            controller.release()
+        report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
+        (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        try:
+            shutil.copytree(work / "model", out)
+        except OSError as error:
+            raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
+    if report["broken_promises"]:
+        raise PromiseError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
+    return Trained(out, report)
+
+
+def order_of(recipe: Recipe, data: str | None, seed: int) -> Order:
+    """Read data and model. Given the recipe's own data, it has to be what the recipe was made from."""
+    task = (
+        recipe.task
+        if data is None
+        else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
+    )
+    loaded = load_task_data(task, recipe.task_seed)
+    model = str(resolve_model(task.model))
+    fingerprints = {"data": loaded.fingerprint, "model": model_fingerprint(Path(model))}
+    for name in ("model",) if data is not None else ("data", "model"):
+        if fingerprints[name] != recipe.fingerprints[name]:
+            raise UserError(
+                f"The {name} is not what the recipe was made from (fingerprint {fingerprints[name][:12]}, the recipe "
+                f"has {recipe.fingerprints[name][:12]}); "
+                + ("give the new data with --data." if name == "data" else "search again with this model.")
+            )
+    return Order(task, loaded, model, fingerprints, [recipe.setup.method], seed)
+
+
+def task_data(path: str) -> Any:
+    """A data file as a task names it."""
+    return str(Path(path).absolute())
+
+
+def report_of(
+    recipe: Recipe, measured: dict[str, Any], order: Order, device: str, new_data: bool
+) -> dict[str, Any]:
+    """training.json: what was promised, what was measured, what was broken."""
+    expected = recipe.expected
+    low, high = expected.new_data_interval if new_data else expected.prediction_interval
+    broken = []
+    if measured["quality"] < low:
+        broken.append(
+            f"Dev quality is {measured['quality']:.3f}, below the {low:.3f} to {high:.3f} that the recipe promises."
+        )
+    if (
+        device == expected.device
+        and not new_data
+        and measured["gpu_seconds"] > COST_TOLERANCE * expected.gpu_seconds
+    ):
+        broken.append(
+            f"Training took {measured['gpu_seconds']:.1f} gpu-s, more than {COST_TOLERANCE} times the recipe's "
+            f"{expected.gpu_seconds:.1f}."
+        )
+    return {
+        "quality": measured["quality"],
+        "promised_interval": [low, high],
+        "new_data": new_data,
+        "gpu_seconds": measured["gpu_seconds"],
+        "peak_bytes": measured["peak_bytes"],
+        "seed": order.seed,
+        "rows": {"train": len(order.data.train), "dev": len(order.data.dev)},
+        "fingerprints": order.fingerprints,
+        "broken_promises": broken,
+        "recipe_run": recipe.run,
+        "versions": versions(),
+    }

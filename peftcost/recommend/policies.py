@@ -1,0 +1,195 @@
+"""From evidence to a recommendation. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peftcost.core.budget import spell_seconds
+from peftcost.core.memory import spell_bytes
+from peftcost.core.statistics import (
+    Replicates,
+    lower_bounds,
+    probability_within_margin,
+    quality_interval,
+    resolvable_difference,
+)
+from peftcost.errors import UserError, did_you_mean
+
+CONFIRM_SEEDS = 2
+"""Confirm measurements that a setup needs before anything can be shown of it."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a measured setup; confirm_seeds: how many fresh seeds it was trained again with."""
+
+    id: str
+    quality: float
+    gpu_seconds: float
+    peak_bytes: int
+    confirm_seeds: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`."""
+
+    id: str
+    policy: str
+    margin: float
+    because: str
+    confirmed: bool
+    quality: float
+    quality_interval: tuple[float, float]
+    gpu_seconds: float
+    peak_bytes: int
+    probability_within_margin: float
+    resolvable_difference: float
+
+
+def recommend(
+    evidence: Sequence[Evidence],
+    replicates: Replicates,
+    margin: float,
+    policy: str = "non-inferior",
+    n_dev: int | None = None,
+    min_quality: float | None = None,
+    max_memory_bytes: float | None = None,
+    max_gpu_seconds: float | None = None,
+) -> Recommendation:
+    """Choose among the setups that meet the constraints. UserError if none does, or for an unknown policy.
+
+    non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
+    best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
+    the best. knee: farthest above the chord from cheapest to best, quality against log cost.
+    """
+    if policy not in POLICIES:
+        raise UserError(
+            f"There is no policy {policy!r}.{did_you_mean(policy, list(POLICIES))} Known are: {', '.join(POLICIES)}."
+        )
+    allowed = [
+        e
+        for e in evidence
+        if (min_quality is None or e.quality >= min_quality)
+        and (max_memory_bytes is None or e.peak_bytes <= max_memory_bytes)
+        and (max_gpu_seconds is None or e.gpu_seconds <= max_gpu_seconds)
+    ]
+    if not allowed:
+        raise UserError(nothing_fits(evidence, min_quality, max_memory_bytes, max_gpu_seconds))
+    bounds = lower_bounds(replicates)
+    shown = [e for e in allowed if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
+    best = max(allowed, key=lambda e: e.quality)
+    chosen = POLICIES[policy](allowed, shown, best)
+    confirmed = chosen in shown
+    resolvable = resolvable_difference(replicates, chosen.id)
+    return Recommendation(
+        id=chosen.id,
+        policy=policy,
+        margin=margin,
+        because=because(chosen, best, policy, confirmed, margin, resolvable, n_dev),
+        confirmed=confirmed,
+        quality=chosen.quality,
+        quality_interval=quality_interval(replicates, chosen.id),
+        gpu_seconds=chosen.gpu_seconds,
+        peak_bytes=chosen.peak_bytes,
+        probability_within_margin=probability_within_margin(replicates, margin)[chosen.id],
+        resolvable_difference=resolvable,
+    )
+
+
+def _non_inferior(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+    return min(shown, key=lambda e: e.gpu_seconds, default=best)
+
+
+def _best_quality(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+    return best
+
+
+def _cheapest(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+    return min(allowed, key=lambda e: e.gpu_seconds)
+
+
+def _lowest_memory(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+    return min(shown, key=lambda e: e.peak_bytes, default=best)
+
+
+def _knee(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+    cheapest = _cheapest(allowed, shown, best)
+    width = math.log(best.gpu_seconds / cheapest.gpu_seconds) or 1.0
+    height = (best.quality - cheapest.quality) or 1.0
+
+    def above_chord(e: Evidence) -> float:
+        return (e.quality - cheapest.quality) / height - math.log(
+            e.gpu_seconds / cheapest.gpu_seconds
+        ) / width
+
+    return max((e for e in allowed if e.gpu_seconds <= best.gpu_seconds), key=above_chord)
+
+
+POLICIES = {
+    "non-inferior": _non_inferior,
+    "best-quality": _best_quality,
+    "cheapest": _cheapest,
+    "lowest-memory": _lowest_memory,
+    "knee": _knee,
+}
+
+
+def because(
+    chosen: Evidence,
+    best: Evidence,
+    policy: str,
+    confirmed: bool,
+    margin: float,
+    resolvable: float,
+    n_dev: int | None,
+) -> str:
+    """Two or three sentences that defend the choice to a colleague."""
+    cost = f"{chosen.quality:.3f} at {spell_seconds(chosen.gpu_seconds)} and {spell_bytes(chosen.peak_bytes)}"
+    if chosen.id == best.id:
+        first = f"{chosen.id} has the best quality observed: {cost}."
+    else:
+        share = chosen.gpu_seconds / best.gpu_seconds
+        first = (
+            f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
+            f"{spell_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
+        )
+    if confirmed:
+        return f"{first} With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best."
+    rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
+    need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
+    return f"{first} Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
+
+
+def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int) -> str:
+    """What would turn "cannot tell" into an answer. Noise falls with the root of rows and of seeds."""
+    if confirm_seeds < CONFIRM_SEEDS:
+        return f"It needs {CONFIRM_SEEDS} confirmations with fresh seeds; a larger budget pays for them."
+    if resolvable <= margin:
+        return "More fresh seeds, or a larger budget that tries more setups, would tell."
+    factor = (resolvable / margin) ** 2
+    rows = (
+        f"about {math.ceil(factor * n_dev / 100) * 100} dev rows"
+        if n_dev
+        else f"{factor:.1f} times the dev rows"
+    )
+    return f"It would take {rows} with as many times the seeds, or a margin of {resolvable:.3f}."
+
+
+def nothing_fits(
+    evidence: Sequence[Evidence],
+    min_quality: float | None,
+    max_memory_bytes: float | None,
+    max_gpu_seconds: float | None,
+) -> str:
+    """The sentence for constraints that no setup meets, with the nearest value of each."""
+    nearest = []
+    if min_quality is not None:
+        nearest.append(f"the best quality is {max(e.quality for e in evidence):.3f}")
+    if max_memory_bytes is not None:
+        nearest.append(f"the least memory is {spell_bytes(min(e.peak_bytes for e in evidence))}")
+    if max_gpu_seconds is not None:
+        nearest.append(f"the lowest cost is {min(e.gpu_seconds for e in evidence):.1f} gpu-s")
+    return f"No measured setup meets all of the constraints: {', '.join(nearest)}; loosen one."

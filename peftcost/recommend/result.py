@@ -1,0 +1,174 @@
+"""result.json: the machine-readable result of a run (schema_version 1), built from its state and its rows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.front import front
+from peftcost.core.measurement import Measurement
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import Replicates, quality_interval
+from peftcost.recommend.policies import Evidence, Recommendation
+from peftcost.search.state import SearchState
+from peftcost.tasks import Metric
+
+SCHEMA_VERSION = 1
+
+
+def build_result(
+    events: Sequence[Mapping[str, Any]],
+    state: SearchState,
+    task: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    advice: Recommendation | None,
+    tests: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it."""
+    opened = next(event for event in events if event["event"] == "opened")
+    first = opened["devices"][0]
+    totals = state.ledger.totals()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": dict(task),
+        "devices": {
+            "kind": first["kind"],
+            "name": first["name"],
+            "count": len(opened["devices"]),
+            "threads": first["threads"],
+        },
+        "budget": {
+            "limit_gpu_seconds": state.limit_gpu_seconds,
+            "spent_gpu_seconds": state.ledger.spent(),
+            "stopped_because": state.stopped_because,
+        },
+        "ledger": totals,
+        "setups": list(entries),
+        "front": front_of(entries),
+        "recommendation": None if advice is None else asdict(advice),
+        "test": tests,
+        "warnings": warnings_of(state),
+        "versions": opened["versions"],
+        "command": opened["command"],
+        "started": events[0]["utc"],
+        "ended": events[-1]["utc"],
+    }
+
+
+def warnings_of(state: SearchState) -> list[str]:
+    """What was noticed on the way, and what the measurements themselves say."""
+    found = list(state.warnings)
+    contended = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
+    if contended:
+        found.append(
+            f"{len(contended)} of {len(state.measured())} measurements were taken while other programs used the "
+            "processor; their times are too long. Search again on a quiet machine before you rely on the costs."
+        )
+    return found
+
+
+def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dict[str, Any]]:
+    """One entry a setup, measured or not; means are over the seeds that speak for it."""
+    entries = [measured_entry(state, setup, replicates) for setup in state.setups().values()]
+    tried = {entry["method"] for entry in entries}
+    for status, reasons in (("infeasible", state.infeasible), ("skipped", state.skipped)):
+        entries += [bare_entry(name, status, reason) for name, reason in reasons.items() if name not in tried]
+    return entries
+
+
+def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:
+    """The entry of a setup that has at least one trial."""
+    trials = [t for t in state.trials.values() if t.setup.id == setup.id]
+    measurements = [t.measurement for t in trials if t.measurement is not None]
+    entry = {
+        "id": setup.id,
+        **setup.as_dict(),
+        "lineage": setup.lineage,
+        "status": "measured" if measurements else "failed",
+        "reason": None if measurements else next((t.reason for t in trials if t.reason), "not finished"),
+        "measurements": [m.as_dict() for m in measurements],
+        "predicted": {
+            "gpu_seconds": trials[0].predicted.gpu_seconds,
+            "peak_bytes": trials[0].predicted.peak_bytes,
+        },
+    }
+    if not measurements:
+        return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
+    decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
+    interval = quality_interval(replicates, setup.id) if replicates is not None else (math.nan, math.nan)
+    means = {name: mean_of(decisive, name) for name in FIGURES}
+    return entry | means | {"quality": mean_of(decisive, "quality"), "quality_interval": list(interval)}
+
+
+FIGURES = (
+    "gpu_seconds",
+    "peak_bytes",
+    "process_peak_bytes",
+    "latency_seconds",
+    "artifact_bytes",
+    "trainable_parameters",
+    "total_parameters",
+)
+
+
+def mean_of(measurements: Sequence[Measurement], name: str) -> float | int:
+    """Mean of one figure; whole numbers (bytes, counts) stay whole."""
+    values = [getattr(m, name) for m in measurements]
+    mean = statistics.fmean(values)
+    return round(mean) if all(isinstance(v, int) for v in values) else mean
+
+
+def bare_entry(method: str, status: str, reason: str) -> dict[str, Any]:
+    """The entry of a method of which nothing was started."""
+    return {
+        "id": None,
+        "method": method,
+        "hyperparameters": {},
+        "stop_examples": None,
+        "lineage": None,
+        "status": status,
+        "reason": reason,
+        "measurements": [],
+        "predicted": None,
+        "quality": None,
+        "quality_interval": None,
+        **dict.fromkeys(FIGURES),
+    }
+
+
+def front_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The front over the setups' means."""
+    measured = [entry for entry in entries if entry["status"] == "measured"]
+    return front({e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured})
+
+
+def evidence_of(entries: Sequence[Mapping[str, Any]]) -> list[Evidence]:
+    """What the policies need to know of each measured setup."""
+    return [
+        Evidence(
+            id=entry["id"],
+            quality=entry["quality"],
+            gpu_seconds=entry["gpu_seconds"],
+            peak_bytes=entry["peak_bytes"],
+            confirm_seeds=sum(m["role"] == "confirm" for m in entry["measurements"]),
+        )
+        for entry in entries
+        if entry["status"] == "measured"
+    ]
+
+
+def test_entry(rows_file: str, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
+    """Quality on the test split with its 95 % bootstrap interval over examples."""
+    rows = np.load(rows_file)
+    n = len(rows)
+    weights = (
+        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
+    )
+    low, high = np.quantile(metric.compute(rows, weights), [0.025, 0.975])
+    quality = float(metric.compute(rows, np.ones((1, n)))[0])
+    return {"quality": quality, "quality_interval": [float(low), float(high)], "n": n}

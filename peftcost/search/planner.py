@@ -1,0 +1,158 @@
+"""Before the search proper: tokenize, probe each method with a few real steps, and choose how long to train."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from peftcost.core.setup import Setup
+from peftcost.cost.model import CostModel, Probe
+from peftcost.engine.job import TrainJob
+from peftcost.errors import UserError
+from peftcost.methods import get_method, methods
+from peftcost.search import decide
+from peftcost.search.controller import Controller
+from peftcost.search.state import SearchState
+from peftcost.tasks.splits import TaskData
+from peftcost.tasks.task import Task
+
+PROBE_EXAMPLES = 1600
+"""The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
+
+
+class Asked(Protocol):
+    """What planning needs to know of a search's question."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def data(self) -> TaskData: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def fingerprints(self) -> dict[str, str]: ...
+    @property
+    def methods(self) -> list[str]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def prepare_data(controller: Controller, asked: Asked) -> str:
+    """The folder of the tokenized data; written if it is not there yet."""
+    payload = {
+        "task": asked.task.model_dump(mode="json"),
+        "seed": asked.seed,
+        "model": asked.model,
+        "model_fingerprint": asked.fingerprints["model"],
+    }
+    prepared = controller.run_one("prepare", payload)
+    for text in [*asked.data.warnings, *prepared["warnings"]]:
+        controller.record("warned", text=text)
+    return str(prepared["prepared"])
+
+
+def plan(controller: Controller, asked: Asked) -> str:
+    """Prepare, probe and choose the length; recorded as `planned`. Returns the folder of the prepared data.
+
+    UserError when no method runs here, or when the budget cannot buy even one setup.
+    """
+    prepared = prepare_data(controller, asked)
+    probed, infeasible = probe_methods(controller, asked.methods, prepared, asked.seed)
+    if not probed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
+        raise UserError(f"None of the methods can train {asked.task.model} here. {reasons}")
+    data = asked.data
+    cost = CostModel(probed, len(data.dev), len(data.test))
+    cheapest = min(probed, key=lambda name: probed[name].seconds_per_example)
+    controller.record(
+        "planned",
+        probes={name: probe.as_dict() for name, probe in probed.items()},
+        infeasible=infeasible,
+        methods=decide.funding_order(list(probed), cheapest),
+        stop_examples=choose_length(controller, cost, len(data.train)),
+        train_rows=len(data.train),
+        dev_rows=len(data.dev),
+        test_rows=len(data.test),
+    )
+    return prepared
+
+
+def priors(names: Sequence[str], stop_examples: int) -> dict[str, Setup]:
+    """Each method's prior-best setup."""
+    return {name: Setup.of(name, get_method(name).prior(), stop_examples) for name in names}
+
+
+def probe_methods(
+    controller: Controller, names: Sequence[str], prepared: str, seed: int
+) -> tuple[dict[str, Probe], dict[str, str]]:
+    """Probes of the methods that run here, and why the others do not."""
+    infeasible: dict[str, str] = {}
+    payloads: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
+        for name, setup in priors(names, PROBE_EXAMPLES).items():
+            payloads[name] = TrainJob(prepared, setup, seed, str(Path(out) / name)).as_dict()
+        messages = controller.run_all("probe", list(payloads.values()))
+    probed: dict[str, Probe] = {}
+    for name, message in zip(payloads, messages, strict=True):
+        if message["type"] == "done":
+            probed[name] = Probe(**message["result"])
+        else:
+            infeasible[name] = message.get("reason", "its worker died while it was probed")
+    return probed, infeasible
+
+
+def choose_length(controller: Controller, cost: CostModel, rows: int) -> int:
+    """The length that the budget pays for; UserError when it pays for none."""
+    limit = controller.state.limit_gpu_seconds
+    closing = decide.SAFETY * cost.closing_seconds()
+    probes = cost.probes
+    setups = priors(list(probes), 0)
+    beside = [cost.predict(setup).trial_seconds for setup in setups.values()]
+    batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
+    stop = decide.choose_stop(
+        rows,
+        batch_size,
+        [p.seconds_per_example for p in probes.values()],
+        beside,
+        limit - controller.spent() - closing,
+    )
+    cheapest = min(priors(list(probes), stop).values(), key=lambda setup: cost.predict(setup).trial_seconds)
+    needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
+    if needs > limit:
+        raise UserError(decide.too_small(needs, limit, cheapest.method))
+    return stop
+
+
+def sizes(state: SearchState, rows: int) -> dict[str, float]:
+    """gpu-seconds of a search that is the least possible, useful, or confident.
+
+    least: the cheapest method alone at the shortest length. useful: every method for an epoch and two contenders
+    confirmed with two seeds. confident: three epochs, twice as many proposals as methods, five seeds of three.
+    """
+    planning, closing = state.ledger.spent(), state.cost.closing_seconds()
+    least_stop = min(rows, decide.FEWEST_STEPS * 16)
+
+    def trials(stop: int) -> list[float]:
+        return sorted(
+            state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values()
+        )
+
+    useful, confident = trials(rows), trials(3 * rows)
+    work = {
+        "least": trials(least_stop)[0],
+        "useful": sum(useful) + 2 * sum(useful[-2:]),
+        "confident": 3 * sum(confident) + 5 * sum(confident[-3:]),
+    }
+    return {name: planning + decide.SAFETY * (closing + seconds) for name, seconds in work.items()}
+
+
+def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
+    """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
+    wanted: Sequence[str] | str | None = chosen or task.methods
+    if wanted is None:
+        return [name for name, method in methods().items() if method.usual]
+    if wanted == "all" or list(wanted) == ["all"]:
+        return list(methods())
+    return [found.name for found in (get_method(name) for name in dict.fromkeys(wanted))]

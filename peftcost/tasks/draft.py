@@ -1,0 +1,79 @@
+"""Writes task.yaml: of a task that exists, or as a draft from a look at a data file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from peftcost.data.table import read_table
+from peftcost.tasks import get_task_type
+from peftcost.tasks.columns import guess_columns
+from peftcost.tasks.task import DEFAULT_MODEL, Task
+
+COMMENTS = {
+    "model": "hub id, folder, or builtin:minilm",
+    "task": "left out: inferred when only one fits",
+    "data": "a file, or {train: …, dev: …, test: …}; dev and test are split off when absent",
+    "columns": "which column plays which role",
+    "metric": "higher is better",
+    "margin": "quality that one would give up for a cheaper setup",
+    "methods": "all: every one that can run; left out: the few that usually win",
+    "max_length": "tokens at which inputs are cut",
+    "rows": "at most so many rows of each split",
+}
+CHOICES = {
+    "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",
+    "methods": "# methods: [full, frozen, lora]  # or all; left out: the few that usually win",
+    "max_length": "# max_length: 128  # tokens at which inputs are cut",
+    "rows": "# rows: {train: 2000}  # use a part of the data",
+}
+
+
+def commented_yaml(task: Task) -> str:
+    """The fields that are set, each with its comment."""
+    fields = task.model_dump(mode="json", exclude_none=True)
+    return "".join(f"{_field(name, value)}  # {COMMENTS[name]}\n" for name, value in fields.items())
+
+
+def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | None = None) -> str:
+    """A task.yaml for a data file, guessed from a look at it; what else can be said stands there as comments.
+
+    folder: where the task.yaml will lie (default: the working directory); the data's path is relative to it.
+    """
+    table = read_table(path)
+    kind, columns = guess_columns(table, label)
+    data = os.path.relpath(path, folder or Path())
+    task = Task(
+        model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=next(iter(kind.metrics))
+    )
+    examples = kind.examples(table, columns)
+    labels = kind.labels(examples)
+    shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
+    metrics = " | ".join(get_task_type(kind.name).metrics)
+    return (
+        f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {_one_line(shown)}\n"
+        "# Check it, then: peftcost search --budget 10gpu-min\n"
+        + commented_yaml(task).replace(COMMENTS["metric"], metrics)
+        + "\n"
+        + "".join(f"{line}\n" for line in CHOICES.values())
+    )
+
+
+def _field(name: str, value: Any) -> str:
+    """`name: value` on one line."""
+    text = yaml.safe_dump(
+        {name: value}, default_flow_style=None, allow_unicode=True, width=10**9, sort_keys=False
+    )
+    if "\n" in text.rstrip("\n"):  # nested: dump the value itself in flow style
+        flow = yaml.safe_dump(
+            value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+        )
+        text = f"{name}: {flow}"
+    return text.rstrip("\n")
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,229 @@
+"""The Task: what is to be learnt, as task.yaml says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from peftcost.data.builtin import PREFIX
+from peftcost.data.fingerprint import looks_like_a_path
+from peftcost.data.table import read_table
+from peftcost.data.yaml_file import read_yaml
+from peftcost.errors import UserError, did_you_mean
+from peftcost.tasks import get_task_type
+from peftcost.tasks.columns import guess_columns
+
+DEFAULT_MODEL = "builtin:minilm"
+BUILTIN_TASKS: dict[str, dict[str, Any]] = {
+    "tweets": {
+        "model": DEFAULT_MODEL,
+        "task": "text-classification",
+        "data": "builtin:tweets",
+        "columns": {"text": "text", "label": "sentiment"},
+        "metric": "accuracy",
+    },
+    "wnut16": {
+        "model": DEFAULT_MODEL,
+        "task": "token-classification",
+        "data": "builtin:wnut16",
+        "columns": {"tokens": "tokens", "tags": "tags"},
+        "metric": "entity_f1",
+    },
+}
+
+
+class DataFiles(BaseModel):
+    """Where the rows are. A split that is left out is split off from train."""
+
+    model_config = ConfigDict(extra="forbid")
+    train: str
+    dev: str | None = None
+    test: str | None = None
+
+
+class Rows(BaseModel):
+    """At most so many rows of each split are used, a stratified sample."""
+
+    model_config = ConfigDict(extra="forbid")
+    train: int | None = Field(default=None, ge=2)
+    dev: int | None = Field(default=None, ge=1)
+    test: int | None = Field(default=None, ge=1)
+
+
+def _kind_of_data(value: Any) -> str:
+    return "files" if isinstance(value, Mapping | DataFiles) else "file"
+
+
+class Task(BaseModel):
+    """A task.yaml.
+
+    model: a hub id, a folder, or builtin:NAME. data: a file, or one for each split. columns: role -> column.
+    margin: quality that one would give up for a cheaper setup. max_length: tokens at which inputs are cut.
+    What is None is inferred, or takes the default of the task type or of the metric.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = Field(min_length=1)
+    task: str | None = None
+    data: Annotated[
+        Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)
+    ]
+    columns: dict[str, str] | None = None
+    metric: str | None = None
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    methods: list[str] | Literal["all"] | None = None
+    max_length: int | None = Field(default=None, ge=4)
+    rows: Rows | None = None
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, name: str | None) -> str | None:
+        if name is not None:
+            _as_value_error(get_task_type, name)
+        return name
+
+    @field_validator("columns")
+    @classmethod
+    def _known_roles(cls, columns: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+        if columns and info.data.get("task"):
+            roles = list(get_task_type(info.data["task"]).roles)
+            for role in columns:
+                if role not in roles:
+                    raise ValueError(
+                        f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}."
+                    )
+        return columns
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("task"):
+            _as_value_error(lambda: check_metric_name(name, info.data["task"]))
+        return name
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _methods_as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value != "all" else value
+
+    @property
+    def files(self) -> DataFiles:
+        """The data as one file a split."""
+        return DataFiles(train=self.data) if isinstance(self.data, str) else self.data
+
+    @property
+    def short_name(self) -> str:
+        """A name for folders: of the built-in data, of the file, or of its folder when the file is called train."""
+        path = Path(self.files.train.removeprefix(PREFIX))
+        stem = path.absolute().parent.name if path.stem in ("train", "data") else path.stem
+        return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "task"
+
+
+def check_metric_name(name: str, task: str) -> None:
+    """UserError with the nearest name when the task type has no such metric."""
+    known = list(get_task_type(task).metrics)
+    if name not in known:
+        raise UserError(
+            f"{task} has no metric {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}."
+        )
+
+
+def load_task(source: str | Path, label: str | None = None) -> Task:
+    """The task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
+
+    Paths in the task are absolute afterwards; those in a task.yaml are relative to it. UserError with all that is
+    wrong at once.
+    """
+    if str(source).startswith(PREFIX):
+        return _builtin_task(str(source).removeprefix(PREFIX))
+    path = Path(source)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        table = read_table(path)
+        kind, columns = guess_columns(table, label)
+        return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns)
+    if label is not None:
+        raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
+    if not path.exists():
+        raise UserError(
+            f"There is no task file {path}; write one with `peftcost init FILE.csv`, or try `--task builtin:tweets`."
+        )
+    return absolute_paths(validate_task(read_yaml(path), str(path)), path.absolute().parent)
+
+
+def validate_task(fields: Mapping[str, Any], where: str) -> Task:
+    """The task of these fields; one UserError, with the file's name, for everything that is wrong with them."""
+    try:
+        return Task.model_validate(fields)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise UserError(
+            f"{where}: " + "; ".join(problem.rstrip(".") for problem in problems) + "."
+        ) from error
+
+
+def absolute_paths(task: Task, folder: Path) -> Task:
+    """The task with its relative paths taken from this folder."""
+    files = {name: _absolute(path, folder) for name, path in task.files.model_dump(exclude_none=True).items()}
+    data = files["train"] if isinstance(task.data, str) else DataFiles(**files)
+    is_folder = looks_like_a_path(task.model) or (folder / task.model).is_dir()
+    model = _absolute(task.model, folder) if is_folder and not task.model.startswith(PREFIX) else task.model
+    return task.model_copy(update={"data": data, "model": model})
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return path if path.startswith(PREFIX) else str((folder / Path(path).expanduser()).absolute())
+
+
+def _builtin_task(name: str) -> Task:
+    if name not in BUILTIN_TASKS:
+        known = list(BUILTIN_TASKS)
+        raise UserError(
+            f"There is no built-in task {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}."
+        )
+    return Task.model_validate(BUILTIN_TASKS[name])
+
+
+def task_yaml(task: Task) -> str:
+    """The task as YAML, with a comment on each field; `load_task` reads the same task from it."""
+    from peftcost.tasks.draft import commented_yaml
+
+    return commented_yaml(task)
+
+
+def _as_value_error(check: Any, *arguments: Any) -> None:
+    """Pydantic gathers ValueErrors, and lets all others through."""
+    try:
+        check(*arguments)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def _explain(problem: Any) -> str:
+    """One of pydantic's problems in our words: field, what is wrong, what to do."""
+    path = [str(part) for part in problem["loc"] if part not in ("file", "files")]
+    field = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        known: type[BaseModel] = (
+            {"data": DataFiles, "rows": Rows}.get(path[0], Task) if len(path) > 1 else Task
+        )
+        names = list(known.model_fields)
+        return f"unknown field {field!r}.{did_you_mean(path[-1], names)} Known are: {', '.join(names)}"
+    if problem["type"] == "missing":
+        return f"the field {field!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{field}: {message}"
+    return f"{field}: {message[0].lower()}{message[1:]}, but is {problem['input']!r}"
