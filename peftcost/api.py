@@ -19,21 +19,23 @@ from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
-from peftcost.recipe.recipe import recipe_of, recipe_yaml
+from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, setup_entries, test_entry
 from peftcost.report.html import write_report
-from peftcost.search.controller import BudgetSpent, Controller, SearchRun
-from peftcost.search.evidence import replicates
-from peftcost.search.executor import LocalExecutor
-from peftcost.search.planner import methods_of, plan, prepare_data, priors, sizes
-from peftcost.search.state import SearchState
+from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
+from peftcost.searcher.evidence import replicates
+from peftcost.searcher.executor import LocalExecutor
+from peftcost.searcher.planner import methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
 from peftcost.store.study import Study
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task, load_task, task_yaml
+
+__all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
 
 OnChange = Callable[[SearchState], None]
 
@@ -55,7 +57,7 @@ class Run:
         result = self.result
         return [entry for entry in result["setups"] if entry["id"] in result["front"]]
 
-    def recommend(self, policy: str = "non-inferior", **constraints: float | None) -> Recommendation:
+    def recommend(self, policy: str = "non-inferior", **constraints: Any) -> Recommendation:
         """Another question to the same evidence; trains nothing.
 
         constraints: min_quality, max_memory_bytes, max_gpu_seconds.
@@ -67,9 +69,8 @@ class Run:
         found = replicates(state, self.folder, metric, result["task"]["seed"])
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        return recommend(
-            evidence_of(result["setups"]), found, result["task"]["margin"], policy=policy, **constraints
-        )
+        margin, n_dev = result["task"]["margin"], result["task"]["rows"]["dev"]
+        return recommend(evidence_of(result["setups"]), found, margin, policy, n_dev, **constraints)
 
     def report(self) -> dict[str, Path]:
         """Write report.html, report.md and front.png; their paths."""
@@ -95,7 +96,7 @@ def ask(
     methods: Sequence[str] | None = None,
     seed: int = 0,
     devices: str | None = None,
-    command: str = "peftcost.search",
+    command: str = "peftcost.searcher",
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     task = task if isinstance(task, Task) else load_task(task)
@@ -116,7 +117,7 @@ def search(
     price: float | None = None,
     out: Path | str | None = None,
     on_change: OnChange = lambda state: None,
-    command: str = "peftcost.search",
+    command: str = "peftcost.searcher",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
 
@@ -209,23 +210,19 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     entries = setup_entries(state, evidence)
     advice = None
     if evidence is not None:
-        advice = recommend(evidence_of(entries), evidence, run.margin)
+        advice = recommend(evidence_of(entries), evidence, run.margin, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
     tests = open_tests(controller, run, question, entries, advice)
     controller.release()
     result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
-        folder.write(
-            folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name))
-        )
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if advice is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
-        raise PeftcostError(
-            f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log."
-        )
+        raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")
     return Run(folder)
 
 
@@ -298,7 +295,7 @@ def described(question: Question) -> dict[str, Any]:
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
         "task": data.task_type.name,
-        "columns": dict(task.columns or {}),
+        "columns": dict(data.columns),
         "metric": data.metric.name,
         "margin": data.margin,
         "seed": question.seed,
@@ -324,14 +321,10 @@ def checked_out_path(out: Path | str | None, task: Task) -> Path:
     """Where the run will lie; UserError before anything is spent if that cannot be."""
     path = Path(out) if out is not None else free_run_path(Path("runs"), task.short_name)
     if path.exists():
-        raise UserError(
-            f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`."
-        )
+        raise UserError(f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`.")
     parent = next(p for p in path.absolute().parents if p.exists())
     if not os.access(parent, os.W_OK) or not parent.is_dir():
-        raise UserError(
-            f"{path} cannot be made: {parent} is not a folder that you may write to; choose another --out."
-        )
+        raise UserError(f"{path} cannot be made: {parent} is not a folder that you may write to; choose another --out.")
     return path
 
 

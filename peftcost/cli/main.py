@@ -27,19 +27,13 @@ app = typer.Typer(
 DEMO_BUDGET = "7gpu-min"
 DEMO_ROWS = {"train": 2000, "dev": 1000, "test": 2000}
 
-Source = Annotated[
-    str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).")
-]
-TaskOption = Annotated[
-    str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.")
-]
+Source = Annotated[str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).")]
+TaskOption = Annotated[str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.")]
 LabelOption = Annotated[str | None, typer.Option("--label", help="The label column of the data file.")]
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="4gpu-h, 30gpu-min, 2h (wall clock), 10usd (with --price).")
 ]
-MethodsOption = Annotated[
-    str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.")
-]
+MethodsOption = Annotated[str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split, the training and the proposals.")]
 DevicesOption = Annotated[str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.")]
 PriceOption = Annotated[float | None, typer.Option("--price", help="Money per GPU-hour, for budgets in usd.")]
@@ -182,9 +176,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of a run.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model's folder.")],
     data: Annotated[str | None, typer.Option("--data", help="New data in place of the recipe's.")] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Default: one that the search has not used.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: one that the search has not used.")] = None,
     devices: DevicesOption = None,
     early_stopping: Annotated[
         int | None,
@@ -275,9 +267,7 @@ def run_search(
     show_result(run, quiet, as_json)
 
 
-def print_sizes(
-    task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None
-) -> None:
+def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None) -> None:
     """Without a budget: what a least, a useful and a confident search would take."""
     from peftcost import api
     from peftcost.core.budget import spell_seconds

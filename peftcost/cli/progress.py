@@ -11,7 +11,7 @@ from peftcost.cli.live import FrontRow, LiveView, ProgressState, Running
 from peftcost.core.budget import parse_budget, spell_seconds
 from peftcost.core.front import front
 from peftcost.cost.device import choose_devices, torch_is_cpu_build, visible_gpus
-from peftcost.search.state import SearchState
+from peftcost.searcher.state import SearchState
 
 
 def announce(budget: str, price: float | None, devices: str | None, quiet: bool) -> None:
@@ -25,7 +25,7 @@ def announce(budget: str, price: float | None, devices: str | None, quiet: bool)
     counted = "device" if first.kind == "cpu" else "GPU"
     console = Console(stderr=True)
     console.print(
-        f"On {what} ({first.kind}, {first.threads} threads each): {budget} is {spell_seconds(limit)} of {counted} time, "
+        f"On {what} ({first.kind}, {first.threads} threads): {budget} is {spell_seconds(limit)} of {counted} time, "
         f"at most {spell_seconds(limit / len(chosen))} on the clock.",
         markup=False,
         highlight=False,

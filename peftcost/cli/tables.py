@@ -21,9 +21,7 @@ def result_tables(result: dict[str, Any]) -> list[RenderableType]:
     ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger if row.gpu_seconds > 0)
     shown.append(Text(f"Where the {view.spent} went: {ledger}."))
     shown += [Text(f"Warning: {text}", style="yellow") for text in view.warnings]
-    shown.append(
-        Panel(Text(view.advice), title="Recommendation", border_style="green" if view.confirmed else "yellow")
-    )
+    shown.append(Panel(Text(view.advice), title="Recommendation", border_style="green" if view.confirmed else "yellow"))
     return shown
 
 

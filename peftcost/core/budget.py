@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from peftcost.errors import UserError
 
 UNIT_SECONDS = {"h": 3600.0, "min": 60.0, "s": 1.0}
-PATTERN = re.compile(
-    r"(?P<number>[+-]?[\d.]+|[a-z]+)\s*(?:(?P<device>gpu|cpu)-)?(?P<unit>h|min|s|usd)", re.IGNORECASE
-)
+PATTERN = re.compile(r"(?P<number>[+-]?[\d.]+|[a-z]+)\s*(?:(?P<device>gpu|cpu)-)?(?P<unit>h|min|s|usd)", re.IGNORECASE)
 EXAMPLES = "for example 4gpu-h, 30gpu-min, 90gpu-s, 2h (wall clock) or 10usd (with --price)"
 
 
@@ -39,13 +37,9 @@ class Budget:
 def parse_budget(text: str, price_per_gpu_hour: float | None = None) -> Budget:
     """Read "4gpu-h", "2h", "10usd", or several with commas between. UserError that says what to write instead."""
     if price_per_gpu_hour is not None and not (0 < price_per_gpu_hour < math.inf):
-        raise UserError(
-            f"--price {price_per_gpu_hour} is not a price per GPU-hour; say for example --price 2.5."
-        )
+        raise UserError(f"--price {price_per_gpu_hour} is not a price per GPU-hour; say for example --price 2.5.")
     if not text.strip():
-        raise UserError(
-            f"--budget is empty; perhaps the shell took $10 for a variable. Write it as 10usd, {EXAMPLES}."
-        )
+        raise UserError(f"--budget is empty; perhaps the shell took $10 for a variable. Write it as 10usd, {EXAMPLES}.")
     limits: dict[str, float] = {}
     for part in text.split(","):
         name, value = _parse_part(part.strip(), text)
@@ -53,9 +47,7 @@ def parse_budget(text: str, price_per_gpu_hour: float | None = None) -> Budget:
             raise UserError(f"--budget {text!r} names {name} twice; keep one.")
         limits[name] = value
     if "usd" in limits and price_per_gpu_hour is None:
-        raise UserError(
-            f"--budget {text!r} is in money; give the price of a GPU-hour as well, as in --price 2.5."
-        )
+        raise UserError(f"--budget {text!r} is in money; give the price of a GPU-hour as well, as in --price 2.5.")
     return Budget(**limits, price_per_gpu_hour=price_per_gpu_hour)
 
 

@@ -12,9 +12,7 @@ Point = tuple[float, float, float]
 def front(points: Mapping[str, Point]) -> list[str]:
     """Ids of the non-dominated points, cheapest first. Ties stay; a point with a NaN is never on the front."""
     valid = {name: point for name, point in points.items() if not any(math.isnan(value) for value in point)}
-    kept = [
-        name for name, point in valid.items() if not any(dominates(other, point) for other in valid.values())
-    ]
+    kept = [name for name, point in valid.items() if not any(dominates(other, point) for other in valid.values())]
     return sorted(kept, key=lambda name: (valid[name][1], name))
 
 

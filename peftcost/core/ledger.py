@@ -33,7 +33,7 @@ class Span:
 
 @dataclass
 class Ledger:
-    """Spans per device, in the order of time. Times are seconds of one clock; one that goes back is held at the last."""
+    """Spans per device, in order. Times are seconds of one clock; one that goes back is held at the last."""
 
     spans: dict[int, list[Span]] = field(default_factory=dict)
 
@@ -73,9 +73,7 @@ class Ledger:
         for spans in self.spans.values():
             for span in spans:
                 until = (
-                    span.until
-                    if span.until is not None
-                    else max(span.since, now if now is not None else span.since)
+                    span.until if span.until is not None else max(span.since, now if now is not None else span.since)
                 )
                 found[span.category] = found.get(span.category, 0.0) + until - span.since
         return found

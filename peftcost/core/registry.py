@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from peftcost.errors import UserError, did_you_mean
 
 
 class Named(Protocol):
-    name: str
+    name: ClassVar[str]
 
 
 T = TypeVar("T", bound=Named)
@@ -26,9 +26,7 @@ def discover(package: str, path: Iterable[str], base: type[T]) -> dict[str, T]:
             own = isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
             if own and "name" in vars(value):
                 if value.name in found:
-                    raise ValueError(
-                        f"{value!r} and {type(found[value.name])!r} are both called {value.name!r}"
-                    )
+                    raise ValueError(f"{value!r} and {type(found[value.name])!r} are both called {value.name!r}")
                 found[value.name] = value()
     return found
 
@@ -36,7 +34,5 @@ def discover(package: str, path: Iterable[str], base: type[T]) -> dict[str, T]:
 def look_up(name: str, known: dict[str, T], kind: str) -> T:
     """The one of that name; UserError with the nearest name when there is none."""
     if name not in known:
-        raise UserError(
-            f"There is no {kind} {name!r}.{did_you_mean(name, list(known))} Known are: {', '.join(known)}."
-        )
+        raise UserError(f"There is no {kind} {name!r}.{did_you_mean(name, list(known))} Known are: {', '.join(known)}.")
     return known[name]

@@ -36,27 +36,25 @@ def resample_qualities(
     metric: MetricFunction,
     replicates: int = 2000,
     seed: int = 0,
+    spread_groups: Sequence[Sequence[float]] | None = None,
 ) -> Replicates:
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
 
     rows_by_setup: per setup one array (n, k) a seed, the same n examples in the same order. Examples are drawn with
     replacement (multinomial weights). The noise between seeds is drawn from a Student t scaled by the standard
     deviation pooled over all setups with several seeds, over the square root of the setup's own number of seeds:
-    resampling two or three seeds themselves would understate it. Draws depend on the seed and the setup's id, not on
+    resampling two or three seeds themselves would understate it. spread_groups: qualities per setup to pool from, when
+    more seeds are known than those whose rows are given. Draws depend on the seed and the setup's id, not on
     which other setups there are. ValueError if setups differ in n.
     """
     sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
     if len(sizes) != 1:
         raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
     (n,) = sizes
-    weights = (
-        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
-    )
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
     plain = np.ones((1, n))
-    per_seed = {
-        name: [float(metric(rows, plain)[0]) for rows in arrays] for name, arrays in rows_by_setup.items()
-    }
-    deviation, freedom = pooled_deviation(list(per_seed.values()))
+    per_seed = {name: [float(metric(rows, plain)[0]) for rows in arrays] for name, arrays in rows_by_setup.items()}
+    deviation, freedom = pooled_deviation(spread_groups or list(per_seed.values()))
     values = {}
     for name, arrays in rows_by_setup.items():
         resampled = np.mean([metric(rows, weights) for rows in arrays], axis=0)

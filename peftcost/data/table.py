@@ -86,9 +86,7 @@ def read_text(path: Path) -> str:
     nul = text.find("\0")
     if nul >= 0:
         line = text.count("\n", 0, nul) + 1
-        raise UserError(
-            f"{path}, line {line}: holds a NUL byte, so it is no text file or damaged; write it again."
-        )
+        raise UserError(f"{path}, line {line}: holds a NUL byte, so it is no text file or damaged; write it again.")
     return text
 
 
@@ -161,9 +159,7 @@ def parse_json_lines(path: str, text: str) -> Table:
         try:
             row = json.loads(content, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}, line {line}: is not JSON ({error}); write one JSON object a line."
-            ) from error
+            raise UserError(f"{path}, line {line}: is not JSON ({error}); write one JSON object a line.") from error
         if not isinstance(row, dict):
             raise UserError(
                 f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write one "
@@ -193,9 +189,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         dataset = Dataset(InMemoryTable(pyarrow.parquet.read_table(path)))
     except (ArrowException, OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is no readable Parquet file ({_first_line(error)}); write it again."
-        ) from error
+        raise UserError(f"{path} is no readable Parquet file ({_first_line(error)}); write it again.") from error
     return _from_dataset(path, dataset)
 
 
@@ -215,9 +209,7 @@ def _read_dataset_folder(path: Path) -> Table:
     try:
         dataset = datasets.load_from_disk(str(path))
     except Exception as error:  # datasets raises what Arrow, JSON or the file system raise
-        raise UserError(
-            f"{path} is no readable datasets folder ({_first_line(error)}); save it again."
-        ) from error
+        raise UserError(f"{path} is no readable datasets folder ({_first_line(error)}); save it again.") from error
     return _from_dataset(path, dataset)
 
 

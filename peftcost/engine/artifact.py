@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,22 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import load_base
-from peftcost.engine.evaluate import evaluate
+from peftcost.engine.base_model import load_base, load_tokenizer
+from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
-from peftcost.engine.prepared import About, load_about, load_split
+from peftcost.engine.prepared import About, load_about, load_split, make_split
 from peftcost.engine.trainee import new_accelerator, reader_for
 from peftcost.methods import get_method
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task
 
 
-def load_artifact(
-    folder: Path, setup: Setup, about: About, seed: int
-) -> tuple[torch.nn.Module, torch.device]:
+def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[torch.nn.Module, torch.device]:
     """The model of a saved artifact over a freshly loaded base, in eval mode, on this process's device."""
     method = get_method(setup.method)
     accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
     device = accelerator.device
-    base = load_base(
-        about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device)
-    )
+    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device))
     model = method.load(base, folder)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     return model.eval(), device
@@ -80,18 +77,25 @@ def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
     return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows
 
 
-def write_card(folder: Path, setup: Setup, about: About, facts: dict[str, Any]) -> None:
-    """`peftcost.json` beside an artifact: what is needed to use it."""
-    card = {
-        "schema_version": 1,
-        "model": about.model,
-        "task": about.task,
-        "labels": about.labels,
-        "metric": about.metric,
-        "max_length": about.max_length,
-        "max_positions": about.max_positions,
-        "pad_id": about.pad_id,
-        "setup": setup.as_dict(),
-        **facts,
-    }
+def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """`peftcost.json` and the tokenizer beside an artifact: all that is needed to use it.
+
+    payload: prepared, setup, columns, folder (the artifact's).
+    """
+    tell.phase("checkpoint")
+    about, folder = load_about(Path(payload["prepared"])), Path(payload["folder"])
+    card = {"schema_version": 1, "about": asdict(about), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
+    load_tokenizer(about.model).save_pretrained(folder)
+    return {}
+
+
+def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
+    """What the model in a trained folder says of each input (a text, or a list of tokens)."""
+    about, setup = About(**card["about"]), Setup.from_dict(card["setup"])
+    model, device = load_artifact(folder, setup, about, seed=0)
+    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
+    kind, tokenizer = about.task_type, load_tokenizer(folder)
+    examples = [kind.unlabelled(content, about.labels) for content in inputs]
+    split = make_split(*kind.tokenize(tokenizer, examples, about.labels, about.max_length))
+    return describe(model, split, reader, device)

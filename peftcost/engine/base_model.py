@@ -64,7 +64,7 @@ def keep_weights_trainable(model: torch.nn.Module) -> None:
     weights cannot be trained on (matmul_4bit then adds the bias in place), and their kernel computes in bf16."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  (torch types all attributes as modules)
 
 
 def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:

@@ -49,9 +49,7 @@ def evaluate(model: torch.nn.Module, split: Split, reader: Reader, device: torch
     return Evaluation(np.concatenate(rows)[back].astype(np.float32), loss_sum / max(1, count))
 
 
-def describe(
-    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device
-) -> list[dict[str, Any]]:
+def describe(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device) -> list[dict[str, Any]]:
     """What the task says of each example: label and probabilities, in the split's order."""
     found: dict[int, dict[str, Any]] = {}
     for indices, logits, targets in _forward(model, split, reader, device):
@@ -60,9 +58,7 @@ def describe(
     return [found[i] for i in range(len(split))]
 
 
-def latency_seconds(
-    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, n: int = 15
-) -> float:
+def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, n: int = 15) -> float:
     """The median time of a forward pass of one example, over the first n examples."""
     model.eval()
     times = []
@@ -70,9 +66,7 @@ def latency_seconds(
         for index in range(min(n, len(split))):
             batch = collate(split, [index], reader.pad_id, reader.task_type, reader.max_tokens)
             start = time.perf_counter()
-            logits = model(
-                input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)
-            ).logits
+            logits = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)).logits
             float(logits.sum())  # waits for the device
             times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -81,9 +81,7 @@ def warnings_about(folder: Path, model: str) -> list[str]:
         )
     cut = cut_share(split, about.max_length)
     if cut > 0.01:
-        found.append(
-            f"{cut:.0%} of the training rows are longer than {about.max_length} tokens and are cut there."
-        )
+        found.append(f"{cut:.0%} of the training rows are longer than {about.max_length} tokens and are cut there.")
     return found
 
 

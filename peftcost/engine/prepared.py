@@ -85,9 +85,7 @@ def make_split(ids: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -
 def _flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
-    flat = (
-        np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
-    )
+    flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
     return flat.astype(np.int32), offsets
 
 
@@ -144,9 +142,7 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
         epoch, skip = epoch + 1, 0
 
 
-def collate(
-    split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int
-) -> Batch:
+def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
     """Pad the examples to the longest of them, cut to `limit` tokens."""
     rows = [split.example(int(i)) for i in indices]
     width = min(limit, max(len(ids) for ids, _ in rows))

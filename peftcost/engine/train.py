@@ -87,9 +87,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
 class Loop:
     """The training loop of one setup; its state is what a checkpoint keeps."""
 
-    def __init__(
-        self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan
-    ) -> None:
+    def __init__(self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan) -> None:
         self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
         self.plan = plan
         self.chain = Path(job.out) / "checkpoint"
@@ -191,9 +189,7 @@ class Loop:
         for loss in losses:
             value = float(loss)
             if not math.isfinite(value):
-                raise SetupFailed(
-                    f"the training loss became {value} before step {self.step}; lower the learning rate"
-                )
+                raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
             past = value if math.isnan(self.train_loss) else self.train_loss
             self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
         losses.clear()

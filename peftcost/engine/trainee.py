@@ -58,9 +58,7 @@ class Trainee:
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put back what `tensors` gave."""
-        method_state = {
-            key.removeprefix("method/"): t for key, t in tensors.items() if key.startswith("method/")
-        }
+        method_state = {key.removeprefix("method/"): t for key, t in tensors.items() if key.startswith("method/")}
         self.method.load_state(self.plain, method_state)
         parameters = self.trained()
         with torch.no_grad():
@@ -99,9 +97,7 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     model = method.apply(base, choices, total_steps)
     optimizer = make_optimizer(model, choices)
     model, optimizer = accelerator.prepare(model, optimizer)
-    return Trainee(
-        method, choices, accelerator, model, optimizer.optimizer, reader_for(about, method, choices)
-    )
+    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader_for(about, method, choices))
 
 
 def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:

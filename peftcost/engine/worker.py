@@ -42,9 +42,7 @@ class PipeTell:
         now = time.monotonic()
         if now - self._progress_at >= PROGRESS_SECONDS:
             self._progress_at = now
-            self.send(
-                {"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss}
-            )
+            self.send({"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss})
 
 
 def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[str, Any], log: str) -> None:
@@ -70,7 +68,7 @@ def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[s
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test
+    from peftcost.engine.artifact import baselines, open_test, write_card
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
     from peftcost.engine.train import train
@@ -81,6 +79,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
         "test": open_test,
         "baselines": baselines,
+        "card": write_card,
     }
 
 
@@ -115,10 +114,6 @@ def fault_of(error: Exception) -> str:
 def reason_of(error: Exception) -> str:
     """One line that says what happened, with the out-of-memory cases told plainly."""
     text = " ".join(str(error).split())
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or isinstance(error, MemoryError)
-    ):
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or isinstance(error, MemoryError):
         return f"out of memory: {text[:200]}"
     return f"{type(error).__name__}: {text[:300]}"

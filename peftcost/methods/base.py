@@ -78,9 +78,7 @@ class Method(ABC):
         return None
 
     @abstractmethod
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         """Return the model made ready: adapters added, `requires_grad` set on exactly what is trained.
 
         choices: a setup's hyperparameters (own and training choices). The task head is always trained.
@@ -106,6 +104,4 @@ class Method(ABC):
 
     def merge(self, model: torch.nn.Module) -> PreTrainedModel:
         """A plain transformers model with the change folded in, or CannotMerge."""
-        raise CannotMerge(
-            f"{self.name} cannot be merged into the base weights; deploy base and adapter together."
-        )
+        raise CannotMerge(f"{self.name} cannot be merged into the base weights; deploy base and adapter together.")

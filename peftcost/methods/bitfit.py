@@ -35,9 +35,7 @@ class BitFit(PlainMethod):
             return f"the linear layers of {config.model_type} have no biases to train"
         return super().obstacle(config, device_kind)
 
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         freeze_all_but(model, ())
         for name, parameter in model.named_parameters():
             if name.endswith(".bias"):

@@ -34,9 +34,7 @@ class Frozen(PlainMethod):
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 2e-3, "top_layers": 0}
 
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         prefix, layers = transformer_layers(model)
         first = len(layers) - int(choices["top_layers"] or 0)
         freeze_all_but(model, tuple(f"{prefix}.{i}." for i in range(first, len(layers))))

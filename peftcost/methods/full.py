@@ -30,7 +30,5 @@ class Full(PlainMethod):
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 1e-4}
 
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         return model.requires_grad_(True)

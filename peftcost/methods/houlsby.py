@@ -39,9 +39,7 @@ class Houlsby(Method):
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 1e-3, "bottleneck": 32}
 
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         insert(model, int(choices["bottleneck"] or 1))
         freeze_all_but(model, ("adapter.",))
         for name, parameter in model.named_parameters():
@@ -52,9 +50,7 @@ class Houlsby(Method):
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        trained = {
-            name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad
-        }
+        trained = {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, folder / "houlsby.safetensors")
         size = next(len(t) for name, t in trained.items() if name.endswith("adapter.down.weight"))
         (folder / "houlsby.json").write_text(json.dumps({"bottleneck": size}), encoding="utf-8")

@@ -35,11 +35,7 @@ class IA3(PeftMethod):
         from peft import IA3Config
 
         linear = linear_names(model)
-        scaled = [
-            n
-            for n in linear
-            if n.rsplit(".", 1)[-1] in ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")
-        ]
+        scaled = [n for n in linear if n.rsplit(".", 1)[-1] in ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")]
         last = [n for n in linear if n.endswith(("down_proj", "fc2", "lin2")) or is_bert_output(n)]
         return IA3Config(target_modules=scaled + last, feedforward_modules=last, **self.with_head(model))
 

@@ -34,9 +34,7 @@ class PeftMethod(Method):
         """As `shared`, for configurations that train whole modules beside the adapter: the head."""
         return {**self.shared(model), "modules_to_save": trained_head_names(model)}
 
-    def apply(
-        self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int
-    ) -> torch.nn.Module:
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         from peft import get_peft_model, prepare_model_for_kbit_training
 
         if self.quantization is not None:

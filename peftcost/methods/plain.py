@@ -20,7 +20,7 @@ class PlainMethod(Method):
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         model = type(base).from_pretrained(folder, dtype=base.dtype)
-        return model.to(base.device).eval()
+        return cast("torch.nn.Module", model).to(base.device).eval()
 
     def merge(self, model: torch.nn.Module) -> PreTrainedModel:
         return cast("PreTrainedModel", model)

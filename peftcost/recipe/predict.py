@@ -24,7 +24,7 @@ def predict(folder: Path, data: Path, out: Path) -> int:
     from peftcost.engine.artifact import describe_rows
     from peftcost.tasks.inputs import read_inputs
 
-    inputs = read_inputs(data, card["task"], card["columns"])
+    inputs = read_inputs(data, card["about"]["task"], card["columns"])
     described = describe_rows(folder, card, inputs)
     write_csv(out, inputs, described)
     return len(described)

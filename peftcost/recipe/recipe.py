@@ -27,9 +27,7 @@ class SetupFields(BaseModel):
 
     def to_setup(self) -> Setup:
         """Choices that are left out take the method's priors and the training defaults."""
-        return Setup.of(
-            self.method, {**get_method(self.method).prior(), **self.hyperparameters}, self.stop_examples
-        )
+        return Setup.of(self.method, {**get_method(self.method).prior(), **self.hyperparameters}, self.stop_examples)
 
 
 class Expected(BaseModel):
@@ -112,9 +110,7 @@ def recipe_yaml(recipe: Recipe) -> str:
         "# `--data new.csv` on other data. expected.prediction_interval: where 95 % of new seeds fall on the same\n"
         "# dev data; new_data_interval: on new data of the same kind.\n"
     )
-    return head + yaml.safe_dump(
-        recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
-    )
+    return head + yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -136,6 +132,4 @@ def check_choices(setup: Setup, where: str) -> None:
     known = {*TRAINING_DEFAULTS, *method.prior(), *method.space()}
     unknown = [key for key in setup.hyperparameters if key not in known]
     if unknown:
-        raise UserError(
-            f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}."
-        )
+        raise UserError(f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}.")

@@ -16,10 +16,10 @@ from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
-from peftcost.search.controller import Controller
-from peftcost.search.executor import LocalExecutor
-from peftcost.search.planner import prepare_data
-from peftcost.search.state import SearchState
+from peftcost.searcher.controller import Controller
+from peftcost.searcher.executor import LocalExecutor
+from peftcost.searcher.planner import prepare_data
+from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task
@@ -79,7 +79,8 @@ def train_recipe(
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
             measured = controller.run_one("train", job.as_dict())
-            controller.run_one("card", {"prepared": prepared, "setup": setup.as_dict(), "out": str(work)})
+            card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
+            controller.run_one("card", {**card, "folder": str(work / "model")})
             controller.release()
         report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -94,11 +95,7 @@ def train_recipe(
 
 def order_of(recipe: Recipe, data: str | None, seed: int) -> Order:
     """Read data and model. Given the recipe's own data, it has to be what the recipe was made from."""
-    task = (
-        recipe.task
-        if data is None
-        else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
-    )
+    task = recipe.task if data is None else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
     loaded = load_task_data(task, recipe.task_seed)
     model = str(resolve_model(task.model))
     fingerprints = {"data": loaded.fingerprint, "model": model_fingerprint(Path(model))}
@@ -117,9 +114,7 @@ def task_data(path: str) -> Any:
     return str(Path(path).absolute())
 
 
-def report_of(
-    recipe: Recipe, measured: dict[str, Any], order: Order, device: str, new_data: bool
-) -> dict[str, Any]:
+def report_of(recipe: Recipe, measured: dict[str, Any], order: Order, device: str, new_data: bool) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
     expected = recipe.expected
     low, high = expected.new_data_interval if new_data else expected.prediction_interval
@@ -128,11 +123,7 @@ def report_of(
         broken.append(
             f"Dev quality is {measured['quality']:.3f}, below the {low:.3f} to {high:.3f} that the recipe promises."
         )
-    if (
-        device == expected.device
-        and not new_data
-        and measured["gpu_seconds"] > COST_TOLERANCE * expected.gpu_seconds
-    ):
+    if device == expected.device and not new_data and measured["gpu_seconds"] > COST_TOLERANCE * expected.gpu_seconds:
         broken.append(
             f"Training took {measured['gpu_seconds']:.1f} gpu-s, more than {COST_TOLERANCE} times the recipe's "
             f"{expected.gpu_seconds:.1f}."

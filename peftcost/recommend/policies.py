@@ -82,13 +82,13 @@ def recommend(
     shown = [e for e in allowed if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
     best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    confirmed = chosen in shown
+    confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(replicates, chosen.id)
     return Recommendation(
         id=chosen.id,
         policy=policy,
         margin=margin,
-        because=because(chosen, best, policy, confirmed, margin, resolvable, n_dev),
+        because=because(chosen, best, policy, confirmed, margin, resolvable, n_dev, len(replicates.values) == 1),
         confirmed=confirmed,
         quality=chosen.quality,
         quality_interval=quality_interval(replicates, chosen.id),
@@ -121,9 +121,7 @@ def _knee(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence
     height = (best.quality - cheapest.quality) or 1.0
 
     def above_chord(e: Evidence) -> float:
-        return (e.quality - cheapest.quality) / height - math.log(
-            e.gpu_seconds / cheapest.gpu_seconds
-        ) / width
+        return (e.quality - cheapest.quality) / height - math.log(e.gpu_seconds / cheapest.gpu_seconds) / width
 
     return max((e for e in allowed if e.gpu_seconds <= best.gpu_seconds), key=above_chord)
 
@@ -145,6 +143,7 @@ def because(
     margin: float,
     resolvable: float,
     n_dev: int | None,
+    alone: bool,
 ) -> str:
     """Two or three sentences that defend the choice to a colleague."""
     cost = f"{chosen.quality:.3f} at {spell_seconds(chosen.gpu_seconds)} and {spell_bytes(chosen.peak_bytes)}"
@@ -158,6 +157,8 @@ def because(
         )
     if confirmed:
         return f"{first} With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best."
+    if alone:
+        return f"{first} It is the only setup that was measured, so nothing can be said of others; use a larger budget."
     rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
     need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
     return f"{first} Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
@@ -170,11 +171,7 @@ def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_s
     if resolvable <= margin:
         return "More fresh seeds, or a larger budget that tries more setups, would tell."
     factor = (resolvable / margin) ** 2
-    rows = (
-        f"about {math.ceil(factor * n_dev / 100) * 100} dev rows"
-        if n_dev
-        else f"{factor:.1f} times the dev rows"
-    )
+    rows = f"about {math.ceil(factor * n_dev / 100) * 100} dev rows" if n_dev else f"{factor:.1f} times the dev rows"
     return f"It would take {rows} with as many times the seeds, or a margin of {resolvable:.3f}."
 
 

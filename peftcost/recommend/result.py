@@ -15,7 +15,7 @@ from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, quality_interval
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.search.state import SearchState
+from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
 
 SCHEMA_VERSION = 1
@@ -166,9 +166,7 @@ def test_entry(rows_file: str, metric: Metric, seed: int, replicates: int = 2000
     """Quality on the test split with its 95 % bootstrap interval over examples."""
     rows = np.load(rows_file)
     n = len(rows)
-    weights = (
-        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
-    )
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
     low, high = np.quantile(metric.compute(rows, weights), [0.025, 0.975])
     quality = float(metric.compute(rows, np.ones((1, n)))[0])
     return {"quality": quality, "quality_interval": [float(low), float(high)], "n": n}

@@ -17,9 +17,7 @@ def write_report(run_folder: Path) -> dict[str, Path]:
     """Write the three files and return their paths by kind. UserError when the run has no result.json yet."""
     result_file = run_folder / "result.json"
     if not result_file.exists():
-        raise UserError(
-            f"{run_folder} has no result.json; finish the run with `peftcost resume {run_folder}` first."
-        )
+        raise UserError(f"{run_folder} has no result.json; finish the run with `peftcost resume {run_folder}` first.")
     result = json.loads(result_file.read_text(encoding="utf-8"))
     return write_files(run_folder, result)
 
@@ -27,10 +25,7 @@ def write_report(run_folder: Path) -> dict[str, Path]:
 def write_files(folder: Path, result: dict[str, Any]) -> dict[str, Path]:
     """The reports of a result."""
     figure = draw(result)
-    paths = {
-        kind: folder / name
-        for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))
-    }
+    paths = {kind: folder / name for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))}
     paths["png"].write_bytes(png_bytes(figure))
     view = view_of(result)
     for kind in ("html", "md"):

@@ -97,17 +97,12 @@ def _label(axes: Axes, measured: list[dict[str, Any]]) -> None:
     for entry in measured:
         if entry["method"] not in best or entry["quality"] > best[entry["method"]]["quality"]:
             best[entry["method"]] = entry
-    span = (
-        max(e["quality_interval"][1] for e in measured) - min(e["quality_interval"][0] for e in measured)
-        or 1.0
-    )
+    span = max(e["quality_interval"][1] for e in measured) - min(e["quality_interval"][0] for e in measured) or 1.0
     placed: list[tuple[float, float]] = []
     for entry in sorted(best.values(), key=lambda e: -e["quality"]):
         x, y = entry["gpu_seconds"], entry["quality"]
         offset = 10
-        while any(
-            abs(y + offset / 300 * span - other) < 0.055 * span and 0.6 < x / ox < 1.7 for ox, other in placed
-        ):
+        while any(abs(y + offset / 300 * span - other) < 0.055 * span and 0.6 < x / ox < 1.7 for ox, other in placed):
             offset -= 9
         placed.append((x, y + offset / 300 * span))
         text = f"{entry['method']} {entry['quality']:.3f}"

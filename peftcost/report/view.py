@@ -142,9 +142,7 @@ def comparisons(result: Mapping[str, Any]) -> list[str]:
     saved = best["gpu_seconds"] - advice["gpu_seconds"]
     if saved > 0:
         times = -(-result["budget"]["spent_gpu_seconds"] // saved)
-        found.append(
-            f"Against the best observed, the search has paid for itself after {times:.0f} retrainings."
-        )
+        found.append(f"Against the best observed, the search has paid for itself after {times:.0f} retrainings.")
     return found
 
 
@@ -166,17 +164,13 @@ def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
         cost=spell_seconds(entry["gpu_seconds"]) if measured else "",
         gpu_seconds=entry["gpu_seconds"],
         memory=spell_bytes(entry["peak_bytes"]) if measured else "",
-        process_memory=spell_bytes(entry["process_peak_bytes"])
-        if measured and entry.get("process_peak_bytes")
-        else "",
+        process_memory=spell_bytes(entry["process_peak_bytes"]) if measured and entry.get("process_peak_bytes") else "",
         latency=f"{1000 * entry['latency_seconds']:.1f} ms" if measured else "",
         artifact=spell_bytes(entry["artifact_bytes"]) if measured else "",
         trainable=f"{entry['trainable_parameters']:,}" if measured else "",
         seeds=f"{len(measurements) - confirm}+{confirm}" if measured else "",
         predicted=(
-            f"{spell_seconds(predicted['gpu_seconds'])}, {spell_bytes(predicted['peak_bytes'])}"
-            if predicted
-            else ""
+            f"{spell_seconds(predicted['gpu_seconds'])}, {spell_bytes(predicted['peak_bytes'])}" if predicted else ""
         ),
         on_front=entry["id"] in result["front"],
         recommended=bool(advice and entry["id"] == advice["id"]),

@@ -57,9 +57,7 @@ class RunFolder:
     def read_result(self) -> dict[str, Any]:
         """result.json; UserError when the run has not got that far."""
         if not self.result_file.exists():
-            raise UserError(
-                f"{self.path} has no result.json; finish the run with `peftcost resume {self.path}` first."
-            )
+            raise UserError(f"{self.path} has no result.json; finish the run with `peftcost resume {self.path}` first.")
         return json.loads(self.result_file.read_text(encoding="utf-8"))
 
     def write(self, path: Path, text: str) -> None:
@@ -76,9 +74,7 @@ class RunFolder:
 def new_run_folder(path: Path) -> RunFolder:
     """Make the folder. UserError if it exists already or cannot be made."""
     if path.exists():
-        raise UserError(
-            f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`."
-        )
+        raise UserError(f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`.")
     try:
         path.mkdir(parents=True)
     except OSError as error:
@@ -99,7 +95,5 @@ def open_run_folder(path: Path) -> RunFolder:
     """An existing run; UserError when that is not one."""
     folder = RunFolder(path)
     if not folder.journal_file.exists():
-        raise UserError(
-            f"{path} is not a run's folder (it has no events.jsonl); runs are made by `peftcost search`."
-        )
+        raise UserError(f"{path} is not a run's folder (it has no events.jsonl); runs are made by `peftcost search`.")
     return folder

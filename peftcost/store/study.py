@@ -7,9 +7,10 @@ conditional space has no clashing ranges. The journal is the truth; `settle` bri
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -18,7 +19,11 @@ from optuna.trial import TrialState
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Scalar, Setup
 
-OBJECTIVES = {"quality": "maximize", "gpu_seconds": "minimize", "peak_bytes": "minimize"}
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "quality": "maximize",
+    "gpu_seconds": "minimize",
+    "peak_bytes": "minimize",
+}
 
 Spaces = Mapping[str, Mapping[str, BaseDistribution]]
 """The search space of each method: choice -> distribution."""
@@ -29,6 +34,7 @@ class Study:
 
     def __init__(self, path: Path, name: str, spaces: Spaces, seed: int) -> None:
         optuna.logging.set_verbosity(logging.WARNING)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group, metric names: long in use
         self.spaces = spaces
         storage = f"sqlite:///{path}"
         study = optuna.create_study(

@@ -69,9 +69,7 @@ class TaskType(ABC):
         found = {name for example in train for name in self.label_names(example)}
         if len(found) < 2:
             only = f"only the label {next(iter(found))!r}" if found else "no labels"
-            raise UserError(
-                f"the {len(train)} training rows hold {only}; at least two are needed to learn from."
-            )
+            raise UserError(f"the {len(train)} training rows hold {only}; at least two are needed to learn from.")
         if all(name.isdecimal() for name in found):
             return sorted(found, key=lambda name: (int(name), name))
         return sorted(found)
@@ -136,19 +134,13 @@ class TaskType(ABC):
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
     @abstractmethod
-    def majority_rows(
-        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
-    ) -> np.ndarray:
+    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
         """The rows that `predict` would give for the best constant guess."""
 
-    def tfidf_rows(
-        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
-    ) -> np.ndarray | None:
+    def tfidf_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
         """The rows of TF-IDF with logistic regression, or None where that makes no sense."""
         return None
 
     @abstractmethod
-    def describe(
-        self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]
-    ) -> list[dict[str, Any]]:
+    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
         """Per example what `peftcost predict` writes: label and probabilities (token classification: tags)."""

@@ -13,9 +13,7 @@ def text_of(value: Any, where: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise UserError(f"{where}: the text is missing; fill it in or remove the row.")
     if not isinstance(value, str):
-        raise UserError(
-            f"{where}: expected a text, but got {value!r} ({type(value).__name__}); write it in quotes."
-        )
+        raise UserError(f"{where}: expected a text, but got {value!r} ({type(value).__name__}); write it in quotes.")
     if not value.strip():
         raise UserError(f"{where}: the text is empty; fill it in or remove the row.")
     return _whole_characters(value, where)
@@ -31,9 +29,7 @@ def label_of(value: Any, where: str) -> str:
         raise UserError(f"{where}: expected one label, but got {value!r} ({type(value).__name__}).")
     label = str(value).strip()
     if not label or label in ("nan", "NaN"):
-        raise UserError(
-            f"{where}: the label is {'missing' if label else 'empty'}; fill it in or remove the row."
-        )
+        raise UserError(f"{where}: the label is {'missing' if label else 'empty'}; fill it in or remove the row.")
     return _whole_characters(label, where)
 
 

@@ -13,9 +13,7 @@ LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
 
 
-def fit_columns(
-    table: Table, task: str | None, columns: Mapping[str, str] | None
-) -> tuple[TaskType, dict[str, str]]:
+def fit_columns(table: Table, task: str | None, columns: Mapping[str, str] | None) -> tuple[TaskType, dict[str, str]]:
     """The task type and the column of each of its roles.
 
     A role that `columns` leaves out is played by the column of its own name; a task that is left out is the only one
@@ -26,18 +24,12 @@ def fit_columns(
     if task is not None:
         return (kind := get_task_type(task)), _filled(table, kind, given)
     fitting = [
-        kind
-        for kind in task_types().values()
-        if set(given) <= set(kind.roles) and not _open(table, kind, given)
+        kind for kind in task_types().values() if set(given) <= set(kind.roles) and not _open(table, kind, given)
     ]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
     roles = "; ".join(f"{kind.name}: {', '.join(kind.roles)}" for kind in task_types().values())
-    why = (
-        "fits more than one task; say which with `task:`"
-        if fitting
-        else "fits no task; say which with `columns:`"
-    )
+    why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
     raise UserError(f"{table.path} (columns {_listed(table)}) {why} ({roles}).")
 
 
@@ -109,7 +101,7 @@ def _longest(table: Table, columns: list[str]) -> str | None:
     """The column whose strings are on average twice as long as any other's, or None."""
     rows = table.rows[:LOOKED_AT]
     length = {name: sum(len(row.get(name) or "") for row in rows) / len(rows) for name in columns}
-    first, second = (sorted(columns, key=lambda name: -length[name]) + [None, None])[:2]
+    first, second = [*sorted(columns, key=lambda name: -length[name]), None, None][:2]
     if first is None or second is None or length[first] < 2 * length[second]:
         return None
     return first

@@ -46,9 +46,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     table = read_table(path)
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
-    task = Task(
-        model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=next(iter(kind.metrics))
-    )
+    task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=next(iter(kind.metrics)))
     examples = kind.examples(table, columns)
     labels = kind.labels(examples)
     shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
@@ -64,13 +62,9 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
 
 def _field(name: str, value: Any) -> str:
     """`name: value` on one line."""
-    text = yaml.safe_dump(
-        {name: value}, default_flow_style=None, allow_unicode=True, width=10**9, sort_keys=False
-    )
+    text = yaml.safe_dump({name: value}, default_flow_style=None, allow_unicode=True, width=10**9, sort_keys=False)
     if "\n" in text.rstrip("\n"):  # nested: dump the value itself in flow style
-        flow = yaml.safe_dump(
-            value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
-        )
+        flow = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
         text = f"{name}: {flow}"
     return text.rstrip("\n")
 

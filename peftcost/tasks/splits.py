@@ -65,9 +65,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         if not splits[name]:
             raise UserError(_nothing_left(name, tables["train"].path, dropped))
     if len({n for e in splits["train"] for n in kind.label_names(e)}) < 2:
-        raise UserError(
-            f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`)."
-        )
+        raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
     warnings += dropped + split_off
     return TaskData(
         kind, columns, labels, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
@@ -93,9 +91,7 @@ def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
     ]
 
 
-def without_leaks(
-    kind: TaskType, given: dict[str, list[Example]]
-) -> tuple[dict[str, list[Example]], list[str]]:
+def without_leaks(kind: TaskType, given: dict[str, list[Example]]) -> tuple[dict[str, list[Example]], list[str]]:
     """The given splits with copies dropped: of test rows from dev and train, of dev rows from train; and warnings."""
     kept = dict(given)
     warnings = []
@@ -110,9 +106,7 @@ def without_leaks(
             kept[lower] = [example for example in before if kind.content(example) not in seen]
             n = len(before) - len(kept[lower])
             if n:
-                warnings.append(
-                    f"{_count(n, 'row', 'rows')} of {lower} also stood in {upper} and {_was(n)} dropped."
-                )
+                warnings.append(f"{_count(n, 'row', 'rows')} of {lower} also stood in {upper} and {_was(n)} dropped.")
     return kept, warnings
 
 
@@ -186,20 +180,14 @@ def _split_off(
     splits["train"] = pool
     if not copies:
         return splits, []
-    return splits, [
-        f"{_count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."
-    ]
+    return splits, [f"{_count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
 
 
-def _sampled(
-    kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed: int
-) -> dict[str, list[Example]]:
+def _sampled(kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed: int) -> dict[str, list[Example]]:
     found = {}
     for i, name in enumerate(SPLITS):
         examples = splits[name]
-        chosen = sample(
-            [kind.stratum(e) for e in examples], getattr(rows, name), seed=(seed, len(SPLITS) + i)
-        )
+        chosen = sample([kind.stratum(e) for e in examples], getattr(rows, name), seed=(seed, len(SPLITS) + i))
         found[name] = [examples[at] for at in chosen]
     return found
 

@@ -78,9 +78,7 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model: str = Field(min_length=1)
     task: str | None = None
-    data: Annotated[
-        Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)
-    ]
+    data: Annotated[Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)]
     columns: dict[str, str] | None = None
     metric: str | None = None
     margin: float | None = Field(default=None, gt=0, lt=1)
@@ -102,9 +100,7 @@ class Task(BaseModel):
             roles = list(get_task_type(info.data["task"]).roles)
             for role in columns:
                 if role not in roles:
-                    raise ValueError(
-                        f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}."
-                    )
+                    raise ValueError(f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}.")
         return columns
 
     @field_validator("metric")
@@ -136,9 +132,7 @@ def check_metric_name(name: str, task: str) -> None:
     """UserError with the nearest name when the task type has no such metric."""
     known = list(get_task_type(task).metrics)
     if name not in known:
-        raise UserError(
-            f"{task} has no metric {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}."
-        )
+        raise UserError(f"{task} has no metric {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}.")
 
 
 def load_task(source: str | Path, label: str | None = None) -> Task:
@@ -169,9 +163,7 @@ def validate_task(fields: Mapping[str, Any], where: str) -> Task:
         return Task.model_validate(fields)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
-        raise UserError(
-            f"{where}: " + "; ".join(problem.rstrip(".") for problem in problems) + "."
-        ) from error
+        raise UserError(f"{where}: " + "; ".join(problem.rstrip(".") for problem in problems) + ".") from error
 
 
 def absolute_paths(task: Task, folder: Path) -> Task:
@@ -216,9 +208,7 @@ def _explain(problem: Any) -> str:
     path = [str(part) for part in problem["loc"] if part not in ("file", "files")]
     field = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        known: type[BaseModel] = (
-            {"data": DataFiles, "rows": Rows}.get(path[0], Task) if len(path) > 1 else Task
-        )
+        known: Any = {"data": DataFiles, "rows": Rows}.get(path[0], Task) if len(path) > 1 else Task
         names = list(known.model_fields)
         return f"unknown field {field!r}.{did_you_mean(path[-1], names)} Known are: {', '.join(names)}"
     if problem["type"] == "missing":

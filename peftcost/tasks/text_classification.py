@@ -34,10 +34,7 @@ class TextClassification(TaskType):
     auto_model = "AutoModelForSequenceClassification"
 
     def inputs(self, table: Table, column: str) -> list[Any]:
-        return [
-            text_of(row.get(column), f"{table.place(i)}, column {column!r}")
-            for i, row in enumerate(table.rows)
-        ]
+        return [text_of(row.get(column), f"{table.place(i)}, column {column!r}") for i, row in enumerate(table.rows)]
 
     def examples(self, table: Table, columns: Mapping[str, str]) -> list[Example]:
         texts, column = self.inputs(table, columns["text"]), columns["label"]
@@ -101,16 +98,12 @@ class TextClassification(TaskType):
         predicted = logits.argmax(dim=-1)
         return np.stack([predicted.cpu().numpy(), targets.cpu().numpy()], axis=1).astype(np.float32)
 
-    def majority_rows(
-        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
-    ) -> np.ndarray:
+    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
         counts = Counter(e["label"] for e in train)
         majority = max(labels, key=lambda label: counts[label])
         return self._rows([majority] * len(test), test, labels)
 
-    def tfidf_rows(
-        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
-    ) -> np.ndarray | None:
+    def tfidf_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
         """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -124,9 +117,7 @@ class TextClassification(TaskType):
         predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
         return self._rows([str(label) for label in predicted], test, labels)
 
-    def describe(
-        self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]
-    ) -> list[dict[str, Any]]:
+    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
         probabilities = logits.float().softmax(dim=-1).cpu().numpy()
         return [
             {

@@ -53,9 +53,7 @@ class TokenClassification(TaskType):
             where = f"{table.place(i)}, column {column!r}"
             tags = [label_of(tag, where) for tag in list_of(table.rows[i].get(column), where)]
             if len(tags) != len(tokens):
-                raise UserError(
-                    f"{where}: {len(tags)} tags for {len(tokens)} tokens; give one tag for each token."
-                )
+                raise UserError(f"{where}: {len(tags)} tags for {len(tokens)} tokens; give one tag for each token.")
             found.append({"tokens": tokens, "tags": tags, "place": table.place(i)})
         return found
 
@@ -137,17 +135,13 @@ class TokenClassification(TaskType):
             rows.append(span_row(predicted, [labels[gold[i]] for i in at]))
         return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
-    def majority_rows(
-        self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]
-    ) -> np.ndarray:
+    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
         counts = Counter(tag for e in train for tag in e["tags"])
         majority = max(labels, key=lambda label: counts[label])
         rows = [span_row([majority] * len(e["tags"]), e["tags"]) for e in test]
         return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
-    def describe(
-        self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]
-    ) -> list[dict[str, Any]]:
+    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
         """Tags and their probabilities, one per word; a word that was cut off is O with probability 0."""
         best, ids = (values.cpu().tolist() for values in logits.float().softmax(dim=-1).max(dim=-1))
         found = []
@@ -179,19 +173,13 @@ def _code(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_l
         present = {word for word in belongs if word is not None}
         reached = len(sentences[i]) if len(ids) < max_length else max(present, default=-1) + 1
         if len(present) < reached:
-            repaired[i] = [
-                word if at in present or at >= reached else stand_in for at, word in enumerate(sentences[i])
-            ]
-    for i, coded in zip(
-        repaired, _code_sentences(tokenizer, list(repaired.values()), max_length), strict=True
-    ):
+            repaired[i] = [word if at in present or at >= reached else stand_in for at, word in enumerate(sentences[i])]
+    for i, coded in zip(repaired, _code_sentences(tokenizer, list(repaired.values()), max_length), strict=True):
         found[i] = coded
     return found
 
 
-def _code_sentences(
-    tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]], max_length: int
-) -> list[Coded]:
+def _code_sentences(tokenizer: PreTrainedTokenizerBase, sentences: list[list[str]], max_length: int) -> list[Coded]:
     if not sentences:
         return []
     coded = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=max_length)

@@ -41,9 +41,7 @@ def test_a_broken_checkpoint_counts_as_none(tmp_path: Path, harm: str) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_a_failed_write_leaves_the_older_one_and_no_litter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_older_one_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path, {"a": torch.ones(1)}, facts(1))
 
     def full_disk(*_: object, **__: object) -> None:

@@ -12,9 +12,9 @@ from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
-from peftcost.search import decide
-from peftcost.search.controller import Controller
-from peftcost.search.state import SearchState
+from peftcost.searcher import decide
+from peftcost.searcher.controller import Controller
+from peftcost.searcher.state import SearchState
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
 
@@ -135,9 +135,7 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     least_stop = min(rows, decide.FEWEST_STEPS * 16)
 
     def trials(stop: int) -> list[float]:
-        return sorted(
-            state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values()
-        )
+        return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values())
 
     useful, confident = trials(rows), trials(3 * rows)
     work = {

@@ -11,10 +11,10 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import Replicates
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
-from peftcost.search import decide
-from peftcost.search.evidence import replicates
-from peftcost.search.executor import LocalExecutor
-from peftcost.search.state import SearchState, Trial
+from peftcost.searcher import decide
+from peftcost.searcher.evidence import replicates
+from peftcost.searcher.executor import LocalExecutor
+from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study

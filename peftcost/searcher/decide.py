@@ -16,7 +16,7 @@ from peftcost.core.budget import spell_seconds
 from peftcost.core.front import front
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, lower_bounds, probability_within_margin
-from peftcost.search.state import SearchState
+from peftcost.searcher.state import SearchState
 
 CONFIRM_SEEDS = 2
 """Fresh seeds that a recommendation needs before it may be called confirmed."""
@@ -99,9 +99,7 @@ def choose_stop(
     best = least
     for epochs in EPOCHS:
         examples = max(least, round(rows * epochs))
-        trials = [
-            rate * examples + beside for rate, beside in zip(seconds_per_example, seconds_beside, strict=True)
-        ]
+        trials = [rate * examples + beside for rate, beside in zip(seconds_per_example, seconds_beside, strict=True)]
         confirmation = CONFIRM_SEEDS * sum(sorted(trials)[-2:])
         if SAFETY * (sum(trials) + confirmation) <= available:
             best = max(best, examples)
@@ -140,7 +138,7 @@ def committed_seconds(state: SearchState, now: float) -> float:
 
 
 def contenders(state: SearchState, replicates: Replicates, margin: float) -> list[str]:
-    """Setups that may turn out as the recommendation: the best observed, then plausible cheaper ones, likeliest first."""
+    """Setups that may turn out as the recommendation: the best observed, then plausible cheaper ones by likelihood."""
     if not replicates.observed:
         return []
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
@@ -155,9 +153,7 @@ def mean_gpu_seconds(state: SearchState, setup_id: str) -> float:
     return sum(costs) / len(costs) if costs else math.inf
 
 
-def confirm_reserve(
-    state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup
-) -> float:
+def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
     """What confirming two contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
     known = contenders(state, replicates, margin)[:2] if replicates is not None else []
     setups = state.setups()
@@ -170,11 +166,7 @@ def explore_more(
     state: SearchState, replicates: Replicates | None, margin: float, available: float, now: float
 ) -> Propose | None:
     """The method to draw a proposal for, or None when exploring is over."""
-    if (
-        replicates is None
-        or not replicates.observed
-        or any(t.role == "confirm" for t in state.trials.values())
-    ):
+    if replicates is None or not replicates.observed or any(t.role == "confirm" for t in state.trials.values()):
         return None
     if state.ledger.spent(now) > EXPLORE_SHARE * state.limit_gpu_seconds:
         return None
@@ -183,9 +175,7 @@ def explore_more(
         return None
     example = next(t.setup for t in state.trials.values() if t.setup.method == method)
     needs = SAFETY * state.cost.predict(example).trial_seconds
-    return (
-        Propose(method) if needs + confirm_reserve(state, replicates, margin, example) <= available else None
-    )
+    return Propose(method) if needs + confirm_reserve(state, replicates, margin, example) <= available else None
 
 
 def method_to_explore(state: SearchState, replicates: Replicates, margin: float) -> str | None:
@@ -203,9 +193,7 @@ def method_to_explore(state: SearchState, replicates: Replicates, margin: float)
     return min(worth, key=lambda m: (counts[m], state.methods.index(m)), default=None)
 
 
-def confirm_or_stop(
-    state: SearchState, replicates: Replicates | None, margin: float, available: float
-) -> Action:
+def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
     """The next confirmation in rounds of one fresh seed for each contender, or the end."""
     if replicates is None or not replicates.observed:
         return Wait() if state.running() else Stop("no setup could be measured")
@@ -215,11 +203,10 @@ def confirm_or_stop(
     wanted = [s for s in confirmable(state, replicates, margin, available, done) if s not in failed]
     fewest = min((done[s] for s in wanted), default=0)
     if fewest >= CONFIRM_SEEDS and not state.running() and is_settled(state, replicates, margin, done):
-        return Stop("the recommendation is confirmed")
+        only = len(replicates.observed) == 1
+        return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
     if fewest >= MOST_CONFIRM_SEEDS:
-        return (
-            Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
-        )
+        return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
     for setup_id in wanted:
         if done[setup_id] == fewest:
             if fewest >= CONFIRM_SEEDS and state.running():
@@ -246,6 +233,8 @@ def confirmable(
 
 def is_settled(state: SearchState, replicates: Replicates, margin: float, done: Counter[str]) -> bool:
     """Whether the cheapest setup that is shown to be as good as the best is cheaper than all that still might be."""
+    if len(replicates.observed) == 1:
+        return True  # nothing to compare with: more seeds would tell nothing
     bounds = lower_bounds(replicates)
     shown = [s for s, bound in bounds.items() if bound > -margin and done[s] >= CONFIRM_SEEDS]
     if not shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from peftcost.core.statistics import Replicates, resample_qualities
-from peftcost.search.state import SearchState
+from peftcost.searcher.state import SearchState
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
 
@@ -23,4 +23,8 @@ def replicates(state: SearchState, folder: RunFolder, metric: Metric, seed: int)
     if not ids:
         return None
     rows = {setup_id: dev_rows(state, folder, setup_id) for setup_id in ids}
-    return resample_qualities(rows, metric.compute, replicates=REPLICATES, seed=seed)
+    qualities: dict[str, list[float]] = {}
+    for trial in state.measured():
+        if trial.measurement is not None:
+            qualities.setdefault(trial.setup.id, []).append(trial.measurement.quality)
+    return resample_qualities(rows, metric.compute, REPLICATES, seed, list(qualities.values()))
