@@ -1,0 +1,130 @@
+"""The statistics of the advice, against simulations in which the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peftcost.core.statistics import (
+    lower_bounds,
+    prediction_interval,
+    probability_within_margin,
+    resample_qualities,
+    resolvable_difference,
+)
+from peftcost.tasks.metrics import accuracy
+
+
+def simulate(
+    truth: dict[str, float], n: int, seeds: dict[str, int], random: np.random.Generator, seed_sd: float = 0.006
+) -> dict[str, list[np.ndarray]]:
+    """Rows of setups with these true accuracies: examples have a common difficulty, seeds a common offset."""
+    difficulty = random.normal(size=n)
+    rows: dict[str, list[np.ndarray]] = {}
+    for name, quality in truth.items():
+        rows[name] = []
+        for _ in range(seeds[name]):
+            level = quality + random.normal() * seed_sd
+            score = 0.8 * difficulty + 0.6 * random.normal(size=n)
+            right = score < np.sqrt(0.8**2 + 0.6**2) * _normal_quantile(level)
+            rows[name].append(np.stack([right, np.ones(n)], axis=1).astype(np.float32))
+    return rows
+
+
+def _normal_quantile(p: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf(p))
+
+
+TRUTH = {"best": 0.760, "b": 0.757, "c": 0.748, "d": 0.744, "e": 0.735, "f": 0.70, "g": 0.65}
+
+
+@pytest.mark.parametrize(("n", "confirm"), [(300, 3), (1000, 2), (3000, 3)])
+def test_inferior_setups_are_rarely_called_as_good_as_the_best(n: int, confirm: int) -> None:
+    """At most 5 % (and Monte Carlo error) of runs show any setup non-inferior that is truly worse by the margin."""
+    margin, runs, wrong = 0.01, 120, 0
+    for run in range(runs):
+        random = np.random.default_rng(run)
+        rows = simulate(TRUTH, n, dict.fromkeys(TRUTH, confirm), random)
+        bounds = lower_bounds(resample_qualities(rows, accuracy, 400, run))
+        wrong += any(bound > -margin and TRUTH[name] < TRUTH["best"] - margin for name, bound in bounds.items())
+    assert wrong / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_enough_rows_and_seeds_do_show_it() -> None:
+    truth = {"best": 0.760, "same": 0.760, "worse": 0.70}
+    rows = simulate(truth, 20_000, dict.fromkeys(truth, 5), np.random.default_rng(0), seed_sd=0.001)
+    bounds = lower_bounds(resample_qualities(rows, accuracy, 500, 0))
+    assert bounds["same"] > -0.01
+    assert bounds["best"] > -0.01
+    assert bounds["worse"] < -0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.5, 0.95))
+def test_one_more_setup_never_raises_the_bound_of_another(run: int, quality: float) -> None:
+    random = np.random.default_rng(run)
+    truth = {"a": 0.8, "b": 0.78, "c": 0.7}
+    rows = simulate(truth, 200, dict.fromkeys(truth, 2), random)
+    more = rows | simulate({"new": quality}, 200, {"new": 1}, random)
+    before = lower_bounds(resample_qualities(rows, accuracy, 300, run))
+    after = lower_bounds(resample_qualities(more, accuracy, 300, run))
+    assert all(after[name] <= before[name] + 1e-9 for name in before)
+
+
+def test_small_dev_sets_do_not_make_cheap_setups_look_good() -> None:
+    truth = {"best": 0.76, "cheap": 0.74}
+    shown = {}
+    for n in (100, 5000):
+        shown[n] = 0
+        for run in range(40):
+            rows = simulate(truth, n, dict.fromkeys(truth, 2), np.random.default_rng(run))
+            shown[n] += lower_bounds(resample_qualities(rows, accuracy, 300, run))["cheap"] > -0.01
+    assert shown[100] <= 2
+    assert shown[5000] <= 2
+
+
+def test_a_setup_alone_is_the_best() -> None:
+    rows = simulate({"a": 0.8}, 100, {"a": 1}, np.random.default_rng(0))
+    replicates = resample_qualities(rows, accuracy, 100, 0)
+    assert lower_bounds(replicates) == {"a": 0.0}
+    assert probability_within_margin(replicates, 0.01) == {"a": 1.0}
+    assert not replicates.seed_noise_known
+
+
+def test_the_same_seed_gives_the_same_draws_whoever_else_is_there() -> None:
+    rows = simulate({"a": 0.8, "b": 0.7, "c": 0.6}, 300, {"a": 2, "b": 2, "c": 1}, np.random.default_rng(0))
+    all_three = resample_qualities(rows, accuracy, 200, 5)
+    two = resample_qualities({k: rows[k] for k in "ab"}, accuracy, 200, 5)
+    assert np.array_equal(all_three.values["a"], two.values["a"])
+
+
+def test_different_dev_sets_are_refused() -> None:
+    rows = {"a": [np.ones((10, 2))], "b": [np.ones((9, 2))]}
+    with pytest.raises(ValueError, match="same dev examples"):
+        resample_qualities(rows, accuracy, 10, 0)
+
+
+def test_the_resolvable_difference_shrinks_with_rows() -> None:
+    found = []
+    for n in (200, 5000):
+        rows = simulate({"a": 0.8, "b": 0.8}, n, {"a": 3, "b": 3}, np.random.default_rng(1), seed_sd=0.001)
+        found.append(resolvable_difference(resample_qualities(rows, accuracy, 400, 0), "b"))
+    assert found[1] < found[0] / 2
+
+
+def test_a_new_seed_falls_into_its_prediction_interval() -> None:
+    """Nominal 95 %: three seeds measured, the fourth looked up; and the same on new data."""
+    random, inside, inside_new = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        level = 0.75 + random.normal(size=5) * 0.01
+        dev_error = random.normal() * np.sqrt(0.75 * 0.25 / 1000)
+        low, high = prediction_interval(list(level[:3] + dev_error), 1000)
+        inside += low <= level[3] + dev_error <= high
+        low, high = prediction_interval(list(level[:3] + dev_error), 1000, new_data=True)
+        inside_new += low <= level[4] + random.normal() * np.sqrt(0.75 * 0.25 / 1000) <= high
+    assert 0.92 <= inside / 400 <= 0.98
+    assert inside_new / 400 >= 0.93

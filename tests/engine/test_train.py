@@ -1,0 +1,167 @@
+"""The loop: what is trained, measured and taken up again."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from peftcost.core.setup import Setup
+from peftcost.engine.checkpoint import newest_checkpoint
+from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.prepare import prepare
+from peftcost.engine.prepared import load_about, load_split
+from peftcost.engine.schedule import plan_steps
+from peftcost.engine.train import Loop, train
+from peftcost.engine.trainee import build
+from peftcost.errors import SetupFailed
+from peftcost.methods import get_method
+from peftcost.tasks.task import Rows, load_task
+
+STOP = 256
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_bert: Path) -> str:
+    """Real tweets, tokenized for the tiny BERT."""
+    task = load_task("builtin:tweets").model_copy(
+        update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)}
+    )
+    payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
+    return str(prepare(payload, Silent())["prepared"])
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+def job(prepared: str, out: Path, method: str = "lora", stop: int = STOP, **choices: Any) -> TrainJob:
+    out.mkdir(parents=True, exist_ok=True)
+    options = {"parent": choices.pop("parent", None), "checkpoint_seconds": choices.pop("checkpoint_seconds", 60.0)}
+    setup = Setup.of(method, {**get_method(method).prior(), **choices}, stop)
+    return TrainJob(prepared, setup, 3, str(out), **options)
+
+
+class StopAfter(Silent):
+    """A worker that is killed at its n-th checkpoint."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def phase(self, category: str) -> None:
+        if category == "train":
+            self.n -= 1
+        if self.n < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["full", "frozen", "bitfit", "lora", "adalora", "ia3", "prefix", "houlsby", "nf4-lora"])
+def test_interrupted_and_taken_up_again_ends_with_the_same_weights(prepared: str, tmp_path: Path, method: str) -> None:
+    straight = train(job(prepared, tmp_path / "a", method, checkpoint_seconds=0), Silent())
+    cut = job(prepared, tmp_path / "b", method, checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, StopAfter(8))
+    found = newest_checkpoint(tmp_path / "b" / "checkpoint")
+    assert found is not None
+    assert 0 < found.facts["step"] < 16
+    again = train(cut, Silent())
+    assert again["quality"] == straight["quality"]
+    assert again["train_loss"] == straight["train_loss"]
+    assert again["dev_loss"] == straight["dev_loss"]
+    for file in sorted((tmp_path / "a" / "model").glob("*.safetensors")):
+        ours, theirs = load_file(file), load_file(tmp_path / "b" / "model" / file.name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_longer_stop_goes_on_from_the_trunk_of_a_shorter_one(prepared: str, tmp_path: Path) -> None:
+    train(job(prepared, tmp_path / "short", stop=STOP), Silent())
+    parent = tmp_path / "short" / "checkpoint"
+    trunk = plan_steps(job(prepared, tmp_path, stop=STOP).setup, 200).trunk_steps
+    assert [p.name for p in parent.iterdir()] == [f"step-{trunk:08d}"]
+    promoted = train(job(prepared, tmp_path / "long", stop=2 * STOP, parent=str(parent)), Silent())
+    straight = train(job(prepared, tmp_path / "alone", stop=2 * STOP), Silent())
+    assert promoted["quality"] == straight["quality"]
+    assert promoted["dev_loss"] == straight["dev_loss"]
+    assert promoted["gpu_seconds"] > 0.3 * straight["gpu_seconds"], "the trunk counts as if trained alone"
+
+
+def test_accumulation_gives_the_same_training(prepared: str, tmp_path: Path) -> None:
+    """The loss is the mean over the whole accumulated batch, the last, partial one of an epoch too."""
+    whole = train(job(prepared, tmp_path / "a", "full", dropout=0.0, batch_size=16, micro_batch_size=16), Silent())
+    parts = train(job(prepared, tmp_path / "b", "full", dropout=0.0, batch_size=16, micro_batch_size=5), Silent())
+    assert parts["train_loss"] == pytest.approx(whole["train_loss"], abs=2e-4)
+    assert parts["dev_loss"] == pytest.approx(whole["dev_loss"], abs=2e-3)
+
+
+def test_a_rate_that_explodes_ends_the_setup_with_a_reason(prepared: str, tmp_path: Path) -> None:
+    with pytest.raises(SetupFailed, match="not finite|became"):
+        train(job(prepared, tmp_path, "full", learning_rate=1e30, max_grad_norm=None), Silent())
+
+
+def test_what_silently_does_not_train_is_found(prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peftcost.engine.schedule.StepPlan.rate_factor", lambda self, step: 0.0)
+    with pytest.raises(SetupFailed, match="moved"):
+        train(job(prepared, tmp_path, "lora"), Silent())
+
+
+def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> None:
+    facts = train(job(prepared, tmp_path, "full"), Silent())
+    about, dev = load_about(Path(prepared)), load_split(Path(prepared), "dev")
+    rows = np.load(tmp_path / "dev_rows.npy")
+    assert len(rows) == len(dev) == 60
+    assert facts["quality"] == pytest.approx(float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, 60)))[0]))
+    assert facts["trainable_parameters"] == facts["total_parameters"]
+    weights = 4 * facts["total_parameters"]
+    assert facts["peak_bytes"] >= 4 * weights * 0.95, "weights, gradients and two optimizer states"
+    assert facts["artifact_bytes"] >= weights
+    assert facts["gpu_seconds"] > 0
+    assert facts["startup_seconds"] > 0
+    assert 0 < facts["latency_seconds"] < 1
+    assert math.isfinite(facts["train_loss"])
+
+
+def test_memory_does_not_depend_on_when_it_is_read(prepared: str, tmp_path: Path) -> None:
+    peaks = {train(job(prepared, tmp_path / str(i), "lora"), Silent())["peak_bytes"] for i in range(2)}
+    assert max(peaks) <= 1.01 * min(peaks)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_weight_decay_is_decoupled_and_spares_vectors(prepared: str, tmp_path: Path, optimizer: str) -> None:
+    """With no gradient, one step shrinks matrices by 1 - rate * decay and leaves biases and norms alone."""
+    setup = job(prepared, tmp_path, "full", optimizer=optimizer, weight_decay=0.5, learning_rate=0.1).setup
+    trainee = build(setup, 0, load_about(Path(prepared)), 10)
+    before = {name: p.detach().clone() for name, p in trainee.trained().items()}
+    for parameter in trainee.trained().values():
+        parameter.grad = torch.zeros_like(parameter)
+    trainee.set_rate(1.0)
+    trainee.optimizer.step()
+    for name, parameter in trainee.trained().items():
+        factor = 1 - 0.1 * 0.5 if parameter.ndim > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * factor)
+
+
+def test_seeds_decide_head_adapter_and_order(prepared: str, tmp_path: Path) -> None:
+    one = train(job(prepared, tmp_path / "a"), Silent())
+    same = train(job(prepared, tmp_path / "b"), Silent())
+    assert one["dev_loss"] == same["dev_loss"]
+    other = TrainJob(prepared, job(prepared, tmp_path / "c").setup, 4, str(tmp_path / "c"))
+    assert train(other, Silent())["dev_loss"] != one["dev_loss"]
+
+
+def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = job(prepared, tmp_path, "full", stop=200 * 6, learning_rate=1e-9)
+    asked = TrainJob(**{**vars(asked), "early_stopping_patience": 2})
+    loops: list[Loop] = []
+    monkeypatch.setattr("peftcost.engine.train.Loop", lambda *a: loops.append(Loop(*a)) or loops[0])
+    monkeypatch.setattr("peftcost.engine.train.check_moved", lambda *a: None)
+    train(asked, Silent())
+    planned = plan_steps(asked.setup, 200)
+    assert loops[0].step < planned.trunk_steps
+    assert loops[0].step - loops[0].plan.trunk_steps == planned.total_steps - planned.trunk_steps

@@ -1,0 +1,78 @@
+"""The recommendation: cheapest among what is shown, honest where nothing can be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from peftcost.core.statistics import Replicates
+from peftcost.errors import UserError
+from peftcost.recommend.policies import Evidence, recommend
+
+
+def replicates(observed: dict[str, float], sd: float) -> Replicates:
+    values = {
+        name: quality + np.random.default_rng(i).normal(size=2000) * sd
+        for i, (name, quality) in enumerate(observed.items())
+    }
+    return Replicates(dict(observed), values, True)
+
+
+def evidence(**setups: tuple[float, float, int, int]) -> list[Evidence]:
+    return [Evidence(name, *facts) for name, facts in setups.items()]
+
+
+SETUPS = evidence(frozen=(0.66, 20, 100, 2), lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 2))
+OBSERVED = {e.id: e.quality for e in SETUPS}
+
+
+def test_the_cheapest_that_is_shown_to_be_as_good_is_recommended() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01)
+    assert found.id == "lora"
+    assert found.confirmed
+    assert "86%" in found.because
+    assert found.probability_within_margin > 0.99
+
+
+def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.02), 0.01, n_dev=1000)
+    assert found.id == "full"
+    assert not found.confirmed
+    assert "cannot be told at 1000 dev rows" in found.because
+    assert "dev rows with" in found.because
+    assert found.resolvable_difference > 0.01
+
+
+def test_one_seed_proves_nothing() -> None:
+    once = [Evidence(e.id, e.quality, e.gpu_seconds, e.peak_bytes, 0) for e in SETUPS]
+    found = recommend(once, replicates(OBSERVED, 0.0001), 0.01)
+    assert (found.id, found.confirmed) == ("full", False)
+
+
+def test_a_setup_alone_is_never_confirmed() -> None:
+    found = recommend(SETUPS[:1], replicates({"frozen": 0.66}, 0.001), 0.01)
+    assert not found.confirmed
+    assert "only setup" in found.because
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "expected"),
+    [
+        ("best-quality", {}, "full"),
+        ("cheapest", {}, "frozen"),
+        ("cheapest", {"min_quality": 0.7}, "lora"),
+        ("lowest-memory", {}, "lora"),
+        ("non-inferior", {"max_memory_bytes": 200}, "frozen"),
+        ("best-quality", {"max_gpu_seconds": 105}, "lora"),
+        ("knee", {}, "lora"),
+    ],
+)
+def test_policies_and_constraints(policy: str, options: dict[str, float], expected: str) -> None:
+    assert recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, policy, **options).id == expected
+
+
+def test_constraints_that_nothing_meets_name_the_nearest() -> None:
+    with pytest.raises(UserError, match="best quality is 0.750"):
+        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, min_quality=0.9)
+    with pytest.raises(UserError, match="Did you mean 'knee'"):
+        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, "kne")
