@@ -1,4 +1,4 @@
-"""Shared fixtures. Torch runs on one thread: tests run beside each other, and two OpenMP teams on the same cores spin."""
+"""Shared fixtures. Torch runs on one thread: tests run beside each other, and two OpenMP teams on one core spin."""
 
 from __future__ import annotations
 

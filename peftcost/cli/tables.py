@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -27,18 +28,25 @@ def result_tables(result: dict[str, Any]) -> list[RenderableType]:
 
 def tried_table(view: View) -> Table:
     """All setups; the front with a star, the recommended one with an arrow."""
-    table = Table(title="What was tried (* best trade-offs, > recommended)", title_justify="left")
-    for name in ("", "setup", "choices"):
-        table.add_column(name, overflow="fold")
-    for name in ("quality", "95 %", "cost", "memory", "seeds"):
+    table = Table(
+        title="What was tried (* best trade-offs, > recommended)",
+        title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+        expand=True,
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("setup", no_wrap=True)
+    table.add_column("choices", ratio=1)
+    for name in ("quality", "cost", "memory", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in view.setups:
         mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
         if row.status == "measured":
-            figures = (row.quality, row.interval, row.cost, row.memory, row.seeds)
+            figures = (f"{row.quality} ±{row.half_width}", row.cost, row.memory, row.seeds)
             table.add_row(mark, Text(row.name), Text(row.choices), *figures)
         else:
-            table.add_row(mark, Text(row.name), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 5)
+            table.add_row(mark, Text(row.name), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 4)
     return table
 
 

@@ -35,7 +35,7 @@ def builtin_table(name: str) -> Table:
     path = _packaged(name, TABLES, "data set")
     # tweets holds bytes of broken encodings; their replacements are dropped by the tokenizer
     text = path.read_bytes().decode("utf-8", errors="replace")
-    where = f"{PREFIX}{name}"
+    where = f"{PREFIX}{name.removeprefix(PREFIX)}"
     return parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
 
 

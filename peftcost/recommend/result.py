@@ -52,7 +52,7 @@ def build_result(
         "front": front_of(entries),
         "recommendation": None if advice is None else asdict(advice),
         "test": tests,
-        "warnings": warnings_of(state),
+        "warnings": warnings_of(state, tests),
         "versions": opened["versions"],
         "command": opened["command"],
         "started": events[0]["utc"],
@@ -60,7 +60,7 @@ def build_result(
     }
 
 
-def warnings_of(state: SearchState) -> list[str]:
+def warnings_of(state: SearchState, tests: Mapping[str, Any] | None) -> list[str]:
     """What was noticed on the way, and what the measurements themselves say."""
     found = list(state.warnings)
     contended = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
@@ -69,7 +69,21 @@ def warnings_of(state: SearchState) -> list[str]:
             f"{len(contended)} of {len(state.measured())} measurements were taken while other programs used the "
             "processor; their times are too long. Search again on a quiet machine before you rely on the costs."
         )
+    found += baseline_warnings(tests)
     return found
+
+
+def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:
+    """A trivial model that does as well as the fine-tuned one is something to know."""
+    if not tests or not tests.get("recommended"):
+        return []
+    quality = tests["recommended"]["quality"]
+    return [
+        f"On the test split {name} reaches {tests[key]['quality']:.3f}, the recommended setup {quality:.3f}: train "
+        "longer (a larger budget), on more rows, or use the simple model."
+        for key, name in (("tfidf", "TF-IDF with logistic regression"), ("majority", "the majority class"))
+        if tests.get(key) and tests[key]["quality"] >= quality
+    ]
 
 
 def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ class SetupRow:
     choices: str
     quality: str
     interval: str
+    half_width: str
     cost: str
     gpu_seconds: float | None
     memory: str
@@ -161,6 +162,7 @@ def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
         choices=choices_of(entry, result["setups"]),
         quality=f"{entry['quality']:.3f}" if measured else "",
         interval=interval_of(entry["quality_interval"]) if measured else "",
+        half_width=f"{(entry['quality_interval'][1] - entry['quality_interval'][0]) / 2:.3f}" if measured else "",
         cost=spell_seconds(entry["gpu_seconds"]) if measured else "",
         gpu_seconds=entry["gpu_seconds"],
         memory=spell_bytes(entry["peak_bytes"]) if measured else "",

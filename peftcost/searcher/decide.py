@@ -28,7 +28,7 @@ EXPLORE_SHARE = 0.7
 SAFETY = 1.1
 """Predictions are taken this much dearer, since the budget must hold."""
 FIRST_CONFIRM_SEED = 1001
-EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0, 1.5, 2.0, 3.0)
+EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.5, 2.0, 3.0)
 FEWEST_STEPS = 20
 
 
@@ -219,10 +219,10 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
 def confirmable(
     state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]
 ) -> list[str]:
-    """Contenders whose two confirmations can all be paid for; those already begun first stay in."""
+    """Contenders whose two confirmations can all be paid for; those already begun come first."""
     setups = state.setups()
     chosen: list[str] = []
-    for setup_id in contenders(state, replicates, margin):
+    for setup_id in sorted(contenders(state, replicates, margin), key=lambda s: done[s] == 0):
         missing = max(0, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
         if needs <= available:

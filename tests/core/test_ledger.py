@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from peftcost.core.ledger import CATEGORIES, Ledger
 
 STEP = st.tuples(
-    st.integers(0, 2), st.floats(-1, 10), st.sampled_from(["hold", "switch", "rebook", "release"]), st.sampled_from(sorted(CATEGORIES))
+    st.integers(0, 2),
+    st.floats(-1, 10),
+    st.sampled_from(["hold", "switch", "rebook", "release"]),
+    st.sampled_from(sorted(CATEGORIES)),
 )
 
 

@@ -1,0 +1,103 @@
+"""Production: a recipe trains again, keeps its promise or fails, and leaves what plain libraries load."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import peftcost
+from peftcost.errors import PromiseError, UserError
+from peftcost.recipe.predict import predict
+from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
+from peftcost.recipe.train import train_recipe
+from peftcost.tasks.task import Rows, load_task
+
+PLAIN = """
+import json, sys, torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder, text = sys.argv[1:]
+config = json.load(open(folder + "/adapter_config.json"))
+base = AutoModelForSequenceClassification.from_pretrained(config["base_model_name_or_path"], num_labels=3)
+model = PeftModel.from_pretrained(base, folder).eval()
+inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+print(json.dumps(torch.softmax(model(**inputs).logits, -1)[0].tolist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    rows = Rows(train=300, dev=100, test=60)
+    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": rows})
+    out = tmp_path_factory.mktemp("runs") / "run"
+    run = peftcost.search(task, "60gpu-s", methods=["lora"], out=out)
+    return load_recipe(run.folder.recipe_file)
+
+
+@pytest.fixture(scope="module")
+def model(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model"
+    done = train_recipe(recipe, out)
+    low, high = recipe.expected.prediction_interval
+    assert low <= done.report["quality"] <= high
+    assert done.report["seed"] not in recipe.seeds
+    return out
+
+
+def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_yaml(recipe))
+    assert load_recipe(path) == recipe
+    path.write_text(recipe_yaml(recipe).replace("seeds:", "sedes:"))
+    with pytest.raises(UserError, match="sedes"):
+        load_recipe(path)
+
+
+def test_plain_peft_and_transformers_load_the_folder(model: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "new.csv", tmp_path / "out.csv"
+    data.write_text("text\nI love this airline\n")
+    assert predict(model, data, out) == 1
+    (row,) = csv.DictReader(out.open())
+    code = [sys.executable, "-c", PLAIN, str(model), "I love this airline"]
+    plain = json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
+    ours = [float(value) for key, value in row.items() if key not in ("input", "label")]
+    assert ours == pytest.approx(plain, abs=1e-4)
+    assert row["label"] in ("negative", "neutral", "positive")
+
+
+def test_a_promise_that_is_not_kept_is_told_and_the_model_kept(recipe: Recipe, tmp_path: Path) -> None:
+    promised = recipe.model_copy(
+        update={"expected": recipe.expected.model_copy(update={"prediction_interval": (0.98, 0.99)})}
+    )
+    with pytest.raises(PromiseError, match="below the 0.980"):
+        train_recipe(promised, tmp_path / "model")
+    assert (tmp_path / "model" / "adapter_config.json").exists()
+
+
+def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: Recipe, tmp_path: Path) -> None:
+    from peftcost.data.builtin import builtin_table
+
+    table = builtin_table("tweets")
+    data = tmp_path / "new.csv"
+    with data.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "sentiment"])
+        writer.writerows([row["text"], row["sentiment"]] for row in table.rows[:400])
+    done = train_recipe(recipe, tmp_path / "model", data=str(data))
+    assert done.report["new_data"]
+    assert done.report["promised_interval"] == list(recipe.expected.new_data_interval)
+    assert sum(done.report["rows"].values()) < 400
+
+
+def test_where_it_cannot_write(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists already"):
+        train_recipe(recipe, tmp_path)
+    with pytest.raises(UserError, match="no recipe"):
+        load_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match=r"peftcost\.json"):
+        predict(tmp_path, tmp_path / "x.csv", tmp_path / "y.csv")
