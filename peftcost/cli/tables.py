@@ -14,50 +14,46 @@ from peftcost.report.view import View, view_of
 
 
 def result_tables(result: dict[str, Any]) -> list[RenderableType]:
-    """Recommendation, what was tried, test, ledger and warnings. All texts are shown as they are, not as markup."""
+    """What was tried, test, ledger, warnings and recommendation. All texts are shown as they are, not as markup."""
     view = view_of(result)
     shown: list[RenderableType] = [tried_table(view)]
     if view.tests:
         shown.append(test_table(view))
-    ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger if row.gpu_seconds > 0)
-    shown.append(Text(f"Where the {view.spent} went: {ledger}."))
+    ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger if row.spent.value)
+    shown.append(Text(f"Where the {view.spent.text} went: {ledger}."))
     shown += [Text(f"Warning: {text}", style="yellow") for text in view.warnings]
-    shown.append(Panel(Text(view.advice), title="Recommendation", border_style="green" if view.confirmed else "yellow"))
+    advice = Text("\n".join([view.headline, *view.advice]))
+    shown.append(Panel(advice, title=view.status, border_style="green" if view.confirmed else "yellow"))
     return shown
 
 
 def tried_table(view: View) -> Table:
     """All setups; the front with a star, the recommended one with an arrow."""
-    table = Table(
-        title="What was tried (* best trade-offs, > recommended)",
-        title_justify="left",
-        box=SIMPLE,
-        pad_edge=False,
-        expand=True,
-    )
+    title = f"What was tried (* best trade-offs, > recommended); all: {view.common}"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False, expand=True)
     table.add_column("", no_wrap=True)
     table.add_column("setup", no_wrap=True)
     table.add_column("choices", ratio=1)
-    for name in ("quality", "cost", "memory", "seeds"):
+    for name in (view.metric, "low", "high", "cost", "memory", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in view.setups:
+    for row in view.measured:
         mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
-        if row.status == "measured":
-            figures = (f"{row.quality} ±{row.half_width}", row.cost, row.memory, row.seeds)
-            table.add_row(mark, Text(row.name), Text(row.choices), *figures)
-        else:
-            table.add_row(mark, Text(row.name), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 4)
+        figures = (cell.text for cell in (row.quality, row.low, row.high, row.cost, row.memory))
+        table.add_row(mark, Text(row.id), Text(row.choices), *figures, row.seeds)
+    for row in view.others:
+        table.add_row("", Text(row.id or row.method), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 6)
     return table
 
 
 def test_table(view: View) -> Table:
     """The test split: opened once, at the end."""
-    table = Table(title=f"Test split ({view.test_rows} rows, opened once)", title_justify="left")
+    title = f"Test split ({view.test_rows} rows, opened once)"
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("model")
-    table.add_column(view.metric, justify="right")
-    table.add_column("95 %", justify="right")
+    for name in (view.metric, "low", "high"):
+        table.add_column(name, justify="right")
     for row in view.tests:
-        table.add_row(Text(row.name), row.quality, row.interval)
+        table.add_row(Text(row.name), row.quality.text, row.low.text, row.high.text)
     return table
 
 

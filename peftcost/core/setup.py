@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Scalar = str | int | float | bool | None
@@ -43,12 +44,12 @@ class Setup:
         """A setup from the choices that differ from the training defaults."""
         return cls(method, {**TRAINING_DEFAULTS, **choices}, stop_examples)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of all that the setup is, led by the method's name for the reader."""
         return f"{self.method}-{_digest([self.method, dict(self.hyperparameters), self.stop_examples])}"
 
-    @property
+    @cached_property
     def lineage(self) -> str:
         """A hash of all but the length: setups that differ only there are stops of one training run (per seed)."""
         return f"{self.method}-{_digest([self.method, dict(self.hyperparameters)])}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ MetricFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,)."""
 
 ALPHA = 0.05
+WEIGHTS_AT_ONCE = 4_000_000
+"""Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Replicates:
     values: dict[str, np.ndarray]
     seed_noise_known: bool
 
+    def only(self, ids: Iterable[str]) -> Replicates:
+        """The same draws, for these setups alone."""
+        kept = list(ids)
+        return Replicates({i: self.observed[i] for i in kept}, {i: self.values[i] for i in kept}, self.seed_noise_known)
+
 
 def resample_qualities(
     rows_by_setup: Mapping[str, Sequence[np.ndarray]],
@@ -41,28 +48,60 @@ def resample_qualities(
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
 
     rows_by_setup: per setup one array (n, k) a seed, the same n examples in the same order. Examples are drawn with
-    replacement (multinomial weights). The noise between seeds is drawn from a Student t scaled by the standard
-    deviation pooled over all setups with several seeds, over the square root of the setup's own number of seeds:
-    resampling two or three seeds themselves would understate it. spread_groups: qualities per setup to pool from, when
-    more seeds are known than those whose rows are given. Draws depend on the seed and the setup's id, not on
-    which other setups there are. ValueError if setups differ in n.
+    replacement (multinomial weights). The noise between seeds is drawn from a Student t with the variance pooled over
+    all setups with several seeds, over the setup's own number of seeds: resampling two or three seeds themselves would
+    understate it. What the examples explain of that variance is taken off first, since the weights bring it in
+    already. The t's chi-square is shared by all setups, as the variance is. spread_groups: qualities per setup to pool
+    from, when more seeds are known than those whose rows are given. Weights and normal draws depend on the seed and
+    the setup's id, not on which other setups there are. ValueError if setups differ in n.
     """
     sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
     if len(sizes) != 1:
         raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
     (n,) = sizes
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
     plain = np.ones((1, n))
-    per_seed = {name: [float(metric(rows, plain)[0]) for rows in arrays] for name, arrays in rows_by_setup.items()}
-    deviation, freedom = pooled_deviation(spread_groups or list(per_seed.values()))
+    per_seed = {
+        name: np.array([float(metric(rows, plain)[0]) for rows in arrays]) for name, arrays in rows_by_setup.items()
+    }
+    resampled = _resample_examples(rows_by_setup, metric, n, replicates, seed)
+    deviation, freedom = pooled_deviation(spread_groups or [list(found) for found in per_seed.values()])
+    seed_variance = max(0.0, deviation**2 - _example_variance(resampled, per_seed))
+    shared = np.random.default_rng([seed, freedom]).chisquare(freedom, replicates) / freedom if freedom else np.inf
     values = {}
-    for name, arrays in rows_by_setup.items():
-        resampled = np.mean([metric(rows, weights) for rows in arrays], axis=0)
-        own = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        noise = own.standard_t(freedom, size=replicates) if freedom else np.zeros(replicates)
-        values[name] = resampled + noise * deviation / math.sqrt(len(arrays))
-    observed = {name: float(np.mean(seeds)) for name, seeds in per_seed.items()}
+    for name, by_seed in resampled.items():
+        normal = np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=replicates)
+        values[name] = by_seed.mean(axis=0) + normal * np.sqrt(seed_variance / len(by_seed) / shared)
+    observed = {name: float(found.mean()) for name, found in per_seed.items()}
     return Replicates(observed, values, freedom > 0)
+
+
+def _resample_examples(
+    rows_by_setup: Mapping[str, Sequence[np.ndarray]], metric: MetricFunction, n: int, replicates: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Per setup the metric of each seed in each resample of the examples, shape (seeds, B)."""
+    random = np.random.default_rng(seed)
+    found = {name: np.empty((len(arrays), replicates)) for name, arrays in rows_by_setup.items()}
+    block = max(1, WEIGHTS_AT_ONCE // n)
+    for start in range(0, replicates, block):
+        part = slice(start, min(start + block, replicates))
+        weights = random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+        for name, arrays in rows_by_setup.items():
+            for j, rows in enumerate(arrays):
+                found[name][j, part] = metric(rows, weights)
+    return found
+
+
+def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, np.ndarray]) -> float:
+    """The part of the variance between seeds that is chance in the examples: seeds err on different ones.
+
+    It is the variance between the seeds' bootstrap errors, pooled over the setups with several seeds.
+    """
+    squares, freedom = 0.0, 0
+    for name, by_seed in resampled.items():
+        errors = by_seed - per_seed[name][:, None]
+        squares += float(((errors - errors.mean(axis=0)) ** 2).mean(axis=1).sum())
+        freedom += len(by_seed) - 1
+    return squares / freedom if freedom else 0.0
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +55,16 @@ class PeftMethod(Method):
         if not self.merges:
             return super().merge(model)
         if self.quantization is not None:
-            model.get_base_model().dequantize()  # type: ignore[operator]
+            model = self._over_dequantized(model)
         try:
             return model.merge_and_unload()  # type: ignore[operator]
         except (AttributeError, NotImplementedError, ValueError) as error:
             raise CannotMerge(f"{self.name} cannot be merged into this model: {error}") from error
+
+    def _over_dequantized(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The same adapter over its base in full precision: PEFT would round the merged weights to 4 or 8 bits again."""
+        with tempfile.TemporaryDirectory(prefix="peftcost-merge-") as folder:
+            self.save(model, Path(folder))
+            base = model.unload()  # type: ignore[operator]
+            base.dequantize()
+            return self.load(base, Path(folder))

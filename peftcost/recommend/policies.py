@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
 from peftcost.core.statistics import (
+    ALPHA,
     Replicates,
     lower_bounds,
     probability_within_margin,
@@ -59,7 +60,7 @@ def recommend(
     max_memory_bytes: float | None = None,
     max_gpu_seconds: float | None = None,
 ) -> Recommendation:
-    """Choose among the setups that meet the constraints. UserError if none does, or for an unknown policy.
+    """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
@@ -69,32 +70,40 @@ def recommend(
         raise UserError(
             f"There is no policy {policy!r}.{did_you_mean(policy, list(POLICIES))} Known are: {', '.join(POLICIES)}."
         )
-    allowed = [
-        e
-        for e in evidence
-        if (min_quality is None or e.quality >= min_quality)
-        and (max_memory_bytes is None or e.peak_bytes <= max_memory_bytes)
-        and (max_gpu_seconds is None or e.gpu_seconds <= max_gpu_seconds)
-    ]
+    limits = (min_quality, max_memory_bytes, max_gpu_seconds)
+    allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
-        raise UserError(nothing_fits(evidence, min_quality, max_memory_bytes, max_gpu_seconds))
+        raise UserError(nothing_fits(evidence, *limits))
+    replicates = replicates.only(e.id for e in allowed)
     bounds = lower_bounds(replicates)
     shown = [e for e in allowed if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
     best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
     confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(replicates, chosen.id)
+    probability = probability_within_margin(replicates, margin)[chosen.id]
+    if confirmed:
+        verdict = f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best."
+    elif len(allowed) == 1:
+        only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
+        verdict = f"It is the only setup {only}, so there is nothing to compare it with."
+    elif probability < ALPHA:
+        verdict = f"It is worse than the best by more than {margin:g}, as far as can be told."
+    else:
+        rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
+        need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
+        verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
     return Recommendation(
         id=chosen.id,
         policy=policy,
         margin=margin,
-        because=because(chosen, best, policy, confirmed, margin, resolvable, n_dev, len(replicates.values) == 1),
+        because=f"{what_it_reaches(chosen, best)} {verdict}",
         confirmed=confirmed,
         quality=chosen.quality,
         quality_interval=quality_interval(replicates, chosen.id),
         gpu_seconds=chosen.gpu_seconds,
         peak_bytes=chosen.peak_bytes,
-        probability_within_margin=probability_within_margin(replicates, margin)[chosen.id],
+        probability_within_margin=probability,
         resolvable_difference=resolvable,
     )
 
@@ -135,33 +144,16 @@ POLICIES = {
 }
 
 
-def because(
-    chosen: Evidence,
-    best: Evidence,
-    policy: str,
-    confirmed: bool,
-    margin: float,
-    resolvable: float,
-    n_dev: int | None,
-    alone: bool,
-) -> str:
-    """Two or three sentences that defend the choice to a colleague."""
+def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
+    """Quality, cost and memory of the choice in one sentence, beside those of the best observed."""
     cost = f"{chosen.quality:.3f} at {spell_seconds(chosen.gpu_seconds)} and {spell_bytes(chosen.peak_bytes)}"
     if chosen.id == best.id:
-        first = f"{chosen.id} has the best quality observed: {cost}."
-    else:
-        share = chosen.gpu_seconds / best.gpu_seconds
-        first = (
-            f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
-            f"{spell_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
-        )
-    if confirmed:
-        return f"{first} With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best."
-    if alone:
-        return f"{first} It is the only setup that was measured, so nothing can be said of others; use a larger budget."
-    rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
-    need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
-    return f"{first} Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
+        return f"{chosen.id} has the best quality observed: {cost}."
+    share = chosen.gpu_seconds / best.gpu_seconds
+    return (
+        f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
+        f"{spell_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
+    )
 
 
 def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int) -> str:
@@ -175,18 +167,35 @@ def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_s
     return f"It would take {rows} with as many times the seeds, or a margin of {resolvable:.3f}."
 
 
+def excess(
+    e: Evidence, min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None
+) -> float:
+    """By what share a setup misses the constraint that it misses most; 0.0 when it meets all."""
+    misses = [0.0]
+    if min_quality is not None and not e.quality >= min_quality:
+        misses.append((min_quality - e.quality) / (abs(min_quality) or 1.0))
+    for value, limit in ((e.peak_bytes, max_memory_bytes), (e.gpu_seconds, max_gpu_seconds)):
+        if limit is not None and value > limit:
+            misses.append(value / limit - 1 if limit > 0 else math.inf)
+    return max(misses)
+
+
 def nothing_fits(
     evidence: Sequence[Evidence],
     min_quality: float | None,
     max_memory_bytes: float | None,
     max_gpu_seconds: float | None,
 ) -> str:
-    """The sentence for constraints that no setup meets, with the nearest value of each."""
-    nearest = []
+    """The sentence for constraints that no setup meets: what was asked, and the setup that misses it least."""
+    asked = []
     if min_quality is not None:
-        nearest.append(f"the best quality is {max(e.quality for e in evidence):.3f}")
+        asked.append(f"quality of at least {min_quality:g}")
     if max_memory_bytes is not None:
-        nearest.append(f"the least memory is {spell_bytes(min(e.peak_bytes for e in evidence))}")
+        asked.append(f"at most {spell_bytes(max_memory_bytes)}")
     if max_gpu_seconds is not None:
-        nearest.append(f"the lowest cost is {min(e.gpu_seconds for e in evidence):.1f} gpu-s")
-    return f"No measured setup meets all of the constraints: {', '.join(nearest)}; loosen one."
+        asked.append(f"at most {max_gpu_seconds:g} gpu-s")
+    near = min(evidence, key=lambda e: excess(e, min_quality, max_memory_bytes, max_gpu_seconds))
+    return (
+        f"No measured setup has {' and '.join(asked)}; the nearest is {near.id} with quality {near.quality:.3f}, "
+        f"{spell_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s. Loosen a constraint."
+    )

@@ -1,147 +1,208 @@
-"""The front as a picture: quality against cost."""
+"""The front as a picture: quality against cost, once for a wide page (and front.png) and once for a phone."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+import re
+from collections.abc import Sequence
 
+from markupsafe import Markup, escape
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
+from peftcost.report.labels import Box, place
+from peftcost.report.view import SetupRow, View
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#8C564B",
-    "#555555",
-    "#7A5195",
-    "#003F5C",
-    "#BC5090",
+WIDE, NARROW = (10.0, 5.6), (4.4, 5.0)
+"""Inches. At 160 dots per inch the wide one is 1600 pixels."""
+
+INK, SOFT, LINE, PAPER, BAND = "#1b1f24", "#5b6571", "#d8dee5", "#fefefe", "#e7f3ee"
+PAGE_COLOURS = {INK: "--ink", SOFT: "--soft", LINE: "--line", PAPER: "--back", BAND: "--band"}
+"""In the page these become its own colours, so that the picture follows light and dark mode."""
+
+MARKS = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "D"),
+    ("#CC79A7", "^"),
+    ("#B58900", "v"),
+    ("#3A9BD9", "P"),
+    ("#8C6D5A", "X"),
+    ("#7B8794", "h"),
 )
-"""Okabe and Ito's, which colour-blind readers can tell apart, then some more."""
+"""Colour and shape of each method: Okabe and Ito's palette, a little darker where it was too light for white paper."""
+
+NICE_SECONDS = (
+    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1200, 1800),
+    *(3600 * hours for hours in (1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)),
+)
 
 
-def draw(result: dict[str, Any]) -> Figure:
-    """Cost on a log axis against quality with 95 % intervals; size of a mark is memory; the front is joined."""
-    figure = Figure(figsize=(10, 5.6), dpi=160, layout="constrained")
-    axes = figure.add_subplot()
-    measured = [entry for entry in result["setups"] if entry["status"] == "measured"]
-    if not measured:
-        axes.text(0.5, 0.5, "nothing was measured", ha="center", transform=axes.transAxes)
+def draw(view: View, inches: tuple[float, float] = WIDE, titled: bool = False) -> Figure:
+    """Cost on a log axis against quality with 95 % intervals; the area of a mark is memory; the front is joined."""
+    figure = Figure(figsize=inches, dpi=160, layout="constrained", facecolor=PAPER)
+    axes = figure.add_subplot(facecolor="none")
+    rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
+    if not rows:
+        axes.text(0.5, 0.5, "nothing was measured", ha="center", color=SOFT, transform=axes.transAxes)
+        axes.set_axis_off()
         return figure
-    methods = list(dict.fromkeys(entry["method"] for entry in result["setups"]))
-    colour = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
-    most = max(entry["peak_bytes"] for entry in measured)
-    advice = result["recommendation"]
-    for entry in measured:
-        on_front = entry["id"] in result["front"]
-        low, high = entry["quality_interval"]
-        shade = 1.0 if on_front else 0.35
-        axes.errorbar(
-            entry["gpu_seconds"],
-            entry["quality"],
-            yerr=[[max(0.0, entry["quality"] - low)], [max(0.0, high - entry["quality"])]],
-            color=colour[entry["method"]],
-            alpha=0.5 * shade,
-            linewidth=1.2,
-            capsize=2,
-        )
-        size = 40 + 220 * entry["peak_bytes"] / most
-        axes.scatter(
-            entry["gpu_seconds"],
-            entry["quality"],
-            s=size,
-            color=colour[entry["method"]],
-            alpha=shade,
-            zorder=3,
-        )
-    _join_front(axes, [e for e in measured if e["id"] in result["front"]])
-    _label(axes, measured)
-    if advice:
-        axes.scatter(
-            advice["gpu_seconds"],
-            advice["quality"],
-            s=520,
-            facecolors="none",
-            edgecolors="#111111",
-            linewidths=2,
-            zorder=4,
-        )
-    best = max(entry["quality"] for entry in measured)
-    axes.axhspan(best - result["task"]["margin"], best, color="#009E73", alpha=0.10, zorder=0)
-    _dress(axes, result)
+    _dress(axes, view, rows, max_ticks=9 if inches == WIDE else 5)
+    if titled:
+        axes.set_title(view.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=12, parse_math=False)
+    if view.best_quality is not None:
+        axes.axhspan(view.best_quality - view.margin, view.best_quality, color=BAND, linewidth=0, zorder=0)
+    _join_front(axes, rows)
+    style = {method: MARKS[i % len(MARKS)] for i, method in enumerate(dict.fromkeys(r.method for r in rows))}
+    most = max(row.memory.value or 0 for row in rows) or 1
+    for number, row in enumerate(rows):
+        _mark(axes, row, *style[row.method], area=30 + 230 * (row.memory.value or 0) / most, gid=f"setup-{number}")
+    _label(figure, axes, rows, inches)
     return figure
 
 
-def _join_front(axes: Axes, front: list[dict[str, Any]]) -> None:
-    """A step line through the front of quality and cost alone (memory is the third side, told by size)."""
-    steps: list[dict[str, Any]] = []
-    for entry in sorted(front, key=lambda e: e["gpu_seconds"]):
-        if not steps or entry["quality"] > steps[-1]["quality"]:
-            steps.append(entry)
-    cost, quality = [e["gpu_seconds"] for e in steps], [e["quality"] for e in steps]
-    axes.step(cost, quality, where="post", color="#888888", linewidth=1, zorder=1)
+def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, area: float, gid: str) -> None:
+    """One setup: its mark, its interval, and a ring when it is recommended."""
+    x, y = row.cost.known, row.quality.known
+    light = 1.0 if row.on_front or row.recommended else 0.38
+    if row.low.value is not None and row.high.value is not None:
+        axes.vlines(x, row.low.value, row.high.value, color=colour, alpha=0.55 * light, linewidth=1.3, zorder=2)
+    drawn = axes.scatter(x, y, s=area, color=colour, marker=shape, alpha=light, edgecolors=PAPER, linewidths=0.8, zorder=3)
+    drawn.set_gid(gid)
+    if row.recommended:
+        ring = (area**0.5 + 9) ** 2
+        axes.scatter(x, y, s=ring, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
 
 
-def _label(axes: Axes, measured: list[dict[str, Any]]) -> None:
-    """The best setup of each method carries the method's name; labels that would meet are moved apart."""
-    best: dict[str, dict[str, Any]] = {}
-    for entry in measured:
-        if entry["method"] not in best or entry["quality"] > best[entry["method"]]["quality"]:
-            best[entry["method"]] = entry
-    span = max(e["quality_interval"][1] for e in measured) - min(e["quality_interval"][0] for e in measured) or 1.0
-    placed: list[tuple[float, float]] = []
-    for entry in sorted(best.values(), key=lambda e: -e["quality"]):
-        x, y = entry["gpu_seconds"], entry["quality"]
-        offset = 10
-        while any(abs(y + offset / 300 * span - other) < 0.055 * span and 0.6 < x / ox < 1.7 for ox, other in placed):
-            offset -= 9
-        placed.append((x, y + offset / 300 * span))
-        text = f"{entry['method']} {entry['quality']:.3f}"
-        axes.annotate(text, (x, y), xytext=(13, offset), textcoords="offset points", fontsize=9)
+def _join_front(axes: Axes, rows: Sequence[SetupRow]) -> None:
+    """A step line: the best quality on the front at each cost (memory is the third side, told by the marks' area)."""
+    steps: list[SetupRow] = []
+    for row in sorted((r for r in rows if r.on_front), key=lambda r: r.cost.known):
+        if not steps or row.quality.known > steps[-1].quality.known:
+            steps.append(row)
+    cost, quality = [r.cost.known for r in steps], [r.quality.known for r in steps]
+    axes.step([*cost, axes.get_xlim()[1]], [*quality, *quality[-1:]], where="post", color=SOFT, linewidth=1, zorder=1)
 
 
-def _dress(axes: Axes, result: dict[str, Any]) -> None:
+def _dress(axes: Axes, view: View, rows: Sequence[SetupRow], max_ticks: int) -> None:
+    """Axes, ticks and limits."""
+    costs = [row.cost.known for row in rows]
+    low, high = min(costs) / 1.35, max(costs) * 1.45
     axes.set_xscale("log")
-    costs = [e["gpu_seconds"] for e in result["setups"] if e["status"] == "measured"]
-    axes.set_xlim(min(costs) / 1.4, max(costs) * 1.9)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell_seconds(value) if value > 0 else ""))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-    memory = [e["peak_bytes"] for e in result["setups"] if e["status"] == "measured"]
-    device = "CPU" if result["devices"]["kind"] == "cpu" else "GPU"
-    axes.set_xlabel(
-        f"{device} time of one training (log scale); size of a mark: memory, {spell_bytes(min(memory))} to "
-        f"{spell_bytes(max(memory))}"
-    )
-    axes.set_ylabel(f"{result['task']['metric']} on dev, 95 % interval")
-    axes.set_title(
-        "Quality against cost. Ringed: recommended. Band: within the margin of the best.",
-        loc="left",
-        fontsize=10,
-    )
-    axes.grid(alpha=0.2)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(cost_ticks(low, high, max_ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell_seconds(value)))
+    axes.set_xlabel(f"{view.cost_word} of one training (log scale)", color=SOFT)
+    axes.set_ylabel(f"{view.metric} on dev, 95 % interval", color=SOFT, parse_math=False)
+    axes.grid(color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """The picture as PNG, 1600 pixels wide."""
+def cost_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most so many round times between two, evenly spread on a log axis; at least the one nearest the middle."""
+    inside = [s for s in NICE_SECONDS if low <= s <= high]
+    gap = (high / low) ** (1 / most)
+    kept: list[float] = []
+    for s in inside:
+        if not kept or s / kept[-1] >= gap:
+            kept.append(s)
+    return kept if len(kept) > 1 else [low * (high / low) ** 0.2, (low * high) ** 0.5, low * (high / low) ** 0.8]
+
+
+def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[float, float]) -> None:
+    """Names beside their points. Who matters most is placed first: the recommended one, then by quality."""
+    named = sorted((r for r in rows if r.label), key=lambda r: (not r.recommended, -r.quality.known))
+    canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    renderer = canvas.get_renderer()
+
+    def at(row: SetupRow, quality: float | None = None) -> tuple[float, float]:
+        x, y = axes.transData.transform((row.cost.known, row.quality.known if quality is None else quality))
+        return float(x), float(y)
+
+    texts = [
+        axes.text(
+            0,
+            0,
+            row.label if inches == WIDE else row.label.replace(" observed", ""),
+            fontsize=9.5,
+            color=INK if row.on_front or row.recommended else SOFT,
+            fontweight="bold" if row.recommended else "normal",
+            ha="left",
+            va="bottom",
+            zorder=5,
+            parse_math=False,
+        )
+        for row in named
+    ]
+    sizes = [(box.width, box.height) for box in (text.get_window_extent(renderer) for text in texts)]
+    taken: list[Box] = [(x - 13, y - 13, x + 13, y + 13) for x, y in map(at, rows)]
+    for row in rows:
+        if row.low.value is not None and row.high.value is not None:
+            (x, bottom), (_, top) = at(row, row.low.value), at(row, row.high.value)
+            taken.append((x - 4, bottom, x + 4, top))
+    frame = axes.get_window_extent(renderer)
+    boxes = place([at(row) for row in named], sizes, taken, (frame.x0, frame.y0, frame.x1, frame.y1), gap=20)
+    for row, text, (left, bottom, right, top) in zip(named, texts, boxes, strict=True):
+        text.set_position(axes.transData.inverted().transform((left, bottom)))
+        x, y = at(row)
+        near = min(max(x, left), right), min(max(y, bottom), top)
+        if abs(near[0] - x) + abs(near[1] - y) > 40:
+            ends = axes.transData.inverted().transform([(x, y), near])
+            axes.plot(ends[:, 0], ends[:, 1], color=SOFT, linewidth=0.7, zorder=1.5)
+
+
+def png_bytes(view: View) -> bytes:
+    """front.png, 1600 pixels wide."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    FigureCanvasAgg(draw(view, WIDE, titled=True)).print_png(buffer)
     return buffer.getvalue()
 
 
-def svg_text(figure: Figure) -> str:
-    """The picture as an SVG element to stand in a page."""
+def svg_element(view: View, inches: tuple[float, float], name: str) -> Markup:
+    """The picture as an SVG element of a page: real text, the page's colours and font, and a tooltip on each mark.
+
+    name: tells the ids of several pictures on a page apart.
+    """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"peftcost {name}"}):
+        draw(view, inches).savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
+        )
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    for colour, variable in PAGE_COLOURS.items():
+        text = text.replace(colour, f"var({variable})")
+    text = re.sub(r"(font:[^;\"]*?px) [^;\"]*", r"\1 system-ui, sans-serif", text)
+    text = re.sub(r' id="(?!setup-)(\w+_\d+)"', "", text)
+    rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
+    for number, row in enumerate(rows):
+        tip = f'<g class="mark"><title>{escape(tooltip(row, view.metric))}</title>'
+        text = text.replace(f'<g id="setup-{number}">', tip)
+    label = escape(f"{view.metric} against {view.cost_word} of {len(rows)} setups; the table below has the numbers.")
+    return Markup(text.replace("<svg", f'<svg class="{escape(name)}" role="img" aria-label="{label}"', 1))
+
+
+def tooltip(row: SetupRow, metric: str) -> str:
+    interval = f" ({row.low.text} to {row.high.text})" if row.low.value is not None else ""
+    verdict = f"\n{row.verdict}" if row.verdict else ""
+    return f"{row.id}\n{row.choices}\n{metric} {row.quality.text}{interval}\n{row.cost.text}, {row.memory.text}{verdict}"
+
+
+def memory_range(view: View) -> str:
+    """What the areas of the marks mean."""
+    sizes = [row.memory.value for row in view.measured if row.memory.value is not None]
+    return f"{spell_bytes(min(sizes))} to {spell_bytes(max(sizes))}" if sizes else ""

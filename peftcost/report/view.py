@@ -1,4 +1,4 @@
-"""What a report shows, as texts ready to print: one place that words and rounds, for HTML, Markdown and terminal."""
+"""What a report shows, ready to print: one place that decides it for HTML, Markdown, the picture and the terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peftcost.core.budget import spell_seconds
 from peftcost.core.ledger import CATEGORIES
-from peftcost.core.memory import spell_bytes
+from peftcost.report import numbers, sentences
+from peftcost.report.choices import choices_of, common_choices, varied
+from peftcost.report.numbers import Cell
 
 TEST_NAMES = {
     "recommended": "recommended",
@@ -21,202 +22,234 @@ TEST_NAMES = {
 
 @dataclass(frozen=True)
 class SetupRow:
-    """One setup; empty texts where nothing was measured."""
+    """One setup; figures are unknown where nothing was measured. label: its name in the picture, if it gets one."""
 
-    name: str
+    id: str
     method: str
     status: str
     reason: str
     choices: str
-    quality: str
-    interval: str
-    half_width: str
-    cost: str
-    gpu_seconds: float | None
-    memory: str
-    process_memory: str
-    latency: str
-    artifact: str
-    trainable: str
-    seeds: str
-    predicted: str
+    label: str
     on_front: bool
     recommended: bool
-    quality_value: float | None
-    peak_bytes: float | None
+    quality: Cell
+    low: Cell
+    high: Cell
+    cost: Cell
+    predicted_cost: Cell
+    memory: Cell
+    predicted_memory: Cell
+    process_memory: Cell
+    latency: Cell
+    artifact: Cell
+    trainable: Cell
+    trainable_share: str
+    seeds: str
+
+    @property
+    def verdict(self) -> str:
+        return "recommended" if self.recommended else "best trade-off" if self.on_front else ""
+
+
+@dataclass(frozen=True)
+class TestRow:
+    """A model on the test split; start, width and at place its interval on a strip, as shares of the strip."""
+
+    name: str
+    setup: str
+    quality: Cell
+    low: Cell
+    high: Cell
+    start: float
+    width: float
+    at: float
 
 
 @dataclass(frozen=True)
 class LedgerRow:
     category: str
     meaning: str
-    gpu_seconds: float
-    spent: str
+    spent: Cell
     share: str
 
 
 @dataclass(frozen=True)
-class TestRow:
-    name: str
-    quality: str
-    interval: str
-
-
-@dataclass(frozen=True)
 class View:
-    """Everything that any of the reports shows."""
+    """Everything that any of the reports shows. left: budget that was not spent, unknown when there was no limit."""
 
     title: str
-    asked: str
-    advice: str
-    comparisons: list[str]
+    subtitle: str
+    question: str
+    particulars: list[tuple[str, str]]
+    headline: str
+    status: str
     confirmed: bool
+    advice: list[str]
+    payback: str | None
+    because: str
+    policy: str
     metric: str
     margin: float
-    spent: str
-    setups: list[SetupRow]
+    cost_word: str
+    best_quality: float | None
+    measured: list[SetupRow]
+    others: list[SetupRow]
+    common: str
     tests: list[TestRow]
-    test_rows: str
+    test_rows: int
     ledger: list[LedgerRow]
+    ledger_total: Cell
+    spent: Cell
+    left: Cell
     warnings: list[str]
     facts: list[tuple[str, str]]
+    command: str
 
 
 def view_of(result: Mapping[str, Any]) -> View:
-    """The view of a result.json."""
+    """The view of a result.json. Raises KeyError when it lacks a field of schema version 1."""
     task, budget, advice = result["task"], result["budget"], result["recommendation"]
-    devices, tests = result["devices"], result["test"]
-    rows = task["rows"]
+    rows = [setup_row(entry, result) for entry in result["setups"]]
+    best = sentences.best_entry(result)
     return View(
-        title=f"{task['task']} with {task['model']}",
-        asked=(
-            f"Which way of fine-tuning {task['model']} for {task['task']} is the cheapest that is as good as the best? "
-            f"{rows['train']} training rows, {rows['dev']} to compare on, {rows['test']} to test on; {task['metric']}, "
-            f"with a margin of {task['margin']:g}. Budget: {spell_seconds(budget['limit_gpu_seconds'])} on "
-            f"{devices['count']} x {devices['name']} ({devices['kind']}, {devices['threads']} threads each), "
-            f"{spell_seconds(budget['spent_gpu_seconds'])} of it spent; stopped since {budget['stopped_because']}."
-        ),
-        advice=advice["because"] if advice else "No setup could be measured, so nothing is recommended.",
-        comparisons=comparisons(result),
+        title=sentences.title(result),
+        subtitle=f"{sentences.data_text(result)} · {numbers.moment(result['started'])}",
+        question=sentences.question(result),
+        particulars=sentences.particulars(result),
+        headline=sentences.headline(result),
+        status="Confirmed" if advice and advice["confirmed"] else "Not confirmed" if advice else "No recommendation",
         confirmed=bool(advice and advice["confirmed"]),
+        advice=sentences.advice_sentences(result),
+        payback=sentences.payback(result),
+        because=advice["because"] if advice else "",
+        policy=advice["policy"] if advice else "",
         metric=task["metric"],
         margin=task["margin"],
-        spent=spell_seconds(budget["spent_gpu_seconds"]),
-        setups=[setup_row(entry, result) for entry in sorted(result["setups"], key=_by_cost)],
-        tests=[test_row(name, tests[name]) for name in TEST_NAMES if tests and tests.get(name)],
-        test_rows=str(rows["test"]),
+        cost_word=sentences.cost_word(result),
+        best_quality=best["quality"] if best else None,
+        measured=sorted((row for row in rows if row.status == "measured"), key=lambda row: row.cost.known),
+        others=[row for row in rows if row.status != "measured"],
+        common=common_choices(_tried(result)),
+        tests=test_rows(result),
+        test_rows=task["rows"]["test"],
         ledger=ledger_rows(result["ledger"]),
-        warnings=list(result["warnings"]),
-        facts=[
-            ("command", result["command"]),
-            ("data fingerprint", task["fingerprints"]["data"]),
-            ("model fingerprint", task["fingerprints"]["model"]),
-            ("started", result["started"]),
-            ("ended", result["ended"]),
-            *((name, version) for name, version in result["versions"].items()),
-        ],
+        ledger_total=numbers.seconds(sum(result["ledger"].values())),
+        spent=numbers.seconds(budget["spent_gpu_seconds"]),
+        left=_left(budget),
+        warnings=[str(text) for text in result["warnings"]],
+        facts=facts(result),
+        command=result["command"] or numbers.UNKNOWN,
     )
-
-
-def comparisons(result: Mapping[str, Any]) -> list[str]:
-    """Sentences beside the recommendation: how sure, against full fine-tuning, and when the search has paid off."""
-    advice = result["recommendation"]
-    if not advice:
-        return []
-    low, high = advice["quality_interval"]
-    found = [
-        f"Its {result['task']['metric']} lies between {low:.3f} and {high:.3f} (95 %, over examples and seeds); the "
-        f"probability that it is within {advice['margin']:g} of the best is {advice['probability_within_margin']:.0%}. "
-        f"Differences above {advice['resolvable_difference']:.3f} could be told apart here."
-    ]
-    measured = [e for e in result["setups"] if e["status"] == "measured"]
-    full = [e for e in measured if e["method"] == "full"]
-    if full:
-        best_full = max(full, key=lambda e: e["quality"])
-        if best_full["id"] != advice["id"]:
-            found.append(
-                f"Full fine-tuning ({best_full['id']}) reaches {best_full['quality']:.3f}; the recommended setup takes "
-                f"{advice['gpu_seconds'] / best_full['gpu_seconds']:.0%} of its time and "
-                f"{advice['peak_bytes'] / best_full['peak_bytes']:.0%} of its memory."
-            )
-    best = max(measured, key=lambda e: e["quality"])
-    saved = best["gpu_seconds"] - advice["gpu_seconds"]
-    if saved > 0:
-        times = -(-result["budget"]["spent_gpu_seconds"] // saved)
-        found.append(f"Against the best observed, the search has paid for itself after {times:.0f} retrainings.")
-    return found
 
 
 def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
-    """One setup as texts."""
-    advice = result["recommendation"]
-    measured = entry["status"] == "measured"
-    measurements = entry["measurements"]
-    confirm = sum(m["role"] == "confirm" for m in measurements)
-    predicted = entry["predicted"]
+    """One setup. Process memory stands per measurement in the contract; its mean is shown."""
+    advice, measurements, predicted = result["recommendation"], entry["measurements"], entry["predicted"] or {}
+    explore = sum(m["role"] == "explore" for m in measurements)
+    process = entry.get("process_peak_bytes") or _mean([m["process_peak_bytes"] for m in measurements])
+    low, high = entry["quality_interval"] or (None, None)
+    trainable, total = entry["trainable_parameters"], entry["total_parameters"]
     return SetupRow(
-        name=entry["id"] or entry["method"],
+        id=entry["id"] or entry["method"],
         method=entry["method"],
         status=entry["status"],
         reason=entry["reason"] or "",
-        choices=choices_of(entry, result["setups"]),
-        quality=f"{entry['quality']:.3f}" if measured else "",
-        interval=interval_of(entry["quality_interval"]) if measured else "",
-        half_width=f"{(entry['quality_interval'][1] - entry['quality_interval'][0]) / 2:.3f}" if measured else "",
-        cost=spell_seconds(entry["gpu_seconds"]) if measured else "",
-        gpu_seconds=entry["gpu_seconds"],
-        memory=spell_bytes(entry["peak_bytes"]) if measured else "",
-        process_memory=spell_bytes(entry["process_peak_bytes"]) if measured and entry.get("process_peak_bytes") else "",
-        latency=f"{1000 * entry['latency_seconds']:.1f} ms" if measured else "",
-        artifact=spell_bytes(entry["artifact_bytes"]) if measured else "",
-        trainable=f"{entry['trainable_parameters']:,}" if measured else "",
-        seeds=f"{len(measurements) - confirm}+{confirm}" if measured else "",
-        predicted=(
-            f"{spell_seconds(predicted['gpu_seconds'])}, {spell_bytes(predicted['peak_bytes'])}" if predicted else ""
-        ),
+        choices=choices_of(entry, varied(_tried(result))),
+        label=labels(result).get(entry["id"], ""),
         on_front=entry["id"] in result["front"],
         recommended=bool(advice and entry["id"] == advice["id"]),
-        quality_value=entry["quality"],
-        peak_bytes=entry["peak_bytes"],
+        quality=numbers.quality(entry["quality"]),
+        low=numbers.quality(low),
+        high=numbers.quality(high),
+        cost=numbers.seconds(entry["gpu_seconds"]),
+        predicted_cost=numbers.seconds(predicted.get("gpu_seconds")),
+        memory=numbers.size(entry["peak_bytes"]),
+        predicted_memory=numbers.size(predicted.get("peak_bytes")),
+        process_memory=numbers.size(process),
+        latency=numbers.milliseconds(entry["latency_seconds"]),
+        artifact=numbers.size(entry["artifact_bytes"]),
+        trainable=numbers.count(trainable),
+        trainable_share=f"{100 * trainable / total:.2g} %" if trainable and total else "",
+        seeds=f"{explore} + {len(measurements) - explore}" if measurements else "",
     )
 
 
-def choices_of(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
-    """The choices in which setups of this result differ, and how long it trains."""
-    values: dict[str, set[str]] = {}
-    for other in entries:
-        for key, value in other["hyperparameters"].items():
-            values.setdefault(key, set()).add(str(value))
-    own_keys = {key for e in entries if e["method"] != entry["method"] for key in e["hyperparameters"]}
-    shown = {
-        key: value
-        for key, value in entry["hyperparameters"].items()
-        if (len(values[key]) > 1 or key not in own_keys) and value not in (None, False)
-    }
-    text = ", ".join(
-        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in shown.items()
-    )
-    length = f"{entry['stop_examples']} examples" if entry["stop_examples"] else ""
-    return "; ".join(part for part in (text, length) if part)
+def labels(result: Mapping[str, Any]) -> dict[str, str]:
+    """Names in the picture, few enough to read: one setup of each method, the recommended and the best among them."""
+    advised, best = sentences.recommended_entry(result), sentences.best_entry(result)
+    named: dict[str, str] = {}
+    for method in dict.fromkeys(entry["method"] for entry in sentences.measured_entries(result)):
+        own = [entry for entry in sentences.measured_entries(result) if entry["method"] == method]
+        named[max(own, key=lambda e: e["quality"])["id"]] = method
+    if best:
+        named[best["id"]] = f"{best['method']}, best observed"
+    if advised:
+        if advised["id"] not in named:
+            named = {i: text for i, text in named.items() if text != advised["method"]}
+        named[advised["id"]] = f"{advised['method']}, recommended"
+    return named
 
 
-def interval_of(interval: Sequence[float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
-
-
-def test_row(name: str, entry: Mapping[str, Any]) -> TestRow:
-    return TestRow(TEST_NAMES[name], f"{entry['quality']:.3f}", interval_of(entry["quality_interval"]))
-
-
-def ledger_rows(ledger: Mapping[str, float]) -> list[LedgerRow]:
-    """Largest first; they sum to what was spent."""
-    total = sum(ledger.values()) or 1.0
-    ordered = sorted(ledger.items(), key=lambda item: -item[1])
+def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
+    """The models on the test split; the best observed is left out where it is the recommended one."""
+    tests = {name: entry for name, entry in (result["test"] or {}).items() if entry}
+    if not tests:
+        return []
+    advised, best = sentences.recommended_entry(result), sentences.best_entry(result)
+    ids = {"recommended": advised["id"] if advised else "", "best": best["id"] if best else ""}
+    names = dict(TEST_NAMES)
+    if "recommended" in tests and ids["recommended"] == ids["best"]:
+        tests.pop("best", None)
+        names["recommended"] = "recommended, also the best observed on dev"
+    low = min(entry["quality_interval"][0] for entry in tests.values())
+    span = max(entry["quality_interval"][1] for entry in tests.values()) - low or 1.0
     return [
-        LedgerRow(name, CATEGORIES.get(name, ""), seconds, f"{seconds:.1f} s", f"{seconds / total:.0%}")
-        for name, seconds in ordered
+        TestRow(
+            name=text,
+            setup=ids.get(name, ""),
+            quality=numbers.quality(tests[name]["quality"]),
+            low=numbers.quality(tests[name]["quality_interval"][0]),
+            high=numbers.quality(tests[name]["quality_interval"][1]),
+            start=(tests[name]["quality_interval"][0] - low) / span,
+            width=(tests[name]["quality_interval"][1] - tests[name]["quality_interval"][0]) / span,
+            at=(tests[name]["quality"] - low) / span,
+        )
+        for name, text in names.items()
+        if name in tests
     ]
 
 
-def _by_cost(entry: Mapping[str, Any]) -> tuple[bool, float]:
-    return entry["gpu_seconds"] is None, entry["gpu_seconds"] or 0.0
+def ledger_rows(ledger: Mapping[str, float]) -> list[LedgerRow]:
+    """Largest first, without what is zero; they sum to what was spent."""
+    total = sum(ledger.values()) or 1.0
+    return [
+        LedgerRow(name, CATEGORIES.get(name, ""), numbers.seconds(spent), numbers.percent(spent / total))
+        for name, spent in sorted(ledger.items(), key=lambda item: -item[1])
+        if spent > 0
+    ]
+
+
+def facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the result depends on."""
+    prints, versions = result["task"]["fingerprints"], result["versions"]
+    found = [
+        ("data fingerprint", prints["data"]),
+        ("model fingerprint", prints["model"]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("started", numbers.moment(result["started"])),
+        ("ended", numbers.moment(result["ended"])),
+    ]
+    return [(name, str(value)) for name, value in found if value]
+
+
+def _tried(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return [entry for entry in result["setups"] if entry["hyperparameters"]]
+
+
+def _left(budget: Mapping[str, Any]) -> Cell:
+    left = budget["limit_gpu_seconds"] - budget["spent_gpu_seconds"]
+    return numbers.seconds(left) if 0 <= left < float("inf") else Cell()
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -72,7 +72,24 @@ def test_policies_and_constraints(policy: str, options: dict[str, float], expect
 
 
 def test_constraints_that_nothing_meets_name_the_nearest() -> None:
-    with pytest.raises(UserError, match="best quality is 0.750"):
+    with pytest.raises(UserError, match=r"at least 0\.9; the nearest is full with quality 0\.750"):
         recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, min_quality=0.9)
+    with pytest.raises(UserError, match=r"at least 0\.7 and at most 250 B; the nearest is frozen"):
+        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, min_quality=0.7, max_memory_bytes=250)
+
+
+def test_within_constraints_the_best_is_the_best_that_meets_them() -> None:
+    """What does not fit the memory is no rival, however good it is."""
+    found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), 0.01, max_memory_bytes=400)
+    assert (found.id, found.confirmed) == ("lora", True)
+
+
+def test_what_is_clearly_worse_is_called_worse() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, "cheapest")
+    assert not found.confirmed
+    assert "worse than the best by more than 0.01" in found.because
+
+
+def test_an_unknown_policy_names_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'knee'"):
         recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, "kne")

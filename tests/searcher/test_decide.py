@@ -109,12 +109,12 @@ def test_contenders_are_confirmed_with_two_fresh_seeds_each() -> None:
     for trial in search.state.trials.values():
         if trial.role == "confirm":
             by_setup.setdefault(trial.setup.id, set()).add(trial.seed)
-    assert all(len(seeds) >= 2 and min(seeds) >= decide.FIRST_CONFIRM_SEED for seeds in by_setup.values())
-    assert len(by_setup) >= 2
+    assert min(min(seeds) for seeds in by_setup.values()) >= decide.FIRST_CONFIRM_SEED
+    assert sum(len(seeds) >= 2 for seeds in by_setup.values()) >= 2  # one that drops out after a seed costs no second
 
 
-@settings(max_examples=60, deadline=None)
-@given(limit=st.floats(40, 3000), seed=st.integers(0, 20), slower=st.floats(0.5, 1.05))
+@settings(max_examples=15, deadline=None)
+@given(limit=st.floats(40, 700), seed=st.integers(0, 20), slower=st.floats(0.5, 1.05))
 def test_the_budget_and_the_closing_costs_are_kept(limit: float, seed: int, slower: float) -> None:
     search = Simulated(limit, GOOD, seed, slower)
     search.run()
@@ -131,9 +131,9 @@ def test_what_cannot_be_paid_is_skipped_with_what_it_needs() -> None:
 
 def test_it_stops_when_the_recommendation_is_confirmed() -> None:
     search = Simulated(100_000, {"frozen": 0.80, "full": 0.70, "lora": 0.70, "adalora": 0.70})
-    search.state.limit_gpu_seconds = 3000
+    search.state.limit_gpu_seconds = 900
     assert search.run() == "the recommendation is confirmed"
-    assert search.t < 0.95 * 3000
+    assert search.t < 0.95 * 900
 
 
 @given(

@@ -1,0 +1,54 @@
+"""Places labels beside points so that they cover neither each other nor a point. Pure geometry, in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Box = tuple[float, float, float, float]
+"""left, bottom, right, top"""
+
+DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+DISTANCES = (1.0, 2.2, 3.6, 5.2)
+
+
+def place(
+    points: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    taken: Sequence[Box],
+    within: Box,
+    gap: float,
+) -> list[Box]:
+    """A box of the given size (width, height) for each point, in the given order: the first one chooses first.
+
+    taken: boxes of the marks themselves. gap: from a point to a label that lies next to it. Of the places around a
+    point the one that overlaps least is chosen, and of those the nearest.
+    """
+    placed: list[Box] = []
+    for point, size in zip(points, sizes, strict=True):
+        candidates = [_beside(point, size, d, gap * distance) for distance in DISTANCES for d in DIRECTIONS]
+        costs = [
+            sum(3 * _overlap(box, other) for other in placed)
+            + sum(_overlap(box, other) for other in taken)
+            + 10 * _outside(box, within)
+            for box in candidates
+        ]
+        placed.append(candidates[min(range(len(candidates)), key=lambda i: (round(costs[i]), i))])
+    return placed
+
+
+def _beside(point: tuple[float, float], size: tuple[float, float], direction: tuple[int, int], gap: float) -> Box:
+    (x, y), (width, height), (right, up) = point, size, direction
+    left = x + right * gap - width * (1 - right) / 2
+    bottom = y + up * gap - height * (1 - up) / 2
+    return left, bottom, left + width, bottom + height
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """The area that two boxes share."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def _outside(box: Box, within: Box) -> float:
+    """The area of a box beyond another."""
+    return (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, within)

@@ -1,0 +1,75 @@
+"""How every report writes a number: quality with three decimals, seconds and bytes as people say them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from peftcost.core.budget import spell_seconds
+from peftcost.core.memory import spell_bytes
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as it is printed, and as it is: to sort and to draw by. None where it is not known."""
+
+    text: str = UNKNOWN
+    value: float | None = None
+
+    @property
+    def known(self) -> float:
+        """The value where it is, NaN where it is not."""
+        return math.nan if self.value is None else self.value
+
+
+def cell(value: float | None, spell: Callable[[float], str]) -> Cell:
+    """The cell of a number; what is missing or NaN is unknown, not zero."""
+    return Cell() if value is None or math.isnan(value) else Cell(spell(value), value)
+
+
+def quality(value: float | None) -> Cell:
+    return cell(value, lambda v: f"{v:.3f}")
+
+
+def seconds(value: float | None) -> Cell:
+    return cell(value, spell_seconds)
+
+
+def size(value: float | None) -> Cell:
+    """Bytes, decimal."""
+    return cell(value, spell_bytes)
+
+
+def milliseconds(value: float | None) -> Cell:
+    """Of a value in seconds."""
+    return cell(value, lambda v: f"{1000 * v:.1f} ms")
+
+
+def count(value: float | None) -> Cell:
+    return cell(value, lambda v: f"{v:,.0f}")
+
+
+def percent(share: float) -> str:
+    """A share of one; never rounded to all or nothing when it is neither."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 < share < 1:
+        return "> 99 %"
+    return f"{100 * share:.0f} %"
+
+
+def plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def moment(text: str | None) -> str:
+    """An ISO time as "24 November 2026, 04:58 UTC"; what is not one is returned as it is."""
+    try:
+        t = datetime.fromisoformat(text or "")
+    except ValueError:
+        return text or UNKNOWN
+    return f"{t.day} {t:%B %Y, %H:%M} UTC"

@@ -1,0 +1,165 @@
+"""The sentences of a report: what was asked, what is recommended, and how far one can trust it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from peftcost.core.budget import spell_seconds
+from peftcost.core.memory import spell_bytes
+from peftcost.report.choices import all_choices, choices_of
+from peftcost.report.numbers import moment, percent, plural
+
+Result = Mapping[str, Any]
+Entry = Mapping[str, Any]
+
+
+def measured_entries(result: Result) -> list[Entry]:
+    return [entry for entry in result["setups"] if entry["status"] == "measured"]
+
+
+def recommended_entry(result: Result) -> Entry | None:
+    """The setup that the recommendation names, or None."""
+    advice = result["recommendation"]
+    return next((e for e in measured_entries(result) if advice and e["id"] == advice["id"]), None)
+
+
+def best_entry(result: Result) -> Entry | None:
+    """The best quality observed on dev."""
+    return max(measured_entries(result), key=lambda e: e["quality"], default=None)
+
+
+def best_full_entry(result: Result) -> Entry | None:
+    """The best full fine-tuning: what people would have done without a search."""
+    full = [entry for entry in measured_entries(result) if entry["method"] == "full"]
+    return max(full, key=lambda e: e["quality"], default=None)
+
+
+def cost_word(result: Result) -> str:
+    """gpu_seconds are counted on CPUs as well; say on what."""
+    return "CPU time" if result["devices"]["kind"] == "cpu" else "GPU time"
+
+
+def title(result: Result) -> str:
+    return f"Fine-tuning {result['task']['model']} for {result['task']['task']}"
+
+
+def data_text(result: Result) -> str:
+    """The data as it was named: one file or builtin, or a file per split."""
+    data = result["task"]["data"]
+    if isinstance(data, str):
+        return data
+    named = {split: path for split, path in data.items() if path}
+    if list(named) == ["train"]:
+        return f"{named['train']} (dev and test split off)"
+    return ", ".join(f"{split} {path}" for split, path in named.items())
+
+
+def question(result: Result) -> str:
+    """What was asked, in one sentence."""
+    task = result["task"]
+    return (
+        f"Which setup is the cheapest way to fine-tune {task['model']} on this data that is as good as the best one, "
+        f"to within {task['margin']:g} of {task['metric']}?"
+    )
+
+
+def particulars(result: Result) -> list[tuple[str, str]]:
+    """What was asked, in detail: data, rows, budget, device."""
+    task, budget, devices = result["task"], result["budget"], result["devices"]
+    rows, labels = task["rows"], task.get("labels") or []
+    columns = ", ".join(f"{role}: {column}" for role, column in task["columns"].items())
+    found = [
+        ("data", f"{data_text(result)}; columns {columns}"),
+        ("rows", f"{rows['train']:,} to train on, {rows['dev']:,} to compare on (dev), {rows['test']:,} to test on"),
+    ]
+    if labels:
+        more = f" and {len(labels) - 12} more" if len(labels) > 12 else ""
+        found.append(("labels", f"{len(labels)}: {', '.join(map(str, labels[:12]))}{more}"))
+    found += [
+        ("methods", ", ".join(dict.fromkeys(entry["method"] for entry in result["setups"])) or "none"),
+        ("budget", spent_text(budget)),
+        ("device", f"{devices['count']} × {devices['name']} ({devices['kind']}, {plural(devices['threads'], 'thread')})"),
+        ("when", f"{moment(result['started'])} to {moment(result['ended'])}"),
+    ]
+    return found
+
+
+def spent_text(budget: Mapping[str, Any]) -> str:
+    spent, limit = spell_seconds(budget["spent_gpu_seconds"]), spell_seconds(budget["limit_gpu_seconds"])
+    stopped = budget["stopped_because"]
+    return f"{limit}, of which {spent} spent" + (f"; stopped because {stopped}" if stopped else "")
+
+
+def headline(result: Result) -> str:
+    """The recommendation as an instruction."""
+    entry = recommended_entry(result)
+    if entry is None:
+        return "Nothing is recommended"
+    own = {key for key in all_choices(entry) if key in ("learning_rate", "rank", "top_layers", "stop_examples")}
+    return f"Use {entry['method']}: {choices_of(entry, own)}"
+
+
+def advice_sentences(result: Result) -> list[str]:
+    """Three sentences: what it reaches at which price, against what, and how sure that is."""
+    entry, advice = recommended_entry(result), result["recommendation"]
+    if entry is None:
+        return ["No setup was measured, so nothing can be recommended; the reasons are below."]
+    low, high = advice["quality_interval"]
+    interval = "" if math.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
+    reached = (
+        f"It reaches {advice['quality']:.3f} {result['task']['metric']} on dev{interval}, and one training takes "
+        f"{spell_seconds(advice['gpu_seconds'])} of {cost_word(result)} and {spell_bytes(advice['peak_bytes'])} of memory."
+    )
+    return [reached, against(result, entry), how_sure(result, entry)]
+
+
+def against(result: Result, entry: Entry) -> str:
+    """The recommended setup beside the best observed and full fine-tuning."""
+    best, full = best_entry(result), best_full_entry(result)
+    if best is None or len(measured_entries(result)) == 1:
+        return "It is the only setup that was measured, so there is nothing to compare it with."
+    if full is None:
+        aside = " Full fine-tuning was not measured."
+    elif full["id"] in (entry["id"], best["id"]):
+        aside = ""
+    else:
+        aside = f" Full fine-tuning ({full['id']}) reaches {full['quality']:.3f}; this takes {shares(entry, full)}."
+    if best["id"] == entry["id"]:
+        kind = "It is full fine-tuning, and" if entry["method"] == "full" else "It is"
+        return f"{kind} the best observed.{aside}"
+    name = f"full fine-tuning ({best['id']})" if best["method"] == "full" else best["id"]
+    return f"The best observed, {name}, reaches {best['quality']:.3f}; this takes {shares(entry, best)}.{aside}"
+
+
+def shares(entry: Entry, other: Entry) -> str:
+    cost, memory = entry["gpu_seconds"] / other["gpu_seconds"], entry["peak_bytes"] / other["peak_bytes"]
+    return f"{percent(cost)} of its cost and {percent(memory)} of its memory"
+
+
+def how_sure(result: Result, entry: Entry) -> str:
+    """Confirmed or not, with the probability and the difference that this evidence can resolve."""
+    advice, rows = result["recommendation"], result["task"]["rows"]["dev"]
+    fresh = plural(sum(m["role"] == "confirm" for m in entry["measurements"]), "fresh seed")
+    sure = f"probability {percent(advice['probability_within_margin'])}"
+    told = f"differences above {advice['resolvable_difference']:.3f} can be told apart on {rows:,} dev rows"
+    if not advice["confirmed"]:
+        return f"Whether it is within {advice['margin']:g} of the best cannot be told yet ({sure}; only {told})."
+    if len(measured_entries(result)) == 1:
+        return f"It was trained again with {fresh}."
+    return f"Trained again with {fresh}, it is shown to be within {advice['margin']:g} of the best ({sure}; {told})."
+
+
+def payback(result: Result) -> str | None:
+    """After how many retrainings the search has paid for itself; None when the advice saves nothing."""
+    entry = recommended_entry(result)
+    other = best_full_entry(result) or best_entry(result)
+    if entry is None or other is None or other["gpu_seconds"] <= entry["gpu_seconds"]:
+        return None
+    saved, spent = other["gpu_seconds"] - entry["gpu_seconds"], result["budget"]["spent_gpu_seconds"]
+    name = "full fine-tuning" if other["method"] == "full" else other["id"]
+    return (
+        f"Each training saves {spell_seconds(saved)} against {name}: after {plural(math.ceil(spent / saved), 'retraining')} "
+        f"the {spell_seconds(spent)} of this search are paid back."
+    )
