@@ -21,7 +21,7 @@ from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
 from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import build_result, evidence_of, setup_entries, test_entry
+from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
 from peftcost.searcher.evidence import replicates
@@ -214,6 +214,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
         controller.record("recommended", setup=advice.id)
     tests = open_tests(controller, run, question, entries, advice)
     controller.release()
+    forget_artifacts(run, state, {*front_of(entries), advice.id} if advice is not None else set())
     result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
@@ -252,6 +253,13 @@ def open_tests(
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
     return {name: found.get(name) for name in ("recommended", "best", "untuned", "majority", "tfidf")}
+
+
+def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None:
+    """Delete the models of setups that are neither on the front nor recommended; their rows stay."""
+    for trial in state.measured():
+        if trial.setup.id not in kept:
+            run.folder.forget(trial.setup.id, trial.seed, "model")
 
 
 def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any]:

@@ -101,9 +101,7 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
             text = json.dumps({"task": name, **setup.as_dict(), "id": setup.id, **facts}, indent=1)
             file.write_text(text, encoding="utf-8")
             shown = (
-                f"{facts['quality']:.3f} at {facts['gpu_seconds']:.1f} gpu-s"
-                if facts["reason"] is None
-                else facts["reason"]
+                f"{facts['quality']:.3f} at {facts['gpu_seconds']:.1f} gpu-s" if facts["reason"] is None else facts["reason"]
             )
             say(f"{name}: {setup.id}, seed {seed}: {shown}")
         controller.release()
@@ -126,8 +124,7 @@ def measurement_file(folder: Path, task: str, setup: Setup, seed: int) -> Path:
 def write_bench_report(folder: Path, suite: Suite, device: Device) -> list[Path]:
     """bench.json, bench.md, bench.html: one table a task, mean and spread over seeds."""
     tables = {
-        name: [bench_row(folder, name, fields.to_setup(), suite.seeds) for fields in suite.setups]
-        for name in suite.tasks
+        name: [bench_row(folder, name, fields.to_setup(), suite.seeds) for fields in suite.setups] for name in suite.tasks
     }
     for rows in tables.values():
         rows.sort(key=lambda row: row["gpu_seconds"] if row["reason"] is None else float("inf"))
@@ -155,8 +152,6 @@ def bench_row(folder: Path, task: str, setup: Setup, seeds: list[int]) -> dict[s
     if reasons:
         return {**row, "reason": reasons[0]}
     qualities = [f["quality"] for f in found]
-    means = {
-        name: statistics.fmean(f[name] for f in found) for name in ("gpu_seconds", "peak_bytes", "latency_seconds")
-    }
+    means = {name: statistics.fmean(f[name] for f in found) for name in ("gpu_seconds", "peak_bytes", "latency_seconds")}
     spread = statistics.stdev(qualities) if len(qualities) > 1 else None
     return {**row, **means, "quality": statistics.fmean(qualities), "quality_sd": spread, "reason": None}

@@ -72,9 +72,7 @@ class Ledger:
         found = dict.fromkeys(CATEGORIES, 0.0)
         for spans in self.spans.values():
             for span in spans:
-                until = (
-                    span.until if span.until is not None else max(span.since, now if now is not None else span.since)
-                )
+                until = span.until if span.until is not None else max(span.since, now if now is not None else span.since)
                 found[span.category] = found.get(span.category, 0.0) + until - span.since
         return found
 

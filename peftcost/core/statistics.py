@@ -60,9 +60,7 @@ def resample_qualities(
         raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
     (n,) = sizes
     plain = np.ones((1, n))
-    per_seed = {
-        name: np.array([float(metric(rows, plain)[0]) for rows in arrays]) for name, arrays in rows_by_setup.items()
-    }
+    per_seed = {name: np.array([float(metric(rows, plain)[0]) for rows in arrays]) for name, arrays in rows_by_setup.items()}
     resampled = _resample_examples(rows_by_setup, metric, n, replicates, seed)
     deviation, freedom = pooled_deviation(spread_groups or [list(found) for found in per_seed.values()])
     seed_variance = max(0.0, deviation**2 - _example_variance(resampled, per_seed))

@@ -21,8 +21,7 @@ TABLES = {
 
 
 def builtin_model(name: str) -> Path:
-    """The folder of `builtin:NAME`: minilm, MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2,
-    Apache-2.0)."""
+    """The folder of `builtin:NAME`: minilm, MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2, Apache-2.0)."""
     return _packaged(name, MODELS, "model")
 
 

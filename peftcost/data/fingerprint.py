@@ -12,14 +12,7 @@ from peftcost.errors import SurroundingsError, UserError
 MIB = 2**20
 FULL_HASH_BYTES = 2**30
 """Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "merges.txt",
-)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "merges.txt")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
@@ -50,8 +43,8 @@ def resolve_model(model: str, base_folder: Path | None = None) -> Path:
     """The folder of `builtin:NAME`, of a local model, or of a hub model (downloaded if the cache lacks it).
 
     base_folder: what relative paths are relative to (default: the working directory).
-    UserError for a folder that lacks something and for a gated or unknown hub model; SurroundingsError when
-    the hub cannot be reached.
+    UserError for a folder that lacks something and for a gated or unknown hub model; SurroundingsError when the
+    hub cannot be reached.
     """
     if model.startswith(PREFIX):
         return builtin_model(model)
@@ -69,13 +62,11 @@ def looks_like_a_path(model: str) -> bool:
 
 
 def checked_model_folder(folder: Path) -> Path:
-    """The folder, if it holds a configuration, readable safetensors weights and a tokenizer; else
-    UserError."""
+    """The folder, if it holds a configuration, readable safetensors weights and a tokenizer; else UserError."""
     if not (folder / "config.json").is_file():
         adapter = (folder / "adapter_config.json").exists()
         raise UserError(
-            f"{folder} is {'an adapter, not a whole model' if adapter else 'no model folder'}: it lacks "
-            "config.json; "
+            f"{folder} is {'an adapter, not a whole model' if adapter else 'no model folder'}: it lacks config.json; "
             "give a folder that `save_pretrained` wrote."
         )
     try:
@@ -131,8 +122,7 @@ def _from_hub(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=HUB_FILES))
     except errors.GatedRepoError as error:
         raise UserError(
-            f"The hub model {model} is gated; accept its terms at https://huggingface.co/{model} and log in "
-            "with "
+            f"The hub model {model} is gated; accept its terms at https://huggingface.co/{model} and log in with "
             "`hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
@@ -142,7 +132,6 @@ def _from_hub(model: str) -> Path:
         ) from error
     except Exception as error:  # what the hub's client lets through from its HTTP library, and full disks
         raise SurroundingsError(
-            f"The hub model {model} is not in the local cache and could not be downloaded "
-            f"({type(error).__name__}); "
+            f"The hub model {model} is not in the local cache and could not be downloaded ({type(error).__name__}); "
             f"check the network and try again, or give a local folder or {PREFIX}minilm."
         ) from error

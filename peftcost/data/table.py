@@ -22,8 +22,7 @@ LONGEST_CELL = 2**31 - 1
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a file. lines[i]: where row i begins, counted from 1, in `unit`s ("line" of a text file, else
-    "row")."""
+    """Rows of a file. lines[i]: where row i begins, counted from 1, in `unit`s ("line" of a text file, or "row")."""
 
     path: str
     columns: list[str]
@@ -55,17 +54,14 @@ def read_table(path: str | Path) -> Table:
     elif ending == ".parquet":
         table = _read_parquet(path)
     else:
-        raise UserError(
-            f"{path} ends in {ending or 'nothing'!r}, which peftcost does not read; convert it to {ENDINGS}."
-        )
+        raise UserError(f"{path} ends in {ending or 'nothing'!r}, which peftcost does not read; convert it to {ENDINGS}.")
     if not table.rows:
         raise UserError(f"{path} has no rows; give a file with data.")
     return table
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark; UserError that names the first broken
-    line."""
+    """The text of a UTF-8 file, with or without a byte order mark; UserError that names the first broken line."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -91,8 +87,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_delimited(path: str, text: str, delimiter: str) -> Table:
-    """CSV or TSV with a header. UserError for ragged rows, broken quotes and column names that stand
-    twice."""
+    """CSV or TSV with a header. UserError for ragged rows, broken quotes and column names that stand twice."""
     with _long_cells():
         records = _records(path, text, delimiter)
         header_line, header = next(records, (1, []))
@@ -101,10 +96,8 @@ def parse_delimited(path: str, text: str, delimiter: str) -> Table:
         for line, cells in records:
             if len(cells) != len(header):
                 raise UserError(
-                    f"{path}, line {line}: expected {len(header)} cells as in the header, but got "
-                    f"{len(cells)}; "
-                    f'put quotes (") around cells that hold a {"tab" if delimiter == chr(9) else "comma"} or '
-                    "a line break."
+                    f"{path}, line {line}: expected {len(header)} cells as in the header, but got {len(cells)}; put "
+                    f'quotes (") around cells that hold a {"tab" if delimiter == chr(9) else "comma"} or a line break.'
                 )
             rows.append(dict(zip(header, cells, strict=True)))
             lines.append(line)
@@ -124,8 +117,7 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f"{path}, line {line}: its quotes do not match ({error}); close each quoted cell, and write a "
-            "quote "
+            f"{path}, line {line}: its quotes do not match ({error}); close each quoted cell, and write a quote "
             'inside of one twice ("").'
         ) from error
 
@@ -134,8 +126,7 @@ def _check_header(path: str, line: int, header: list[str]) -> None:
     for i, name in enumerate(header):
         if name in header[:i]:
             raise UserError(
-                f"{path}, line {line}: the column name {name!r} stands twice (columns "
-                f"{header.index(name) + 1} and "
+                f"{path}, line {line}: the column name {name!r} stands twice (columns {header.index(name) + 1} and "
                 f"{i + 1}); rename one of them."
             )
 
@@ -162,9 +153,8 @@ def parse_json_lines(path: str, text: str) -> Table:
             raise UserError(f"{path}, line {line}: is not JSON ({error}); write one JSON object a line.") from error
         if not isinstance(row, dict):
             raise UserError(
-                f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write one "
-                "object a line, "
-                'as in {"text": "…", "label": "…"}.'
+                f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write one object a "
+                'line, as in {"text": "…", "label": "…"}.'
             )
         columns |= dict.fromkeys(row)
         rows.append(row)
@@ -203,9 +193,7 @@ def _read_dataset_folder(path: Path) -> Table:
             f"data: {{train: {path / (splits[0] if splits else 'train')}, …}}."
         )
     if not (path / "state.json").exists():
-        raise UserError(
-            f"{path} is a folder, but none that `datasets` saved (no state.json); give a file, or {ENDINGS}."
-        )
+        raise UserError(f"{path} is a folder, but none that `datasets` saved (no state.json); give a file, or {ENDINGS}.")
     try:
         dataset = datasets.load_from_disk(str(path))
     except Exception as error:  # datasets raises what Arrow, JSON or the file system raise

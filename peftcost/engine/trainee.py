@@ -86,9 +86,7 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     method = get_method(setup.method)
     choices = setup.hyperparameters
     accelerator = new_accelerator(str(choices["precision"]))
-    base = load_base(
-        about.model, about.auto_model, about.labels, seed, method.quantization, device=str(accelerator.device)
-    )
+    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(accelerator.device))
     if choices["dropout"] is not None:
         for module in base.modules():
             if isinstance(module, torch.nn.Dropout):

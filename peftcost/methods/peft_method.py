@@ -62,7 +62,7 @@ class PeftMethod(Method):
             raise CannotMerge(f"{self.name} cannot be merged into this model: {error}") from error
 
     def _over_dequantized(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The same adapter over its base in full precision: PEFT would round the merged weights to 4 or 8 bits again."""
+        """The same adapter over its base in full precision: PEFT would round the merged weights again."""
         with tempfile.TemporaryDirectory(prefix="peftcost-merge-") as folder:
             self.save(model, Path(folder))
             base = model.unload()  # type: ignore[operator]

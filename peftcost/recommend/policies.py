@@ -167,9 +167,7 @@ def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_s
     return f"It would take {rows} with as many times the seeds, or a margin of {resolvable:.3f}."
 
 
-def excess(
-    e: Evidence, min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None
-) -> float:
+def excess(e: Evidence, min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None) -> float:
     """By what share a setup misses the constraint that it misses most; 0.0 when it meets all."""
     misses = [0.0]
     if min_quality is not None and not e.quality >= min_quality:

@@ -27,9 +27,7 @@ def common_choices(entries: Sequence[Entry]) -> str:
     """The choices in which no two setups differ."""
     everything = {key: value for entry in entries for key, value in all_choices(entry).items()}
     differ = varied(entries)
-    return ", ".join(
-        spell_choice(key, value) for key, value in everything.items() if key not in differ and is_on(value)
-    )
+    return ", ".join(spell_choice(key, value) for key, value in everything.items() if key not in differ and is_on(value))
 
 
 def all_choices(entry: Entry) -> dict[str, Any]:

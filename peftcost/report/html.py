@@ -64,7 +64,7 @@ def html_text(view: View) -> str:
 
 def markdown_text(view: View) -> str:
     """The same in brief. Every value is escaped on its way out, as autoescape does for HTML."""
-    page = Environment(  # noqa: S701 - `finalize` escapes, for Markdown
+    page = Environment(
         loader=TEMPLATES,
         autoescape=False,
         finalize=escape_markdown,

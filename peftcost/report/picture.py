@@ -154,7 +154,7 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[f
     frame = axes.get_window_extent(renderer)
     boxes = place([at(row) for row in named], sizes, taken, (frame.x0, frame.y0, frame.x1, frame.y1), gap=20)
     for row, text, (left, bottom, right, top) in zip(named, texts, boxes, strict=True):
-        text.set_position(axes.transData.inverted().transform((left, bottom)))
+        text.set_position(tuple(axes.transData.inverted().transform((left, bottom))))
         x, y = at(row)
         near = min(max(x, left), right), min(max(y, bottom), top)
         if abs(near[0] - x) + abs(near[1] - y) > 40:

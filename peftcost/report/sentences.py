@@ -80,7 +80,10 @@ def particulars(result: Result) -> list[tuple[str, str]]:
     found += [
         ("methods", ", ".join(dict.fromkeys(entry["method"] for entry in result["setups"])) or "none"),
         ("budget", spent_text(budget)),
-        ("device", f"{devices['count']} × {devices['name']} ({devices['kind']}, {plural(devices['threads'], 'thread')})"),
+        (
+            "device",
+            f"{devices['count']} × {devices['name']} ({devices['kind']}, {plural(devices['threads'], 'thread')})",
+        ),
         ("when", f"{moment(result['started'])} to {moment(result['ended'])}"),
     ]
     return found

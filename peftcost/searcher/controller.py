@@ -128,7 +128,7 @@ class Controller:
                 news |= self._on_message(run, index, message)
             if news:
                 evidence = replicates(self.state, run.folder, run.metric, run.seed)
-                self._forget_what_is_beaten(run)
+                self._forget_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
@@ -222,16 +222,10 @@ class Controller:
             self.record("phase", device=trial.device, category="idle")
             self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted")
 
-    def _forget_what_is_beaten(self, run: SearchRun) -> None:
-        """Delete checkpoints and artifacts of setups that can no longer be recommended; their rows stay."""
-        evidence = replicates(self.state, run.folder, run.metric, run.seed)
-        if evidence is None:
-            return
-        kept = set(decide.contenders(self.state, evidence, run.margin))
+    def _forget_checkpoints(self, run: SearchRun) -> None:
+        """A measured trial is not taken up again, and nothing is promoted yet: its checkpoint has done its work."""
         for trial in self.state.measured():
             run.folder.forget(trial.setup.id, trial.seed, "checkpoint")
-            if trial.setup.id not in kept:
-                run.folder.forget(trial.setup.id, trial.seed, "model")
 
 
 class SearchRun:

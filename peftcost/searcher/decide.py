@@ -216,9 +216,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
     return Wait() if state.running() else Stop("the budget does not pay for another trial")
 
 
-def confirmable(
-    state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]
-) -> list[str]:
+def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
     """Contenders whose two confirmations can all be paid for; those already begun come first."""
     setups = state.setups()
     chosen: list[str] = []

@@ -114,9 +114,7 @@ class TaskType(ABC):
         """
 
     @abstractmethod
-    def loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> tuple[torch.Tensor, int]:
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         """Summed cross entropy in fp32 and the number of targets summed over (0 of them gives 0, never NaN).
 
         logits: (n, classes), or (n, width, classes) aligned with input_ids; targets: as `collate_targets` gives them.

@@ -49,7 +49,6 @@ def _whole_characters(text: str, where: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{where}: holds half of a surrogate pair (\\u{ord(text[error.start]):x}), which is no character; write "
-            "it again."
+            f"{where}: holds half of a surrogate pair (\\u{ord(text[error.start]):x}), which is no character; write it again."
         ) from error
     return text

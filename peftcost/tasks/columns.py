@@ -23,9 +23,7 @@ def fit_columns(table: Table, task: str | None, columns: Mapping[str, str] | Non
     check_columns_exist(table, given)
     if task is not None:
         return (kind := get_task_type(task)), _filled(table, kind, given)
-    fitting = [
-        kind for kind in task_types().values() if set(given) <= set(kind.roles) and not _open(table, kind, given)
-    ]
+    fitting = [kind for kind in task_types().values() if set(given) <= set(kind.roles) and not _open(table, kind, given)]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
     roles = "; ".join(f"{kind.name}: {', '.join(kind.roles)}" for kind in task_types().values())
@@ -43,9 +41,7 @@ def guess_columns(table: Table, label: str | None) -> tuple[TaskType, dict[str, 
     sequences, texts = types["token-classification"], types["text-classification"]
     own_names = [name for name in ("label", "tags") if name in table.columns]
     if label is None and len(own_names) != 1:
-        raise UserError(
-            f"{table.path} does not show which column is the label; name it with --label: {_listed(table)}."
-        )
+        raise UserError(f"{table.path} does not show which column is the label; name it with --label: {_listed(table)}.")
     label = label or own_names[0]
     check_columns_exist(table, {"label": label})
     others = [name for name in table.columns if name != label]

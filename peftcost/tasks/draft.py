@@ -61,11 +61,14 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
 
 
 def _field(name: str, value: Any) -> str:
-    """`name: value` on one line."""
-    text = yaml.safe_dump({name: value}, default_flow_style=None, allow_unicode=True, width=10**9, sort_keys=False)
-    if "\n" in text.rstrip("\n"):  # nested: dump the value itself in flow style
-        flow = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
-        text = f"{name}: {flow}"
+    """`name: value` as YAML; lists and mappings within one pair of brackets."""
+    if isinstance(value, dict | list):
+        return f"{name}: {_dump(value, flow=True)}"
+    return _dump({name: value}, flow=False)
+
+
+def _dump(value: Any, flow: bool) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True, width=10**9, sort_keys=False)
     return text.rstrip("\n")
 
 

@@ -1,61 +1,91 @@
-"""Metrics on sufficient statistics, vectorised over resampling weights.
+"""Metrics on sufficient statistics, vectorised over resamples.
 
-Each takes rows of shape (n, k) and weights of shape (B, n) and gives values of shape (B,).
+Each takes rows of shape (n, k) and weights of shape (B, n), and gives values of shape (B,).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+Span = tuple[int, int, str]
+"""First token, the one after the last, type."""
+CHUNK = 256
+"""Resamples at a time, so that temporary arrays stay small."""
 
 
 def accuracy(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of right predictions. rows: (prediction, target) class ids."""
+    """Share of right predictions. rows: (predicted, true) class ids."""
     right = (rows[:, 0] == rows[:, 1]).astype(np.float64)
-    return weights @ right / weights.sum(axis=1)
+    return share(weights @ right, weights.sum(axis=1))
 
 
 def macro_f1(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean over the classes that occur of 2 tp / (2 tp + fp + fn). rows: (prediction, target) class ids."""
-    classes = np.unique(rows)
-    predicted = (rows[:, :1] == classes).astype(np.float64)
-    actual = (rows[:, 1:2] == classes).astype(np.float64)
-    true_positives = weights @ (predicted * actual)
-    positives = weights @ predicted + weights @ actual
-    f1 = np.divide(2 * true_positives, positives, out=np.zeros_like(positives), where=positives > 0)
-    present = (weights @ actual) > 0
-    return np.where(present, f1, 0.0).sum(axis=1) / np.maximum(1, present.sum(axis=1))
+    """Mean F1 over the classes that are true or predicted in the resample: scikit-learn's macro average of it.
+
+    rows: (predicted, true) class ids. The counts per class are one sparse product for a chunk of resamples.
+    """
+    from scipy.sparse import csr_array
+
+    n = len(rows)
+    classes, ids = np.unique(rows[:, :2], return_inverse=True)
+    predicted, true = ids.reshape(n, 2).T
+    right = np.flatnonzero(predicted == true)
+
+    def members(of: np.ndarray, examples: np.ndarray) -> csr_array:
+        return csr_array((np.ones(len(examples)), (of, examples)), shape=(len(classes), n))
+
+    hits, either = members(true[right], right), members(predicted, np.arange(n)) + members(true, np.arange(n))
+    values = np.empty(len(weights))
+    for start in range(0, len(weights), CHUNK):
+        columns = np.asarray(weights[start : start + CHUNK], dtype=np.float64).T
+        counts = either @ columns  # predicted + true, per class
+        f1 = share(2 * (hits @ columns), counts)
+        values[start : start + CHUNK] = share(f1.sum(axis=0), (counts > 0).sum(axis=0))
+    return values
 
 
 def entity_f1(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Micro F1 over spans. rows: per sentence (true positives, predicted spans, actual spans, …)."""
-    true_positives, predicted, actual = (weights @ rows[:, :3].astype(np.float64)).T
-    total = predicted + actual
-    return np.divide(2 * true_positives, total, out=np.zeros_like(total), where=total > 0)
+    """F1 over spans, micro-averaged: both ends and the type have to be right (CoNLL-2003, Tjong Kim Sang 2003).
+
+    rows: per sentence (right spans, predicted spans, true spans, …).
+    """
+    right, predicted, true = (weights @ rows[:, :3].astype(np.float64)).T
+    return share(2 * right, predicted + true)
 
 
 def token_accuracy(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of right tags. rows: per sentence (…, …, …, right tags, tags)."""
-    right, tags = (weights @ rows[:, 3:5].astype(np.float64)).T
-    return right / np.maximum(1, tags)
+    """Share of words with the right tag. rows: per sentence (…, …, …, right words, words)."""
+    right, words = (weights @ rows[:, 3:5].astype(np.float64)).T
+    return share(right, words)
 
 
-def spans(tags: list[str]) -> set[tuple[int, int, str]]:
-    """The (start, end, type) spans of BIO tags, read as seqeval does by default: an I- that does not go on from the
-    same type begins a span of its own."""
-    found: set[tuple[int, int, str]] = set()
-    start, kind = 0, ""
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 0 where the whole is 0."""
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)
+
+
+def spans(tags: Sequence[str]) -> set[Span]:
+    """The entities of BIO, IO or IOBES tags, read as seqeval does by default (and conlleval before it).
+
+    A span begins at B- or S-, where the type changes, and after E- or S-; so an I- that follows O begins one too.
+    """
+    found: set[Span] = set()
+    start, prefix_before, kind_before = 0, "O", ""
     for i, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if kind and (prefix in ("B", "O") or name != kind):
-            found.add((start, i, kind))
-            kind = ""
-        if prefix in ("B", "I") and not kind:
-            start, kind = i, name or "_"
+        prefix, _, kind = tag.partition("-")
+        goes_on = prefix in ("I", "E") and prefix_before in ("B", "I") and kind == kind_before
+        if not goes_on:
+            if prefix_before != "O":
+                found.add((start, i, kind_before))
+            start = i
+        prefix_before, kind_before = prefix, kind
     return found
 
 
-def span_row(predicted: list[str], actual: list[str]) -> tuple[int, int, int, int, int]:
-    """A sentence's sufficient statistics: right spans, predicted spans, true spans, right tags, tags."""
-    ours, theirs = spans(predicted), spans(actual)
-    right = sum(p == a for p, a in zip(predicted, actual, strict=True))
-    return len(ours & theirs), len(ours), len(theirs), right, len(actual)
+def span_row(predicted: Sequence[str], true: Sequence[str]) -> tuple[int, int, int, int, int]:
+    """What a sentence adds: right spans, predicted spans, true spans, right words, words."""
+    guessed, gold = spans(predicted), spans(true)
+    right_words = sum(p == t for p, t in zip(predicted, true, strict=True))
+    return len(guessed & gold), len(guessed), len(gold), right_words, len(true)

@@ -182,9 +182,7 @@ def _absolute(path: str, folder: Path) -> str:
 def _builtin_task(name: str) -> Task:
     if name not in BUILTIN_TASKS:
         known = list(BUILTIN_TASKS)
-        raise UserError(
-            f"There is no built-in task {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}."
-        )
+        raise UserError(f"There is no built-in task {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}.")
     return Task.model_validate(BUILTIN_TASKS[name])
 
 

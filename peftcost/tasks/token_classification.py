@@ -104,9 +104,7 @@ class TokenClassification(TaskType):
             targets.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
         return ids, targets
 
-    def loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> tuple[torch.Tensor, int]:
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         from torch.nn.functional import cross_entropy
 
         seen = targets[:, : logits.shape[1]]

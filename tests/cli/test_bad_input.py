@@ -52,7 +52,7 @@ def test_no_task_file_says_what_to_do(tmp_path: Path) -> None:
     [
         ("", ["reviews.csv", "empty"]),
         ("review,stars\n", ["reviews.csv"]),
-        ("review,stars\n" + GOOD.replace(",bad", ",good"), ["good", "one"]),
+        ("review,stars\n" + GOOD.replace(",bad", ",good"), ["good", "only the label"]),
         ("review,stars\n" + GOOD + ",bad\n", ["reviews.csv", "line 62", "review"]),
         ("review,stars\n" + GOOD + "a,b,c,d\n", ["reviews.csv", "line 62"]),
         ("review,stars\n" + GOOD + "something,\n", ["reviews.csv", "line 62", "stars"]),

@@ -22,9 +22,7 @@ def test_longer_stops_share_the_trunk_of_shorter_ones(stop: int, share: float) -
     short = plan_steps(Setup.of("lora", {"cooldown_share": share}, stop), 2000)
     long = plan_steps(Setup.of("lora", {"cooldown_share": share}, 2 * stop), 2000)
     assert short.trunk_steps <= long.trunk_steps
-    assert [short.rate_factor(s) for s in range(short.trunk_steps)] == [
-        long.rate_factor(s) for s in range(short.trunk_steps)
-    ]
+    assert [short.rate_factor(s) for s in range(short.trunk_steps)] == [long.rate_factor(s) for s in range(short.trunk_steps)]
 
 
 def test_the_cooldown_falls_linearly_and_ends_above_zero() -> None:

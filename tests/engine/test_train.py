@@ -29,9 +29,7 @@ STOP = 256
 @pytest.fixture(scope="module")
 def prepared(tiny_bert: Path) -> str:
     """Real tweets, tokenized for the tiny BERT."""
-    task = load_task("builtin:tweets").model_copy(
-        update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)}
-    )
+    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)})
     payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
     return str(prepare(payload, Silent())["prepared"])
 
@@ -61,9 +59,7 @@ class StopAfter(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "method", ["full", "frozen", "bitfit", "lora", "adalora", "ia3", "prefix", "houlsby", "nf4-lora"]
-)
+@pytest.mark.parametrize("method", ["full", "frozen", "bitfit", "lora", "adalora", "ia3", "prefix", "houlsby", "nf4-lora"])
 def test_interrupted_and_taken_up_again_ends_with_the_same_weights(prepared: str, tmp_path: Path, method: str) -> None:
     straight = train(job(prepared, tmp_path / "a", method, checkpoint_seconds=0), Silent())
     cut = job(prepared, tmp_path / "b", method, checkpoint_seconds=0)
@@ -118,9 +114,7 @@ def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> No
     about, dev = load_about(Path(prepared)), load_split(Path(prepared), "dev")
     rows = np.load(tmp_path / "dev_rows.npy")
     assert len(rows) == len(dev) == 60
-    assert facts["quality"] == pytest.approx(
-        float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, 60)))[0])
-    )
+    assert facts["quality"] == pytest.approx(float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, 60)))[0]))
     assert facts["trainable_parameters"] == facts["total_parameters"]
     weights = 4 * facts["total_parameters"]
     assert facts["peak_bytes"] >= 4 * weights * 0.95, "weights, gradients and two optimizer states"
@@ -159,9 +153,7 @@ def test_seeds_decide_head_adapter_and_order(prepared: str, tmp_path: Path) -> N
     assert train(other, Silent())["dev_loss"] != one["dev_loss"]
 
 
-def test_early_stopping_stops_and_still_cools_down(
-    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = job(prepared, tmp_path, "full", stop=200 * 6, learning_rate=1e-9)
     asked = TrainJob(**{**vars(asked), "early_stopping_patience": 2})
     loops: list[Loop] = []

@@ -145,9 +145,7 @@ def test_adalora_shrinks_its_ranks_and_keeps_them_pruned(tiny_bert: Path, tmp_pa
 
 
 def test_lora_best_rate_prior_is_ten_times_that_of_full() -> None:
-    assert get_method("lora").prior()["learning_rate"] == pytest.approx(
-        10 * get_method("full").prior()["learning_rate"]
-    )
+    assert get_method("lora").prior()["learning_rate"] == pytest.approx(10 * get_method("full").prior()["learning_rate"])
 
 
 def test_quantized_methods_name_what_is_missing_on_apple_gpus() -> None:

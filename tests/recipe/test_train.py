@@ -35,7 +35,7 @@ def recipe(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     rows = Rows(train=300, dev=100, test=60)
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": rows})
     out = tmp_path_factory.mktemp("runs") / "run"
-    run = peftcost.search(task, "60gpu-s", methods=["lora"], out=out)
+    run = peftcost.search(task, "100gpu-s", methods=["lora"], out=out, devices="cpu:2")
     return load_recipe(run.folder.recipe_file)
 
 
@@ -87,7 +87,7 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
     with data.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "sentiment"])
-        writer.writerows([row["text"], row["sentiment"]] for row in table.rows[:400])
+        writer.writerows([row["text"], row["sentiment"]] for row in table.rows[::95])
     done = train_recipe(recipe, tmp_path / "model", data=str(data))
     assert done.report["new_data"]
     assert done.report["promised_interval"] == list(recipe.expected.new_data_interval)

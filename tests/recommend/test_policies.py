@@ -12,8 +12,7 @@ from peftcost.recommend.policies import Evidence, recommend
 
 def replicates(observed: dict[str, float], sd: float) -> Replicates:
     values = {
-        name: quality + np.random.default_rng(i).normal(size=2000) * sd
-        for i, (name, quality) in enumerate(observed.items())
+        name: quality + np.random.default_rng(i).normal(size=2000) * sd for i, (name, quality) in enumerate(observed.items())
     }
     return Replicates(dict(observed), values, True)
 

@@ -32,7 +32,7 @@ def run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> peftcost.R
     out = tmp_path_factory.mktemp("runs") / "tiny"
     before = time.monotonic()
     found = peftcost.search(
-        tiny_task(tiny_bert), "100gpu-s", methods=["full", "frozen", "lora", "bitfit"], seed=1, out=out
+        tiny_task(tiny_bert), "160gpu-s", methods=["full", "frozen", "lora", "bitfit"], seed=1, out=out, devices="cpu:2"
     )
     (out / "outside.txt").write_text(str(time.monotonic() - before))
     return found
@@ -70,7 +70,9 @@ def test_the_budget_holds_and_the_ledger_is_exact(run: peftcost.Run) -> None:
     assert sum(result["ledger"].values()) == pytest.approx(spent)
     assert {"startup", "lost", "idle"} <= result["ledger"].keys()
     outside = float((run.folder.path / "outside.txt").read_text())
-    assert spent <= outside <= spent + 4, "reading the data before and writing the report after are not on the devices"
+    assert spent / 2 <= outside <= spent / 2 + 6, (
+        "reading the data before and writing the report after are not on the devices"
+    )
 
 
 def test_the_study_is_one_that_optuna_opens(run: peftcost.Run) -> None:
@@ -118,7 +120,7 @@ SCRIPT = """
 import sys, peftcost
 from peftcost.tasks.task import Task
 task = Task.model_validate_json(sys.argv[1])
-peftcost.search(task, "90gpu-s", methods=["full", "frozen", "lora"], seed=1, out=sys.argv[2])
+peftcost.search(task, "160gpu-s", methods=["full", "frozen", "lora"], seed=1, out=sys.argv[2], devices="cpu:2")
 """
 
 
@@ -198,7 +200,7 @@ def test_a_setup_that_fails_ends_alone(tiny_bert: Path, tmp_path: Path, monkeypa
     method = type(get_method("full"))
     broken = {**method().prior(), "learning_rate": 1e30, "max_grad_norm": 0.0, "warmup_steps": 0}
     monkeypatch.setattr(method, "prior", lambda self: broken)
-    run = peftcost.search(tiny_task(tiny_bert), "70gpu-s", methods=["full", "frozen"], out=tmp_path / "run")
+    run = peftcost.search(tiny_task(tiny_bert), "120gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
     failed = [entry for entry in run.result["setups"] if entry["method"] == "full"]
     assert [entry["status"] for entry in failed][:1] == ["failed"]
     assert "loss" in failed[0]["reason"] or "finite" in failed[0]["reason"]
