@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# These run whole searches against a budget of time, so nothing may run beside them.
+TIMED := tests/searcher/test_search.py tests/recipe
+
 .PHONY: demo install test lint bench clean
 
 demo: install
@@ -22,7 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 test: install
-	$(BIN)/pytest -n 2 --maxprocesses 2
+	$(BIN)/pytest $(TIMED)
+	$(BIN)/pytest -n 2 $(addprefix --ignore=,$(TIMED))
 
 lint: install
 	$(BIN)/ruff check peftcost tests benchmarks

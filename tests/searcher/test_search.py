@@ -99,7 +99,7 @@ def test_the_state_is_a_fold_over_the_journal(run: peftcost.Run) -> None:
 def test_other_questions_cost_nothing(run: peftcost.Run) -> None:
     cheapest = run.recommend("cheapest")
     assert cheapest.gpu_seconds == min(e["gpu_seconds"] for e in run.result["setups"] if e["gpu_seconds"] is not None)
-    with pytest.raises(UserError, match="best quality"):
+    with pytest.raises(UserError, match="the nearest is"):
         run.recommend(min_quality=2.0)
 
 
@@ -120,7 +120,7 @@ SCRIPT = """
 import sys, peftcost
 from peftcost.tasks.task import Task
 task = Task.model_validate_json(sys.argv[1])
-peftcost.search(task, "160gpu-s", methods=["full", "frozen", "lora"], seed=1, out=sys.argv[2], devices="cpu:2")
+peftcost.search(task, "100gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
 """
 
 
@@ -200,7 +200,7 @@ def test_a_setup_that_fails_ends_alone(tiny_bert: Path, tmp_path: Path, monkeypa
     method = type(get_method("full"))
     broken = {**method().prior(), "learning_rate": 1e30, "max_grad_norm": 0.0, "warmup_steps": 0}
     monkeypatch.setattr(method, "prior", lambda self: broken)
-    run = peftcost.search(tiny_task(tiny_bert), "120gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
+    run = peftcost.search(tiny_task(tiny_bert), "90gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
     failed = [entry for entry in run.result["setups"] if entry["method"] == "full"]
     assert [entry["status"] for entry in failed][:1] == ["failed"]
     assert "loss" in failed[0]["reason"] or "finite" in failed[0]["reason"]
