@@ -29,13 +29,13 @@ test: install
 	$(BIN)/pytest -n 2 $(addprefix --ignore=,$(TIMED))
 
 lint: install
-	$(BIN)/ruff check peftcost tests benchmarks
-	$(BIN)/ruff format --check peftcost tests benchmarks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/peftcost bench recipes/suite.yaml
 
 clean:
 	rm -rf $(VENV) build *.egg-info
