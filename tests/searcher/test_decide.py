@@ -131,7 +131,7 @@ def test_what_cannot_be_paid_is_skipped_with_what_it_needs() -> None:
 
 def test_it_stops_when_the_recommendation_is_confirmed() -> None:
     search = Simulated(500, {"frozen": 0.80, "full": 0.70, "lora": 0.70, "adalora": 0.70})
-    assert search.run() in ("the recommendation is confirmed", "5 seeds of each contender are measured")
+    assert search.run(margin=0.05) == "the recommendation is confirmed"
     assert search.t < 500
 
 
