@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from peftcost.data.builtin import PREFIX, builtin_model
 from peftcost.errors import SurroundingsError, UserError
@@ -69,10 +70,7 @@ def checked_model_folder(folder: Path) -> Path:
             f"{folder} is {'an adapter, not a whole model' if adapter else 'no model folder'}: it lacks config.json; "
             "give a folder that `save_pretrained` wrote."
         )
-    try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{folder / 'config.json'} is not JSON ({error}); copy the model again.") from error
+    _read_json(folder / "config.json")
     _check_weights(folder)
     if not any((folder / name).exists() for name in TOKENIZER_FILES):
         raise UserError(
@@ -82,20 +80,29 @@ def checked_model_folder(folder: Path) -> Path:
     return folder
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); copy the model again.") from error
+    return content if isinstance(content, dict) else {}
+
+
 def _check_weights(folder: Path) -> None:
+    """UserError if model.safetensors, or a shard that its index names, is not there or not readable."""
     from safetensors import SafetensorError, safe_open
 
-    weights = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
-    missing = sorted(shards - {path.name for path in weights})
-    if missing:
+    names = set(_read_json(index).get("weight_map", {}).values()) if index.exists() else {"model.safetensors"}
+    weights = [folder / name for name in sorted(names)]
+    missing = [path.name for path in weights if not path.exists()]
+    if missing and index.exists():
         raise UserError(f"{folder} lacks weights: {missing[0]}, which {index.name} names, is not there; copy it too.")
-    if not weights:
+    if missing or not weights:
         pickled = next(iter(sorted(folder.glob("*.bin"))), None)
         held = f" (only {pickled.name}, and peftcost reads no pickles)" if pickled is not None else ""
         raise UserError(
-            f"{folder} lacks weights: it holds no .safetensors file{held}; save the model there with `save_pretrained`."
+            f"{folder} lacks weights: it holds no model.safetensors{held}; save the model there with `save_pretrained`."
         )
     for path in weights:
         try:

@@ -91,7 +91,7 @@ def parse_delimited(path: str, text: str, delimiter: str) -> Table:
     with _long_cells():
         records = _records(path, text, delimiter)
         header_line, header = next(records, (1, []))
-        _check_header(path, header_line, header)
+        _check_header(path, header_line, header, delimiter)
         rows, lines = [], []
         for line, cells in records:
             if len(cells) != len(header):
@@ -122,7 +122,13 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
         ) from error
 
 
-def _check_header(path: str, line: int, header: list[str]) -> None:
+def _check_header(path: str, line: int, header: list[str], delimiter: str) -> None:
+    other = next((c for c in ";\t," if c != delimiter and len(header) == 1 and c in header[0]), None)
+    if other is not None:
+        raise UserError(
+            f"{path}, line {line}: the header {header[0]!r} is one column; its cells seem to be separated by {other!r}. "
+            "Save it with commas (.csv) or tabs (.tsv)."
+        )
     for i, name in enumerate(header):
         if name in header[:i]:
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import yaml
 
 from peftcost.data.table import read_table
-from peftcost.tasks import get_task_type
+from peftcost.errors import UserError
+from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.columns import guess_columns
+from peftcost.tasks.splits import checked_labels
 from peftcost.tasks.task import DEFAULT_MODEL, Task
 
 COMMENTS = {
@@ -46,11 +49,11 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     table = read_table(path)
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
-    task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=next(iter(kind.metrics)))
     examples = kind.examples(table, columns)
-    labels = kind.labels(examples)
+    labels, metric = _labels_and_metric(kind, examples, f"{path}, column {columns[kind.roles[-1]]!r}")
+    task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=metric)
     shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
-    metrics = " | ".join(get_task_type(kind.name).metrics)
+    metrics = " | ".join(kind.metrics)
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {_one_line(shown)}\n"
         "# Check it, then: peftcost search --budget 10gpu-min\n"
@@ -58,6 +61,15 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
         + "\n"
         + "".join(f"{line}\n" for line in CHOICES.values())
     )
+
+
+def _labels_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[list[str], str]:
+    """The labels and the first metric that suits them."""
+    *preferred, last = kind.metrics
+    for metric in preferred:
+        with contextlib.suppress(UserError):
+            return checked_labels(kind, examples, metric, where), metric
+    return checked_labels(kind, examples, last, where), last
 
 
 def _field(name: str, value: Any) -> str:

@@ -61,7 +61,7 @@ def hold_out(
             if len(group) <= room and all(left[name] - k >= FEWEST_LEFT for name, k in leaving.items()):
                 taken += group
                 room -= len(group)
-                left -= leaving
+                left.subtract(leaving)
     return sorted(taken)
 
 

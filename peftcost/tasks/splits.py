@@ -53,7 +53,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     metric = _metric(kind, task.metric)
     margin = task.margin if task.margin is not None else metric.default_margin
     where = f"{tables['train'].path}, column {columns[kind.roles[-1]]!r}"
-    labels = _labels(kind, given["train"], metric, where)
+    labels = checked_labels(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
         kind.check_known(given.get(name, []), labels, name)
 
@@ -143,10 +143,11 @@ def _metric(kind: TaskType, name: str | None) -> Metric:
     return kind.metrics[name]
 
 
-def _labels(kind: TaskType, train: Sequence[Example], metric: Metric, where: str) -> list[str]:
+def checked_labels(kind: TaskType, train: Sequence[Example], metric: str, where: str) -> list[str]:
+    """The label names; UserError if one cannot learn from them or they do not suit the metric. where: file, column."""
     try:
         labels = kind.labels(train)
-        kind.check_metric(metric.name, labels)
+        kind.check_metric(metric, labels)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return labels

@@ -145,6 +145,8 @@ def load_task(source: str | Path, label: str | None = None) -> Task:
         return _builtin_task(str(source).removeprefix(PREFIX))
     path = Path(source)
     if path.suffix.lower() not in (".yaml", ".yml"):
+        if str(source) in BUILTIN_TASKS and not path.exists():
+            raise UserError(f"There is no file {source}; the built-in task is called {PREFIX}{source}.")
         table = read_table(path)
         kind, columns = guess_columns(table, label)
         return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns)
@@ -162,8 +164,8 @@ def validate_task(fields: Mapping[str, Any], where: str) -> Task:
     try:
         return Task.model_validate(fields)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
-        raise UserError(f"{where}: " + "; ".join(problem.rstrip(".") for problem in problems) + ".") from error
+        problems = dict.fromkeys(_explain(problem).rstrip(".") for problem in error.errors())
+        raise UserError(f"{where}: {'; '.join(problems)}.") from error
 
 
 def absolute_paths(task: Task, folder: Path) -> Task:
@@ -203,7 +205,8 @@ def _as_value_error(check: Any, *arguments: Any) -> None:
 
 def _explain(problem: Any) -> str:
     """One of pydantic's problems in our words: field, what is wrong, what to do."""
-    path = [str(part) for part in problem["loc"] if part not in ("file", "files")]
+    # pydantic names the branch of a union, too: file, list[str], literal['all']
+    path = [str(part) for part in problem["loc"] if part not in ("file", "files") and "[" not in str(part)]
     field = ".".join(path)
     if problem["type"] == "extra_forbidden":
         known: Any = {"data": DataFiles, "rows": Rows}.get(path[0], Task) if len(path) > 1 else Task
