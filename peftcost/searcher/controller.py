@@ -22,6 +22,8 @@ from peftcost.tasks import Metric
 
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
+ENDING_SECONDS = 1.5
+"""Per device: what passes between seeing that the budget is at its end and having released the devices."""
 MOST_INTERRUPTIONS = 1
 """How often a trial whose worker died is taken up again within one session."""
 
@@ -83,7 +85,7 @@ class Controller:
             for index, message in self._listen():
                 if message["type"] in ("done", "failed", "died"):
                     last[running.pop(index)] = message
-            if self.spent() >= self.state.limit_gpu_seconds:
+            if self.spent() + ENDING_SECONDS * len(self.executor.devices) >= self.state.limit_gpu_seconds:
                 for index in running:
                     self.executor.kill(index)
                 raise BudgetSpent(
