@@ -60,7 +60,7 @@ def init(
     """Look at the data and write a commented task.yaml."""
     from peftcost.tasks.draft import draft_task_yaml
 
-    text = draft_task_yaml(data, label)
+    text = draft_task_yaml(data, label, folder=out.parent)
     if out.exists():
         raise UserError(f"{out} exists already; move it away or choose another --out.")
     out.write_text(text, encoding="utf-8")

@@ -66,11 +66,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if not raw.strip():
         raise UserError(f"{path} is empty; give a file with a header and rows.")
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path} is UTF-16; save it as UTF-8 (`iconv -f utf-16 -t utf-8 {path.name}`).")
-    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

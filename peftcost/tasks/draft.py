@@ -80,8 +80,14 @@ def _field(name: str, value: Any) -> str:
 
 
 def _dump(value: Any, flow: bool) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True, width=10**9, sort_keys=False)
-    return text.rstrip("\n")
+    def dump(allow_unicode: bool) -> str:
+        return str(
+            yaml.safe_dump(value, default_flow_style=flow, allow_unicode=allow_unicode, width=10**9, sort_keys=False)
+        ).rstrip("\n")
+
+    # PyYAML writes exotic line breaks (U+0085) as they are and reads them back as others: escape what is not printable
+    text = dump(allow_unicode=True)
+    return text if _one_line(text) == text else dump(allow_unicode=False)
 
 
 def _one_line(text: str) -> str:

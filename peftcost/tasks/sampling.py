@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -46,9 +46,10 @@ def hold_out(
         members[content].append(i)
     queues: dict[str, list[list[int]]] = defaultdict(list)
     for group in members.values():
-        queues[strata[group[0]]].append(group)
+        # copies may contradict each other: the group goes by what most of them say
+        queues[Counter(strata[i] for i in group).most_common(1)[0][0]].append(group)
     left = Counter(name for names in labels for name in set(names))
-    quota = quotas({stratum: sum(map(len, groups)) for stratum, groups in queues.items()}, n)
+    quota = quotas(Counter(strata), n)
     random = np.random.default_rng(list(seed))
     taken: list[int] = []
     for stratum in sorted(queues):
@@ -81,7 +82,7 @@ def sample(strata: Sequence[str], n: int | None, seed: Sequence[int]) -> list[in
     return sorted(taken)
 
 
-def quotas(counts: dict[str, int], n: int, at_least_one: bool = False) -> dict[str, int]:
+def quotas(counts: Mapping[str, int], n: int, at_least_one: bool = False) -> dict[str, int]:
     """n seats over strata in proportion to their counts, by largest remainders; ties go by name."""
     total = sum(counts.values())
     n = min(n, total)

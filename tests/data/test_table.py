@@ -1,0 +1,127 @@
+"""Reading data files: what is read, and which line a complaint names."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from peftcost.data.table import read_table
+from peftcost.errors import UserError
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refused(path: Path, *says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_table(path)
+    for words in (str(path), *says):
+        assert words in str(caught.value)
+
+
+def test_csv_with_quotes_line_breaks_and_a_byte_order_mark(tmp_path: Path) -> None:
+    content = '\ufefftext,label\r\n"two\nlines, and ""quotes""",a\r\n\r\nplain,b\r\n"ünï ✓",c\r\n'
+    table = read_table(write(tmp_path, "x.csv", content))
+    assert table.columns == ["text", "label"]
+    assert [row["text"] for row in table.rows] == ['two\nlines, and "quotes"', "plain", "ünï ✓"]
+    assert table.lines == [2, 5, 6]
+    assert table.place(1).endswith("x.csv, line 5")
+
+
+def test_cells_longer_than_the_csv_module_allows(tmp_path: Path) -> None:
+    long = "word " * 100_000
+    assert read_table(write(tmp_path, "x.csv", f"text,label\n{long},a\n")).rows[0]["text"] == long
+
+
+def test_tsv_keeps_commas(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "x.tsv", "text\tlabel\na, b\tc\n"))
+    assert table.rows == [{"text": "a, b", "label": "c"}]
+
+
+def test_json_lines_keep_types_and_lines(tmp_path: Path) -> None:
+    content = '{"tokens": ["a", "b"], "tags": [0, 1]}\n\n{"tokens": ["c\\u2028d"], "tags": [true], "more": null}\n'
+    table = read_table(write(tmp_path, "x.jsonl", content))
+    assert table.columns == ["tokens", "tags", "more"]
+    assert table.rows[1]["tokens"] == ["c\u2028d"]
+    assert table.lines == [1, 3]
+
+
+def test_parquet_and_saved_datasets_give_label_names(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    dataset = Dataset.from_dict({"text": ["x", "y", "z"], "label": [1, 0, -1]}, features=features)
+    dataset.to_parquet(tmp_path / "x.parquet")
+    dataset.save_to_disk(tmp_path / "saved")
+    for path in (tmp_path / "x.parquet", tmp_path / "saved"):
+        table = read_table(path)
+        assert [row["label"] for row in table.rows] == ["good", "bad", None]
+        assert table.place(0) == f"{path}, row 1"
+
+    tagged = Features({"tokens": Sequence(Value("string")), "tags": Sequence(ClassLabel(names=["O", "B-x"]))})
+    Dataset.from_dict({"tokens": [["a", "b"]], "tags": [[0, 1]]}, features=tagged).to_parquet(tmp_path / "ner.parquet")
+    assert read_table(tmp_path / "ner.parquet").rows == [{"tokens": ["a", "b"], "tags": ["O", "B-x"]}]
+
+
+def test_a_folder_with_several_splits_says_to_name_one(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    split = Dataset.from_dict({"text": ["x"], "label": ["y"]})
+    DatasetDict({"train": split, "test": split}).save_to_disk(tmp_path / "saved")
+    refused(tmp_path / "saved", "test, train", "data: {train:")
+    assert read_table(tmp_path / "saved" / "train").rows == [{"text": "x", "label": "y"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("x.csv", "", ["empty"]),
+        ("x.csv", "\ufeff\n \n", ["empty"]),
+        ("x.csv", "text,label\n", ["header but no rows"]),
+        ("x.csv", b"text,label\nok,a\n\xe9t\xe9,b\n", ["line 3", "0xe9", "UTF-8", "iconv"]),
+        ("x.csv", "text,label\nok,a\n".encode("utf-16"), ["UTF-16"]),
+        ("x.csv", "text,label\nok,a\nn\0ul,b\n", ["line 3", "NUL"]),
+        ("x.csv", 'text,label\n"two\nlines",a\nx,y,z\n', ["line 4", "expected 2", "got 3"]),
+        ("x.csv", "text,label\njust one\n", ["line 2", "expected 2", "got 1"]),
+        ("x.csv", "text,label,text\na,b,c\n", ["line 1", "'text'", "columns 1 and 3"]),
+        ("x.csv", 'text,label\nfine,a\n"never closed,b\nmore,c\n', ["line 3", "quotes"]),
+        ("x.csv", "text;label\na;b\n", ["line 1", "';'"]),
+        ("x.tsv", "text,label\na,b\n", ["line 1", "','", ".tsv"]),
+        ("x.jsonl", '{"text": "a"}\n{"text": \n', ["line 2", "not JSON"]),
+        ("x.jsonl", '{"text": "a"}\n["text"]\n', ["line 2", "got list"]),
+        ("x.jsonl", '{"text": "a", "text": "b"}\n', ["line 1", "'text' stands twice"]),
+        ("x.jsonl", "[" * 100_000, ["line 1", "not JSON"]),
+        ("x.parquet", "no parquet at all", ["Parquet"]),
+        ("x.docx", "text", ["'.docx'", ".csv"]),
+        ("x", "text", ["'nothing'"]),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, says: list[str]) -> None:
+    refused(write(tmp_path, name, content), *says)
+
+
+def test_missing_file_and_plain_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "gone.csv", "no data file")
+    refused(tmp_path, "state.json")
+
+
+def test_damaged_saved_dataset(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    Dataset.from_dict({"text": ["x"]}).save_to_disk(tmp_path / "saved")
+    next((tmp_path / "saved").glob("*.arrow")).write_bytes(b"broken")
+    refused(tmp_path / "saved", "save it again")
+
+
+def test_each_message_is_one_sentence_about_one_place(tmp_path: Path) -> None:
+    path = write(tmp_path, "x.jsonl", "\n".join([json.dumps({"text": "a"})] * 5 + ["{"]))
+    with pytest.raises(UserError) as caught:
+        read_table(path)
+    assert len(re.findall(r"line \d+:", str(caught.value))) == 1
+    assert "\n" not in str(caught.value)
