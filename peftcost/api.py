@@ -212,6 +212,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     if evidence is not None:
         advice = recommend(evidence_of(entries), evidence, run.margin, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
+    controller.release_idle()
     tests = open_tests(controller, run, question, entries, advice)
     controller.release()
     forget_artifacts(run, state, {*front_of(entries), advice.id} if advice is not None else set())

@@ -66,6 +66,11 @@ class Controller:
         for index in sorted(self.state.held):
             self.record("released", device=index)
 
+    def release_idle(self) -> None:
+        """Stop the bill of all devices but the first: what closes a run goes one job at a time."""
+        for index in sorted(self.state.held - {0}):
+            self.record("released", device=index)
+
     def spent(self) -> float:
         return self.state.ledger.spent(self.journal.clock())
 
@@ -85,7 +90,7 @@ class Controller:
             for index, message in self._listen():
                 if message["type"] in ("done", "failed", "died"):
                     last[running.pop(index)] = message
-            if self.spent() + ENDING_SECONDS * len(self.executor.devices) >= self.state.limit_gpu_seconds:
+            if self.spent() + ENDING_SECONDS * len(self.state.held) >= self.state.limit_gpu_seconds:
                 for index in running:
                     self.executor.kill(index)
                 raise BudgetSpent(

@@ -64,7 +64,7 @@ def plan(controller: Controller, asked: Asked) -> str:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
         raise UserError(f"None of the methods can train {asked.task.model} here. {reasons}")
     data = asked.data
-    cost = CostModel(probed, len(data.dev), len(data.test))
+    cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
     cheapest = min(probed, key=lambda name: probed[name].seconds_per_example)
     controller.record(
         "planned",

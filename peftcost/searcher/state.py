@@ -109,7 +109,7 @@ class SearchState:
 
     def _on_planned(self, event: dict[str, Any]) -> None:
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
-        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"])
+        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"])
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
         self.stop_examples = event["stop_examples"]

@@ -39,7 +39,14 @@ class Simulated:
         self.apply("budget", limit_gpu_seconds=limit)
         self.apply("acquired", device=0, category="startup")
         order = decide.funding_order(list(RATES), "frozen")
-        facts = {"probes": probes, "methods": order, "infeasible": {}, "stop_examples": 1000, "dev_rows": 1000}
+        facts = {
+            "probes": probes,
+            "methods": order,
+            "infeasible": {},
+            "stop_examples": 1000,
+            "dev_rows": 1000,
+            "train_rows": 2000,
+        }
         self.apply("planned", **facts, test_rows=1000)
 
     def apply(self, event: str, **facts: Any) -> None:
@@ -114,7 +121,7 @@ def test_contenders_are_confirmed_with_two_fresh_seeds_each() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(limit=st.floats(40, 700), seed=st.integers(0, 20), slower=st.floats(0.5, 1.05))
+@given(limit=st.floats(60, 700), seed=st.integers(0, 20), slower=st.floats(0.5, 1.05))
 def test_the_budget_and_the_closing_costs_are_kept(limit: float, seed: int, slower: float) -> None:
     search = Simulated(limit, GOOD, seed, slower)
     search.run()

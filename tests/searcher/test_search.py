@@ -32,7 +32,7 @@ def run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> peftcost.R
     out = tmp_path_factory.mktemp("runs") / "tiny"
     before = time.monotonic()
     found = peftcost.search(
-        tiny_task(tiny_bert), "160gpu-s", methods=["full", "frozen", "lora", "bitfit"], seed=1, out=out, devices="cpu:2"
+        tiny_task(tiny_bert), "100gpu-s", methods=["full", "frozen", "lora", "bitfit"], seed=1, out=out, devices="cpu:2"
     )
     (out / "outside.txt").write_text(str(time.monotonic() - before))
     return found
@@ -189,7 +189,7 @@ def newest_child(pid: int) -> int:
 
 def test_a_budget_that_buys_nothing_says_how_much_is_needed(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"too small.*--budget \d+gpu-s|used up"):
-        peftcost.search(tiny_task(tiny_bert), "12gpu-s", methods=["full"], out=tmp_path / "run")
+        peftcost.search(tiny_task(tiny_bert), "4gpu-s", methods=["full"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
