@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -16,12 +18,14 @@ from rich.text import Text
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
 
-REFRESH_SECONDS = 0.25
+REFRESHES_PER_SECOND = 4
+SILENCE_SECONDS = 60.0
+"""After so long without news, plain output tells that work goes on."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that a worker holds."""
+    """A trial that a worker holds. quality: of its lineage so far, when it has been measured before."""
 
     device: str
     setup_id: str
@@ -32,6 +36,7 @@ class Running:
     total_steps: int
     train_loss: float
     phase: str
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,28 @@ class ProgressState:
 
 
 class LiveView:
-    """Use as a context manager, and call `update` as often as you like."""
+    """Use as a context manager, and call `update` as often as you like.
 
-    def __init__(self, console: Console, quiet: bool, plain: bool) -> None:
+    plain: lines for what is noteworthy, instead of a panel. quiet: nothing at all. clock: seconds, for tests.
+    """
+
+    def __init__(self, console: Console, quiet: bool, plain: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.quiet, self.plain = console, quiet, plain
-        self._live = None if quiet or plain else Live(console=console, refresh_per_second=4, transient=True)
-        self._shown_at = 0.0
+        self._clock = clock
+        self._state: ProgressState | None = None
         self._logged = 0
+        self._phase = ""
+        self._spoke_at = clock()
+        self._live: Live | None = None
 
     def __enter__(self) -> LiveView:
-        if self._live is not None:
+        if not self.quiet and not self.plain:
+            self._live = Live(
+                console=self.console,
+                get_renderable=self._panel,
+                refresh_per_second=REFRESHES_PER_SECOND,
+                transient=True,
+            )
             self._live.start()
         return self
 
@@ -79,60 +96,99 @@ class LiveView:
             self._live.stop()
 
     def update(self, state: ProgressState) -> None:
-        """Show this state, unless the last one was shown just now."""
-        if self.quiet:
-            return
-        if self.plain:
+        """Show this state: at the panel's next refresh, or at once when it brings news for plain output."""
+        self._state = state
+        if self.plain and not self.quiet:
             self._print_news(state)
-        elif self._live is not None and time.monotonic() - self._shown_at > REFRESH_SECONDS:
-            self._shown_at = time.monotonic()
-            self._live.update(panel(state))
+
+    def _panel(self) -> RenderableType:
+        return panel(self._state) if self._state is not None else Text("starting", style="dim")
 
     def _print_news(self, state: ProgressState) -> None:
-        for line in state.log[self._logged :]:
-            spent = f"{state.spent_gpu_seconds:.0f}/{state.limit_gpu_seconds:.0f} gpu-s"
-            self.console.print(f"{time.strftime('%H:%M:%S')} [{spent}] {line}", markup=False, highlight=False)
-        self._logged = len(state.log)
+        """New lines of the log and a new phase; in a long silence, what runs."""
+        news = state.log[self._logged :]
+        if state.phase != self._phase:
+            news = [f"phase: {state.phase}", *news]
+        if not news and self._clock() - self._spoke_at >= SILENCE_SECONDS:
+            news = [running_text(trial) for trial in state.running]
+        if not news:
+            return
+        self._logged, self._phase, self._spoke_at = len(state.log), state.phase, self._clock()
+        for line in news:
+            text = f"{time.strftime('%H:%M:%S')} [{spent_text(state)}] {printable(line)}"
+            self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A text of a user on one line, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def spent_text(state: ProgressState) -> str:
+    if math.isinf(state.limit_gpu_seconds):
+        return f"{state.spent_gpu_seconds:.0f} gpu-s"
+    return f"{state.spent_gpu_seconds:.0f}/{state.limit_gpu_seconds:.0f} gpu-s"
 
 
 def panel(state: ProgressState) -> Panel:
     """The whole view. Texts of users are shown as they are, never read as markup."""
-    parts: list[ProgressBar | Text | Table] = []
-    if state.limit_gpu_seconds < float("inf"):
-        left = max(0.0, state.limit_gpu_seconds - state.spent_gpu_seconds)
-        parts.append(
-            Text(
-                f"budget: {spell_seconds(state.spent_gpu_seconds)} spent, {spell_seconds(left)} left; "
-                f"at most {spell_seconds(state.eta_seconds)} to go"
-            )
-        )
-        parts.append(ProgressBar(total=state.limit_gpu_seconds, completed=state.spent_gpu_seconds, width=70))
-    parts += [Text(_running_line(trial), style="cyan") for trial in state.running]
-    parts += [Text(line, style="dim") for line in state.log[-2:]]
+    parts: list[RenderableType] = [*budget_bar(state)]
+    if state.running:
+        parts.append(running_table(state.running))
+    parts += [Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in state.log[-2:]]
     if state.front:
-        parts.append(front_table(state.front))
+        parts += [Text(), front_table(state.front)]
     title = f"{state.phase}: {state.measured} measured" + (f", {state.failed} failed" if state.failed else "")
-    return Panel(Group(*parts), title=Text(title), border_style="blue")
+    return Panel(Group(*parts), title=Text(printable(title)), title_align="left", border_style="blue")
 
 
-def _running_line(trial: Running) -> str:
-    steps = f"step {trial.step}/{trial.total_steps}" if trial.total_steps else "starting"
-    loss = f", loss {trial.train_loss:.3f}" if trial.step else ""
-    return f"device {trial.device}: {trial.setup_id} ({trial.role}, seed {trial.seed}) {trial.phase}, {steps}{loss}"
+def budget_bar(state: ProgressState) -> list[RenderableType]:
+    """What is spent and left, in words and as a bar."""
+    spent = f"budget: {spell_seconds(state.spent_gpu_seconds)} spent"
+    if math.isinf(state.limit_gpu_seconds):
+        return [Text(spent)]
+    left = max(0.0, state.limit_gpu_seconds - state.spent_gpu_seconds)
+    words = f"{spent}, {spell_seconds(left)} left; at most {spell_seconds(state.eta_seconds)} to go"
+    return [Text(words), ProgressBar(total=state.limit_gpu_seconds, completed=state.spent_gpu_seconds), Text()]
+
+
+def running_table(trials: list[Running]) -> Table:
+    """What each device works on."""
+    table = Table.grid(padding=(0, 2))
+    for trial in trials:
+        table.add_row(
+            Text(f"device {trial.device}", style="dim"),
+            Text(trial.setup_id, style="cyan"),
+            Text(f"{trial.role}, seed {trial.seed}"),
+            Text(steps_text(trial)),
+            Text(figures_text(trial)),
+        )
+    return table
+
+
+def steps_text(trial: Running) -> str:
+    return f"{trial.phase} {trial.step}/{trial.total_steps}" if trial.total_steps else trial.phase
+
+
+def figures_text(trial: Running) -> str:
+    """Loss and quality, as far as they are known."""
+    loss = f"loss {trial.train_loss:.3f}" if trial.step and not math.isnan(trial.train_loss) else ""
+    quality = f"quality {trial.quality:.3f}" if trial.quality is not None else ""
+    return ", ".join(text for text in (loss, quality) if text)
+
+
+def running_text(trial: Running) -> str:
+    figures = figures_text(trial)
+    return f"{trial.setup_id} still running: {steps_text(trial)}" + (f", {figures}" if figures else "")
 
 
 def front_table(rows: list[FrontRow]) -> Table:
-    """The best trade-offs so far."""
-    table = Table(title="best trade-offs so far", title_justify="left", box=None, pad_edge=False)
-    for name, justify in (("setup", "left"), ("quality", "right"), ("cost", "right"), ("memory", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("seeds", justify="right")
-    for row in rows:
-        table.add_row(
-            Text(row.id),
-            f"{row.quality:.3f}",
-            spell_seconds(row.gpu_seconds),
-            spell_bytes(row.peak_bytes),
-            str(row.seeds),
-        )
+    """The best trade-offs so far, cheapest first."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("best trade-offs so far", no_wrap=True)
+    for name in ("quality", "cost", "memory", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: row.gpu_seconds):
+        cost, memory = spell_seconds(row.gpu_seconds), spell_bytes(row.peak_bytes)
+        table.add_row(Text(row.id), f"{row.quality:.3f}", cost, memory, str(row.seeds))
     return table

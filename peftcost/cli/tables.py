@@ -1,11 +1,11 @@
-"""Tables for the end of a search and for `peftcost methods`."""
+"""Tables for the end of a search and for `peftcost methods`. All texts are shown as they are, never as markup."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,56 +14,83 @@ from peftcost.report.view import View, view_of
 
 
 def result_tables(result: dict[str, Any]) -> list[RenderableType]:
-    """What was tried, test, ledger, warnings and recommendation. All texts are shown as they are, not as markup."""
+    """What was tried, test, ledger, warnings, and last (where one looks first) the recommendation. Made for 100 columns."""
     view = view_of(result)
-    shown: list[RenderableType] = [tried_table(view)]
+    shown: list[RenderableType] = []
+    if view.measured:
+        shown.append(tried_table(view))
+    if view.others:
+        shown.append(others_text(view))
+    if view.common:
+        shown.append(Text(f"The same in all: {view.common}.", style="dim"))
     if view.tests:
         shown.append(test_table(view))
-    ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger if row.spent.value)
-    shown.append(Text(f"Where the {view.spent.text} went: {ledger}."))
+    if view.ledger:
+        ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger)
+        shown.append(Text(f"Where the {view.spent.text} went: {ledger}."))
     shown += [Text(f"Warning: {text}", style="yellow") for text in view.warnings]
-    advice = Text("\n".join([view.headline, *view.advice]))
-    shown.append(Panel(advice, title=view.status, border_style="green" if view.confirmed else "yellow"))
+    shown.append(advice_panel(view))
     return shown
 
 
+def advice_panel(view: View) -> Panel:
+    """The recommendation; while it is not confirmed, with what would settle it."""
+    lines = [Text(view.headline, style="bold"), Text(" ".join(view.advice))]
+    if view.payback:
+        lines.append(Text(view.payback))
+    if view.because and not view.confirmed:
+        lines.append(Text(view.because, style="dim"))
+    colour = "green" if view.confirmed else "yellow"
+    return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
+
+
 def tried_table(view: View) -> Table:
-    """All setups; the front with a star, the recommended one with an arrow."""
-    title = f"What was tried (* best trade-offs, > recommended); all: {view.common}"
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False, expand=True)
+    """The measured setups; the front with a star, the recommended one with an arrow."""
+    title = Text("What was tried (* best trade-offs, > recommended)", style="italic")
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, expand=True)
     table.add_column("", no_wrap=True)
-    table.add_column("setup", no_wrap=True)
-    table.add_column("choices", ratio=1)
-    for name in (view.metric, "low", "high", "cost", "memory", "seeds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("setup", ratio=1, min_width=20)
+    for name in (view.metric, "cost", "memory", "seeds"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for row in view.measured:
         mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
-        figures = (cell.text for cell in (row.quality, row.low, row.high, row.cost, row.memory))
-        table.add_row(mark, Text(row.id), Text(row.choices), *figures, row.seeds)
-    for row in view.others:
-        table.add_row("", Text(row.id or row.method), Text(f"{row.status}: {row.reason}", style="dim"), *[""] * 6)
+        setup = Text(row.id, style="bold" if row.recommended else "")
+        setup.append(f"\n{row.choices}" if row.choices else "", style="not bold dim")
+        quality = Text(row.quality.text)
+        quality.append(f"\n{row.low.text}–{row.high.text}" if row.low.value is not None else "", style="dim")
+        table.add_row(mark, setup, quality, row.cost.text, row.memory.text, row.seeds)
     return table
+
+
+def others_text(view: View) -> Text:
+    """What was not measured, a line each, with the reason."""
+    lines = [
+        Text.assemble(row.id, (f" {row.status}: {row.reason}", "dim"), (f" ({row.choices})" if row.choices else "", "dim"))
+        for row in view.others
+    ]
+    return Text("\n").join(lines)
 
 
 def test_table(view: View) -> Table:
     """The test split: opened once, at the end."""
-    title = f"Test split ({view.test_rows} rows, opened once)"
+    title = Text(f"Test split ({view.test_rows:,} rows, opened once)", style="italic")
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("model")
-    for name in (view.metric, "low", "high"):
-        table.add_column(name, justify="right")
+    table.add_column(Text(view.metric), justify="right")
+    table.add_column("95 % interval", justify="right")
     for row in view.tests:
-        table.add_row(Text(row.name), row.quality.text, row.low.text, row.high.text)
+        table.add_row(Text(row.name), row.quality.text, f"{row.low.text} to {row.high.text}")
     return table
 
 
 def methods_table(rows: list[dict[str, Any]]) -> Table:
-    """The methods; whether they run is empty when no model was named."""
-    table = Table()
-    for name in ("method", "trains", "runs here", "source"):
-        table.add_column(name, overflow="fold")
+    """The methods: name, trains, usual, runs (None when no model was named) with why not, citation."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for name in ("trains", "usual", "runs here", "source"):
+        table.add_column(name)
     for row in rows:
         runs = "" if row["runs"] is None else "yes" if row["runs"] else f"no: {row['why']}"
-        name = f"{row['name']} (usual)" if row["usual"] else row["name"]
-        table.add_row(Text(name), Text(row["trains"]), Text(runs), Text(row["citation"], style="dim"))
+        usual = "usual" if row["usual"] else ""
+        table.add_row(Text(row["name"]), Text(row["trains"]), usual, Text(runs), Text(row["citation"], style="dim"))
     return table

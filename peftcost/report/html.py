@@ -18,6 +18,8 @@ from peftcost.report.picture import NARROW, WIDE, memory_range, png_bytes, svg_e
 from peftcost.report.view import View, view_of
 
 TEMPLATES = PackageLoader("peftcost.report")
+UNIT = r"(?<=\d) (?=(s|min|h|ms|KB|MB|GB|%)\b|%)"
+"""The space before a unit, where no line should break."""
 
 
 def write_report(run_folder: Path) -> dict[str, Path]:
@@ -52,6 +54,7 @@ def html_text(view: View) -> str:
     script = TEMPLATES.get_source(Environment(), "report.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters["unbroken"] = lambda text: re.sub(UNIT, "\u00a0", text)
     return page.get_template("report.html").render(
         view=view,
         wide=svg_element(view, WIDE, "wide"),

@@ -20,19 +20,21 @@ def place(
 ) -> list[Box]:
     """A box of the given size (width, height) for each point, in the given order: the first one chooses first.
 
-    taken: boxes of the marks themselves. gap: from a point to a label that lies next to it. Of the places around a
-    point the one that overlaps least is chosen, and of those the nearest.
+    taken: boxes of the marks themselves. gap: from a point to a label that lies next to it. Around a point, the place
+    with the least overlap for its distance is chosen; covering another label is worst.
     """
     placed: list[Box] = []
     for point, size in zip(points, sizes, strict=True):
-        candidates = [_beside(point, size, d, gap * distance) for distance in DISTANCES for d in DIRECTIONS]
+        candidates = [(_beside(point, size, d, gap * far), far) for far in DISTANCES for d in DIRECTIONS]
+        area = size[0] * size[1]
         costs = [
-            sum(3 * _overlap(box, other) for other in placed)
-            + sum(_overlap(box, other) for other in taken)
-            + 10 * _outside(box, within)
-            for box in candidates
+            sum(5 * _overlap(box, other) for other in placed) / area
+            + sum(_overlap(box, other) for other in taken) / area
+            + 10 * _outside(box, within) / area
+            + 0.06 * far
+            for box, far in candidates
         ]
-        placed.append(candidates[min(range(len(candidates)), key=lambda i: (round(costs[i]), i))])
+        placed.append(candidates[costs.index(min(costs))][0])
     return placed
 
 

@@ -57,9 +57,14 @@ def percent(share: float) -> str:
     """A share of one; never rounded to all or nothing when it is neither."""
     if 0 < share < 0.005:
         return "< 1 %"
-    if 0.995 < share < 1:
+    if 0.995 <= share < 1:
         return "> 99 %"
     return f"{100 * share:.0f} %"
+
+
+def small_percent(share: float) -> str:
+    """A share of one that may be far below a percent, with two significant digits."""
+    return percent(share) if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def plural(n: int, noun: str) -> str:

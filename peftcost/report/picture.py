@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -81,12 +82,18 @@ def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, area: float, gid: 
 
 def _join_front(axes: Axes, rows: Sequence[SetupRow]) -> None:
     """A step line: the best quality on the front at each cost (memory is the third side, told by the marks' area)."""
+    steps = front_steps(rows)
+    cost, quality = [r.cost.known for r in steps], [r.quality.known for r in steps]
+    axes.step(cost, quality, where="post", color=SOFT, linewidth=1, zorder=1, gid="front")
+
+
+def front_steps(rows: Sequence[SetupRow]) -> list[SetupRow]:
+    """Those of the front that raise the best quality so far, cheapest first."""
     steps: list[SetupRow] = []
     for row in sorted((r for r in rows if r.on_front), key=lambda r: r.cost.known):
         if not steps or row.quality.known > steps[-1].quality.known:
             steps.append(row)
-    cost, quality = [r.cost.known for r in steps], [r.quality.known for r in steps]
-    axes.step([*cost, axes.get_xlim()[1]], [*quality, *quality[-1:]], where="post", color=SOFT, linewidth=1, zorder=1)
+    return steps
 
 
 def _dress(axes: Axes, view: View, rows: Sequence[SetupRow], max_ticks: int) -> None:
@@ -151,13 +158,16 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[f
         if row.low.value is not None and row.high.value is not None:
             (x, bottom), (_, top) = at(row, row.low.value), at(row, row.high.value)
             taken.append((x - 4, bottom, x + 4, top))
+    steps = [at(row) for row in front_steps(rows)]
+    for (x, y), (next_x, next_y) in pairwise(steps):
+        taken += [(x, y - 4, next_x, y + 4), (next_x - 4, y, next_x + 4, next_y)]
     frame = axes.get_window_extent(renderer)
-    boxes = place([at(row) for row in named], sizes, taken, (frame.x0, frame.y0, frame.x1, frame.y1), gap=20)
+    boxes = place([at(row) for row in named], sizes, taken, (frame.x0, frame.y0, frame.x1, frame.y1), gap=27)
     for row, text, (left, bottom, right, top) in zip(named, texts, boxes, strict=True):
         text.set_position(tuple(axes.transData.inverted().transform((left, bottom))))
         x, y = at(row)
         near = min(max(x, left), right), min(max(y, bottom), top)
-        if abs(near[0] - x) + abs(near[1] - y) > 40:
+        if abs(near[0] - x) + abs(near[1] - y) > 45:
             ends = axes.transData.inverted().transform([(x, y), near])
             axes.plot(ends[:, 0], ends[:, 1], color=SOFT, linewidth=0.7, zorder=1.5)
 
@@ -186,7 +196,7 @@ def svg_element(view: View, inches: tuple[float, float], name: str) -> Markup:
     text = text[text.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():
         text = text.replace(colour, f"var({variable})")
-    text = re.sub(r"(font:[^;\"]*?px) [^;\"]*", r"\1 system-ui, sans-serif", text)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = re.sub(r' id="(?!setup-)(\w+_\d+)"', "", text)
     rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
     for number, row in enumerate(rows):

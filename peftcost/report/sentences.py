@@ -8,8 +8,10 @@ from typing import Any
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
-from peftcost.report.choices import all_choices, choices_of
+from peftcost.report.choices import choices_of
 from peftcost.report.numbers import moment, percent, plural
+
+HEADLINE_CHOICES = {"learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
 
 Result = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -96,12 +98,12 @@ def spent_text(budget: Mapping[str, Any]) -> str:
 
 
 def headline(result: Result) -> str:
-    """The recommendation as an instruction."""
+    """The recommendation as an instruction, or as a bet while it is not confirmed."""
     entry = recommended_entry(result)
     if entry is None:
         return "Nothing is recommended"
-    own = {key for key in all_choices(entry) if key in ("learning_rate", "rank", "top_layers", "stop_examples")}
-    return f"Use {entry['method']}: {choices_of(entry, own)}"
+    start = "Use" if result["recommendation"]["confirmed"] else "Best bet so far:"
+    return f"{start} {entry['method']} with {choices_of(entry, HEADLINE_CHOICES)}"
 
 
 def advice_sentences(result: Result) -> list[str]:

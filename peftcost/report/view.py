@@ -169,7 +169,7 @@ def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
         latency=numbers.milliseconds(entry["latency_seconds"]),
         artifact=numbers.size(entry["artifact_bytes"]),
         trainable=numbers.count(trainable),
-        trainable_share=f"{100 * trainable / total:.2g} %" if trainable and total else "",
+        trainable_share=numbers.small_percent(trainable / total) if trainable and total else "",
         seeds=f"{explore} + {len(measurements) - explore}" if measurements else "",
     )
 

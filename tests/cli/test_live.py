@@ -1,0 +1,181 @@
+"""What stands on the terminal while a search runs, and at its end."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from peftcost.cli.live import FrontRow, LiveView, ProgressState, Running, panel
+from peftcost.cli.tables import methods_table, result_tables
+
+FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
+EVIL = "lora [/x] [red]:smile: failed\x1b[31m\nforged line"
+
+
+def state(**changes: Any) -> ProgressState:
+    facts: dict[str, Any] = {
+        "spent_gpu_seconds": 120.0,
+        "limit_gpu_seconds": 600.0,
+        "eta_seconds": 480.0,
+        "phase": "explore",
+        "running": [Running("0", "lora-[/x]", "lora", "explore", 0, 31, 125, 0.8312, "train", 0.66)],
+        "front": [FrontRow("frozen-1", 0.65, 6.3, 115_545_096, 1), FrontRow("full-1", 0.71, 70.0, 600_000_000, 3)],
+        "measured": 3,
+        "failed": 1,
+        "log": ["frozen-1 measured"],
+    }
+    return ProgressState(**{**facts, **changes})
+
+
+def console(width: int = 100, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+
+
+def said(to: Console) -> str:
+    assert isinstance(to.file, io.StringIO)
+    return to.file.getvalue()
+
+
+def words(text: str) -> str:
+    """Without frames and line breaks."""
+    return re.sub(r"[\s│╭╮╰╯─]+", " ", text)
+
+
+def test_plain_mode_prints_news_once_and_with_the_time() -> None:
+    to = console()
+    with LiveView(to, quiet=False, plain=True) as view:
+        view.update(state())
+        view.update(state())
+        view.update(state(log=["frozen-1 measured", "lora-1 started"]))
+        view.update(state(log=["frozen-1 measured", "lora-1 started"], phase="confirm"))
+    lines = said(to).splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d \[120/600 gpu-s\] ", line) for line in lines)
+    assert [line.split("] ", 1)[1] for line in lines] == [
+        "phase: explore",
+        "frozen-1 measured",
+        "lora-1 started",
+        "phase: confirm",
+    ]
+
+
+def test_plain_mode_breaks_a_long_silence_but_does_not_chatter() -> None:
+    to, now = console(), [0.0]
+    with LiveView(to, quiet=False, plain=True, clock=lambda: now[0]) as view:
+        for second in range(130):
+            now[0] = float(second)
+            view.update(state())
+    assert said(to).count("lora-[/x] still running: train 31/125, loss 0.831, quality 0.660") == 2
+    assert len(said(to).splitlines()) == 4
+
+
+def test_plain_mode_shows_texts_of_users_as_they_are_on_one_line_each() -> None:
+    to = console(width=40)
+    with LiveView(to, quiet=False, plain=True) as view:
+        view.update(state(log=[EVIL]))
+    lines = said(to).splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("lora [/x] [red]:smile: failed [31m forged line")
+    assert "\x1b" not in said(to)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_quiet_prints_nothing(plain: bool) -> None:
+    to = console(terminal=not plain)
+    with LiveView(to, quiet=True, plain=plain) as view:
+        view.update(state())
+    assert said(to) == ""
+
+
+def test_the_live_panel_shows_budget_work_and_trade_offs() -> None:
+    to = console()
+    to.print(panel(state(log=[EVIL])))
+    for shown in (
+        "explore: 3 measured, 1 failed",
+        "2 min spent, 8 min left; at most 8 min to go",
+        "lora-[/x]",
+        "train 31/125",
+        "loss 0.831, quality 0.660",
+        "lora [/x] [red]:smile: failed",
+        "frozen-1",
+        "600 MB",
+    ):
+        assert shown in said(to)
+    assert "\x1b" not in said(to)
+
+
+def test_the_live_panel_comes_and_goes_on_a_terminal() -> None:
+    to = console(terminal=True)
+    with LiveView(to, quiet=False, plain=False) as view:
+        view.update(state())
+    assert "at most 8 min to go" in said(to)
+
+
+def test_a_search_without_limit_or_results_is_shown_too() -> None:
+    to = console()
+    to.print(panel(state(limit_gpu_seconds=float("inf"), running=[], front=[], log=[], failed=0)))
+    assert "2 min spent" in said(to)
+    assert "left" not in said(to)
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    return json.loads(FIXTURE.read_text(encoding="utf-8"))
+
+
+def shown(result: dict[str, Any], width: int) -> str:
+    to = console(width)
+    for table in result_tables(result):
+        to.print(table)
+    assert all(len(line) <= width for line in said(to).splitlines())
+    return words(said(to))
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_end_of_a_search_tells_everything_at_any_width(result: dict[str, Any], width: int) -> None:
+    text = shown(result, width)
+    for entry in result["setups"]:
+        assert (entry["id"] or entry["method"]) in text
+        if entry["quality"] is not None:
+            assert f"{entry['quality']:.3f}" in text
+        else:
+            assert f"{entry['status']}: {entry['reason']}" in text
+    for part in ("learning rate 0.0005", "majority class", "train 69 %", "Warning: 925 rows", "Use frozen with", "[/x]"):
+        assert part in text
+
+
+def test_an_unconfirmed_end_says_what_it_would_take(result: dict[str, Any]) -> None:
+    result["recommendation"] |= {"confirmed": False, "because": "It would take about 9000 dev rows [/x]."}
+    text = shown(result, 100)
+    assert "Not confirmed" in text
+    assert "about 9000 dev rows [/x]" in text
+
+
+@pytest.mark.parametrize("setups", [True, False])
+def test_an_unfinished_result_is_shown_too(result: dict[str, Any], setups: bool) -> None:
+    found = copy.deepcopy(result) | {"recommendation": None, "test": None, "front": []}
+    found["setups"] = [e for e in found["setups"] if e["status"] != "measured"] if setups else []
+    text = shown(found, 100)
+    assert "Nothing is recommended" in text
+    assert ("out of memory" in text) is setups
+
+
+def test_methods_that_do_not_run_say_why() -> None:
+    to = console()
+    rows = [
+        {"name": "lora", "trains": "updates", "usual": True, "runs": True, "why": None, "citation": "Hu et al."},
+        {"name": "ia3", "trains": "scales", "usual": False, "runs": False, "why": "no [/x] layer", "citation": "Liu"},
+        {"name": "full", "trains": "all", "usual": True, "runs": None, "why": None, "citation": "Devlin"},
+    ]
+    to.print(methods_table(rows))
+    lora, ia3, full = (line for line in said(to).splitlines() if re.match(r" ?(lora|ia3|full) ", line))
+    assert "usual" in lora
+    assert "yes" in lora
+    assert "no: no [/x] layer" in ia3
+    assert "yes" not in full

@@ -1,0 +1,118 @@
+"""What the reports decide to show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcost.report.choices import choices_of, common_choices, varied
+from peftcost.report.numbers import moment, percent, small_percent
+from peftcost.report.picture import cost_ticks
+from peftcost.report.view import labels, view_of
+
+Result = dict[str, Any]
+
+
+@pytest.fixture
+def result() -> Result:
+    return json.loads(Path(__file__).with_name("result_fixture.json").read_text(encoding="utf-8"))
+
+
+def entry(method: str, stop: int = 1000, **choices: object) -> Result:
+    return {"method": method, "hyperparameters": choices, "stop_examples": stop}
+
+
+def test_only_choices_that_differ_are_told() -> None:
+    entries = [entry("frozen", lr=0.1, top_layers=0, seed=1), entry("frozen", lr=0.1, top_layers=2, seed=1, dora=False)]
+    assert choices_of(entries[0], varied(entries)) == "top layers 0"
+    assert common_choices(entries) == "lr 0.1, seed 1, 1,000 examples"
+
+
+def test_a_choice_that_is_off_is_not_told_but_one_that_is_on_is() -> None:
+    entries = [entry("lora", dora=True), entry("lora", dora=False), entry("lora", dora=None)]
+    assert [choices_of(e, varied(entries)) for e in entries] == ["dora", "", ""]
+
+
+def test_the_advice_is_compared_with_full_fine_tuning(result: Result) -> None:
+    best = max(result["setups"], key=lambda e: e["quality"] or 0)
+    best["method"] = "lora"
+    advice = view_of(result).advice
+    assert f"The best observed, {best['id']}, reaches" in advice[1]
+    assert "Full fine-tuning (full-6799c97079) reaches 0.744" in advice[1]
+
+
+def test_without_full_fine_tuning_the_advice_says_so(result: Result) -> None:
+    result["setups"] = [e for e in result["setups"] if e["method"] != "full"]
+    view = view_of(result)
+    assert view.advice[1].endswith("Full fine-tuning was not measured.")
+    assert view.payback is not None
+    assert "full" not in view.payback
+
+
+def test_the_payback_is_counted_in_whole_retrainings(result: Result) -> None:
+    result["budget"]["spent_gpu_seconds"] = 100.0
+    assert "after 2 retrainings" in (view_of(result).payback or "")
+
+
+def test_a_setup_that_saves_nothing_has_no_payback(result: Result) -> None:
+    full = next(e for e in result["setups"] if e["method"] == "full")
+    result["recommendation"]["id"] = full["id"]
+    view = view_of(result)
+    assert view.payback is None
+    assert view.advice[1] == "It is full fine-tuning, and the best observed."
+
+
+def test_the_only_setup_measured_is_not_called_the_best(result: Result) -> None:
+    advised = result["recommendation"]["id"]
+    result["setups"] = [e for e in result["setups"] if e["id"] == advised or e["status"] != "measured"]
+    view = view_of(result)
+    assert "only setup that was measured" in view.advice[1]
+    assert "within" not in view.advice[2]
+
+
+def test_each_method_gets_one_name_in_the_picture_and_the_recommended_its_own(result: Result) -> None:
+    named = labels(result)
+    assert sorted(named.values()) == [
+        "adalora",
+        "frozen, recommended",
+        "full, best observed",
+        "int8-lora",
+        "lora",
+        "nf4-lora",
+    ]
+    result["recommendation"]["id"] = next(e["id"] for e in result["setups"] if e["method"] == "full")
+    assert "full, recommended" in labels(result).values()
+
+
+def test_the_best_is_not_listed_twice_on_the_test_split(result: Result) -> None:
+    result["recommendation"]["id"] = max(result["setups"], key=lambda e: e["quality"] or 0)["id"]
+    rows = view_of(result).tests
+    assert rows[0].name == "recommended, also the best observed on dev"
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (0.001, "< 1 %"), (0.44, "44 %"), (0.999, "> 99 %"), (1, "100 %"), (1.12, "112 %")]
+)
+def test_shares(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_small_shares_keep_two_digits() -> None:
+    assert [small_percent(s) for s in (0.00656, 0.0212, 0.163, 1)] == ["0.66 %", "2.1 %", "16 %", "100 %"]
+
+
+def test_moments() -> None:
+    assert moment("2026-11-24T04:10:02.113+00:00") == "24 November 2026, 04:10 UTC"
+    assert moment("soon") == "soon"
+    assert moment(None) == "–"
+
+
+@pytest.mark.parametrize(("low", "high"), [(6.1, 6.4), (5, 30), (20, 200), (0.5, 90_000)])
+def test_the_cost_axis_has_some_ticks_and_not_too_many(low: float, high: float) -> None:
+    ticks = cost_ticks(low, high, 9)
+    assert 2 <= len(ticks) <= 10
+    assert all(low <= tick <= high for tick in ticks)
