@@ -96,7 +96,7 @@ def ask(
     methods: Sequence[str] | None = None,
     seed: int = 0,
     devices: str | None = None,
-    command: str = "peftcost.searcher",
+    command: str = "peftcost.search",
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     task = task if isinstance(task, Task) else load_task(task)
@@ -117,7 +117,7 @@ def search(
     price: float | None = None,
     out: Path | str | None = None,
     on_change: OnChange = lambda state: None,
-    command: str = "peftcost.searcher",
+    command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
 

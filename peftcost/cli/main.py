@@ -24,8 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DEMO_BUDGET = "7.5gpu-min"
-DEMO_ROWS = {"train": 2000, "dev": 800, "test": 2000}
+DEMO_BUDGET = "7.75gpu-min"
+DEMO_ROWS = {"train": 2000, "dev": 800, "test": 1200}
 
 Source = Annotated[str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).")]
 TaskOption = Annotated[str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.")]

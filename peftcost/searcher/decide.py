@@ -21,6 +21,8 @@ from peftcost.searcher.state import SearchState
 CONFIRM_SEEDS = 2
 """Fresh seeds that a recommendation needs before it may be called confirmed."""
 MOST_CONFIRM_SEEDS = 5
+CONTENDERS = 3
+"""How many setups are confirmed at a time, and for how many the budget is kept back."""
 PLAUSIBLE = 0.05
 """A setup whose probability of being within the margin of the best is below this is no contender."""
 EXPLORE_SHARE = 0.7
@@ -100,7 +102,7 @@ def choose_stop(
     for epochs in EPOCHS:
         examples = max(least, round(rows * epochs))
         trials = [rate * examples + beside for rate, beside in zip(seconds_per_example, seconds_beside, strict=True)]
-        confirmation = CONFIRM_SEEDS * sum(sorted(trials)[-2:])
+        confirmation = CONFIRM_SEEDS * sum(sorted(trials)[-CONTENDERS:])
         if SAFETY * (sum(trials) + confirmation) <= available:
             best = max(best, examples)
     return best
@@ -138,14 +140,16 @@ def committed_seconds(state: SearchState, now: float) -> float:
 
 
 def contenders(state: SearchState, replicates: Replicates, margin: float) -> list[str]:
-    """Setups that may turn out as the recommendation: the best observed, then plausible cheaper ones by likelihood."""
+    """Setups worth confirming: the best observed, then those that may be as good, the likeliest (then cheapest) first.
+
+    Dearer ones are among them: what may be the best sets the bar that a cheaper one has to be shown to reach.
+    """
     if not replicates.observed:
         return []
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
     probability = probability_within_margin(replicates, margin)
-    cost = {s: mean_gpu_seconds(state, s) for s in replicates.observed}
-    cheaper = [s for s in cost if s != best and cost[s] < cost[best] and probability[s] >= PLAUSIBLE]
-    return [best, *sorted(cheaper, key=lambda s: (-round(probability[s], 2), cost[s]))]
+    others = [s for s in probability if s != best and probability[s] >= PLAUSIBLE]
+    return [best, *sorted(others, key=lambda s: (-round(probability[s], 2), mean_gpu_seconds(state, s)))]
 
 
 def mean_gpu_seconds(state: SearchState, setup_id: str) -> float:
@@ -154,12 +158,12 @@ def mean_gpu_seconds(state: SearchState, setup_id: str) -> float:
 
 
 def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
-    """What confirming two contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
-    known = contenders(state, replicates, margin)[:2] if replicates is not None else []
+    """What confirming the contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
+    known = contenders(state, replicates, margin)[:CONTENDERS] if replicates is not None else []
     setups = state.setups()
     costs = [state.cost.predict(setups[s]).trial_seconds for s in known]
     costs.append(state.cost.predict(upcoming).trial_seconds)
-    return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-2:])
+    return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-CONTENDERS:])
 
 
 def explore_more(
@@ -217,7 +221,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """Contenders whose two confirmations can all be paid for; those already begun come first."""
+    """The first contenders whose two confirmations can all be paid for; those already begun come first."""
     setups = state.setups()
     chosen: list[str] = []
     for setup_id in sorted(contenders(state, replicates, margin), key=lambda s: done[s] == 0):

@@ -128,7 +128,7 @@ def choose_length(controller: Controller, cost: CostModel, rows: int) -> int:
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
-    least: the cheapest method alone at the shortest length. useful: every method for an epoch and two contenders
+    least: the cheapest method alone at the shortest length. useful: every method for an epoch and three contenders
     confirmed with two seeds. confident: three epochs, twice as many proposals as methods, five seeds of three.
     """
     planning, closing = state.ledger.spent(), state.cost.closing_seconds()
@@ -140,7 +140,7 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     useful, confident = trials(rows), trials(3 * rows)
     work = {
         "least": trials(least_stop)[0],
-        "useful": sum(useful) + 2 * sum(useful[-2:]),
+        "useful": sum(useful) + 2 * sum(useful[-3:]),
         "confident": 3 * sum(confident) + 5 * sum(confident[-3:]),
     }
     return {name: planning + decide.SAFETY * (closing + seconds) for name, seconds in work.items()}
