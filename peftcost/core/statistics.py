@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -26,16 +26,20 @@ class Replicates:
     """observed: mean over seeds of the plain metric. values: shape (B,) each, the same resamples for all setups.
 
     seed_noise_known: whether any setup had several seeds, so that the noise between seeds could be seen at all.
+    limits: the metric's lowest and highest possible value. The drawn values may lie beyond (cutting them off would
+    bias comparisons), an interval that is told does not.
     """
 
     observed: dict[str, float]
     values: dict[str, np.ndarray]
     seed_noise_known: bool
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     def only(self, ids: Iterable[str]) -> Replicates:
         """The same draws, for these setups alone."""
         kept = list(ids)
-        return Replicates({i: self.observed[i] for i in kept}, {i: self.values[i] for i in kept}, self.seed_noise_known)
+        observed, values = {i: self.observed[i] for i in kept}, {i: self.values[i] for i in kept}
+        return replace(self, observed=observed, values=values)
 
 
 def resample_qualities(
@@ -146,7 +150,7 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the setup's mean quality, over examples and seeds."""
     tail = (1 - level) / 2
-    low, high = np.quantile(replicates.values[setup_id], [tail, 1 - tail])
+    low, high = np.clip(np.quantile(replicates.values[setup_id], [tail, 1 - tail]), *replicates.limits)
     return float(low), float(high)
 
 
@@ -164,12 +168,14 @@ def prediction_interval(
     pooled_freedom: int | None = None,
     new_data: bool = False,
     level: float = 0.95,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[float, float]:
     """Where the quality of one new seed falls: on the same dev data, or on as many new rows of the same kind.
 
     qualities: one per seed already measured. Student t on the spread between seeds (the given pooled one, else their
     own), widened by sqrt(1 + 1 / k); for new data the sampling noise of both dev sets, at most that of a proportion,
     is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it.
+    limits: the metric's lowest and highest possible value.
     """
     k, mean = len(qualities), float(np.mean(qualities))
     proportion = max(mean * (1 - mean), 1e-4) / max(1, n_dev)
@@ -181,4 +187,5 @@ def prediction_interval(
         variance, freedom = proportion, 10**6
     spread = variance * (1 + 1 / k) + (2 * proportion if new_data else 0.0)
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(spread)
-    return mean - half, mean + half
+    low, high = np.clip([mean - half, mean + half], *limits)
+    return float(low), float(high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from peftcost.core.setup import TRAINING_DEFAULTS, Setup
-from peftcost.core.statistics import prediction_interval
+from peftcost.core.statistics import pooled_deviation, prediction_interval
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.tasks import get_task_type
 from peftcost.tasks.task import Task
 
 SCHEMA_VERSION = 1
@@ -66,7 +68,15 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
     decisive = [m for m in measured if m["role"] == "confirm"] or measured
     qualities = [m["quality"] for m in decisive]
     rows = result["task"]["rows"]["dev"]
-    pooled = pooled_seed_deviation(result)
+    deviation, freedom = pooled_deviation([[m["quality"] for m in e["measurements"]] for e in result["setups"]])
+    interval = partial(
+        prediction_interval,
+        qualities,
+        rows,
+        pooled_sd=deviation if freedom else None,
+        pooled_freedom=freedom,
+        limits=get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]].limits,
+    )
     return Recipe(
         task=task,
         task_seed=task_seed,
@@ -78,8 +88,8 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
         seeds=[m["seed"] for m in decisive],
         expected=Expected(
             quality=advice["quality"],
-            prediction_interval=prediction_interval(qualities, rows, pooled_sd=pooled),
-            new_data_interval=prediction_interval(qualities, rows, pooled_sd=pooled, new_data=True),
+            prediction_interval=interval(),
+            new_data_interval=interval(new_data=True),
             gpu_seconds=entry["gpu_seconds"],
             peak_bytes=entry["peak_bytes"],
             device=result["devices"]["name"],
@@ -89,18 +99,6 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
         versions=result["versions"],
         run=run,
     )
-
-
-def pooled_seed_deviation(result: dict[str, Any]) -> float | None:
-    """Standard deviation of quality between seeds, pooled over the setups with several, or None without any."""
-    squares, freedom = 0.0, 0
-    for entry in result["setups"]:
-        values = [m["quality"] for m in entry["measurements"]]
-        if len(values) > 1:
-            mean = sum(values) / len(values)
-            squares += sum((value - mean) ** 2 for value in values)
-            freedom += len(values) - 1
-    return (squares / freedom) ** 0.5 if freedom else None
 
 
 def recipe_yaml(recipe: Recipe) -> str:

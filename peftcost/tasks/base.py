@@ -30,12 +30,13 @@ class Metric:
     """A number on predictions, higher is better.
 
     compute: (rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,). A weight counts how often an
-    example stands in a resample; all ones give the plain metric.
+    example stands in a resample; all ones give the plain metric. limits: the lowest and the highest possible value.
     """
 
     name: str
     default_margin: float
     compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    limits: tuple[float, float] = (0.0, 1.0)
 
 
 class TaskType(ABC):

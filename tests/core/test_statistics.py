@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 from peftcost.core.statistics import (
     lower_bounds,
+    pooled_deviation,
     prediction_interval,
     probability_within_margin,
+    quality_interval,
     resample_qualities,
     resolvable_difference,
 )
@@ -128,3 +132,19 @@ def test_a_new_seed_falls_into_its_prediction_interval() -> None:
         inside_new += low <= level[4] + random.normal() * np.sqrt(0.75 * 0.25 / 1000) <= high
     assert 0.92 <= inside / 400 <= 0.98
     assert inside_new / 400 >= 0.93
+
+
+def test_told_intervals_stay_within_the_metrics_limits() -> None:
+    rows = {"poor": [np.eye(1, 30).T, np.zeros((30, 1)), np.ones((30, 1))]}
+    found = resample_qualities(rows, lambda r, w: w @ r[:, 0] / w.sum(axis=1), 200)
+    assert quality_interval(replace(found, limits=(0.0, 1.0)), "poor")[0] == 0.0
+    assert prediction_interval([0.95, 0.99], 20, limits=(0.0, 1.0))[1] == 1.0
+    assert prediction_interval([0.95, 0.99], 20)[1] > 1.0
+
+
+def test_the_pooled_spread_counts_the_seeds_of_all_setups() -> None:
+    deviation, freedom = pooled_deviation([[0.70, 0.72], [0.60, 0.62, 0.64], [0.5]])
+    assert freedom == 3
+    narrow = prediction_interval([0.70, 0.72], 800, pooled_sd=deviation, pooled_freedom=freedom)
+    alone = prediction_interval([0.70, 0.72], 800)
+    assert narrow[1] - narrow[0] < alone[1] - alone[0]
