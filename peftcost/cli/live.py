@@ -17,6 +17,7 @@ from rich.text import Text
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
+from peftcost.core.one_line import one_line
 
 REFRESHES_PER_SECOND = 4
 SILENCE_SECONDS = 60.0
@@ -115,13 +116,8 @@ class LiveView:
             return
         self._logged, self._phase, self._spoke_at = len(state.log), state.phase, self._clock()
         for line in news:
-            text = f"{time.strftime('%H:%M:%S')} [{spent_text(state)}] {printable(line)}"
+            text = f"{time.strftime('%H:%M:%S')} [{spent_text(state)}] {one_line(line)}"
             self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A text of a user on one line, without characters that steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def spent_text(state: ProgressState) -> str:
@@ -135,11 +131,11 @@ def panel(state: ProgressState) -> Panel:
     parts: list[RenderableType] = [*budget_bar(state)]
     if state.running:
         parts.append(running_table(state.running))
-    parts += [Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in state.log[-2:]]
+    parts += [Text(one_line(line), style="dim", no_wrap=True, overflow="ellipsis") for line in state.log[-2:]]
     if state.front:
         parts += [Text(), front_table(state.front)]
     title = f"{state.phase}: {state.measured} measured" + (f", {state.failed} failed" if state.failed else "")
-    return Panel(Group(*parts), title=Text(printable(title)), title_align="left", border_style="blue")
+    return Panel(Group(*parts), title=Text(one_line(title)), title_align="left", border_style="blue")
 
 
 def budget_bar(state: ProgressState) -> list[RenderableType]:

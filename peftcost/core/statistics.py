@@ -17,6 +17,8 @@ MetricFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,)."""
 
 ALPHA = 0.05
+CONFIRM_SEEDS = 2
+"""Fresh seeds that a setup needs before anything can be shown of it."""
 WEIGHTS_AT_ONCE = 4_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
 
@@ -48,6 +50,7 @@ def resample_qualities(
     replicates: int = 2000,
     seed: int = 0,
     spread_groups: Sequence[Sequence[float]] | None = None,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Replicates:
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
 
@@ -56,8 +59,9 @@ def resample_qualities(
     all setups with several seeds, over the setup's own number of seeds: resampling two or three seeds themselves would
     understate it. What the examples explain of that variance is taken off first, since the weights bring it in
     already. The t's chi-square is shared by all setups, as the variance is. spread_groups: qualities per setup to pool
-    from, when more seeds are known than those whose rows are given. Weights and normal draws depend on the seed and
-    the setup's id, not on which other setups there are. ValueError if setups differ in n.
+    from, when more seeds are known than those whose rows are given. limits: as in `Replicates`.
+    Weights and normal draws depend on the seed and the setup's id, not on which other setups there are.
+    ValueError if setups differ in n.
     """
     sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
     if len(sizes) != 1:
@@ -74,7 +78,7 @@ def resample_qualities(
         normal = np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=replicates)
         values[name] = by_seed.mean(axis=0) + normal * np.sqrt(seed_variance / len(by_seed) / shared)
     observed = {name: float(found.mean()) for name, found in per_seed.items()}
-    return Replicates(observed, values, freedom > 0)
+    return Replicates(observed, values, freedom > 0, limits)
 
 
 def _resample_examples(

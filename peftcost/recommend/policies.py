@@ -10,6 +10,7 @@ from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
 from peftcost.core.statistics import (
     ALPHA,
+    CONFIRM_SEEDS,
     Replicates,
     lower_bounds,
     probability_within_margin,
@@ -17,9 +18,6 @@ from peftcost.core.statistics import (
     resolvable_difference,
 )
 from peftcost.errors import UserError, did_you_mean
-
-CONFIRM_SEEDS = 2
-"""Confirm measurements that a setup needs before anything can be shown of it."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from peftcost.core.front import front
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, quality_interval
+from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
 from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
@@ -179,8 +179,6 @@ def evidence_of(entries: Sequence[Mapping[str, Any]]) -> list[Evidence]:
 def test_entry(rows_file: str, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
     """Quality on the test split with its 95 % bootstrap interval over examples."""
     rows = np.load(rows_file)
-    n = len(rows)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates).astype(np.float64)
-    low, high = np.quantile(metric.compute(rows, weights), [0.025, 0.975])
-    quality = float(metric.compute(rows, np.ones((1, n)))[0])
-    return {"quality": quality, "quality_interval": [float(low), float(high)], "n": n}
+    found = resample_qualities({"test": [rows]}, metric.compute, replicates, seed, limits=metric.limits)
+    interval = list(quality_interval(found, "test"))
+    return {"quality": found.observed["test"], "quality_interval": interval, "n": len(rows)}

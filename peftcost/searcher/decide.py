@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.front import front
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, lower_bounds, probability_within_margin
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin
 from peftcost.searcher.state import SearchState
 
-CONFIRM_SEEDS = 2
-"""Fresh seeds that a recommendation needs before it may be called confirmed."""
 MOST_CONFIRM_SEEDS = 5
 CONTENDERS = 3
-"""How many setups are confirmed at a time, and for how many the budget is kept back."""
+"""For how many setups the budget keeps confirmation back."""
 PLAUSIBLE = 0.05
 """A setup whose probability of being within the margin of the best is below this is no contender."""
 EXPLORE_SHARE = 0.7
@@ -139,27 +137,32 @@ def committed_seconds(state: SearchState, now: float) -> float:
     return sum(max(0.0, SAFETY * t.predicted.trial_seconds - (now - t.started_t)) for t in state.running())
 
 
-def contenders(state: SearchState, replicates: Replicates, margin: float) -> list[str]:
+def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
     """Setups worth confirming: the best observed, then those that may be as good, the likeliest (then cheapest) first.
 
     Dearer ones are among them: what may be the best sets the bar that a cheaper one has to be shown to reach.
+    gpu_seconds: per setup.
     """
     if not replicates.observed:
         return []
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
     probability = probability_within_margin(replicates, margin)
     others = [s for s in probability if s != best and probability[s] >= PLAUSIBLE]
-    return [best, *sorted(others, key=lambda s: (-round(probability[s], 2), mean_gpu_seconds(state, s)))]
+    return [best, *sorted(others, key=lambda s: (-round(probability[s], 2), gpu_seconds[s]))]
 
 
-def mean_gpu_seconds(state: SearchState, setup_id: str) -> float:
-    costs = [t.measurement.gpu_seconds for t in state.decisive(setup_id) if t.measurement is not None]
-    return sum(costs) / len(costs) if costs else math.inf
+def gpu_seconds_of(state: SearchState) -> dict[str, float]:
+    """Per measured setup the mean over the trials that speak for it."""
+    found: dict[str, float] = {}
+    for setup_id in {trial.setup.id for trial in state.measured()}:
+        costs = [t.measurement.gpu_seconds for t in state.decisive(setup_id) if t.measurement is not None]
+        found[setup_id] = sum(costs) / len(costs)
+    return found
 
 
 def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
     """What confirming the contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
-    known = contenders(state, replicates, margin)[:CONTENDERS] if replicates is not None else []
+    known = contenders(replicates, margin, gpu_seconds_of(state))[:CONTENDERS] if replicates is not None else []
     setups = state.setups()
     costs = [state.cost.predict(setups[s]).trial_seconds for s in known]
     costs.append(state.cost.predict(upcoming).trial_seconds)
@@ -221,10 +224,10 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """The first contenders whose two confirmations can all be paid for; those already begun come first."""
+    """Contenders whose two confirmations can all be paid for; those already begun come first."""
     setups = state.setups()
     chosen: list[str] = []
-    for setup_id in sorted(contenders(state, replicates, margin), key=lambda s: done[s] == 0):
+    for setup_id in sorted(contenders(replicates, margin, gpu_seconds_of(state)), key=lambda s: done[s] == 0):
         missing = max(0, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
         if needs <= available:
@@ -241,9 +244,9 @@ def is_settled(state: SearchState, replicates: Replicates, margin: float, done: 
     shown = [s for s, bound in bounds.items() if bound > -margin and done[s] >= CONFIRM_SEEDS]
     if not shown:
         return False
-    cheapest = min(mean_gpu_seconds(state, s) for s in shown)
-    open_ones = [s for s in contenders(state, replicates, margin) if s not in shown]
-    return all(mean_gpu_seconds(state, s) >= cheapest for s in open_ones)
+    gpu_seconds = gpu_seconds_of(state)
+    cheapest = min(gpu_seconds[s] for s in shown)
+    return all(gpu_seconds[s] >= cheapest for s in contenders(replicates, margin, gpu_seconds) if s not in shown)
 
 
 def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str) -> str:

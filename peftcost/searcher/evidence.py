@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from peftcost.core.statistics import Replicates, resample_qualities
@@ -29,5 +27,4 @@ def replicates(state: SearchState, folder: RunFolder, metric: Metric, seed: int)
     for trial in state.measured():
         if trial.measurement is not None:
             qualities.setdefault(trial.setup.id, []).append(trial.measurement.quality)
-    found = resample_qualities(rows, metric.compute, REPLICATES, seed, list(qualities.values()))
-    return replace(found, limits=metric.limits)
+    return resample_qualities(rows, metric.compute, REPLICATES, seed, list(qualities.values()), metric.limits)

@@ -140,8 +140,8 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     useful, confident = trials(rows), trials(3 * rows)
     work = {
         "least": trials(least_stop)[0],
-        "useful": sum(useful) + 2 * sum(useful[-3:]),
-        "confident": 3 * sum(confident) + 5 * sum(confident[-3:]),
+        "useful": sum(useful) + decide.CONFIRM_SEEDS * sum(useful[-decide.CONTENDERS :]),
+        "confident": 3 * sum(confident) + decide.MOST_CONFIRM_SEEDS * sum(confident[-decide.CONTENDERS :]),
     }
     return {name: planning + decide.SAFETY * (closing + seconds) for name, seconds in work.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from peftcost.core.one_line import one_line
 from peftcost.data.table import read_table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, TaskType
@@ -55,7 +56,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
     metrics = " | ".join(kind.metrics)
     return (
-        f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {_one_line(shown)}\n"
+        f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {one_line(shown)}\n"
         "# Check it, then: peftcost search --budget 10gpu-min\n"
         + commented_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
@@ -87,8 +88,4 @@ def _dump(value: Any, flow: bool) -> str:
 
     # PyYAML writes exotic line breaks (U+0085) as they are and reads them back as others: escape what is not printable
     text = dump(allow_unicode=True)
-    return text if _one_line(text) == text else dump(allow_unicode=False)
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if one_line(text) == text else dump(allow_unicode=False)
