@@ -1,7 +1,8 @@
 """How often the advice calls a setup as good as the best that is truly worse by more than the margin.
 
 Searches whose truth is known are drawn again and again, and judged by `peftcost.core.statistics`. Run it with
-`python benchmarks/statistics_coverage.py`; it takes about seven minutes on two cores and writes results/statistics_coverage.json.
+`python benchmarks/statistics_coverage.py`; it takes about seven minutes on two cores and writes
+results/statistics_coverage.json.
 """
 
 from __future__ import annotations
