@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -332,8 +331,13 @@ def checked_out_path(out: Path | str | None, task: Task) -> Path:
     if path.exists():
         raise UserError(f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`.")
     parent = next(p for p in path.absolute().parents if p.exists())
-    if not os.access(parent, os.W_OK) or not parent.is_dir():
-        raise UserError(f"{path} cannot be made: {parent} is not a folder that you may write to; choose another --out.")
+    try:
+        tempfile.TemporaryDirectory(prefix=".peftcost-", dir=parent).cleanup()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be made: {parent} is not a folder that can be written to ({error.strerror}); "
+            "choose another --out."
+        ) from error
     return path
 
 

@@ -24,6 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt."""
 DEMO_BUDGET = "7.75gpu-min"
 DEMO_ROWS = {"train": 2000, "dev": 800, "test": 1200}
 
@@ -326,11 +328,10 @@ def main() -> None:
     logging.captureWarnings(not debug)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(args=arguments, standalone_mode=False)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Interrupted. Nothing that was finished is lost: `peftcost resume RUN` goes on.", 130)
+        code = app(args=arguments, standalone_mode=False)
+        if code != INTERRUPTED:
+            sys.exit(code)
+        _fail("Interrupted. Nothing that was finished is lost: `peftcost resume RUN` goes on.", INTERRUPTED)
     except Terminated:
         _fail("Terminated. Nothing that was finished is lost: `peftcost resume RUN` goes on.", 143)
     except PeftcostError as error:

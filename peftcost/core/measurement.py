@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -41,3 +41,8 @@ class Measurement:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Measurement:
         return cls(**raw)
+
+
+def timed_undisturbed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Those whose times can be relied on; all of them when every one was taken beside foreign load."""
+    return [m for m in measurements if not m.contended] or list(measurements)

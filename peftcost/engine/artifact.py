@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import load_base, load_tokenizer
+from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, load_about, load_split, make_split
@@ -86,16 +86,18 @@ def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     about, folder = load_about(Path(payload["prepared"])), Path(payload["folder"])
     card = {"schema_version": 1, "about": asdict(about), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-    load_tokenizer(about.model).save_pretrained(folder)
+    load_tokenizer(about.model, about.task_type.pre_split).save_pretrained(folder)
     return {}
 
 
 def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
     """What the model in a trained folder says of each input (a text, or a list of tokens)."""
+    quiet_transformers()
     about, setup = About(**card["about"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, about, seed=0)
     reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
-    kind, tokenizer = about.task_type, load_tokenizer(folder)
+    kind = about.task_type
+    tokenizer = load_tokenizer(folder, kind.pre_split)
     examples = [kind.unlabelled(content, about.labels) for content in inputs]
     split = make_split(*kind.tokenize(tokenizer, examples, about.labels, about.max_length))
     return describe(model, split, reader, device)

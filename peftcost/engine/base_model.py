@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations import bitsandbytes as quantizing
 
+from peftcost.cost.meter import Stopwatch
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION
 
 
@@ -59,6 +64,45 @@ def load_base(
     return base
 
 
+@dataclass
+class Clock:
+    """Seconds that were spent on something."""
+
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def quantizing_clock(device: torch.device) -> Iterator[Clock]:
+    """Adds up what transformers spends on quantizing weights, of all that it does while it loads them."""
+    clock = Clock()
+    operations: tuple[Any, ...] = (quantizing.Bnb4bitQuantize, quantizing.Bnb8bitQuantize)
+    originals = [operation.convert for operation in operations]
+
+    def timed(convert: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            watch = Stopwatch(device)
+            try:
+                return convert(*args, **kwargs)
+            finally:
+                clock.seconds += watch.lap()
+
+        return run
+
+    try:
+        for operation, original in zip(operations, originals, strict=True):
+            operation.convert = timed(original)
+        yield clock
+    finally:
+        for operation, original in zip(operations, originals, strict=True):
+            operation.convert = original
+
+
+def quiet_transformers() -> None:
+    """No progress bars and no reports of a head that is fresh by intention."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 def keep_weights_trainable(model: torch.nn.Module) -> None:
     """Stop bitsandbytes from repacking 4-bit weights at the first evaluation on CPUs with AVX-512 bf16: the repacked
     weights cannot be trained on (matmul_4bit then adds the bias in place), and their kernel computes in bf16."""
@@ -67,9 +111,13 @@ def keep_weights_trainable(model: torch.nn.Module) -> None:
             setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  (torch types all attributes as modules)
 
 
-def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
-    """The base's tokenizer, padding on the right, with a pad token in any case."""
-    tokenizer = AutoTokenizer.from_pretrained(str(model))
+def load_tokenizer(model: str | Path, pre_split: bool = False) -> PreTrainedTokenizerBase:
+    """The base's tokenizer, padding on the right, with a pad token in any case.
+
+    pre_split: for lists of words. Byte-level tokenizers then put the space back that stood before each word.
+    """
+    options = {"add_prefix_space": True} if pre_split else {}
+    tokenizer = AutoTokenizer.from_pretrained(str(model), **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"

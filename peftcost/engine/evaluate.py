@@ -80,8 +80,12 @@ def _forward(model: torch.nn.Module, split: Split, reader: Reader, device: torch
         for start in range(0, len(by_length), EVALUATION_BATCH_SIZE):
             indices = by_length[start : start + EVALUATION_BATCH_SIZE]
             batch = collate(split, indices, reader.pad_id, reader.task_type, reader.max_tokens)
-            logits = model(
-                input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)
-            ).logits.float()
+            output = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device))
+            logits = aligned(output.logits, batch.input_ids).float()
             yield indices, logits, batch.targets.to(device)
     model.train(was_training)
+
+
+def aligned(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+    """Per-token logits without those of virtual tokens, which prompt tuning puts in front of the inputs."""
+    return logits[:, -input_ids.shape[1] :] if logits.ndim == 3 else logits

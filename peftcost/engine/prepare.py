@@ -42,7 +42,7 @@ def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def tokenize_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(model, data.task_type.pre_split)
     positions = max_positions(model)
     length = min(task.max_length or LONGEST, positions)
     splits = {

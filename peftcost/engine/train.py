@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
-from peftcost.engine.evaluate import evaluate, latency_seconds
+from peftcost.engine.evaluate import aligned, evaluate, latency_seconds
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.engine.prepared import Split, batches_from, collate, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
@@ -49,7 +50,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     before = fingerprints(trainee)
     loop = Loop(job, tell, trainee, split, dev, plan)
     loop.take_up()
-    startup_seconds = time.perf_counter() - began
+    startup_seconds = time.perf_counter() - began - trainee.quantizing_seconds
 
     reset_peaks(trainee.device)
     loop.run()
@@ -79,6 +80,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "total_parameters": total,
         "peak_bytes": loop.peak_bytes(),
+        "contended": loop.contended,
     }
     keep_only(loop.chain, set() if trainee.method.fixed_horizon else {plan.trunk_steps})
     return measured
@@ -92,7 +94,8 @@ class Loop:
         self.plan = plan
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
-        self.gpu_seconds = 0.0
+        self.gpu_seconds = trainee.quantizing_seconds
+        self.contended = False
         self.train_loss = math.nan
         self.best_quality, self.stale = -math.inf, 0
 
@@ -107,17 +110,14 @@ class Loop:
         if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
         self.trainee.restore(checkpoint.tensors)
-        self.step, self.gpu_seconds, self.train_loss = (
-            facts["step"],
-            facts["gpu_seconds"],
-            facts["train_loss"],
-        )
+        self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
+        self.contended = facts["contended"]
 
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
         self.trainee.model.train()
         self.tell.phase("train")
-        watch = Stopwatch(self.trainee.device)
+        watch, foreign = Stopwatch(self.trainee.device), ForeignLoad()
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
@@ -125,7 +125,9 @@ class Loop:
             if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
                 self._look(losses)
                 self.gpu_seconds += watch.lap()
+                self.contended = self.contended or foreign.contended()
                 self._save()
+                foreign = ForeignLoad()
                 watch.lap()  # saving is not training
                 saved_at = time.monotonic()
             if self.step >= self.plan.total_steps:
@@ -139,6 +141,7 @@ class Loop:
                 cooldown = self.plan.total_steps - self.plan.trunk_steps
                 self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
         self.gpu_seconds += watch.lap()
+        self.contended = self.contended or foreign.contended()
 
     @property
     def batch_size(self) -> int:
@@ -181,7 +184,8 @@ class Loop:
             attention_mask=batch.attention_mask.to(device, non_blocking=True),
         )
         smoothing = float(trainee.choices["label_smoothing"] or 0.0)
-        loss, _ = reader.task_type.loss(output.logits.float(), batch.targets.to(device), smoothing)
+        logits = aligned(output.logits, batch.input_ids).float()
+        loss, _ = reader.task_type.loss(logits, batch.targets.to(device), smoothing)
         return loss
 
     def _look(self, losses: list[torch.Tensor]) -> None:
@@ -203,6 +207,7 @@ class Loop:
             "step": self.step,
             "gpu_seconds": self.gpu_seconds,
             "train_loss": self.train_loss,
+            "contended": self.contended,
         }
         save_checkpoint(self.chain, self.trainee.tensors(), facts)
         keep_only(self.chain, {self.plan.trunk_steps, self.step})

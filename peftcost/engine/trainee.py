@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 
 from peftcost.core.setup import Scalar, Setup
-from peftcost.engine.base_model import load_base
+from peftcost.engine.base_model import load_base, quantizing_clock
 from peftcost.engine.evaluate import Reader
 from peftcost.engine.prepared import About
 from peftcost.methods import Method, get_method
@@ -22,7 +22,10 @@ MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 @dataclass
 class Trainee:
-    """model: as prepared by Accelerate; plain: the same without its wrappers."""
+    """model: as prepared by Accelerate; plain: the same without its wrappers.
+
+    quantizing_seconds: what quantizing the base took while it was loaded; 0 for an unquantized one.
+    """
 
     method: Method
     choices: Mapping[str, Scalar]
@@ -30,6 +33,7 @@ class Trainee:
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     reader: Reader
+    quantizing_seconds: float = 0.0
 
     @property
     def plain(self) -> torch.nn.Module:
@@ -86,7 +90,9 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     method = get_method(setup.method)
     choices = setup.hyperparameters
     accelerator = new_accelerator(str(choices["precision"]))
-    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(accelerator.device))
+    with quantizing_clock(accelerator.device) as quantizing:
+        device = str(accelerator.device)
+        base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device)
     if choices["dropout"] is not None:
         for module in base.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -95,7 +101,8 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     model = method.apply(base, choices, total_steps)
     optimizer = make_optimizer(model, choices)
     model, optimizer = accelerator.prepare(model, optimizer)
-    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader_for(about, method, choices))
+    reader = reader_for(about, method, choices)
+    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, quantizing.seconds)
 
 
 def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:

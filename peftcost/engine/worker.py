@@ -92,11 +92,11 @@ def settle(device: Device) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if device.threads > 1 else "false"
     import torch
-    import transformers
+
+    from peftcost.engine.base_model import quiet_transformers
 
     torch.set_num_threads(device.threads)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet_transformers()
 
 
 def redirect_output(log: str) -> None:

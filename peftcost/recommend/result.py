@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from peftcost.core.front import front
-from peftcost.core.measurement import Measurement
+from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
@@ -115,10 +115,12 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
     interval = quality_interval(replicates, setup.id) if replicates is not None else (math.nan, math.nan)
-    means = {name: mean_of(decisive, name) for name in FIGURES}
+    timed = timed_undisturbed(decisive)
+    means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
     return entry | means | {"quality": mean_of(decisive, "quality"), "quality_interval": list(interval)}
 
 
+TIMES = ("gpu_seconds", "latency_seconds")
 FIGURES = (
     "gpu_seconds",
     "peak_bytes",

@@ -94,8 +94,8 @@ class Controller:
                 for index in running:
                     self.executor.kill(index)
                 raise BudgetSpent(
-                    f"The budget was used up while the {kind} jobs ran "
-                    f"({self.state.limit_gpu_seconds:.0f} gpu-s); give a larger --budget."
+                    f"The budget of {self.state.limit_gpu_seconds:.0f} gpu-s was used up while the {kind} jobs ran; "
+                    "`peftcost search` without --budget says how much this task needs."
                 )
         return [last[job] for job in range(len(payloads))]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.front import front
+from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin
 from peftcost.searcher.state import SearchState
@@ -155,7 +156,8 @@ def gpu_seconds_of(state: SearchState) -> dict[str, float]:
     """Per measured setup the mean over the trials that speak for it."""
     found: dict[str, float] = {}
     for setup_id in {trial.setup.id for trial in state.measured()}:
-        costs = [t.measurement.gpu_seconds for t in state.decisive(setup_id) if t.measurement is not None]
+        measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
+        costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
         found[setup_id] = sum(costs) / len(costs)
     return found
 

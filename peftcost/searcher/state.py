@@ -143,8 +143,9 @@ class SearchState:
     def _on_measured(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
-        self.cost = self.cost.corrected(trial.setup, trial.measurement.gpu_seconds)
         m = trial.measurement
+        if not m.contended:
+            self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
         self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:

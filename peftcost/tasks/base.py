@@ -45,13 +45,14 @@ class TaskType(ABC):
     roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml; the input's
     comes first.
     metrics: by name; the first is the default.
-    auto_model: the transformers class that builds the model, by name.
+    auto_model: the transformers class that builds the model, by name. pre_split: inputs are lists of words.
     """
 
     name: ClassVar[str]
     roles: ClassVar[tuple[str, ...]]
     metrics: ClassVar[dict[str, Metric]]
     auto_model: ClassVar[str]
+    pre_split: ClassVar[bool] = False
 
     @abstractmethod
     def inputs(self, table: Table, column: str) -> list[Any]:

@@ -38,6 +38,7 @@ class TokenClassification(TaskType):
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
     }
     auto_model = "AutoModelForTokenClassification"
+    pre_split = True
 
     def inputs(self, table: Table, column: str) -> list[Any]:
         found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -167,3 +168,22 @@ def test_methods_says_what_runs_on_a_model(tmp_path: Path) -> None:
 def quiet_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert shutil.which(str(BIN)) or os.access(BIN, os.X_OK)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("review,stars\n" + GOOD)
+    command = [BIN, "search", "reviews.csv", "--label", "stars", "--budget", "1gpu-h", "--methods", "frozen"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stderr is not None
+    while "phase" not in (line := process.stderr.readline()):
+        assert line, "it ended before it was interrupted"
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(60) == 130
+    assert "peftcost resume" in said

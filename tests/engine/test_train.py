@@ -163,3 +163,19 @@ def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path
     planned = plan_steps(asked.setup, 200)
     assert loops[0].step < planned.trunk_steps
     assert loops[0].step - loops[0].plan.trunk_steps == planned.total_steps - planned.trunk_steps
+
+
+@pytest.mark.parametrize("method", ["int8-lora", "nf4-lora"])
+def test_quantizing_is_part_of_the_price(prepared: str, tmp_path: Path, method: str) -> None:
+    asked = job(prepared, tmp_path / method, method)
+    about = load_about(Path(prepared))
+    assert build(asked.setup, 3, about, 16).quantizing_seconds > 0
+    assert build(job(prepared, tmp_path / "lora").setup, 3, about, 16).quantizing_seconds == 0
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_virtual_tokens_do_not_shift_the_tags(tiny_bert: Path, tmp_path: Path, method: str) -> None:
+    task = load_task("builtin:wnut16").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=100, dev=40, test=20)})
+    payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
+    folder = str(prepare(payload, Silent())["prepared"])
+    assert math.isfinite(train(job(folder, tmp_path / method, method, 64), Silent())["dev_loss"])

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from tokenizers import ByteLevelBPETokenizer
+from transformers import AutoTokenizer, GPT2TokenizerFast, PreTrainedTokenizerBase
 
 from peftcost.data.builtin import builtin_table
+from peftcost.engine.base_model import load_tokenizer
 from peftcost.tasks import get_task_type
 from peftcost.tasks.metrics import entity_f1, token_accuracy
 
@@ -107,3 +109,13 @@ def test_words_to_predict_need_no_tags(tokenizer: PreTrainedTokenizerBase) -> No
     ids, targets = KIND.tokenize(tokenizer, [blank], LABELS, 32)
     described = KIND.describe(torch.zeros(1, len(ids[0]), 3), KIND.collate_targets(targets, len(ids[0])), LABELS)
     assert len(described[0]["tags"]) == len(described[0]["probabilities"]) == 3
+
+
+def test_byte_level_tokenizers_see_the_space_before_each_word(tmp_path: Path) -> None:
+    byte_level = ByteLevelBPETokenizer()
+    byte_level.train_from_iterator(["say hello world"] * 50, vocab_size=300)
+    byte_level.save_model(str(tmp_path))
+    files = {"vocab": str(tmp_path / "vocab.json"), "merges": str(tmp_path / "merges.txt")}
+    GPT2TokenizerFast(**files).save_pretrained(tmp_path / "model")
+    words = load_tokenizer(tmp_path / "model", pre_split=True)(["say", "hello", "world"], is_split_into_words=True)
+    assert words.tokens()[-2:] == ["Ġhello", "Ġworld"]

@@ -1,0 +1,62 @@
+"""Whether other programs used the processor while something was timed."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import psutil
+
+FOREIGN_CORES = 0.2
+"""Other programs' use of the processor that is too little to matter, in cores."""
+BUSY_SHARE = 0.9
+"""A processor that is idle for more than the rest had room for everybody."""
+
+
+class ForeignLoad:
+    """Watches the processor from its making on. peftcost's other workers are no foreigners: they have own devices."""
+
+    def __init__(self) -> None:
+        self._before = busy_and_own_seconds()
+        self._since = time.monotonic()
+
+    def contended(self) -> bool:
+        """Whether other programs have held cores that were wanted here. Other users of a GPU are not seen."""
+        seconds = max(time.monotonic() - self._since, 1e-3)
+        busy, own = busy_and_own_seconds()
+        own_cores = max(0.0, own - self._before[1]) / seconds
+        busy_cores = max(0.0, busy - self._before[0]) / seconds
+        return is_contended(busy_cores - own_cores, busy_cores, len(cores()))
+
+
+def is_contended(foreign_cores: float, busy_cores: float, n_cores: int) -> bool:
+    """Others used more than a little, and hardly a core was left over."""
+    return foreign_cores > FOREIGN_CORES and busy_cores >= BUSY_SHARE * n_cores
+
+
+def busy_and_own_seconds() -> tuple[float, float]:
+    """Core-seconds that this process's cores have worked (or were taken by the host), and those of our own processes.
+
+    Our own: this process, its parent (the fork server), and all below it, those that have ended included.
+    """
+    every = psutil.cpu_times(percpu=True)
+    busy = sum(sum(every[i]) - every[i].idle - getattr(every[i], "iowait", 0.0) for i in cores() if i < len(every))
+    busy -= sum(getattr(every[i], "guest", 0.0) for i in cores() if i < len(every))  # counted within user, too
+    me = psutil.Process()
+    family = me.parent() or me
+    own = 0.0
+    for process in (family, *family.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        own += times.user + times.system
+        own += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return busy, own
+
+
+def cores() -> list[int]:
+    """Numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(psutil.cpu_count() or 1))

@@ -1,0 +1,42 @@
+"""Times that were taken beside other programs are marked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from peftcost.cost.contention import ForeignLoad, cores, is_contended
+
+
+@pytest.mark.parametrize(
+    ("foreign", "busy", "n_cores", "expected"),
+    [
+        (0.0, 2.0, 2, False),  # alone, and all cores used
+        (0.1, 2.0, 2, False),  # a cron job
+        (1.0, 2.0, 2, True),
+        (1.0, 3.0, 16, False),  # plenty of room
+        (8.0, 15.9, 16, True),
+    ],
+)
+def test_what_counts_as_contended(foreign: float, busy: float, n_cores: int, expected: bool) -> None:
+    assert is_contended(foreign, busy, n_cores) is expected
+
+
+def test_programs_on_our_cores_are_seen() -> None:
+    hog = f"{sys.executable} -c 'while True: pass' >/dev/null 2>&1 & echo $!;"
+    # Their parent ends at once, so that they are none of ours.
+    started = subprocess.run(["sh", "-c", hog * len(cores())], capture_output=True, text=True, check=True)
+    try:
+        load = ForeignLoad()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass
+        assert load.contended()
+    finally:
+        for pid in started.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
