@@ -7,16 +7,13 @@ results/statistics_coverage.json.
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
+from machine import write_result
 from scipy.stats import norm
 
 from peftcost.core.statistics import (
@@ -24,12 +21,10 @@ from peftcost.core.statistics import (
     quality_interval,
     resample_qualities,
 )
-from peftcost.core.versions import versions
-from peftcost.cost.device import cpu_cores, cpu_name
+from peftcost.cost.device import cpu_cores
 from peftcost.searcher.decide import CONTENDERS, contenders
 from peftcost.tasks.metrics import accuracy
 
-OUT = Path(__file__).parent / "results" / "statistics_coverage.json"
 MARGIN = 0.01
 RUNS = 400
 REPLICATES = 300
@@ -131,11 +126,7 @@ def main() -> None:
         for case in pool.map(simulate, CASES):
             cases.append(case)
             print(case, flush=True)
-    result = {
-        "command": "python benchmarks/statistics_coverage.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cpu": cpu_name(), "cores": cpu_cores(), "system": platform.platform()},
-        "versions": versions(),
+    facts = {
         "seconds": round(time.perf_counter() - since, 1),
         "margin": MARGIN,
         "runs": RUNS,
@@ -143,9 +134,7 @@ def main() -> None:
         "monte_carlo_sd_at_5_percent": round((0.05 * 0.95 / RUNS) ** 0.5, 4),
         "cases": cases,
     }
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"Wrote {OUT}")
+    write_result("statistics_coverage", facts)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ class Measurement:
     gpu_seconds: device-seconds as if trained alone from the start (steps, waits for data, cool-down, quantizing).
     startup_seconds: loading the model and the data, beside gpu_seconds and not part of it.
     peak_bytes: peak of live tensor storages during training; process_peak_bytes: what the system saw.
+    energy_joules: of the training steps, where the machine counts it (whole processor or GPU).
     contended: something else used the processor meanwhile, so the times are not to be relied on.
     """
 
@@ -33,6 +34,7 @@ class Measurement:
     trainable_parameters: int
     total_parameters: int
     contended: bool = False
+    energy_joules: float | None = None
     cost_basis: Literal["measured", "imputed"] = "measured"
 
     def as_dict(self) -> dict[str, Any]:

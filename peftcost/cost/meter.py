@@ -43,9 +43,12 @@ def reset_peaks(device: torch.device) -> None:
 
 
 def process_peak_bytes(device: torch.device) -> int:
-    """The high-water mark since `reset_peaks`: reserved by the allocator on a GPU, resident set on a CPU."""
+    """The high-water mark since `reset_peaks`: the resident set on a CPU; on a GPU the driver's figure, which is the
+    allocator's most reserved and what lies beside it (context, kernels; other programs' memory, if there are any)."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
+        free, total = torch.cuda.mem_get_info(device)
+        beside = total - free - torch.cuda.memory_reserved(device)
+        return torch.cuda.max_memory_reserved(device) + max(0, beside)
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from peftcost.cost.contention import ForeignLoad
+from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.evaluate import aligned, evaluate, latency_seconds
@@ -81,6 +82,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "total_parameters": total,
         "peak_bytes": loop.peak_bytes(),
         "contended": loop.contended,
+        "energy_joules": loop.energy_joules,
     }
     keep_only(loop.chain, set() if trainee.method.fixed_horizon else {plan.trunk_steps})
     return measured
@@ -96,6 +98,7 @@ class Loop:
         self.step = 0
         self.gpu_seconds = trainee.quantizing_seconds
         self.contended = False
+        self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
         self.best_quality, self.stale = -math.inf, 0
 
@@ -111,13 +114,14 @@ class Loop:
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
         self.trainee.restore(checkpoint.tensors)
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
-        self.contended = facts["contended"]
+        self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
 
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
         self.trainee.model.train()
         self.tell.phase("train")
-        watch, foreign = Stopwatch(self.trainee.device), ForeignLoad()
+        watch = Stopwatch(self.trainee.device)
+        self._start_meters()
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
@@ -125,9 +129,9 @@ class Loop:
             if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
                 self._look(losses)
                 self.gpu_seconds += watch.lap()
-                self.contended = self.contended or foreign.contended()
+                self._read_meters()
                 self._save()
-                foreign = ForeignLoad()
+                self._start_meters()
                 watch.lap()  # saving is not training
                 saved_at = time.monotonic()
             if self.step >= self.plan.total_steps:
@@ -141,7 +145,16 @@ class Loop:
                 cooldown = self.plan.total_steps - self.plan.trunk_steps
                 self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
         self.gpu_seconds += watch.lap()
-        self.contended = self.contended or foreign.contended()
+        self._read_meters()
+
+    def _start_meters(self) -> None:
+        self._foreign, self._energy = ForeignLoad(), EnergyMeter(self.trainee.device)
+
+    def _read_meters(self) -> None:
+        self.contended = self.contended or self._foreign.contended()
+        joules = self._energy.joules()
+        known = joules is not None and self.energy_joules is not None
+        self.energy_joules = self.energy_joules + joules if known else None  # type: ignore[operator]
 
     @property
     def batch_size(self) -> int:
@@ -208,6 +221,7 @@ class Loop:
             "gpu_seconds": self.gpu_seconds,
             "train_loss": self.train_loss,
             "contended": self.contended,
+            "energy_joules": self.energy_joules,
         }
         save_checkpoint(self.chain, self.trainee.tensors(), facts)
         keep_only(self.chain, {self.plan.trunk_steps, self.step})
