@@ -118,6 +118,11 @@ def new_accelerator(precision: str) -> Accelerator:
     return Accelerator(mixed_precision=MIXED_PRECISION[precision])
 
 
+def mixed_precision_dtype(precision: str) -> torch.dtype | None:
+    """What autocast computes in; None for full precision."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
 def make_optimizer(model: torch.nn.Module, choices: Mapping[str, Scalar]) -> torch.optim.Optimizer:
     """AdamW (fused: nine times faster on CPUs) or SGD; weight decay spares biases and norms (vectors)."""
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -1,0 +1,297 @@
+"""Rehearses one training step under fake tensors: no weights, no device, no arithmetic, but every size is real.
+
+The model is built from its configuration with hollow weights, the method is applied as in earnest, every parameter is
+replaced by an empty fake one, and a forward and backward pass with the optimizer's step is followed operator by operator. What lives when gives `peak_bytes` as
+`peftcost.cost.meter` defines it; what is computed and moved gives the work that `peftcost.cost.rates` turns into time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from peftcost.core.setup import Scalar
+from peftcost.cost.rates import Work
+from peftcost.engine.quantized import quantize_in_place
+from peftcost.engine.trainee import make_optimizer, mixed_precision_dtype
+from peftcost.errors import SetupFailed
+from peftcost.methods import get_method
+
+ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
+RANDOM = ("native_dropout", "bernoulli", "rand_like")
+CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
+GATHERING = ("embedding", "index", "gather", "scatter")
+UNTIMED = ("empty", "detach", "alias", "lift_fresh", "_local_scalar_dense")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one step of a setup takes.
+
+    parts: bytes alive at the peak by kind (weights, gradients, optimizer, activations, temporary); they sum to
+    peak_bytes. work: of one step over the whole batch, all micro-batches and the optimizer included.
+    """
+
+    peak_bytes: int
+    parts: dict[str, int]
+    trainable_parameters: int
+    total_parameters: int
+    work: Work
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A batch: rows of equal length, of which `micro_batch_size` at a time are on the device."""
+
+    batch_size: int
+    tokens: int
+    micro_batch_size: int | None = None
+
+
+class Tracker(TorchDispatchMode):
+    """Follows every operator: storages from their making to their end, floating-point operations, bytes moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = "forward"
+        self.live = {"forward": 0, "backward": 0, "optimizer": 0}
+        self.peak = 0
+        self.at_peak = dict(self.live)
+        self.counts: dict[str, float] = {}
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def know(self, tensors: Iterator[torch.Tensor]) -> int:
+        """Take these as there from the start; their bytes, each storage once."""
+        total = 0
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if id(storage) not in self._known:
+                self._known[id(storage)] = weakref.ref(storage)
+                total += storage.nbytes()
+        return total
+
+    def add(self, kind: str, amount: float) -> None:
+        self.counts[kind] = self.counts.get(kind, 0.0) + amount
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in torch.utils._pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
+        for tensor in tensors:
+            self._see(tensor)
+        if not func.is_view:
+            self._count(func, args, kwargs or {}, out, tensors)
+        return out
+
+    def _see(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = id(storage)
+        if key in self._known:
+            return
+        size, phase = storage.nbytes(), self.phase
+        self.live[phase] += size
+        now = sum(self.live.values())
+        if now > self.peak:
+            self.peak, self.at_peak = now, dict(self.live)
+
+        def gone(_: Any) -> None:
+            self.live[phase] -= size
+            self._known.pop(key, None)
+
+        self._known[key] = weakref.ref(storage, gone)
+
+    def _count(self, func: Any, args: Any, kwargs: Any, out: Any, outputs: list[torch.Tensor]) -> None:
+        name = func._schema.name.removeprefix("aten::")
+        if name.startswith(UNTIMED):
+            return
+        self.add("kernels", 1)
+        flops = flop_registry.get(func.overloadpacket)
+        if flops is not None:
+            kind = "attention_flops" if any(part in name for part in ATTENTION) else "matmul_flops"
+            self.add(kind, flops(*args, **kwargs, out_val=out))
+            return
+        made = sum(t.numel() for t in outputs)
+        inputs = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        if any(part in name for part in RANDOM):
+            self.add("random_elements", outputs[0].numel())
+        elif any(part in name for part in CURVED):
+            self.add("curved_elements", made)
+        elif any(part in name for part in GATHERING):
+            self.add("gathered_elements", made)
+        elif "adam" in name:
+            self.add("optimizer_elements", sum(t.numel() for t in inputs) / 4)
+        else:
+            self.add("moved_bytes", sum(t.numel() * t.element_size() for t in [*inputs, *outputs]))
+
+
+def rehearse(
+    config: transformers.PretrainedConfig,
+    auto_model: str,
+    method_name: str,
+    choices: Mapping[str, Scalar],
+    shape: Shape,
+    n_labels: int = 3,
+    gradient_checkpointing: bool = False,
+) -> Footprint:
+    """The footprint of one training step. choices: a setup's hyperparameters.
+
+    SetupFailed when the method cannot take this model, or transformers cannot build it.
+    """
+    method = get_method(method_name)
+    tracker = Tracker()
+    with quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            model: torch.nn.Module = build(config, auto_model, method.quantization, n_labels, tracker)
+            model = method.apply(model, choices, total_steps=1000)  # type: ignore[arg-type]
+        except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
+            raise SetupFailed(f"{method_name} cannot take this {config.model_type} model: {error}") from error
+    with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
+        replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        if gradient_checkpointing:
+            allow_checkpointing(model)
+        model.train()
+        optimizer = make_optimizer(model, choices)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        states = fake_states(optimizer, trained)
+        weights = tracker.know(iter([*model.parameters(), *model.buffers()]))
+        optimizer_bytes = tracker.know(iter(states))
+        with tracker:
+            one_step(model, optimizer, method, choices, shape, n_labels, tracker)
+        gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
+        n_trained = sum(p.numel() for p in trained)
+        n_total = sum(int(getattr(p, "unpacked_numel", p.numel())) for p in model.parameters())
+    of_gradients = min(gradients, tracker.at_peak["backward"])
+    parts = {
+        "weights": weights,
+        "gradients": of_gradients,
+        "optimizer": optimizer_bytes,
+        "activations": tracker.at_peak["forward"],
+        "temporary": tracker.peak - tracker.at_peak["forward"] - of_gradients,
+    }
+    return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, Work(**tracker.counts))
+
+
+def one_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    method: Any,
+    choices: Mapping[str, Scalar],
+    shape: Shape,
+    n_labels: int,
+    tracker: Tracker,
+) -> None:
+    """The engine's step (`peftcost.engine.train.Loop`), less what needs real numbers."""
+    dtype = mixed_precision_dtype(str(choices["precision"]))
+    micro = shape.micro_batch_size or shape.batch_size
+    for start in range(0, shape.batch_size, micro):
+        rows = min(micro, shape.batch_size - start)
+        tracker.phase = "forward"
+        ids = torch.zeros(rows, shape.tokens, dtype=torch.long)
+        mask = torch.ones(rows, shape.tokens, dtype=torch.long)
+        mixed = torch.autocast("cpu", dtype=dtype) if dtype is not None else contextlib.nullcontext()
+        with mixed:
+            logits = model(input_ids=ids, attention_mask=mask).logits.float()
+        targets = torch.zeros(logits.shape[:-1], dtype=torch.long)
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2),
+            targets.flatten(),
+            reduction="sum",
+            label_smoothing=float(choices["label_smoothing"] or 0.0),
+        )
+        loss = loss / shape.batch_size
+        penalty = method.penalty(model)
+        if penalty is not None:
+            loss = loss + penalty
+        del logits, penalty
+        tracker.phase = "backward"
+        loss.backward()
+        del loss
+    tracker.phase = "optimizer"
+    limit = float(choices["max_grad_norm"] or math.inf)
+    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], limit)
+    optimizer.step()
+
+
+def build(
+    config: transformers.PretrainedConfig, auto_model: str, quantization: str | None, n_labels: int, tracker: Tracker
+) -> transformers.PreTrainedModel:
+    """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
+    (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
+    config = type(config).from_dict({**config.to_dict(), "num_labels": n_labels})
+    if config.pad_token_id is None:
+        config.pad_token_id = 0
+    with torch.device("meta"):
+        model = getattr(transformers, auto_model).from_config(config, dtype=torch.float32)
+        replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
+        if quantization is not None:
+            quantize_in_place(model, quantization, lambda n: tracker.add(f"{quantization}_elements", n))
+    return model
+
+
+def replace_tensors(model: torch.nn.Module, replacement: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Put others in the place of parameters and buffers; tied ones stay tied."""
+    made: dict[int, torch.Tensor] = {}
+
+    def replaced(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in made:
+            new = replacement(tensor)
+            if isinstance(tensor, torch.nn.Parameter):
+                new = torch.nn.Parameter(new, requires_grad=tensor.requires_grad)
+                new.unpacked_numel = getattr(tensor, "unpacked_numel", tensor.numel())  # type: ignore[attr-defined]
+            made[id(tensor)] = new
+        return made[id(tensor)]
+
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            for name, tensor in held.items():
+                if tensor is not None:
+                    held[name] = replaced(tensor)  # type: ignore[assignment]
+
+
+def fake_states(optimizer: torch.optim.Optimizer, trained: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    """Give the optimizer the states that it has after its first step."""
+    made = []
+    for parameter in trained:
+        if isinstance(optimizer, torch.optim.SGD):
+            state = {"momentum_buffer": torch.zeros_like(parameter)}
+        else:
+            state = {
+                "step": torch.zeros((), dtype=torch.float32),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        optimizer.state[parameter] = state
+        made += list(state.values())
+    return made
+
+
+def allow_checkpointing(model: torch.nn.Module) -> None:
+    """Recompute each layer in the backward pass; a frozen input must ask for a gradient for that to work."""
+    model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    if hasattr(model, "enable_input_require_grads"):
+        model.enable_input_require_grads()  # type: ignore[operator]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers and peft warn of what does not matter for a rehearsal."""
+    import logging
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(level)
