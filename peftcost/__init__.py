@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peftcost.api import Run, load_recipe, load_task, resume, search
+    from peftcost.plan import plan
 
-__all__ = ["Run", "load_recipe", "load_task", "resume", "search"]
+__all__ = ["Run", "load_recipe", "load_task", "plan", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:

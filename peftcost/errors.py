@@ -32,6 +32,10 @@ class SetupFailed(PeftcostError):
     """One setup could not be trained (out of memory, NaN, not applicable). It ends that setup alone."""
 
 
+class DoesNotFit(SetupFailed):
+    """One setup needs more memory than the device has, whatever is done about it; it is never started."""
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of the known words, or "" when none is near."""
     import difflib

@@ -70,6 +70,48 @@ def init(
 
 
 @app.command()
+def plan(
+    task: TaskOption = None,
+    model: Annotated[str | None, typer.Option("--model", help="In place of a task; a config.json is enough.")] = None,
+    device: Annotated[str, typer.Option("--device", help="this, cpu, h100, a100-80gb, rtx4090, t4, FILE.")] = "this",
+    budget: BudgetOption = None,
+    price: PriceOption = None,
+    methods: MethodsOption = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Examples per step.")] = None,
+    max_length: Annotated[int | None, typer.Option("--max-length", help="Tokens at which inputs are cut.")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Training rows, with --model.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Before spending: predicted memory, time and cost of each method, and what would make it fit."""
+    from rich.console import Console
+
+    from peftcost.cli.plan import plan_tables
+    from peftcost.plan import plan as make_plan
+
+    if task is None and model is None:
+        task = "task.yaml"
+    chosen = names_of(methods)
+    note = "Measuring how fast this machine is (about half a minute, once) …"
+    found = make_plan(
+        task,
+        model=model,
+        device=device,
+        budget=budget,
+        price=price,
+        methods=chosen,
+        batch_size=batch_size,
+        max_length=max_length,
+        rows=rows,
+        on_calibrate=lambda: say(False)(note),
+    )
+    if as_json:
+        print_json(found.as_dict())
+        return
+    for part in plan_tables(found, budget):
+        Console().print(part)
+
+
+@app.command()
 def search(
     source: Source = None,
     task: TaskOption = None,
@@ -88,7 +130,7 @@ def search(
 
     if source is not None and task is not None:
         raise UserError("Give either a data file or --task, not both.")
-    names = [name.strip() for name in methods.split(",")] if methods else None
+    names = names_of(methods)
     loaded = load_task(source or task or "task.yaml", label)
     if budget is None:
         print_sizes(loaded, names, seed, devices, price)
@@ -307,6 +349,11 @@ def load_rows(rows: dict[str, int]) -> Any:
     from peftcost.tasks.task import Rows
 
     return Rows(**rows)
+
+
+def names_of(methods: str | None) -> list[str] | None:
+    """The methods of a comma-separated list."""
+    return [name.strip() for name in methods.split(",")] if methods else None
 
 
 def print_json(value: Any) -> None:

@@ -22,6 +22,7 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
     "max_grad_norm": 1.0,
     "label_smoothing": 0.0,
     "dropout": None,  # None keeps the model's own
+    "gradient_checkpointing": False,  # compute activations again in the backward pass: less memory, a third more time
     "precision": "fp32",  # fp32 | bf16 | fp16 (mixed)
 }
 """Choices that every method has. A setup's hyperparameters always name all of them."""

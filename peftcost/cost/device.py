@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from peftcost.errors import SurroundingsError, UserError
 
 IDLE_SHARE = 0.05
@@ -19,12 +21,13 @@ IDLE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Device:
-    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it)."""
+    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes: 0 if unknown."""
 
     kind: Literal["cpu", "cuda", "mps"]
     name: str
     index: int
     threads: int
+    memory_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,14 +62,15 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
         if len(idle) < count:
             raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
         threads = max(1, cpu_cores() // count)
-        return [Device("cuda", gpu.name, int(gpu.index), threads) for gpu in idle]
+        return [Device("cuda", gpu.name, int(gpu.index), threads, gpu.total_bytes) for gpu in idle]
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
-        return [Device("mps", "Apple GPU", 0, cpu_cores())]
+        return [Device("mps", "Apple GPU", 0, cpu_cores(), psutil.virtual_memory().total)]
     if count > cpu_cores():
         raise UserError(f"--devices cpu:{count} asks for more parts than this CPU's {cpu_cores()} cores.")
-    return [Device("cpu", cpu_name(), i, cpu_cores() // count) for i in range(count)]
+    memory_bytes = psutil.virtual_memory().total // count
+    return [Device("cpu", cpu_name(), i, cpu_cores() // count, memory_bytes) for i in range(count)]
 
 
 def visible_gpus() -> list[Gpu]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ FULL_HASH_BYTES = 2**30
 """Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "merges.txt")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+def cache_folder() -> Path:
+    """Where tokenized data and measured rates are kept: $PEFTCOST_CACHE, else ~/.cache/peftcost."""
+    return Path(os.environ.get("PEFTCOST_CACHE", "~/.cache/peftcost")).expanduser()
 
 
 def model_fingerprint(folder: Path) -> str:
@@ -55,6 +61,17 @@ def resolve_model(model: str, base_folder: Path | None = None) -> Path:
     if looks_like_a_path(model):
         raise UserError(f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm.")
     return checked_model_folder(_from_hub(model))
+
+
+def model_config_folder(model: str) -> Path:
+    """As `resolve_model`, but a folder that has only config.json will do."""
+    folder = Path(model).expanduser()
+    if model.startswith(PREFIX) or not (folder.is_dir() or looks_like_a_path(model)):
+        return resolve_model(model)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} lacks config.json; give a model's folder, a hub id or {PREFIX}minilm.")
+    _read_json(folder / "config.json")
+    return folder
 
 
 def looks_like_a_path(model: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import AutoConfig
 
+from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, Split, load_about, load_split, make_split, save_prepared
@@ -21,11 +21,6 @@ MUCH_UNKNOWN = 0.05
 """Share of tokens unknown to the base's vocabulary above which the user is warned."""
 LONGEST = 512
 """Where inputs are cut when neither task nor model says."""
-
-
-def cache_folder() -> Path:
-    """Where tokenized data is kept: $PEFTCOST_CACHE, else ~/.cache/peftcost."""
-    return Path(os.environ.get("PEFTCOST_CACHE", "~/.cache/peftcost")).expanduser()
 
 
 def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:

@@ -154,3 +154,8 @@ def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task
         attention_mask[row, : len(kept)] = 1
     targets = task_type.collate_targets([t.tolist() for _, t in rows], width)
     return Batch(input_ids, attention_mask, targets)
+
+
+def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:
+    """Tokens that the batches cost, padding included."""
+    return sum(len(indices) * int(split.lengths[indices].max()) for indices in batches)

@@ -8,12 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.job import Silent, Tell, TrainJob
-from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split
+from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split, padded_tokens
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop
 from peftcost.engine.trainee import build, count_parameters
@@ -61,11 +59,6 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "total_parameters": total,
     }
-
-
-def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:
-    """Tokens that the batches cost, padding included."""
-    return sum(len(indices) * int(split.lengths[indices].max()) for indices in batches)
 
 
 def first_rows(split: Split, n: int) -> Split:

@@ -52,7 +52,7 @@ class QuantizedLinear(torch.nn.Linear):
         self.kind, self.on_dequantize = kind, on_dequantize
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Dequantized.apply(x, self)  # type: ignore[no-any-return]
+        return _Dequantized.apply(x, self)
 
 
 class _Dequantized(torch.autograd.Function):
@@ -63,7 +63,7 @@ class _Dequantized(torch.autograd.Function):
         return torch.nn.functional.linear(x, dequantized(layer, x.dtype), layer.bias)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         if not ctx.needs_input_grad[0]:
             return None, None
         return torch.matmul(grad, dequantized(ctx.layer, grad.dtype)), None

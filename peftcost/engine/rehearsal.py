@@ -1,8 +1,9 @@
 """Rehearses one training step under fake tensors: no weights, no device, no arithmetic, but every size is real.
 
 The model is built from its configuration with hollow weights, the method is applied as in earnest, every parameter is
-replaced by an empty fake one, and a forward and backward pass with the optimizer's step is followed operator by operator. What lives when gives `peak_bytes` as
-`peftcost.cost.meter` defines it; what is computed and moved gives the work that `peftcost.cost.rates` turns into time.
+replaced by an empty fake one, and a forward and backward pass with the optimizer's step is followed operator by
+operator. What lives when gives `peak_bytes` as `peftcost.cost.meter` defines it; what is computed and moved gives the
+work that `peftcost.cost.rates` turns into time.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from torch.utils.flop_counter import flop_registry
 from peftcost.core.setup import Scalar
 from peftcost.cost.rates import Work
 from peftcost.engine.quantized import quantize_in_place
-from peftcost.engine.trainee import make_optimizer, mixed_precision_dtype
+from peftcost.engine.trainee import allow_checkpointing, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
 from peftcost.methods import get_method
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
+DEPTHS = (8, 12)
+"""Layers at which deep models are rehearsed; more than any method treats apart."""
 RANDOM = ("native_dropout", "bernoulli", "rand_like")
 CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
 GATHERING = ("embedding", "index", "gather", "scatter")
@@ -69,6 +72,9 @@ class Tracker(TorchDispatchMode):
         self.at_peak = dict(self.live)
         self.counts: dict[str, float] = {}
         self._known: dict[int, weakref.ref[Any]] = {}
+
+    def enter(self, phase: str) -> None:
+        self.phase = phase
 
     def know(self, tensors: Iterator[torch.Tensor]) -> int:
         """Take these as there from the start; their bytes, each storage once."""
@@ -140,7 +146,6 @@ def rehearse(
     choices: Mapping[str, Scalar],
     shape: Shape,
     n_labels: int = 3,
-    gradient_checkpointing: bool = False,
 ) -> Footprint:
     """The footprint of one training step. choices: a setup's hyperparameters.
 
@@ -156,7 +161,7 @@ def rehearse(
             raise SetupFailed(f"{method_name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
-        if gradient_checkpointing:
+        if choices["gradient_checkpointing"]:
             allow_checkpointing(model)
         model.train()
         optimizer = make_optimizer(model, choices)
@@ -165,7 +170,7 @@ def rehearse(
         weights = tracker.know(iter([*model.parameters(), *model.buffers()]))
         optimizer_bytes = tracker.know(iter(states))
         with tracker:
-            one_step(model, optimizer, method, choices, shape, n_labels, tracker)
+            one_step(model, optimizer, method, choices, shape, tracker.enter)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
         n_total = sum(int(getattr(p, "unpacked_numel", p.numel())) for p in model.parameters())
@@ -180,23 +185,62 @@ def rehearse(
     return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, Work(**tracker.counts))
 
 
+def rehearse_at_depths(
+    config: transformers.PretrainedConfig,
+    auto_model: str,
+    method_name: str,
+    choices: Mapping[str, Scalar],
+    shape: Shape,
+    n_labels: int = 3,
+) -> Footprint:
+    """As `rehearse`, for stacks of equal layers: every figure grows by the same amount with each layer, so two shallow
+    rehearsals give the line. (Checked against whole rehearsals in tests/engine/test_rehearsal.py.)"""
+    low, high = (
+        rehearse(
+            type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}),
+            auto_model,
+            method_name,
+            choices,
+            shape,
+            n_labels,
+        )
+        for depth in DEPTHS
+    )
+    steps = (int(config.num_hidden_layers) - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
+
+    def line(a: float, b: float) -> float:
+        return a + steps * (b - a)
+
+    def whole(a: float, b: float) -> int:
+        return round(line(a, b))
+
+    work = {kind: line(value, high.work.as_dict()[kind]) for kind, value in low.work.as_dict().items()}
+    return Footprint(
+        whole(low.peak_bytes, high.peak_bytes),
+        {name: whole(value, high.parts[name]) for name, value in low.parts.items()},
+        whole(low.trainable_parameters, high.trainable_parameters),
+        whole(low.total_parameters, high.total_parameters),
+        Work(**work),
+    )
+
+
 def one_step(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     method: Any,
     choices: Mapping[str, Scalar],
     shape: Shape,
-    n_labels: int,
-    tracker: Tracker,
+    on_phase: Callable[[str], None] = lambda phase: None,
 ) -> None:
     """The engine's step (`peftcost.engine.train.Loop`), less what needs real numbers."""
     dtype = mixed_precision_dtype(str(choices["precision"]))
     micro = shape.micro_batch_size or shape.batch_size
     for start in range(0, shape.batch_size, micro):
         rows = min(micro, shape.batch_size - start)
-        tracker.phase = "forward"
+        on_phase("forward")
         ids = torch.zeros(rows, shape.tokens, dtype=torch.long)
         mask = torch.ones(rows, shape.tokens, dtype=torch.long)
+        mask[1:, -1:] = 0  # rows of a batch differ in length; without any padding, transformers would drop the mask
         mixed = torch.autocast("cpu", dtype=dtype) if dtype is not None else contextlib.nullcontext()
         with mixed:
             logits = model(input_ids=ids, attention_mask=mask).logits.float()
@@ -212,10 +256,10 @@ def one_step(
         if penalty is not None:
             loss = loss + penalty
         del logits, penalty
-        tracker.phase = "backward"
+        on_phase("backward")
         loss.backward()
         del loss
-    tracker.phase = "optimizer"
+    on_phase("optimizer")
     limit = float(choices["max_grad_norm"] or math.inf)
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], limit)
     optimizer.step()
@@ -272,13 +316,6 @@ def fake_states(optimizer: torch.optim.Optimizer, trained: list[torch.nn.Paramet
         optimizer.state[parameter] = state
         made += list(state.values())
     return made
-
-
-def allow_checkpointing(model: torch.nn.Module) -> None:
-    """Recompute each layer in the backward pass; a frozen input must ask for a gradient for that to work."""
-    model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-    if hasattr(model, "enable_input_require_grads"):
-        model.enable_input_require_grads()  # type: ignore[operator]
 
 
 @contextlib.contextmanager

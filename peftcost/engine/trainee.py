@@ -99,10 +99,19 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
                 module.p = float(choices["dropout"])
     torch.manual_seed(seed)  # again: loading may or may not have drawn
     model = method.apply(base, choices, total_steps)
+    if choices["gradient_checkpointing"]:
+        allow_checkpointing(model)
     optimizer = make_optimizer(model, choices)
     model, optimizer = accelerator.prepare(model, optimizer)
     reader = reader_for(about, method, choices)
     return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, quantizing.seconds)
+
+
+def allow_checkpointing(model: torch.nn.Module) -> None:
+    """Recompute each layer in the backward pass; a frozen input must ask for a gradient for that to work."""
+    model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    if hasattr(model, "enable_input_require_grads"):
+        model.enable_input_require_grads()  # type: ignore[operator]
 
 
 def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:

@@ -1,0 +1,102 @@
+"""What `peftcost plan` shows."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from peftcost.core.budget import spell_seconds
+from peftcost.core.memory import spell_bytes
+from peftcost.plan import Plan, PlannedSetup
+
+SHOWN = ("rank", "top_layers", "bottleneck", "virtual_tokens")
+"""Choices that tell a plan's setups apart."""
+
+
+def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
+    """A line of what was assumed, the table, what cannot be trained, and what the budget buys."""
+    head = Text(
+        f"{plan.model} on {plan.device} ({spell_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
+        f"tokens, {plan.batch_size} a step. Predicted, nothing was trained."
+    )
+    shown: list[RenderableType] = [head, setups_table(plan)]
+    refused = [s for s in plan.setups if s.reason is not None]
+    shown += [Text(f"{s.method} cannot be trained: {s.reason}", style="dim") for s in refused]
+    shown.append(
+        Text("memory: of all tensors at the peak; needs: what the device must have free for it, to be sure.", style="dim")
+    )
+    if plan.buys is not None:
+        shown.append(Text(buys_sentence(plan, str(budget))))
+    return shown
+
+
+def setups_table(plan: Plan) -> Table:
+    """One row a setup."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("setup", no_wrap=True)
+    priced = any(s.price is not None for s in plan.setups)
+    columns = ["trains", "memory", "of it weights + grads + optim + activ", "needs", "GFLOP/step", "s/step", "epoch"]
+    for name in [*columns, *(["price"] if priced else [])]:
+        table.add_column(name, justify="right")
+    table.add_column("fits")
+    for setup in plan.setups:
+        if setup.reason is None:
+            price = [f"{setup.price:.2f}"] if setup.price is not None else []
+            table.add_row(Text(name_of(setup)), *figures(setup), *price, Text(fit_words(setup)))
+    return table
+
+
+def name_of(setup: PlannedSetup) -> str:
+    told = [f"{key.replace('_', ' ')} {setup.hyperparameters[key]}" for key in SHOWN if setup.hyperparameters.get(key)]
+    return " ".join([setup.method, *told])
+
+
+def figures(setup: PlannedSetup) -> list[str]:
+    parts = " + ".join(short(setup.parts[name]) for name in ("weights", "gradients", "optimizer", "activations"))
+    return [
+        count(setup.trainable_parameters),
+        spell_bytes(setup.peak_bytes),
+        parts,
+        spell_bytes(setup.needed_bytes),
+        f"{setup.flops_per_step / 1e9:,.0f}",
+        f"{setup.seconds_per_step:.3g}",
+        spell_seconds(setup.gpu_seconds),
+    ]
+
+
+def short(n_bytes: int) -> str:
+    return spell_bytes(n_bytes).replace(" ", "") if n_bytes else "0"
+
+
+def count(n: int) -> str:
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if n >= size:
+            return f"{n / size:.1f} {unit}"
+    return str(n)
+
+
+def fit_words(setup: PlannedSetup) -> str:
+    """Yes; or what would make it fit."""
+    if setup.fits:
+        return "yes"
+    if setup.would_fit_with is None:
+        return "no; nf4-lora takes least" if setup.method != "nf4-lora" else "no"
+    words = []
+    if "micro_batch_size" in setup.would_fit_with:
+        words.append(f"micro-batches of {setup.would_fit_with['micro_batch_size']}")
+    if setup.would_fit_with.get("gradient_checkpointing"):
+        words.append("gradient checkpointing")
+    return "with " + " and ".join(words)
+
+
+def buys_sentence(plan: Plan, budget: str) -> str:
+    buys = plan.buys or {}
+    if not buys["methods"]:
+        return f"{budget} buys no setup with baselines and test; give more."
+    return (
+        f"{budget} buys about {buys['setups']} setups of {buys['stop_examples']:,} examples ({buys['epochs']:.2g} epochs) "
+        f"over {len(buys['methods'])} methods ({', '.join(buys['methods'])}), {buys['confirmations']} confirming trainings, "
+        "the baselines and the test."
+    )

@@ -1,0 +1,126 @@
+"""Measures how fast this machine does each kind of work, with a few real steps of small random models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from peftcost.core.setup import Scalar, Setup
+from peftcost.core.versions import versions
+from peftcost.cost.device import Device
+from peftcost.cost.meter import Stopwatch
+from peftcost.cost.rates import Rates, fit
+from peftcost.data.fingerprint import cache_folder
+from peftcost.engine.base_model import load_base
+from peftcost.engine.job import Silent, Tell
+from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
+from peftcost.engine.trainee import make_optimizer, new_accelerator
+from peftcost.methods import get_method
+
+AUTO_MODEL = "AutoModelForSequenceClassification"
+WARM_STEPS, TIMED_STEPS = 2, 5
+SHAPES = (Shape(16, 24), Shape(8, 96), Shape(8, 192))
+METHODS = ("full", "frozen", "lora", "adalora", "ia3", "prefix", "int8-lora", "nf4-lora")
+"""They differ in what they ask for; the others are mixtures of the same."""
+
+
+def small_models() -> dict[str, transformers.PretrainedConfig]:
+    """An encoder and a decoder, wide enough that their matrices keep the processor as busy as real ones do."""
+    bert = transformers.BertConfig(
+        vocab_size=8000, hidden_size=384, num_hidden_layers=3, num_attention_heads=12, intermediate_size=1536
+    )
+    llama = transformers.LlamaConfig(
+        vocab_size=8000,
+        hidden_size=320,
+        num_hidden_layers=2,
+        num_attention_heads=5,
+        intermediate_size=864,
+        pad_token_id=0,
+    )
+    return {"encoder": bert, "decoder": llama}
+
+
+def calibrate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """The rates of the device that this worker holds: {seconds_per}. Takes about half a minute."""
+    tell.phase("plan")
+    works, seconds = [], []
+    with tempfile.TemporaryDirectory(prefix="peftcost-calibrate-") as scratch:
+        for name, config in small_models().items():
+            folder = Path(scratch) / name
+            save_random(config, folder)
+            for method in METHODS:
+                choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
+                for shape in SHAPES:
+                    works.append(rehearse(config, AUTO_MODEL, method, choices, shape).work)
+                    seconds.append(step_seconds(folder, method, choices, shape))
+    return {"seconds_per": fit(works, seconds).seconds_per}
+
+
+def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
+    """A model of this configuration with random weights."""
+    torch.manual_seed(0)
+    getattr(transformers, AUTO_MODEL).from_config(config).base_model.save_pretrained(folder)
+
+
+def real_model(
+    folder: Path, method: str, choices: Mapping[str, Scalar]
+) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.device]:
+    """A model that is ready to be trained by the method, on this process's device."""
+    device = new_accelerator(str(choices["precision"])).device
+    with quiet():
+        base = load_base(folder, AUTO_MODEL, ["a", "b", "c"], 0, get_method(method).quantization, str(device))
+        model = get_method(method).apply(base, choices, 1000).to(device)
+    model.train()
+    return model, make_optimizer(model, choices), device
+
+
+def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape: Shape) -> float:
+    """The median time of a real training step."""
+    model, optimizer, device = real_model(folder, method, choices)
+    times = []
+    watch = Stopwatch(device)
+    for step in range(WARM_STEPS + TIMED_STEPS):
+        one_step(model, optimizer, get_method(method), choices, shape)
+        seconds = watch.lap()
+        optimizer.zero_grad(set_to_none=True)
+        watch.lap()
+        if step >= WARM_STEPS:
+            times.append(seconds)
+    return statistics.median(times)
+
+
+def rates_file(device: Device) -> Path:
+    """Where the rates of this device are kept; other versions of the libraries may be faster or slower."""
+    key = json.dumps([device.kind, device.name, device.threads, versions()])
+    return cache_folder() / "rates" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def known_rates(device: Device) -> Rates | None:
+    """The rates that were measured on this machine before."""
+    file = rates_file(device)
+    return Rates(json.loads(file.read_text(encoding="utf-8"))["seconds_per"]) if file.exists() else None
+
+
+def rates_here(device: Device, on_calibrate: Callable[[], None]) -> Rates:
+    """The known rates of this device, else measured now. This process has to be settled on the device already."""
+    known = known_rates(device)
+    if known is not None:
+        return known
+    on_calibrate()
+    rates = Rates(calibrate({}, Silent())["seconds_per"])
+    keep_rates(device, rates)
+    return rates
+
+
+def keep_rates(device: Device, rates: Rates) -> None:
+    file = rates_file(device)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"device": device.as_dict(), "seconds_per": rates.seconds_per}, indent=1), encoding="utf-8")

@@ -1,0 +1,316 @@
+"""`peftcost plan`: what each method would take, before anything is paid. No weights are read, no device is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peftcost.core.budget import parse_budget
+from peftcost.core.setup import Scalar, Setup
+from peftcost.cost.device import Device, choose_devices
+from peftcost.cost.machines import Machine, find_machine, needed_bytes
+from peftcost.cost.model import CostModel, Probe
+from peftcost.cost.rates import Rates, Work
+from peftcost.data.fingerprint import model_config_folder, model_fingerprint, resolve_model
+from peftcost.errors import DoesNotFit, SetupFailed, UserError
+from peftcost.methods import get_method
+from peftcost.searcher import decide
+from peftcost.searcher.planner import methods_of
+from peftcost.tasks import get_task_type
+from peftcost.tasks.splits import load_task_data
+from peftcost.tasks.task import Task, load_task
+
+ROWS, TOKENS, LABELS = 10_000, 128, 2
+"""What is assumed of the data when only a model is given."""
+STARTUP_SECONDS = 1.0
+"""Loading a base, when nothing was measured yet."""
+
+
+@dataclass(frozen=True)
+class PlannedSetup:
+    """What one setup would take. parts sum to peak_bytes; needed_bytes is what the device must have free for it.
+
+    gpu_seconds: of one epoch. would_fit_with: the choices that make it fit, None when it fits or nothing helps.
+    reason: why it cannot be trained at all, or None.
+    """
+
+    method: str
+    hyperparameters: Mapping[str, Scalar]
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    peak_bytes: int = 0
+    needed_bytes: int = 0
+    parts: Mapping[str, int] = field(default_factory=dict)
+    flops_per_step: float = 0.0
+    seconds_per_step: float = 0.0
+    gpu_seconds: float = 0.0
+    price: float | None = None
+    fits: bool = False
+    would_fit_with: Mapping[str, Scalar] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The setups, cheapest first, and what a budget buys: the longest length at which every method that fits can be
+    measured and the contenders confirmed, and how many setups that makes."""
+
+    model: str
+    device: str
+    memory_bytes: int
+    batch_size: int
+    tokens: int
+    rows: int
+    setups: list[PlannedSetup]
+    buys: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be trained: the model's configuration and the shape of the data, in tokens."""
+
+    model: str
+    config: Any
+    auto_model: str
+    n_labels: int
+    longest: int
+    usual: int
+    rows: int
+    dev_rows: int
+    test_rows: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What it is to be trained on."""
+
+    name: str
+    kind: str
+    memory_bytes: int
+    rates: Callable[[str], Rates]
+
+
+def plan(
+    task: Task | str | Path | None = None,
+    *,
+    model: str | None = None,
+    device: str = "this",
+    budget: str | None = None,
+    price: float | None = None,
+    methods: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    max_length: int | None = None,
+    rows: int | None = None,
+    on_calibrate: Callable[[], None] = lambda: None,
+) -> Plan:
+    """Predict memory, time and cost of every method on this device, from the model's configuration alone.
+
+    task: as for `search`; without one, model and assumed data (rows, max_length tokens each). device: "this", "cpu",
+    a published one ("h100", "a100-80gb", "rtx4090", "t4") or a YAML file. UserError for what is not right.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"--batch-size {batch_size} is no batch; give at least 1.")
+    if rows is not None and rows < 1:
+        raise UserError(f"--rows {rows} is no data; give at least 1.")
+    limit = parse_budget(budget, price).limit_gpu_seconds(1) if budget is not None else None
+    machine = None if device in ("this", "cpu") else find_machine(device)
+    names = methods_of(task_of(task), methods or ("all",)) if task else methods_of_model(methods)
+    subject = task_subject(task_of(task), max_length) if task else model_subject(model, max_length, rows)
+    target = machine_target(machine) if machine is not None else target_here(device, on_calibrate)
+    setups = [planned(subject, target, name, choices, price) for name in names for choices in typical(name, batch_size)]
+    setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
+    batch = int(setups[0].hyperparameters["batch_size"] or 1)
+    buys = what_it_buys(subject, setups, limit) if limit is not None else None
+    return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
+
+
+def task_of(task: Task | str | Path) -> Task:
+    return task if isinstance(task, Task) else load_task(task)
+
+
+def methods_of_model(chosen: Sequence[str] | None) -> list[str]:
+    """Those chosen, else every one."""
+    from peftcost.methods import methods
+
+    return [get_method(name).name for name in chosen] if chosen else list(methods())
+
+
+def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
+    """The prior-best choices, and beside them a typical larger variant: rank 32, or two layers on top."""
+    batch: dict[str, Scalar] = {} if batch_size is None else {"batch_size": batch_size, "micro_batch_size": batch_size}
+    prior = get_method(method).prior()
+    variants: list[dict[str, Scalar]] = [{}]
+    if "dora" in prior:
+        variants.append({"rank": 32})
+    if prior.get("top_layers") == 0:
+        variants.append({"top_layers": 2})
+    return [dict(Setup.of(method, {**prior, **batch, **variant}, 0).hyperparameters) for variant in variants]
+
+
+def task_subject(task: Task, max_length: int | None) -> Subject:
+    """From a task: its data is read and tokenized, its model's weights are not loaded."""
+    from transformers import AutoConfig
+
+    from peftcost.engine.job import Silent
+    from peftcost.engine.prepare import prepare
+    from peftcost.engine.prepared import batches_of_epoch, load_about, load_split, padded_tokens
+
+    if max_length is not None:
+        task = task.model_copy(update={"max_length": checked_length(max_length, None)})
+    data = load_task_data(task, 0)
+    folder = resolve_model(task.model)
+    payload = {
+        "task": task.model_dump(mode="json"),
+        "seed": 0,
+        "model": str(folder),
+        "model_fingerprint": model_fingerprint(folder),
+    }
+    prepared = Path(prepare(payload, Silent())["prepared"])
+    train, about = load_split(prepared, "train"), load_about(prepared)
+    checked_length(max_length, about.max_positions)
+    batches = batches_of_epoch(train.lengths, 16, 0, 0)
+    return Subject(
+        model=task.model,
+        config=AutoConfig.from_pretrained(folder),
+        auto_model=data.task_type.auto_model,
+        n_labels=len(data.labels),
+        longest=int(train.lengths.max()),
+        usual=max(1, round(padded_tokens(train, batches) / len(train))),
+        rows=len(data.train),
+        dev_rows=len(data.dev),
+        test_rows=len(data.test),
+    )
+
+
+def model_subject(model: str | None, max_length: int | None, rows: int | None) -> Subject:
+    """From a model alone, which may be no more than its config.json."""
+    if model is None:
+        raise UserError("There is nothing to plan for: give --task (or write a task.yaml with init), or --model.")
+    from transformers import AutoConfig
+
+    folder = model_config_folder(model)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (ValueError, KeyError, OSError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
+    positions = getattr(config, "max_position_embeddings", None)
+    tokens = checked_length(max_length, positions) or min(TOKENS, positions or TOKENS)
+    n = rows or ROWS
+    auto_model = get_task_type("text-classification").auto_model
+    return Subject(model, config, auto_model, LABELS, tokens, tokens, n, n // 5, n // 5)
+
+
+def checked_length(max_length: int | None, positions: int | None) -> int | None:
+    if max_length is not None and max_length < 1:
+        raise UserError(f"--max-length {max_length} leaves nothing of the inputs; give at least 1.")
+    if max_length is not None and positions is not None and max_length > positions:
+        raise UserError(f"--max-length {max_length} is above the model's maximum of {positions} tokens; give at most that.")
+    return max_length
+
+
+def machine_target(machine: Machine) -> Target:
+    return Target(machine.name, machine.kind, machine.memory_bytes, machine.rates)
+
+
+def target_here(wanted: str, on_calibrate: Callable[[], None]) -> Target:
+    """This machine's device, measured if it was not yet."""
+    from peftcost.engine.calibrate import rates_here
+    from peftcost.engine.worker import settle
+
+    device: Device = choose_devices("cpu" if wanted == "cpu" else None)[0]
+    settle(device)
+    rates = rates_here(device, on_calibrate)
+    return Target(device.name, device.kind, device.memory_bytes, lambda precision: rates)
+
+
+def planned(subject: Subject, target: Target, method: str, choices: dict[str, Scalar], price: float | None) -> PlannedSetup:
+    """One setup rehearsed: on the longest rows for memory, on usual ones for time."""
+    from peftcost.engine.fitting import fit_to, footprint_of
+
+    obstacle = get_method(method).obstacle(subject.config, target.kind)
+    if obstacle is not None:
+        return PlannedSetup(method, choices, reason=obstacle)
+    about = (subject.config, subject.auto_model, method)
+
+    def footprint(some: Mapping[str, Scalar]) -> Any:
+        return footprint_of(*about, some, subject.longest, subject.n_labels)
+
+    try:
+        found = footprint(choices)
+        usual = found if subject.usual == subject.longest else footprint_of(*about, choices, subject.usual, subject.n_labels)
+        needs = needed_bytes(found.peak_bytes, target.kind)
+        fits, fitting = needs <= target.memory_bytes, None
+        if not fits:
+            fitting = ways(fit_to, target, choices, footprint)
+    except SetupFailed as error:
+        return PlannedSetup(method, choices, reason=str(error))
+    work: Work = usual.work
+    seconds = target.rates(str(choices["precision"])).seconds(work)
+    steps = -(-subject.rows // int(choices["batch_size"] or 1))
+    return PlannedSetup(
+        method,
+        choices,
+        found.trainable_parameters,
+        found.total_parameters,
+        found.peak_bytes,
+        needs,
+        found.parts,
+        work.flops,
+        seconds,
+        seconds * steps,
+        None if price is None else seconds * steps / 3600 * price,
+        fits,
+        fitting,
+    )
+
+
+def ways(
+    fit_to: Callable[..., Any], target: Target, choices: dict[str, Scalar], footprint: Callable[..., Any]
+) -> dict[str, Scalar] | None:
+    """What has to change for the setup to fit, or None."""
+    try:
+        fitting, _ = fit_to(target.memory_bytes, target.kind, choices, footprint)
+    except DoesNotFit:
+        return None
+    return {key: value for key, value in fitting.items() if value != choices[key]}
+
+
+def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_seconds: float) -> dict[str, Any]:
+    """The length and the number of trainings that a search of this budget comes to; each method's first setup counts."""
+    first = {s.method: s for s in reversed(setups) if s.reason is None and (s.fits or s.would_fit_with)}
+    if not first:
+        return {"stop_examples": 0, "epochs": 0.0, "methods": [], "setups": 0, "confirmations": 0}
+    forward = min(s.gpu_seconds for s in first.values()) / subject.rows  # the cheapest method is hardly more than that
+    probes = {
+        name: Probe(
+            STARTUP_SECONDS, s.gpu_seconds / subject.rows, forward, s.peak_bytes, s.trainable_parameters, s.total_parameters
+        )
+        for name, s in first.items()
+    }
+    cost = CostModel(probes, subject.dev_rows, subject.test_rows, subject.rows)
+    bare = {name: Setup.of(name, {}, 0) for name in probes}
+    left = limit_gpu_seconds - decide.SAFETY * cost.closing_seconds()
+    beside = [cost.predict(setup).trial_seconds for setup in bare.values()]
+    batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
+    stop = decide.choose_stop(subject.rows, batch_size, [p.seconds_per_example for p in probes.values()], beside, left)
+    trials = {name: cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes}
+    confirmation = decide.CONFIRM_SEEDS * sum(sorted(trials.values())[-decide.CONTENDERS :])
+    paid: list[str] = []
+    for name in sorted(trials, key=lambda n: trials[n]):
+        if decide.SAFETY * (sum(trials[n] for n in paid) + trials[name]) <= left:
+            paid.append(name)
+    more = max(0.0, left - decide.SAFETY * (sum(trials.values()) + confirmation))
+    mean = sum(trials.values()) / len(trials)
+    return {
+        "stop_examples": stop,
+        "epochs": stop / subject.rows,
+        "methods": paid,
+        "setups": len(paid) + int(more / (decide.SAFETY * mean)),
+        "confirmations": min(decide.CONFIRM_SEEDS * decide.CONTENDERS, int(left / max(trials.values()))),
+    }
