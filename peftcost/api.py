@@ -289,7 +289,7 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
         folder=folder,
         study=study,
         prepared=prepared,
-        prior=priors(state.methods, state.stop_examples),
+        prior=priors(state.methods, state.stop_examples, state.cost.probes),
         metric=question.data.metric,
         margin=question.data.margin,
         seed=question.seed,

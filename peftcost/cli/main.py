@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from peftcost.cli.output import print_json
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ def demo(quiet: QuietOption = False, seed: SeedOption = 0, out: OutOption = None
     from peftcost.tasks.task import load_task
 
     task = load_task("builtin:tweets").model_copy(update={"rows": load_rows(DEMO_ROWS)})
+    from peftcost.cli.search import run_search
+
     run_search(task, DEMO_BUDGET, None, seed, None, None, out, quiet, False)
 
 
@@ -91,7 +93,7 @@ def plan(
     if task is None and model is None:
         task = "task.yaml"
     chosen = names_of(methods)
-    note = "Measuring how fast this machine is (about half a minute, once) …"
+    note = "Measuring how fast this machine is (less than a minute, once) …"
     found = make_plan(
         task,
         model=model,
@@ -126,6 +128,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find the cheapest setup that is as good as the best one, within the budget. The main job."""
+    from peftcost.cli.search import print_sizes, run_search
     from peftcost.tasks.task import load_task
 
     if source is not None and task is not None:
@@ -149,6 +152,7 @@ def resume(
     """Go on with a run after a kill, a reboot or a pre-emption; with --budget +1gpu-h, go on further."""
     from peftcost import api
     from peftcost.cli.progress import watching
+    from peftcost.cli.search import show_result
 
     with watching(quiet) as on_change:
         finished = api.resume(run, budget, price=price, on_change=on_change)
@@ -281,70 +285,6 @@ def methods(
     Console().print(methods_table(rows))
 
 
-def run_search(
-    task: Any,
-    budget: str,
-    names: list[str] | None,
-    seed: int,
-    devices: str | None,
-    price: float | None,
-    out: Path | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from peftcost import api
-    from peftcost.cli.progress import announce, watching
-
-    announce(budget, price, devices, quiet)
-    with watching(quiet) as on_change:
-        run = api.search(
-            task,
-            budget,
-            methods=names,
-            seed=seed,
-            devices=devices,
-            price=price,
-            out=out,
-            on_change=on_change,
-            command=shlex.join(["peftcost", *sys.argv[1:]]),
-        )
-    show_result(run, quiet, as_json)
-
-
-def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None) -> None:
-    """Without a budget: what a least, a useful and a confident search would take."""
-    from peftcost import api
-    from peftcost.core.budget import spell_seconds
-
-    question = api.ask(task, names, seed, devices)
-    count = len(question.devices)
-    print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in api.budget_sizes(question).items():
-        money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
-        wall = spell_seconds(gpu_seconds / count)
-        print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")
-    print("Choose one with --budget.")
-
-
-def show_result(run: Any, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(run.result)
-        return
-    from rich.console import Console
-
-    from peftcost.cli.tables import result_tables
-
-    console = Console()
-    result = run.result
-    if quiet:
-        console.print(result["recommendation"]["because"], markup=False, highlight=False)
-        return
-    for table in result_tables(result):
-        console.print(table)
-    for name in ("report.html", "recipe.yaml"):
-        print(run.folder.path / name)
-
-
 def load_rows(rows: dict[str, int]) -> Any:
     from peftcost.tasks.task import Rows
 
@@ -354,12 +294,6 @@ def load_rows(rows: dict[str, int]) -> Any:
 def names_of(methods: str | None) -> list[str] | None:
     """The methods of a comma-separated list."""
     return [name.strip() for name in methods.split(",")] if methods else None
-
-
-def print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def say(quiet: bool) -> Any:

@@ -33,19 +33,33 @@ def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
 
 
 def setups_table(plan: Plan) -> Table:
-    """One row a setup."""
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("setup", no_wrap=True)
+    """One row a setup; what its memory is made of stands below its name."""
+    table = Table(box=SIMPLE, pad_edge=False, expand=True)
+    table.add_column("setup", ratio=1)
+    table.add_column("memory\nweights+state+activ", justify="right", no_wrap=True)
     priced = any(s.price is not None for s in plan.setups)
-    columns = ["trains", "memory", "of it weights + grads + optim + activ", "needs", "GFLOP/step", "s/step", "epoch"]
-    for name in [*columns, *(["price"] if priced else [])]:
-        table.add_column(name, justify="right")
-    table.add_column("fits")
+    for name in ["needs", "step", "epoch", *(["price"] if priced else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fits", max_width=14)
     for setup in plan.setups:
         if setup.reason is None:
             price = [f"{setup.price:.2f}"] if setup.price is not None else []
-            table.add_row(Text(name_of(setup)), *figures(setup), *price, Text(fit_words(setup)))
+            table.add_row(described(setup), memory_cell(setup), *figures(setup), *price, Text(fit_words(setup)))
     return table
+
+
+def described(setup: PlannedSetup) -> Text:
+    """The setup, what it trains and computes."""
+    gflop = f"{setup.flops_per_step / 1e9:,.0f} GFLOP"
+    return Text.assemble((name_of(setup), "bold"), (f"\n{count(setup.trainable_parameters)}, {gflop}", "dim"))
+
+
+def memory_cell(setup: PlannedSetup) -> Text:
+    """The peak, and what it is made of: weights, gradients with optimizer states, activations with temporaries."""
+    parts = setup.parts
+    sums = (parts["weights"], parts["gradients"] + parts["optimizer"], parts["activations"] + parts["temporary"])
+    made_of = "+".join(short(n) for n in sums)
+    return Text.assemble(spell_bytes(setup.peak_bytes), (f"\n{made_of}", "dim"))
 
 
 def name_of(setup: PlannedSetup) -> str:
@@ -54,20 +68,19 @@ def name_of(setup: PlannedSetup) -> str:
 
 
 def figures(setup: PlannedSetup) -> list[str]:
-    parts = " + ".join(short(setup.parts[name]) for name in ("weights", "gradients", "optimizer", "activations"))
     return [
-        count(setup.trainable_parameters),
-        spell_bytes(setup.peak_bytes),
-        parts,
         spell_bytes(setup.needed_bytes),
-        f"{setup.flops_per_step / 1e9:,.0f}",
-        f"{setup.seconds_per_step:.3g}",
+        spell_step(setup.seconds_per_step),
         spell_seconds(setup.gpu_seconds),
     ]
 
 
+def spell_step(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds * 1e3:.2g} ms"
+
+
 def short(n_bytes: int) -> str:
-    return spell_bytes(n_bytes).replace(" ", "") if n_bytes else "0"
+    return f"{n_bytes / 1e9:.1f}G" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f}M"
 
 
 def count(n: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Scalar, Setup
 
+NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
@@ -20,6 +22,8 @@ BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
 class Probe:
     """What a few real steps of a method's prior-best setup showed.
 
+    predicted_peak_bytes: by rehearsal, before the steps. micro_batch_size, gradient_checkpointing: what it took to fit
+    the device; None and False when it fits as it is.
     seconds_per_example: training, one device. evaluation_seconds_per_example: forward only.
     """
 
@@ -29,9 +33,18 @@ class Probe:
     peak_bytes: int
     trainable_parameters: int
     total_parameters: int
+    predicted_peak_bytes: int = 0
+    micro_batch_size: int | None = None
+    gradient_checkpointing: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def fitting(self) -> dict[str, Scalar]:
+        """The choices that fit the device."""
+        if self.micro_batch_size is None:
+            return {}
+        return {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class CostModel:
     test_rows: int
     train_rows: int = 0
     measured: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, int] = field(default_factory=dict)
 
     def predict(self, setup: Setup) -> Prediction:
         """KeyError for a method that was not probed."""
@@ -59,12 +73,21 @@ class CostModel:
         rate = self.measured.get(setup.method, probe.seconds_per_example)
         gpu_seconds = rate * setup.stop_examples
         beside = probe.startup_seconds + probe.evaluation_seconds_per_example * self.dev_rows + FIXED_SECONDS
-        return Prediction(gpu_seconds, probe.peak_bytes, gpu_seconds + beside)
+        peak_bytes = self.peaks.get(memory_key(setup), probe.predicted_peak_bytes or probe.peak_bytes)
+        return Prediction(gpu_seconds, peak_bytes, gpu_seconds + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement: the last seen rate of a method replaces the probe's."""
         rate = gpu_seconds / max(1, setup.stop_examples)
         return replace(self, measured={**self.measured, setup.method: rate})
+
+    def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
+        """The model after a rehearsal."""
+        return replace(self, peaks={**self.peaks, memory_key(setup): peak_bytes})
+
+    def knows_peak(self, setup: Setup) -> bool:
+        """Whether a setup that needs just as much memory was rehearsed."""
+        return memory_key(setup) in self.peaks
 
     def closing_seconds(self, models: int = 2) -> float:
         """What test and baselines take at the end: `models` artifacts and the untuned one over the test split."""
@@ -74,3 +97,9 @@ class CostModel:
         per_example = max(probe.evaluation_seconds_per_example for probe in self.probes.values())
         models_seconds = (models + 1) * (startup + per_example * self.test_rows + FIXED_SECONDS)
         return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
+
+
+def memory_key(setup: Setup) -> str:
+    """Setups with one key need the same memory: all but rates, lengths and strengths decides."""
+    choices = {k: v for k, v in setup.hyperparameters.items() if k not in NO_MATTER_TO_MEMORY}
+    return json.dumps([setup.method, choices], sort_keys=True)

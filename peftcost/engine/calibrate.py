@@ -27,7 +27,7 @@ from peftcost.methods import get_method
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
 WARM_STEPS, TIMED_STEPS = 2, 5
-SHAPES = (Shape(16, 24), Shape(8, 96), Shape(8, 192))
+SHAPES = (Shape(16, 32), Shape(8, 128))
 METHODS = ("full", "frozen", "lora", "adalora", "ia3", "prefix", "int8-lora", "nf4-lora")
 """They differ in what they ask for; the others are mixtures of the same."""
 
@@ -49,7 +49,7 @@ def small_models() -> dict[str, transformers.PretrainedConfig]:
 
 
 def calibrate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The rates of the device that this worker holds: {seconds_per}. Takes about half a minute."""
+    """The rates of the device that this worker holds: {seconds_per}. Takes less than a minute."""
     tell.phase("plan")
     works, seconds = [], []
     with tempfile.TemporaryDirectory(prefix="peftcost-calibrate-") as scratch:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+import torch
 import transformers
 
 from peftcost.core.memory import spell_bytes
-from peftcost.core.setup import Scalar
+from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
+from peftcost.engine.job import TrainJob
+from peftcost.engine.prepared import About, Split
 from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, rehearse, rehearse_at_depths
 from peftcost.errors import DoesNotFit
 
@@ -67,3 +72,19 @@ def fit_to(
 def halves(most: int) -> list[int]:
     """Powers of two from the largest that is not above `most`, down to 2."""
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
+
+
+def fitted(job: TrainJob, about: About, train: Split) -> tuple[TrainJob, Footprint]:
+    """The job with choices that fit its device, on the longest rows that may meet in a batch, and the footprint."""
+    setup, longest = job.setup, min(about.max_length, int(train.lengths.max()))
+    config = transformers.AutoConfig.from_pretrained(about.model)
+
+    def footprint(choices: Mapping[str, Scalar]) -> Footprint:
+        return footprint_of(config, about.auto_model, setup.method, choices, longest, len(about.labels))
+
+    choices = dict(setup.hyperparameters)
+    if not job.memory_bytes:
+        return job, footprint(choices)
+    kind = "cuda" if torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "true" else "cpu"
+    choices, found = fit_to(job.memory_bytes, kind, choices, footprint)
+    return replace(job, setup=Setup(setup.method, choices, setup.stop_examples)), found

@@ -18,6 +18,9 @@ class Tell(Protocol):
     def progress(self, step: int, total_steps: int, train_loss: float) -> None:
         """How far the training is."""
 
+    def predicted(self, peak_bytes: int) -> None:
+        """What a rehearsal says of the memory, before the training starts."""
+
 
 class Silent:
     """Nobody listens."""
@@ -25,6 +28,8 @@ class Silent:
     def phase(self, category: str) -> None: ...
 
     def progress(self, step: int, total_steps: int, train_loss: float) -> None: ...
+
+    def predicted(self, peak_bytes: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class TrainJob:
     checkpoint_seconds: how often an interrupted training can be taken up again.
     early_stopping_patience: for production: stop when dev quality has not risen for this many evaluations
     (about eight an epoch); None trains to the stop.
+    memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
     """
 
     prepared: str
@@ -45,6 +51,8 @@ class TrainJob:
     parent: str | None = None
     checkpoint_seconds: float = 60.0
     early_stopping_patience: int | None = None
+    memory_bytes: int = 0
+    rehearse: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "setup": self.setup.as_dict()}

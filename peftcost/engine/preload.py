@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 import peftcost.engine.artifact
 import peftcost.engine.prepare
 import peftcost.engine.probe
+import peftcost.engine.rehearsal
 import peftcost.engine.train
 from peftcost.methods import methods
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
+from peftcost.engine.fitting import fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split, padded_tokens
 from peftcost.engine.schedule import plan_steps
@@ -26,6 +27,7 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     job = TrainJob.from_dict(payload)
     folder = Path(job.prepared)
     about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    job, footprint = fitted(job, about, train)
     plan = plan_steps(job.setup, len(train))
     trainee = build(job.setup, job.seed, about, plan.total_steps)
     startup_seconds = time.perf_counter() - began
@@ -58,6 +60,9 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "peak_bytes": loop.peak_bytes(),
         "trainable_parameters": trainable,
         "total_parameters": total,
+        "predicted_peak_bytes": footprint.peak_bytes,
+        "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
+        "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
     }
 
 

@@ -1,8 +1,8 @@
 """The worker's side: one process runs one job and reports over a pipe, in JSON.
 
 Free of torch at import: the controller names `run_job` as what a child shall run.
-Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"}, and last one
-of {"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in setup | user | ours.
+Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"},
+{"type": "predicted", "peak_bytes"}, and last one of {"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
 Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from peftcost.cost.device import Device
 from peftcost.engine.job import Tell, TrainJob
-from peftcost.errors import PeftcostError, SetupFailed, UserError
+from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
 
 PROGRESS_SECONDS = 0.5
 
@@ -44,6 +44,9 @@ class PipeTell:
             self._progress_at = now
             self.send({"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss})
 
+    def predicted(self, peak_bytes: int) -> None:
+        self.send({"type": "predicted", "peak_bytes": peak_bytes})
+
 
 def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[str, Any], log: str) -> None:
     """What a child process runs: the job of this kind; its prints go to the log."""
@@ -53,6 +56,8 @@ def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[s
     try:
         settle(Device(**device))
         tell.send({"type": "done", "result": job_kinds()[kind](payload, tell)})
+    except DoesNotFit as error:
+        tell.send({"type": "failed", "reason": str(error), "fault": "memory"})
     except SetupFailed as error:
         tell.send({"type": "failed", "reason": str(error), "fault": "setup"})
     except UserError as error:

@@ -103,7 +103,7 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         "id": setup.id,
         **setup.as_dict(),
         "lineage": setup.lineage,
-        "status": "measured" if measurements else "failed",
+        "status": "measured" if measurements else "infeasible" if any(t.infeasible for t in trials) else "failed",
         "reason": None if measurements else next((t.reason for t in trials if t.reason), "not finished"),
         "measurements": [m.as_dict() for m in measurements],
         "predicted": {

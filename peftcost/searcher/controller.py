@@ -195,7 +195,14 @@ class Controller:
     def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
         out = run.folder.trial(trial.setup.id, trial.seed)
         out.mkdir(parents=True, exist_ok=True)
-        job = TrainJob(run.prepared, trial.setup, trial.seed, str(out))
+        job = TrainJob(
+            run.prepared,
+            trial.setup,
+            trial.seed,
+            str(out),
+            memory_bytes=self.executor.devices[index].memory_bytes,
+            rehearse=not self.state.cost.knows_peak(trial.setup),
+        )
         self.executor.start(index, "train", job.as_dict())
 
     def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
@@ -204,6 +211,9 @@ class Controller:
         if message["type"] == "progress":
             trial.step, trial.total_steps = message["step"], message["total_steps"]
             trial.train_loss = message["train_loss"]
+            return False
+        if message["type"] == "predicted":
+            self.record("predicted", trial=trial.number, peak_bytes=message["peak_bytes"])
             return False
         if message["type"] == "done":
             measurement = Measurement(role=trial.role, **message["result"])
@@ -215,7 +225,7 @@ class Controller:
             self.record("interrupted", trial=trial.number, reason=died(message))
             return False
         reason = message["reason"] if message["type"] == "failed" else died(message)
-        self.record("failed", trial=trial.number, reason=reason)
+        self.record("failed", trial=trial.number, reason=reason, infeasible=message.get("fault") == "memory")
         run.study.tell(trial.number, None)
         return True
 

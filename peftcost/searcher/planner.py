@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,9 +79,10 @@ def plan(controller: Controller, asked: Asked) -> str:
     return prepared
 
 
-def priors(names: Sequence[str], stop_examples: int) -> dict[str, Setup]:
-    """Each method's prior-best setup."""
-    return {name: Setup.of(name, get_method(name).prior(), stop_examples) for name in names}
+def priors(names: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] | None = None) -> dict[str, Setup]:
+    """Each method's prior-best setup, with what its probe found necessary to fit the device."""
+    fitting = {name: probe.fitting() for name, probe in (probes or {}).items()}
+    return {name: Setup.of(name, {**get_method(name).prior(), **fitting.get(name, {})}, stop_examples) for name in names}
 
 
 def probe_methods(
@@ -92,7 +93,9 @@ def probe_methods(
     payloads: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
         for name, setup in priors(names, PROBE_EXAMPLES).items():
-            payloads[name] = TrainJob(prepared, setup, seed, str(Path(out) / name)).as_dict()
+            memory_bytes = controller.executor.devices[0].memory_bytes
+            job = TrainJob(prepared, setup, seed, str(Path(out) / name), memory_bytes=memory_bytes)
+            payloads[name] = job.as_dict()
         messages = controller.run_all("probe", list(payloads.values()))
     probed: dict[str, Probe] = {}
     for name, message in zip(payloads, messages, strict=True):

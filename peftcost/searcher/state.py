@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from peftcost.core.ledger import Ledger
@@ -25,6 +25,7 @@ class Trial:
     status: Literal["running", "measured", "failed", "interrupted"] = "running"
     measurement: Measurement | None = None
     reason: str | None = None
+    infeasible: bool = False
     started_t: float = 0.0
     saved_t: float = 0.0
     step: int = 0
@@ -140,6 +141,11 @@ class SearchState:
         self.phase = "confirming" if event["role"] == "confirm" else "exploring"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
+    def _on_predicted(self, event: dict[str, Any]) -> None:
+        trial = self.trials[event["trial"]]
+        trial.predicted = replace(trial.predicted, peak_bytes=event["peak_bytes"])
+        self.cost = self.cost.with_peak(trial.setup, event["peak_bytes"])
+
     def _on_measured(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
@@ -151,6 +157,7 @@ class SearchState:
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.reason = "failed", event["reason"]
+        trial.infeasible = bool(event.get("infeasible"))
         self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
         self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 
