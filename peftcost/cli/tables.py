@@ -38,8 +38,6 @@ def advice_panel(view: View) -> Panel:
     lines = [Text(view.headline, style="bold"), Text(" ".join(view.advice))]
     if view.payback:
         lines.append(Text(view.payback))
-    if view.because and not view.confirmed:
-        lines.append(Text(view.because, style="dim"))
     colour = "green" if view.confirmed else "yellow"
     return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
 

@@ -161,8 +161,8 @@ def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_s
     if resolvable <= margin:
         return "More fresh seeds, or a larger budget that tries more setups, would tell."
     factor = (resolvable / margin) ** 2
-    rows = f"about {math.ceil(factor * n_dev / 100) * 100} dev rows" if n_dev else f"{factor:.1f} times the dev rows"
-    return f"It would take {rows} with as many times the seeds, or a margin of {resolvable:.3f}."
+    rows = f"about {math.ceil(factor * n_dev / 100) * 100:,} dev rows" if n_dev else f"{factor:.1f} times the dev rows"
+    return f"It would take {rows} and {math.ceil(factor * confirm_seeds)} fresh seeds, or a margin of {resolvable:.3f}."
 
 
 def excess(e: Evidence, min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None) -> float:

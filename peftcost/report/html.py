@@ -86,4 +86,4 @@ def escape_markdown(value: object) -> str:
     flat = " ".join(str(value).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     flat = re.sub(r"(?<=\w)_(?=\w)|([\\`*_\[\]|~$])", lambda m: f"\\{m[1]}" if m[1] else m[0], flat)
-    return re.sub(r"^([#+-]|\d+[.)])", r"\\\1", flat)
+    return re.sub(r"^(?:([#+-])|(\d+)([.)])(?=\s|$))", lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", flat)

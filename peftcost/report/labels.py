@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 Box = tuple[float, float, float, float]
@@ -16,15 +17,16 @@ def place(
     sizes: Sequence[tuple[float, float]],
     taken: Sequence[Box],
     within: Box,
-    gap: float,
+    gaps: Sequence[float],
 ) -> list[Box]:
     """A box of the given size (width, height) for each point, in the given order: the first one chooses first.
 
-    taken: boxes of the marks themselves. gap: from a point to a label that lies next to it. Around a point, the place
-    with the least overlap for its distance is chosen; covering another label is worst.
+    taken: boxes of the marks themselves. gaps: from a point to a label that lies next to it. Around a point, the place
+    with the least overlap for its distance is chosen; covering another label is worst, and one that lies nearer to
+    another point would be taken for that one's name.
     """
     placed: list[Box] = []
-    for point, size in zip(points, sizes, strict=True):
+    for point, size, gap in zip(points, sizes, gaps, strict=True):
         candidates = [(_beside(point, size, d, gap * far), far) for far in DISTANCES for d in DIRECTIONS]
         area = size[0] * size[1]
         costs = [
@@ -32,6 +34,7 @@ def place(
             + sum(_overlap(box, other) for other in taken) / area
             + 10 * _outside(box, within) / area
             + 0.06 * far
+            + 0.4 * any(_distance(box, other) < _distance(box, point) for other in points)
             for box, far in candidates
         ]
         placed.append(candidates[costs.index(min(costs))][0])
@@ -43,6 +46,15 @@ def _beside(point: tuple[float, float], size: tuple[float, float], direction: tu
     left = x + right * gap - width * (1 - right) / 2
     bottom = y + up * gap - height * (1 - up) / 2
     return left, bottom, left + width, bottom + height
+
+
+def nearest(box: Box, point: tuple[float, float]) -> tuple[float, float]:
+    """The place in a box that is nearest to a point."""
+    return min(max(point[0], box[0]), box[2]), min(max(point[1], box[1]), box[3])
+
+
+def _distance(box: Box, point: tuple[float, float]) -> float:
+    return math.dist(nearest(box, point), point)
 
 
 def _overlap(a: Box, b: Box) -> float:

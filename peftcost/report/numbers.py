@@ -78,3 +78,10 @@ def moment(text: str | None) -> str:
     except ValueError:
         return text or UNKNOWN
     return f"{t.day} {t:%B %Y, %H:%M} UTC"
+
+
+def period(start: str | None, end: str | None) -> str:
+    """Two moments as "24 November 2026, 04:58 to 05:10 UTC"; the day is told once where it is the same."""
+    first, last = moment(start), moment(end)
+    day, _, hour = last.rpartition(", ")
+    return f"{first.removesuffix(' UTC')} to {hour}" if day and first.startswith(f"{day}, ") else f"{first} to {last}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from markupsafe import Markup, escape
@@ -16,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
-from peftcost.report.labels import Box, place
+from peftcost.report.labels import Box, nearest, place
 from peftcost.report.view import SetupRow, View
 
 WIDE, NARROW = (10.0, 5.6), (4.4, 5.0)
@@ -32,11 +33,14 @@ MARKS = (
     ("#009E73", "D"),
     ("#CC79A7", "^"),
     ("#B58900", "v"),
-    ("#3A9BD9", "P"),
-    ("#8C6D5A", "X"),
+    ("#8C6D5A", "P"),
+    ("#3A9BD9", "X"),
     ("#7B8794", "h"),
 )
 """Colour and shape of each method: Okabe and Ito's palette, a little darker where it was too light for white paper."""
+
+RING = 9
+"""Points by which the ring around the recommended setup is wider than its mark."""
 
 NICE_SECONDS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1200, 1800),
@@ -58,26 +62,31 @@ def draw(view: View, inches: tuple[float, float] = WIDE, titled: bool = False) -
         axes.set_title(view.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=12, parse_math=False)
     if view.best_quality is not None:
         axes.axhspan(view.best_quality - view.margin, view.best_quality, color=BAND, linewidth=0, zorder=0)
+        if inches == WIDE:
+            name, left = f"within {view.margin:g} of the best", axes.get_yaxis_transform()
+            axes.text(0.006, view.best_quality, name, transform=left, fontsize=8.5, color=SOFT, va="bottom", zorder=5)
     _join_front(axes, rows)
     style = {method: MARKS[i % len(MARKS)] for i, method in enumerate(dict.fromkeys(r.method for r in rows))}
     most = max(row.memory.value or 0 for row in rows) or 1
+    widths = {row.id: (30 + 230 * (row.memory.value or 0) / most) ** 0.5 for row in rows}
     for number, row in enumerate(rows):
-        _mark(axes, row, *style[row.method], area=30 + 230 * (row.memory.value or 0) / most, gid=f"setup-{number}")
-    _label(figure, axes, rows, inches)
+        _mark(axes, row, *style[row.method], width=widths[row.id], gid=f"setup-{number}")
+    _label(figure, axes, rows, inches, widths)
     return figure
 
 
-def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, area: float, gid: str) -> None:
+def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, width: float, gid: str) -> None:
     """One setup: its mark, its interval, and a ring when it is recommended."""
     x, y = row.cost.known, row.quality.known
     light = 1.0 if row.on_front or row.recommended else 0.38
     if row.low.value is not None and row.high.value is not None:
         axes.vlines(x, row.low.value, row.high.value, color=colour, alpha=0.55 * light, linewidth=1.3, zorder=2)
-    drawn = axes.scatter(x, y, s=area, color=colour, marker=shape, alpha=light, edgecolors=PAPER, linewidths=0.8, zorder=3)
+    drawn = axes.scatter(
+        x, y, s=width**2, color=colour, marker=shape, alpha=light, edgecolors=PAPER, linewidths=0.8, zorder=3
+    )
     drawn.set_gid(gid)
     if row.recommended:
-        ring = (area**0.5 + 9) ** 2
-        axes.scatter(x, y, s=ring, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
+        axes.scatter(x, y, s=(width + RING) ** 2, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
 
 
 def _join_front(axes: Axes, rows: Sequence[SetupRow]) -> None:
@@ -125,8 +134,17 @@ def cost_ticks(low: float, high: float, most: int) -> list[float]:
     return kept if len(kept) > 1 else [low * (high / low) ** 0.2, (low * high) ** 0.5, low * (high / low) ** 0.8]
 
 
-def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[float, float]) -> None:
-    """Names beside their points. Who matters most is placed first: the recommended one, then by quality."""
+def _label(
+    figure: Figure,
+    axes: Axes,
+    rows: Sequence[SetupRow],
+    inches: tuple[float, float],
+    widths: Mapping[str, float],
+) -> None:
+    """Names beside their points. Who matters most is placed first: the recommended one, then by quality.
+
+    widths: of each setup's mark, in points.
+    """
     named = sorted((r for r in rows if r.label), key=lambda r: (not r.recommended, -r.quality.known))
     canvas = FigureCanvasAgg(figure)
     figure.draw_without_rendering()
@@ -137,6 +155,11 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[f
         x, y = axes.transData.transform((row.cost.known, row.quality.known if quality is None else quality))
         return float(x), float(y)
 
+    def reach(row: SetupRow) -> float:
+        """From the middle of a mark to its rim, or to that of its ring, in pixels."""
+        return (widths[row.id] + RING * row.recommended) / 2 * figure.dpi / 72
+
+    fixed = [text.get_window_extent(renderer) for text in axes.texts]
     texts = [
         axes.text(
             0,
@@ -153,8 +176,10 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[f
         for row in named
     ]
     sizes = [(box.width, box.height) for box in (text.get_window_extent(renderer) for text in texts)]
-    taken: list[Box] = [(x - 13, y - 13, x + 13, y + 13) for x, y in map(at, rows)]
+    taken: list[Box] = [(box.x0, box.y0, box.x1, box.y1) for box in fixed]
     for row in rows:
+        (x, y), r = at(row), reach(row)
+        taken.append((x - r, y - r, x + r, y + r))
         if row.low.value is not None and row.high.value is not None:
             (x, bottom), (_, top) = at(row, row.low.value), at(row, row.high.value)
             taken.append((x - 4, bottom, x + 4, top))
@@ -162,13 +187,15 @@ def _label(figure: Figure, axes: Axes, rows: Sequence[SetupRow], inches: tuple[f
     for (x, y), (next_x, next_y) in pairwise(steps):
         taken += [(x, y - 4, next_x, y + 4), (next_x - 4, y, next_x + 4, next_y)]
     frame = axes.get_window_extent(renderer)
-    boxes = place([at(row) for row in named], sizes, taken, (frame.x0, frame.y0, frame.x1, frame.y1), gap=27)
-    for row, text, (left, bottom, right, top) in zip(named, texts, boxes, strict=True):
-        text.set_position(tuple(axes.transData.inverted().transform((left, bottom))))
-        x, y = at(row)
-        near = min(max(x, left), right), min(max(y, bottom), top)
-        if abs(near[0] - x) + abs(near[1] - y) > 45:
-            ends = axes.transData.inverted().transform([(x, y), near])
+    inside = (frame.x0, frame.y0, frame.x1, frame.y1)
+    boxes = place([at(row) for row in named], sizes, taken, inside, gaps=[reach(row) + 9 for row in named])
+    for row, text, box in zip(named, texts, boxes, strict=True):
+        text.set_position(tuple(axes.transData.inverted().transform(box[:2])))
+        (x, y), near = at(row), nearest(box, at(row))
+        away = math.dist(near, (x, y))
+        if away > reach(row) + 16:
+            rim = x + (near[0] - x) * reach(row) / away, y + (near[1] - y) * reach(row) / away
+            ends = axes.transData.inverted().transform([rim, near])
             axes.plot(ends[:, 0], ends[:, 1], color=SOFT, linewidth=0.7, zorder=1.5)
 
 

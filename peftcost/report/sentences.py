@@ -8,10 +8,20 @@ from typing import Any
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
+from peftcost.core.statistics import ALPHA
+from peftcost.recommend.policies import what_it_takes
 from peftcost.report.choices import choices_of
-from peftcost.report.numbers import moment, percent, plural
+from peftcost.report.numbers import percent, period, plural
 
 HEADLINE_CHOICES = {"learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
+
+POLICIES = {
+    "non-inferior": "the cheapest setup shown to be within {margin:g} of the best, else the best observed",
+    "best-quality": "the best observed",
+    "cheapest": "the lowest cost, whatever its quality",
+    "lowest-memory": "the least memory among the setups shown to be within {margin:g} of the best, else the best observed",
+    "knee": "where more cost starts to buy little quality",
+}
 
 Result = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -86,7 +96,7 @@ def particulars(result: Result) -> list[tuple[str, str]]:
             "device",
             f"{devices['count']} × {devices['name']} ({devices['kind']}, {plural(devices['threads'], 'thread')})",
         ),
-        ("when", f"{moment(result['started'])} to {moment(result['ended'])}"),
+        ("when", period(result["started"], result["ended"])),
     ]
     return found
 
@@ -144,16 +154,36 @@ def shares(entry: Entry, other: Entry) -> str:
 
 
 def how_sure(result: Result, entry: Entry) -> str:
-    """Confirmed or not, with the probability and the difference that this evidence can resolve."""
+    """Confirmed or not, with the probability, the difference that this evidence can resolve, and what more would take."""
     advice, rows = result["recommendation"], result["task"]["rows"]["dev"]
-    fresh = plural(sum(m["role"] == "confirm" for m in entry["measurements"]), "fresh seed")
-    sure = f"probability {percent(advice['probability_within_margin'])}"
-    told = f"differences above {advice['resolvable_difference']:.3f} can be told apart on {rows:,} dev rows"
-    if not advice["confirmed"]:
-        return f"Whether it is within {advice['margin']:g} of the best cannot be told yet ({sure}; only {told})."
+    again, margin, difference = confirmations(entry), advice["margin"], advice["resolvable_difference"]
+    fresh = plural(again, "fresh seed")
     if len(measured_entries(result)) == 1:
-        return f"It was trained again with {fresh}."
-    return f"Trained again with {fresh}, it is shown to be within {advice['margin']:g} of the best ({sure}; {told})."
+        return f"It was trained again with {fresh}." if again else "It was not trained again with fresh seeds."
+    sure = f"probability {percent(advice['probability_within_margin'])}"
+    told = f"differences above {difference:.3f} can be told apart on {rows:,} dev rows" if difference >= 0.0005 else ""
+    if advice["confirmed"]:
+        more = f"; {told}" if told else ""
+        return f"Trained again with {fresh}, it is shown to be within {margin:g} of the best ({sure}{more})."
+    if advice["probability_within_margin"] < ALPHA:
+        return f"It is worse than the best by more than {margin:g}, as far as can be told ({sure})."
+    more = f"; only {told}" if told else ""
+    need = what_it_takes(margin, difference, rows, again)
+    return f"Whether it is truly within {margin:g} of the best cannot be told yet ({sure}{more}). {need}"
+
+
+def confirmations(entry: Entry) -> int:
+    """How many fresh seeds a setup was trained again with."""
+    return sum(m["role"] == "confirm" for m in entry["measurements"])
+
+
+def policy_text(result: Result) -> str:
+    """By which rule the recommended setup was chosen; empty when nothing is recommended."""
+    advice = result["recommendation"]
+    if not advice:
+        return ""
+    meaning = POLICIES.get(advice["policy"], "").format(margin=advice["margin"])
+    return f"{advice['policy']}: {meaning}" if meaning else str(advice["policy"])
 
 
 def payback(result: Result) -> str | None:

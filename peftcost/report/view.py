@@ -86,7 +86,6 @@ class View:
     confirmed: bool
     advice: list[str]
     payback: str | None
-    because: str
     policy: str
     metric: str
     margin: float
@@ -121,8 +120,7 @@ def view_of(result: Mapping[str, Any]) -> View:
         confirmed=bool(advice and advice["confirmed"]),
         advice=sentences.advice_sentences(result),
         payback=sentences.payback(result),
-        because=advice["because"] if advice else "",
-        policy=advice["policy"] if advice else "",
+        policy=sentences.policy_text(result),
         metric=task["metric"],
         margin=task["margin"],
         cost_word=sentences.cost_word(result),
@@ -236,8 +234,6 @@ def facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data fingerprint", prints["data"]),
         ("model fingerprint", prints["model"]),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("started", numbers.moment(result["started"])),
-        ("ended", numbers.moment(result["ended"])),
     ]
     return [(name, str(value)) for name, value in found if value]
 

@@ -38,7 +38,7 @@ def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
     assert found.id == "full"
     assert not found.confirmed
     assert "cannot be told at 1000 dev rows" in found.because
-    assert "dev rows with" in found.because
+    assert "dev rows and" in found.because
     assert found.resolvable_difference > 0.01
 
 

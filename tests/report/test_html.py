@@ -197,7 +197,9 @@ def test_markdown_tables_survive_texts_of_users(written: dict[str, Path]) -> Non
         ("line\n\n# head", "line # head"),
         ("# head", r"\# head"),
         ("[a](http://b)", r"\[a\](http://b)"),
-        ("1. one", r"\1. one"),
+        ("1. one", r"1\. one"),
+        ("0.728", "0.728"),
+        ("9.5 s", "9.5 s"),
     ],
 )
 def test_markdown_is_escaped(said: str, written_as: str) -> None:
@@ -230,6 +232,20 @@ def test_an_unconfirmed_recommendation_says_so(result: Result, tmp_path: Path) -
     assert "Not confirmed" in text
     assert "cannot be told yet" in text
     assert "Use frozen" not in text
+
+
+def test_a_difference_that_rounds_to_nothing_is_not_told(result: Result, tmp_path: Path) -> None:
+    result["recommendation"]["resolvable_difference"] = 0.0004
+    for confirmed in (True, False):
+        result["recommendation"]["confirmed"] = confirmed
+        assert "told apart" not in write_files(tmp_path, result)["html"].read_text(encoding="utf-8")
+
+
+def test_what_is_worse_is_not_called_open(result: Result, tmp_path: Path) -> None:
+    result["recommendation"] |= {"confirmed": False, "probability_within_margin": 0.01, "policy": "cheapest"}
+    text = Page(write_files(tmp_path, result)["html"].read_text(encoding="utf-8")).text
+    assert "worse than the best by more than" in text
+    assert "cannot be told" not in text
 
 
 def test_figures_that_are_not_known_are_not_zero(result: Result, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from peftcost.report.choices import choices_of, common_choices, varied
-from peftcost.report.numbers import moment, percent, small_percent
+from peftcost.report.numbers import moment, percent, period, small_percent
 from peftcost.report.picture import cost_ticks
 from peftcost.report.view import labels, view_of
 
@@ -109,6 +109,13 @@ def test_moments() -> None:
     assert moment("2026-11-24T04:10:02.113+00:00") == "24 November 2026, 04:10 UTC"
     assert moment("soon") == "soon"
     assert moment(None) == "–"
+
+
+def test_a_period_tells_its_day_once() -> None:
+    start = "2026-11-24T04:10:02+00:00"
+    assert period(start, "2026-11-24T05:00:00+00:00") == "24 November 2026, 04:10 to 05:00 UTC"
+    assert period(start, "2026-11-25T05:00:00+00:00") == "24 November 2026, 04:10 UTC to 25 November 2026, 05:00 UTC"
+    assert period(start, None) == "24 November 2026, 04:10 UTC to –"
 
 
 @pytest.mark.parametrize(("low", "high"), [(6.1, 6.4), (5, 30), (20, 200), (0.5, 90_000)])
