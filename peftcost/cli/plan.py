@@ -35,7 +35,7 @@ def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
 def setups_table(plan: Plan) -> Table:
     """One row a setup; what its memory is made of stands below its name."""
     table = Table(box=SIMPLE, pad_edge=False, expand=True)
-    table.add_column("setup", ratio=1)
+    table.add_column("setup\ntrained, a step", ratio=1)
     table.add_column("memory\nweights+state+activ", justify="right", no_wrap=True)
     priced = any(s.price is not None for s in plan.setups)
     for name in ["needs", "step", "epoch", *(["price"] if priced else [])]:

@@ -22,7 +22,7 @@ from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_base
 from peftcost.engine.job import Silent, Tell
 from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
-from peftcost.engine.trainee import make_optimizer, new_accelerator
+from peftcost.engine.trainee import allow_checkpointing, make_optimizer, new_accelerator
 from peftcost.methods import get_method
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
@@ -78,6 +78,8 @@ def real_model(
     with quiet():
         base = load_base(folder, AUTO_MODEL, ["a", "b", "c"], 0, get_method(method).quantization, str(device))
         model = get_method(method).apply(base, choices, 1000).to(device)
+        if choices["gradient_checkpointing"]:
+            allow_checkpointing(model)
     model.train()
     return model, make_optimizer(model, choices), device
 

@@ -48,6 +48,11 @@ def fit_to(
     if needs(first) <= free_bytes:
         return choices, first
     batch_size = int(choices["batch_size"] or 1)
+    fixed = needed_bytes(sum(first.parts[name] for name in ("weights", "gradients", "optimizer")), kind)
+    if fixed > free_bytes:
+        raise DoesNotFit(
+            f"needs {spell_bytes(fixed)} of memory before the first example, and the device has {spell_bytes(free_bytes)}"
+        )
     for checkpointing in (False, True):
         least = {**choices, "micro_batch_size": 1, "gradient_checkpointing": checkpointing}
         found = footprint(least)

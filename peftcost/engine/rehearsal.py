@@ -70,11 +70,26 @@ class Tracker(TorchDispatchMode):
         self.live = {"forward": 0, "backward": 0, "optimizer": 0}
         self.peak = 0
         self.at_peak = dict(self.live)
-        self.counts: dict[str, float] = {}
+        self.counts: dict[tuple[str, str], float] = {}
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def enter(self, phase: str) -> None:
         self.phase = phase
+
+    def scale_passes(self, shape: Shape) -> None:
+        """Micro-batches are alike, so two of them stand for all: the first makes the gradients, the second adds to them."""
+        micro = shape.micro_batch_size or shape.batch_size
+        factor = max(1.0, shape.batch_size / (2 * micro))
+        for phase, kind in list(self.counts):
+            if phase != "optimizer":
+                self.counts[phase, kind] *= factor
+
+    def work(self) -> Work:
+        """All phases together."""
+        total: dict[str, float] = {}
+        for (_, kind), amount in self.counts.items():
+            total[kind] = total.get(kind, 0.0) + amount
+        return Work(**total)
 
     def know(self, tensors: Iterator[torch.Tensor]) -> int:
         """Take these as there from the start; their bytes, each storage once."""
@@ -87,7 +102,7 @@ class Tracker(TorchDispatchMode):
         return total
 
     def add(self, kind: str, amount: float) -> None:
-        self.counts[kind] = self.counts.get(kind, 0.0) + amount
+        self.counts[self.phase, kind] = self.counts.get((self.phase, kind), 0.0) + amount
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -170,7 +185,8 @@ def rehearse(
         weights = tracker.know(iter([*model.parameters(), *model.buffers()]))
         optimizer_bytes = tracker.know(iter(states))
         with tracker:
-            one_step(model, optimizer, method, choices, shape, tracker.enter)
+            one_step(model, optimizer, method, choices, shape, tracker.enter, most_micro_batches=2)
+        tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
         n_total = sum(int(getattr(p, "unpacked_numel", p.numel())) for p in model.parameters())
@@ -182,7 +198,7 @@ def rehearse(
         "activations": tracker.at_peak["forward"],
         "temporary": tracker.peak - tracker.at_peak["forward"] - of_gradients,
     }
-    return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, Work(**tracker.counts))
+    return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
 
 
 def rehearse_at_depths(
@@ -231,11 +247,12 @@ def one_step(
     choices: Mapping[str, Scalar],
     shape: Shape,
     on_phase: Callable[[str], None] = lambda phase: None,
+    most_micro_batches: int | None = None,
 ) -> None:
     """The engine's step (`peftcost.engine.train.Loop`), less what needs real numbers."""
     dtype = mixed_precision_dtype(str(choices["precision"]))
     micro = shape.micro_batch_size or shape.batch_size
-    for start in range(0, shape.batch_size, micro):
+    for start in range(0, shape.batch_size, micro)[:most_micro_batches]:
         rows = min(micro, shape.batch_size - start)
         on_phase("forward")
         ids = torch.zeros(rows, shape.tokens, dtype=torch.long)

@@ -2,7 +2,8 @@
 
 Free of torch at import: the controller names `run_job` as what a child shall run.
 Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"},
-{"type": "predicted", "peak_bytes"}, and last one of {"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
+{"type": "predicted", "peak_bytes"}, and last one of
+{"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
 Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from peftcost.engine.prepared import load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop, train
 from peftcost.engine.trainee import build
-from peftcost.errors import SetupFailed
+from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks.task import Rows, load_task
 
@@ -179,3 +180,17 @@ def test_virtual_tokens_do_not_shift_the_tags(tiny_bert: Path, tmp_path: Path, m
     payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
     folder = str(prepare(payload, Silent())["prepared"])
     assert math.isfinite(train(job(folder, tmp_path / method, method, 64), Silent())["dev_loss"])
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(prepared: str, tmp_path: Path) -> None:
+    plain = train(job(prepared, tmp_path / "plain", "lora", 64), Silent())
+    spared = train(job(prepared, tmp_path / "spared", "lora", 64, gradient_checkpointing=True), Silent())
+    assert spared["dev_loss"] == pytest.approx(plain["dev_loss"], rel=1e-4)
+    assert spared["peak_bytes"] < plain["peak_bytes"]
+
+
+def test_what_cannot_fit_is_not_started(prepared: str, tmp_path: Path) -> None:
+    asked = replace(job(prepared, tmp_path, "lora", 64), memory_bytes=10**9, rehearse=True)
+    with pytest.raises(DoesNotFit):
+        train(asked, Silent())
+    assert not (tmp_path / "model").exists()

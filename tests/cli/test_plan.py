@@ -1,0 +1,92 @@
+"""`peftcost plan` as people call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig
+
+BIN = Path(sys.executable).with_name("peftcost")
+
+
+def plan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BIN, "plan", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def config_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is no more than its config.json."""
+    folder = tmp_path_factory.mktemp("config-only")
+    LlamaConfig(
+        hidden_size=4096,
+        num_hidden_layers=32,
+        intermediate_size=11008,
+        num_attention_heads=32,
+        vocab_size=32000,
+        max_position_embeddings=4096,
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_a_config_alone_is_enough(config_only: Path, tmp_path: Path) -> None:
+    arguments = ("--model", str(config_only), "--device", "rtx4090", "--methods", "lora,nf4-lora", "--max-length", "512")
+    done = plan(*arguments, "--budget", "4gpu-h", "--price", "2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    setups = {(s["method"], s["hyperparameters"]["rank"]): s for s in found["setups"]}
+    lora, nf4 = setups["lora", 8], setups["nf4-lora", 8]
+    for key in ("trainable_parameters", "peak_bytes", "flops_per_step", "seconds_per_step", "gpu_seconds", "price"):
+        assert lora[key] > 0, key
+    assert set(lora["parts"]) == {"weights", "gradients", "optimizer", "activations", "temporary"}
+    assert not lora["fits"] and lora["would_fit_with"] is None  # 26 GB of weights on 24 GB
+    assert nf4["fits"] or nf4["would_fit_with"]
+    assert nf4["parts"]["weights"] < 0.2 * lora["parts"]["weights"]
+    assert found["buys"]["methods"] == ["nf4-lora"]
+
+
+def test_the_table_for_a_task(tmp_path: Path) -> None:
+    done = plan("--task", "builtin:tweets", "--device", "t4", "--methods", "full,frozen", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "full" in done.stdout and "frozen top" in done.stdout and "yes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--device", "h10"], "Did you mean 'h100'"),
+        (["--device", "h100", "--batch-size", "0"], "--batch-size 0"),
+        (["--device", "h100", "--max-length", "5000"], "maximum of 4096"),
+        (["--device", "h100", "--budget", "4gpuh"], "4gpu-h"),
+        (["--device", "h100", "--methods", "lorra"], "Did you mean 'lora'"),
+    ],
+)
+def test_bad_input(config_only: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = plan("--model", str(config_only), *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "says"), [('{"model_type": "nonsense"}', "no model that transformers can build"), ("{", "config.json")]
+)
+def test_configs_that_cannot_be_built(tmp_path: Path, config: str, says: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(config)
+    done = plan("--model", str(folder), "--device", "t4", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+
+
+def test_methods_that_the_model_cannot_take_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "resnet"}')
+    done = plan("--model", str(folder), "--device", "t4", "--methods", "lora", cwd=tmp_path)
+    assert done.returncode in (0, 2) and "Traceback" not in done.stderr
+    assert "lora cannot" in done.stdout + done.stderr

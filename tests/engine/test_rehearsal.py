@@ -1,0 +1,111 @@
+"""What a rehearsal predicts is what a real step takes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pytest
+from transformers import AutoConfig, BertConfig, LlamaConfig
+
+from peftcost.core.setup import Scalar, Setup
+from peftcost.cost.machines import needed_bytes
+from peftcost.cost.meter import step_peak_bytes
+from peftcost.engine.calibrate import AUTO_MODEL, real_model
+from peftcost.engine.fitting import fit_to, footprint_of
+from peftcost.engine.rehearsal import Footprint, Shape, one_step, rehearse, rehearse_at_depths
+from peftcost.errors import DoesNotFit
+from peftcost.methods import get_method, methods
+
+SHAPE = Shape(8, 64)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+def choices_of(method: str, **changed: Scalar) -> dict[str, Scalar]:
+    return dict(Setup.of(method, {**get_method(method).prior(), **changed}, 1000).hyperparameters)
+
+
+def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape) -> int:
+    model, optimizer, device = real_model(folder, method, choices)
+
+    def step() -> None:
+        one_step(model, optimizer, get_method(method), choices, shape)
+
+    step()
+    return step_peak_bytes(step, model, optimizer, device)
+
+
+@pytest.mark.parametrize("method", list(methods()))
+@pytest.mark.parametrize("folder", ["minilm", "tiny_llama"])
+def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, method: str) -> None:
+    path = request.getfixturevalue(folder)
+    choices = choices_of(method)
+    predicted = rehearse(AutoConfig.from_pretrained(path), AUTO_MODEL, method, choices, SHAPE)
+    assert predicted.peak_bytes == pytest.approx(measured(path, method, choices, SHAPE), rel=0.02)
+    assert sum(predicted.parts.values()) == pytest.approx(predicted.peak_bytes, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"dora": True}, {"rank": 32}, {"top_layers": 2}, {"optimizer": "sgd"}, {"gradient_checkpointing": True}]
+)
+def test_choices_count(minilm: Path, changed: dict[str, Scalar]) -> None:
+    choices = choices_of("lora", **changed)
+    predicted = rehearse(AutoConfig.from_pretrained(minilm), AUTO_MODEL, "lora", choices, SHAPE)
+    assert predicted.peak_bytes == pytest.approx(measured(minilm, "lora", choices, SHAPE), rel=0.05)
+
+
+def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
+    config, choices = AutoConfig.from_pretrained(minilm), choices_of("lora")
+    whole = rehearse(config, AUTO_MODEL, "lora", choices, Shape(8, 64))
+    parts = rehearse(config, AUTO_MODEL, "lora", choices, Shape(8, 64, 2))
+    assert parts.parts["activations"] < 0.4 * whole.parts["activations"]
+    assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "nf4-lora"])
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_two_depths_give_the_line(method: str, kind: str) -> None:
+    sizes = {"hidden_size": 64, "num_hidden_layers": 26, "num_attention_heads": 4, "intermediate_size": 128}
+    config = BertConfig(**sizes) if kind == "encoder" else LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0)
+    choices = choices_of(method)
+    line = rehearse_at_depths(config, AUTO_MODEL, method, choices, SHAPE)
+    whole = rehearse(config, AUTO_MODEL, method, choices, SHAPE)
+    for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
+        assert getattr(line, name) == pytest.approx(getattr(whole, name), rel=0.005), name
+    for name, amount in asdict(whole.work).items():
+        assert getattr(line.work, name) == pytest.approx(amount, rel=0.005), name
+
+
+def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
+    config = LlamaConfig(
+        hidden_size=4096, num_hidden_layers=32, intermediate_size=11008, num_attention_heads=32, vocab_size=32000
+    )
+    before, start = psutil.Process().memory_info().rss, time.monotonic()
+    found = footprint_of(config, AUTO_MODEL, "lora", choices_of("lora", batch_size=1), 512, 2)
+    assert time.monotonic() - start < 20
+    assert psutil.Process().memory_info().rss - before < 4e9
+    assert found.total_parameters == pytest.approx(6.63e9, rel=0.01)  # Llama 2 7B less its language head
+    assert found.parts["weights"] == pytest.approx(4 * found.total_parameters, rel=0.01)
+
+
+def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
+    config = AutoConfig.from_pretrained(minilm)
+
+    def footprint(choices: dict[str, Scalar]) -> Footprint:
+        return footprint_of(config, AUTO_MODEL, "lora", choices, 128, 2)
+
+    choices = choices_of("lora")
+    needs = needed_bytes(footprint(choices).peak_bytes, "cpu")
+    assert fit_to(needs, "cpu", choices, footprint)[0] == choices
+    for free in (0.8 * needs, 0.62 * needs):
+        fitting, found = fit_to(int(free), "cpu", choices, footprint)
+        assert needed_bytes(found.peak_bytes, "cpu") <= free
+        assert int(fitting["micro_batch_size"] or 0) < 16
+    with pytest.raises(DoesNotFit, match="of memory before the first|one example at a time"):
+        fit_to(int(1.3e9), "cpu", choices, footprint)
