@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from peftcost.errors import UserError
 from peftcost.report.picture import NARROW, WIDE, memory_range, png_bytes, svg_element
+from peftcost.report.predicted import predicted_svg
 from peftcost.report.view import View, view_of
 
 TEMPLATES = PackageLoader("peftcost.report")
@@ -59,6 +60,7 @@ def html_text(view: View) -> str:
         view=view,
         wide=svg_element(view, WIDE, "wide"),
         narrow=svg_element(view, NARROW, "narrow"),
+        predicted=predicted_svg(view),
         memory_range=memory_range(view),
         script=Markup(script),
         script_policy=f"'sha256-{digest}'",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from markupsafe import Markup, escape
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,14 +16,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
 from peftcost.report.labels import Box, nearest, place
+from peftcost.report.svg import BAND, INK, LINE, PAPER, SOFT, svg_of
 from peftcost.report.view import SetupRow, View
 
 WIDE, NARROW = (10.0, 5.6), (4.4, 5.0)
 """Inches. At 160 dots per inch the wide one is 1600 pixels."""
-
-INK, SOFT, LINE, PAPER, BAND = "#1b1f24", "#5b6571", "#d8dee5", "#fefefe", "#e7f3ee"
-PAGE_COLOURS = {INK: "--ink", SOFT: "--soft", LINE: "--line", PAPER: "--back", BAND: "--band"}
-"""In the page these become its own colours, so that the picture follows light and dark mode."""
 
 MARKS = (
     ("#0072B2", "o"),
@@ -211,26 +206,13 @@ def svg_element(view: View, inches: tuple[float, float], name: str) -> Markup:
 
     name: tells the ids of several pictures on a page apart.
     """
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"peftcost {name}"}):
-        draw(view, inches).savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for colour, variable in PAGE_COLOURS.items():
-        text = text.replace(colour, f"var({variable})")
-    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
-    text = re.sub(r' id="(?!setup-)(\w+_\d+)"', "", text)
     rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
+    label = f"{view.metric} against {view.cost_word} of {len(rows)} setups; the table below has the numbers."
+    text = str(svg_of(draw(view, inches), name, label))
     for number, row in enumerate(rows):
         tip = f'<g class="mark"><title>{escape(tooltip(row, view.metric))}</title>'
         text = text.replace(f'<g id="setup-{number}">', tip)
-    label = escape(f"{view.metric} against {view.cost_word} of {len(rows)} setups; the table below has the numbers.")
-    return Markup(text.replace("<svg", f'<svg class="{escape(name)}" role="img" aria-label="{label}"', 1))
+    return Markup(text)
 
 
 def tooltip(row: SetupRow, metric: str) -> str:
