@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 from peftcost.core.versions import versions
 from peftcost.cost.device import cpu_cores, cpu_name
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("PEFTCOST_RESULTS", Path(__file__).parent / "results"))
 
 
 def write_result(name: str, facts: dict[str, Any]) -> Path:
@@ -26,7 +27,7 @@ def write_result(name: str, facts: dict[str, Any]) -> Path:
         "versions": versions(),
         **facts,
     }
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"Wrote {path}")

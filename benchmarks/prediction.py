@@ -21,12 +21,11 @@ import transformers
 from machine import RESULTS, write_result
 
 from peftcost.core.setup import Setup
-from peftcost.cost.device import choose_devices, cpu_cores
+from peftcost.cost.device import choose_devices
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.base_model import quiet_transformers
 from peftcost.engine.calibrate import AUTO_MODEL, calibrate, real_model, save_random, step_seconds
 from peftcost.engine.job import Silent
 from peftcost.engine.rehearsal import Shape, one_step, rehearse
@@ -52,10 +51,9 @@ def decoder() -> transformers.PretrainedConfig:
 
 
 def main() -> None:
-    quiet_transformers()
-    torch.set_num_threads(cpu_cores())
+    settle(choose_devices()[0])
     known = {row["key"]: row for row in map(json.loads, ROWS.read_text().splitlines())} if ROWS.exists() else {}
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, ROWS.open("a") as file:
         save_random(decoder(), Path(scratch) / "decoder")
         folders = {"encoder": builtin_model("minilm"), "decoder": Path(scratch) / "decoder"}
@@ -88,7 +86,7 @@ def in_a_child(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
 
 
 def send_measured(pipe: Any, folder: Path, method: str, shape: Shape) -> None:
-    settle(choose_devices("cpu")[0])
+    settle(choose_devices()[0])
     pipe.send(measure(folder, method, shape))
 
 
@@ -130,7 +128,7 @@ def estimate_memory(model: torch.nn.Module) -> int:
 
 def summary(rows: list[dict[str, Any]], rates: Rates) -> dict[str, Any]:
     for row in rows:
-        row["needed_bytes"] = needed_bytes(row["predicted_peak_bytes"], "cpu")
+        row["needed_bytes"] = needed_bytes(row["predicted_peak_bytes"], choose_devices()[0].kind)
         row["predicted_seconds"] = rates.seconds(Work(**row.pop("work")))
     figures = {
         "peak_bytes": errors(rows, "predicted_peak_bytes", "peak_bytes"),
