@@ -251,17 +251,18 @@ def one_step(
 ) -> None:
     """The engine's step (`peftcost.engine.train.Loop`), less what needs real numbers."""
     dtype = mixed_precision_dtype(str(choices["precision"]))
+    device = next(model.parameters()).device
     micro = shape.micro_batch_size or shape.batch_size
     for start in range(0, shape.batch_size, micro)[:most_micro_batches]:
         rows = min(micro, shape.batch_size - start)
         on_phase("forward")
-        ids = torch.zeros(rows, shape.tokens, dtype=torch.long)
-        mask = torch.ones(rows, shape.tokens, dtype=torch.long)
+        ids = torch.zeros(rows, shape.tokens, dtype=torch.long, device=device)
+        mask = torch.ones(rows, shape.tokens, dtype=torch.long, device=device)
         mask[1:, -1:] = 0  # rows of a batch differ in length; without any padding, transformers would drop the mask
-        mixed = torch.autocast("cpu", dtype=dtype) if dtype is not None else contextlib.nullcontext()
+        mixed = torch.autocast(device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
         with mixed:
             logits = model(input_ids=ids, attention_mask=mask).logits.float()
-        targets = torch.zeros(logits.shape[:-1], dtype=torch.long)
+        targets = torch.zeros(logits.shape[:-1], dtype=torch.long, device=device)
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, -2),
             targets.flatten(),
