@@ -94,7 +94,7 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     """One setup: predicted from its configuration, then really trained for a few steps."""
     choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
     config = transformers.AutoConfig.from_pretrained(folder)
-    footprint = rehearse(config, AUTO_MODEL, method, choices, shape)
+    footprint = rehearse(config, AUTO_MODEL, get_method(method), choices, shape)
     seconds = step_seconds(folder, method, choices, shape)
     model, optimizer, device = real_model(folder, method, choices)
 

@@ -59,7 +59,7 @@ def calibrate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
             for method in METHODS:
                 choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
                 for shape in SHAPES:
-                    works.append(rehearse(config, AUTO_MODEL, method, choices, shape).work)
+                    works.append(rehearse(config, AUTO_MODEL, get_method(method), choices, shape).work)
                     seconds.append(step_seconds(folder, method, choices, shape))
     return {"seconds_per": fit(works, seconds).seconds_per}
 

@@ -16,6 +16,7 @@ from peftcost.engine.job import TrainJob
 from peftcost.engine.prepared import About, Split
 from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, rehearse, rehearse_at_depths
 from peftcost.errors import DoesNotFit
+from peftcost.methods import get_method
 
 Choices = dict[str, Scalar]
 
@@ -33,7 +34,7 @@ def footprint_of(
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
     depth = int(getattr(config, "num_hidden_layers", 0) or 0)
     rehearsal = rehearse_at_depths if depth > 2 * DEPTHS[1] else rehearse
-    return rehearsal(config, auto_model, method, choices, shape, n_labels)
+    return rehearsal(config, auto_model, get_method(method), choices, shape, n_labels)
 
 
 def fit_to(

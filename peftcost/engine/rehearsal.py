@@ -26,7 +26,7 @@ from peftcost.cost.rates import Work
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.trainee import allow_checkpointing, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
-from peftcost.methods import get_method
+from peftcost.methods.base import Method
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (8, 12)
@@ -157,23 +157,23 @@ class Tracker(TorchDispatchMode):
 def rehearse(
     config: transformers.PretrainedConfig,
     auto_model: str,
-    method_name: str,
+    method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
     n_labels: int = 3,
+    weights_dtype: torch.dtype = torch.float32,
 ) -> Footprint:
     """The footprint of one training step. choices: a setup's hyperparameters.
 
     SetupFailed when the method cannot take this model, or transformers cannot build it.
     """
-    method = get_method(method_name)
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            model: torch.nn.Module = build(config, auto_model, method.quantization, n_labels, tracker)
+            model: torch.nn.Module = build(config, auto_model, method.quantization, n_labels, weights_dtype, tracker)
             model = method.apply(model, choices, total_steps=1000)  # type: ignore[arg-type]
         except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
-            raise SetupFailed(f"{method_name} cannot take this {config.model_type} model: {error}") from error
+            raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
         if choices["gradient_checkpointing"]:
@@ -204,10 +204,11 @@ def rehearse(
 def rehearse_at_depths(
     config: transformers.PretrainedConfig,
     auto_model: str,
-    method_name: str,
+    method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
     n_labels: int = 3,
+    weights_dtype: torch.dtype = torch.float32,
 ) -> Footprint:
     """As `rehearse`, for stacks of equal layers: every figure grows by the same amount with each layer, so two shallow
     rehearsals give the line. (Checked against whole rehearsals in tests/engine/test_rehearsal.py.)"""
@@ -215,10 +216,11 @@ def rehearse_at_depths(
         rehearse(
             type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}),
             auto_model,
-            method_name,
+            method,
             choices,
             shape,
             n_labels,
+            weights_dtype,
         )
         for depth in DEPTHS
     )
@@ -243,7 +245,7 @@ def rehearse_at_depths(
 def one_step(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    method: Any,
+    method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
     on_phase: Callable[[str], None] = lambda phase: None,
@@ -284,7 +286,12 @@ def one_step(
 
 
 def build(
-    config: transformers.PretrainedConfig, auto_model: str, quantization: str | None, n_labels: int, tracker: Tracker
+    config: transformers.PretrainedConfig,
+    auto_model: str,
+    quantization: str | None,
+    n_labels: int,
+    weights_dtype: torch.dtype,
+    tracker: Tracker,
 ) -> transformers.PreTrainedModel:
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
@@ -292,7 +299,7 @@ def build(
     if config.pad_token_id is None:
         config.pad_token_id = 0
     with torch.device("meta"):
-        model = getattr(transformers, auto_model).from_config(config, dtype=torch.float32)
+        model = getattr(transformers, auto_model).from_config(config, dtype=weights_dtype)
         replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:
             quantize_in_place(model, quantization, lambda n: tracker.add(f"{quantization}_elements", n))

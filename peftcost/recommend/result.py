@@ -63,14 +63,21 @@ def build_result(
 def warnings_of(state: SearchState, tests: Mapping[str, Any] | None) -> list[str]:
     """What was noticed on the way, and what the measurements themselves say."""
     found = list(state.warnings)
-    contended = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
-    if contended:
+    disturbed = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
+    quiet = {t.setup.id for t in state.measured() if t not in disturbed}
+    if disturbed:
+        only = len({t.setup.id for t in disturbed} - quiet)
+        left_out = "their times are left out" if not only else f"{plural_setups(only)} no other times, and these are too long"
         found.append(
-            f"{len(contended)} of {len(state.measured())} measurements were taken while other programs used the "
-            "processor; their times are too long. Search again on a quiet machine before you rely on the costs."
+            f"{len(disturbed)} of {len(state.measured())} measurements were taken while other programs used the "
+            f"processor; {left_out}."
         )
     found += baseline_warnings(tests)
     return found
+
+
+def plural_setups(n: int) -> str:
+    return "1 setup has" if n == 1 else f"{n} setups have"
 
 
 def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:

@@ -60,7 +60,7 @@ def html_text(view: View) -> str:
         view=view,
         wide=svg_element(view, WIDE, "wide"),
         narrow=svg_element(view, NARROW, "narrow"),
-        predicted=predicted_svg(view),
+        predictions=predicted_svg(view),
         memory_range=memory_range(view),
         script=Markup(script),
         script_policy=f"'sha256-{digest}'",

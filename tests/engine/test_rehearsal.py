@@ -46,7 +46,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
 def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, method: str) -> None:
     path = request.getfixturevalue(folder)
     choices = choices_of(method)
-    predicted = rehearse(AutoConfig.from_pretrained(path), AUTO_MODEL, method, choices, SHAPE)
+    predicted = rehearse(AutoConfig.from_pretrained(path), AUTO_MODEL, get_method(method), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(path, method, choices, SHAPE), rel=0.02)
     assert sum(predicted.parts.values()) == pytest.approx(predicted.peak_bytes, rel=1e-6)
 
@@ -56,14 +56,14 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
 )
 def test_choices_count(minilm: Path, changed: dict[str, Scalar]) -> None:
     choices = choices_of("lora", **changed)
-    predicted = rehearse(AutoConfig.from_pretrained(minilm), AUTO_MODEL, "lora", choices, SHAPE)
+    predicted = rehearse(AutoConfig.from_pretrained(minilm), AUTO_MODEL, get_method("lora"), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(minilm, "lora", choices, SHAPE), rel=0.05)
 
 
 def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
     config, choices = AutoConfig.from_pretrained(minilm), choices_of("lora")
-    whole = rehearse(config, AUTO_MODEL, "lora", choices, Shape(8, 64))
-    parts = rehearse(config, AUTO_MODEL, "lora", choices, Shape(8, 64, 2))
+    whole = rehearse(config, AUTO_MODEL, get_method("lora"), choices, Shape(8, 64))
+    parts = rehearse(config, AUTO_MODEL, get_method("lora"), choices, Shape(8, 64, 2))
     assert parts.parts["activations"] < 0.4 * whole.parts["activations"]
     assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
 
@@ -74,8 +74,8 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
     sizes = {"hidden_size": 64, "num_hidden_layers": 26, "num_attention_heads": 4, "intermediate_size": 128}
     config = BertConfig(**sizes) if kind == "encoder" else LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0)
     choices = choices_of(method)
-    line = rehearse_at_depths(config, AUTO_MODEL, method, choices, SHAPE)
-    whole = rehearse(config, AUTO_MODEL, method, choices, SHAPE)
+    line = rehearse_at_depths(config, AUTO_MODEL, get_method(method), choices, SHAPE)
+    whole = rehearse(config, AUTO_MODEL, get_method(method), choices, SHAPE)
     for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
         assert getattr(line, name) == pytest.approx(getattr(whole, name), rel=0.005), name
     for name, amount in asdict(whole.work).items():

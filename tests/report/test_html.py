@@ -264,3 +264,12 @@ def test_a_run_without_a_result_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         write_report(tmp_path)
+
+
+def test_predicted_stands_beside_measured_as_a_picture(result: dict[str, Any]) -> None:
+    page = html_text(view_of(result))
+    assert 'class="predicted"' in page
+    assert "Macro" not in page
+    for entry in result["setups"]:
+        entry["predicted"] = {"gpu_seconds": None, "peak_bytes": None}
+    assert 'class="predicted"' not in html_text(view_of(result))
