@@ -266,10 +266,11 @@ def test_a_run_without_a_result_says_what_to_do(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_predicted_stands_beside_measured_as_a_picture(result: dict[str, Any]) -> None:
-    page = html_text(view_of(result))
-    assert 'class="predicted"' in page
-    assert "Macro" not in page
-    for entry in result["setups"]:
+def test_predicted_stands_beside_measured_as_a_picture(result: Result, tmp_path: Path) -> None:
+    text = write_files(tmp_path, result)["html"].read_text()
+    assert 'class="predicted"' in text
+    assert "Macro" not in text
+    unpredicted = copy.deepcopy(result)
+    for entry in unpredicted["setups"]:
         entry["predicted"] = {"gpu_seconds": None, "peak_bytes": None}
-    assert 'class="predicted"' not in html_text(view_of(result))
+    assert 'class="predicted"' not in write_files(tmp_path, unpredicted)["html"].read_text()
