@@ -71,6 +71,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     from peftcost.engine.artifact import baselines, open_test, write_card
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
+    from peftcost.engine.selftest import selftest
     from peftcost.engine.train import train
 
     return {
@@ -80,6 +81,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "test": open_test,
         "baselines": baselines,
         "card": write_card,
+        "selftest": selftest,
     }
 
 
