@@ -114,6 +114,24 @@ def plan(
 
 
 @app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """What this machine has, whether training works on it, and what to do about what is wrong."""
+    from rich.console import Console
+
+    from peftcost.cli.doctor import doctor_tables
+    from peftcost.doctor import examine, told
+
+    found = examine(say(as_json))
+    if as_json:
+        print_json(told(found))
+    else:
+        for part in doctor_tables(found):
+            Console().print(part)
+    if found.obstacle is not None:
+        raise SurroundingsError(f"Nothing can be trained here: {found.obstacle}.")
+
+
+@app.command()
 def search(
     source: Source = None,
     task: TaskOption = None,

@@ -74,7 +74,17 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
 
 
 def visible_gpus() -> list[Gpu]:
-    """The NVIDIA GPUs that this process may use, [] without any. Read from nvidia-smi."""
+    """The NVIDIA GPUs that this process may use: those of the machine that CUDA_VISIBLE_DEVICES leaves."""
+    gpus = machine_gpus()
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return gpus
+    names = [part.strip() for part in allowed.split(",") if part.strip()]
+    return [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+
+
+def machine_gpus() -> list[Gpu]:
+    """The NVIDIA GPUs of this machine, [] without any. Read from nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return []
     fields = "index,uuid,name,memory.total,memory.used"
@@ -87,11 +97,7 @@ def visible_gpus() -> list[Gpu]:
     for line in text.splitlines():
         index, uuid, name, total, used = (part.strip() for part in line.split(","))
         gpus.append(Gpu(index, uuid, name, int(total) << 20, int(used) << 20))
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return gpus
-    names = [part.strip() for part in allowed.split(",") if part.strip()]
-    return [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+    return gpus
 
 
 def torch_is_cpu_build() -> bool:

@@ -77,6 +77,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     from peftcost.engine.artifact import baselines, open_test, write_card
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
+    from peftcost.engine.selftest import selftest
     from peftcost.engine.train import train
 
     return {
@@ -86,6 +87,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "test": open_test,
         "baselines": baselines,
         "card": write_card,
+        "selftest": selftest,
     }
 
 

@@ -1,0 +1,93 @@
+"""Short trainings, each in a worker process as in a search, so that a crash is told and not suffered. Free of torch."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import signal
+
+from peftcost.cost.device import Device
+from peftcost.doctor.findings import MethodCheck, SelfTest
+from peftcost.methods import Method, methods
+from peftcost.searcher.executor import LocalExecutor
+
+TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
+"""Per precision: about ten seconds in all."""
+WAIT_SECONDS = 120.0
+"""After this long a worker hangs: the slowest import of torch that we have seen took a minute (network disks)."""
+
+Say = Callable[[str], None]
+
+
+def try_training(device: Device, missing: Sequence[str], say: Say) -> tuple[list[SelfTest], list[MethodCheck]]:
+    """A short training in each precision; if fp32 works, a few steps of each method."""
+    seconds = TEST_SECONDS[device.kind]
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-doctor-") as scratch,
+        LocalExecutor([device], Path(scratch) / "workers.log") as executor,
+    ):
+        tests = []
+        for precision in precisions_of(device.kind):
+            say(f"training a small model in {precision}")
+            tests.append(test_of(precision, run_alone(executor, "full", precision, seconds)))
+        checks = []
+        for method in methods().values():
+            say(f"trying {method.name}")
+            checks.append(check_method(executor, method, missing, tests[0].why_not is None))
+    return tests, checks
+
+
+def precisions_of(kind: str) -> tuple[str, ...]:
+    """fp16 needs a GPU: on CPUs it has no fast kernels."""
+    return ("fp32", "bf16", "fp16") if kind == "cuda" else ("fp32", "bf16")
+
+
+def check_method(executor: LocalExecutor, method: Method, missing: Sequence[str], training_works: bool) -> MethodCheck:
+    if method.quantization is not None and "bitsandbytes" in missing:
+        return MethodCheck(method.name, False, "bitsandbytes is not installed")
+    if not training_works:
+        return MethodCheck(method.name, None)
+    message = run_alone(executor, method.name, "fp32", 0.0)
+    return MethodCheck(method.name, message["type"] == "done", problem_of(message))
+
+
+def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: float) -> dict[str, Any]:
+    """The last message of a worker that trains the small model; a worker that hangs is ended."""
+    try:
+        executor.start(0, "selftest", {"method": method, "precision": precision, "seconds": seconds})
+    except (OSError, EOFError):  # the server that forks workers has died while importing
+        return {"type": "failed", "reason": "importing torch, transformers, peft or bitsandbytes crashes Python"}
+    deadline = time.monotonic() + WAIT_SECONDS + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        for _, message in executor.poll(left):
+            if message["type"] in ("done", "failed", "died"):
+                return message
+    executor.kill(0)
+    return {"type": "failed", "reason": f"it hung, and was ended after {WAIT_SECONDS + seconds:.0f} s"}
+
+
+def test_of(precision: str, message: dict[str, Any]) -> SelfTest:
+    """What a worker's last message says of a precision: it works if the loss is finite and falls."""
+    why_not = problem_of(message)
+    if why_not is not None:
+        return SelfTest(precision, why_not)
+    result = message["result"]
+    if not result["last_loss"] < result["first_loss"]:
+        why_not = f"the loss did not fall ({result['first_loss']:.3f} to {result['last_loss']:.3f})"
+    return SelfTest(precision, why_not, **result)
+
+
+def problem_of(message: dict[str, Any]) -> str | None:
+    """Why the worker that sent this last message has not done its work, or None."""
+    if message["type"] == "done":
+        return None
+    if message["type"] == "failed":
+        return str(message["reason"])
+    code = message["exitcode"]
+    if code is not None and code < 0:
+        return f"its process was killed by {signal.Signals(-code).name}"
+    return f"its process ended with exit code {code}"
