@@ -75,7 +75,7 @@ def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, width: float, gid:
     x, y = row.cost.known, row.quality.known
     light = 1.0 if row.on_front or row.recommended else 0.38
     if row.low.value is not None and row.high.value is not None:
-        axes.vlines(x, row.low.value, row.high.value, color=colour, alpha=0.55 * light, linewidth=1.3, zorder=2)
+        axes.vlines(x, row.low.value, row.high.value, color=colour, alpha=0.7 * light, linewidth=1.3, zorder=2)
     drawn = axes.scatter(
         x, y, s=width**2, color=colour, marker=shape, alpha=light, edgecolors=PAPER, linewidths=0.8, zorder=3
     )
