@@ -71,7 +71,9 @@ def method_rows(found: Findings) -> list[tuple[str, str]]:
 
 def verdict(found: Findings, advice: Sequence[Advice]) -> Text:
     """Whether training works, and the advice."""
-    works = ("Training works here.", "bold green") if found.obstacle is None else (f"No training: {found.obstacle}.", "bold red")
+    works = (
+        ("Training works here.", "bold green") if found.obstacle is None else (f"No training: {found.obstacle}.", "bold red")
+    )
     text = Text.assemble(works)
     for item in advice:
         text.append(f"\n{item.level}: ", style=STYLES[item.level])

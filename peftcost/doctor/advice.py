@@ -49,9 +49,7 @@ def problems(found: Findings) -> list[Advice]:
         names = ", ".join(found.missing_libraries)
         only_bnb = found.missing_libraries == ["bitsandbytes"]
         cost = "the quantized methods cannot run" if only_bnb else "peftcost needs it"
-        advice.append(
-            Advice("warning" if only_bnb else "problem", f"{names} is not installed: {cost}. pip install {names}")
-        )
+        advice.append(Advice("warning" if only_bnb else "problem", f"{names} is not installed: {cost}. pip install {names}"))
     for test in found.precisions:
         if test.why_not is not None:
             level: Literal["problem", "warning"] = "problem" if test.precision == "fp32" else "warning"
@@ -69,7 +67,9 @@ def device_advice(found: Findings) -> list[Advice]:
     visible = found.environment.get("CUDA_VISIBLE_DEVICES")
     if found.gpus_in_machine and not gpus and visible is not None:
         what = f"is {visible!r}" if visible else "is empty"
-        text = f"CUDA_VISIBLE_DEVICES {what} and hides all {found.gpus_in_machine} GPUs of this machine; unset it to use them."
+        text = (
+            f"CUDA_VISIBLE_DEVICES {what} and hides all {found.gpus_in_machine} GPUs of this machine; unset it to use them."
+        )
         advice.append(Advice("warning", text))
     if gpus and all(gpu.why_not for gpu in gpus):
         text = "An NVIDIA GPU is here, but this torch is a CPU build and cannot use it; see the README, 'On CUDA'."
@@ -126,7 +126,9 @@ def precision_advice(tests: Sequence[SelfTest]) -> list[Advice]:
         if base is None or other is None:
             continue
         if base > CLEARLY * other:
-            text = f"{precision} is slower than fp32 here ({other:.1f} against {base:.1f} steps/s): stay with fp32, the default."
+            text = (
+                f"{precision} is slower than fp32 here ({other:.1f} against {base:.1f} steps/s): stay with fp32, the default."
+            )
             advice.append(Advice("note", text))
         elif other > CLEARLY * base:
             text = (

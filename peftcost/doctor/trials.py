@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import signal
 
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from peftcost.doctor.advice import advise
-from peftcost.doctor.findings import DeviceFacts, Findings, Hub, Load, Memory, MethodCheck, Process, SelfTest, Storage
 from peftcost.doctor.examine import lock_problem, storage_state
+from peftcost.doctor.findings import DeviceFacts, Findings, Hub, Load, Memory, MethodCheck, Process, SelfTest, Storage
 
 BIN = Path(sys.executable).with_name("peftcost")
 GB = 10**9
