@@ -1,6 +1,6 @@
 """Does a measurement depend on what ran before? Each setup in a fresh process, and as the fifth job of a warm worker.
 
-python benchmarks/meter.py [REPEATS]     about 12 minutes on two cores; nothing may run beside it.
+python benchmarks/meter.py [REPEATS]     about 5 minutes on two cores; nothing may run beside it.
 Writes benchmarks/results/meter.json: per method peak_bytes and gpu_seconds of either way, their ratio and spread.
 """
 
@@ -39,7 +39,7 @@ class Pipe:
     def send_bytes(self, raw):
         message = json.loads(raw)
         if message["type"] in ("done", "failed"):
-            print(json.dumps(message), file=sys.__stderr__, flush=True)
+            open(sys.argv[4], "w").write(json.dumps(message))
     def close(self): pass
 run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
 """
@@ -63,11 +63,10 @@ def result(executor: LocalExecutor, kind: str, payload: dict[str, Any]) -> dict[
 
 def fresh(payload: dict[str, Any], device: Device, folder: Path) -> dict[str, Any]:
     """The job in a process of its own that imports everything itself."""
-    errors = folder / "fresh.err"
-    with errors.open("w") as file:
-        command = [sys.executable, "-c", FRESH, json.dumps(payload), json.dumps(asdict(device)), str(folder / "fresh.log")]
-        subprocess.run(command, stderr=file, check=True)
-    message = json.loads(errors.read_text().splitlines()[-1])
+    said = folder / "fresh.json"
+    arguments = [json.dumps(payload), json.dumps(asdict(device)), str(folder / "fresh.log"), str(said)]
+    subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True)
+    message = json.loads(said.read_text())
     if message["type"] != "done":
         raise RuntimeError(str(message))
     return message["result"]
@@ -108,7 +107,11 @@ def summary(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any
     """Means, the ratio warm / fresh, and the coefficient of variation among the fresh processes."""
     found: dict[str, Any] = {}
     for figure in ("peak_bytes", "gpu_seconds"):
-        alone, warm = ([pair[i][figure] for pair in pairs] for i in (0, 1))
+        quiet = [pair for pair in pairs if figure == "peak_bytes" or not any(one["contended"] for one in pair)]
+        if not quiet:
+            found[figure] = None  # every time was taken beside another program
+            continue
+        alone, warm = ([pair[i][figure] for pair in quiet] for i in (0, 1))
         mean = statistics.fmean(alone)
         found[figure] = {
             "fresh": alone,
