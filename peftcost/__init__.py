@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peftcost.api import Run, load_recipe, load_task, resume, search
-    from peftcost.plan import plan
+    from peftcost.pricing import plan
 
 __all__ = ["Run", "load_recipe", "load_task", "plan", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: `import peftcost` alone stays quick."""
+    if name == "plan":
+        from peftcost.pricing import plan
+
+        return plan
     if name in __all__:
         from peftcost import api
 

@@ -88,7 +88,7 @@ def plan(
     from rich.console import Console
 
     from peftcost.cli.plan import plan_tables
-    from peftcost.plan import plan as make_plan
+    from peftcost.pricing import plan as make_plan
 
     if task is None and model is None:
         task = "task.yaml"

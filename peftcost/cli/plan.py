@@ -9,7 +9,7 @@ from rich.text import Text
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
-from peftcost.plan import Plan, PlannedSetup
+from peftcost.pricing import Plan, PlannedSetup
 
 SHOWN = ("rank", "top_layers", "bottleneck", "virtual_tokens")
 """Choices that tell a plan's setups apart."""

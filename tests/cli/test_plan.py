@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from transformers import LlamaConfig
 
+import peftcost
+
 BIN = Path(sys.executable).with_name("peftcost")
 
 
@@ -90,3 +92,9 @@ def test_methods_that_the_model_cannot_take_are_told(tmp_path: Path) -> None:
     done = plan("--model", str(folder), "--device", "t4", "--methods", "lora", cwd=tmp_path)
     assert done.returncode in (0, 2) and "Traceback" not in done.stderr
     assert "lora cannot" in done.stdout + done.stderr
+
+
+def test_the_same_as_a_python_call(config_only: Path) -> None:
+    for _ in range(2):  # the second call meets whatever the first one imported
+        found = peftcost.plan(model=str(config_only), device="h100", methods=["frozen"], max_length=32, batch_size=1)
+    assert found.setups[0].fits
