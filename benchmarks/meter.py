@@ -11,8 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from machine import write_result
 from peftcost.core.setup import Setup
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
-from peftcost.engine.job import TrainJob
+from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.methods import get_method
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.tasks.task import Rows, load_task
@@ -34,7 +32,6 @@ BEFORE = 4
 FRESH = """
 import json, sys
 from peftcost.engine.worker import run_job
-from multiprocessing.connection import Connection
 class Pipe:
     def send_bytes(self, raw):
         message = json.loads(raw)
@@ -43,12 +40,6 @@ class Pipe:
     def close(self): pass
 run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
 """
-
-
-@contextmanager
-def executor_on(device: Device, folder: Path) -> Iterator[LocalExecutor]:
-    with LocalExecutor([device], folder / "workers.log") as executor:
-        yield executor
 
 
 def result(executor: LocalExecutor, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -77,13 +68,8 @@ def main(repeats: int) -> None:
     task = load_task("builtin:tweets").model_copy(update={"rows": Rows(train=1000, dev=100, test=100)})
     model = resolve_model(task.model)
     rows: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
-    with tempfile.TemporaryDirectory() as scratch, executor_on(device, Path(scratch)) as executor:
-        prepare = {
-            "task": task.model_dump(mode="json"),
-            "seed": 0,
-            "model": str(model),
-            "model_fingerprint": model_fingerprint(Path(model)),
-        }
+    with tempfile.TemporaryDirectory() as scratch, LocalExecutor([device], Path(scratch) / "workers.log") as executor:
+        prepare = prepare_payload(task, 0, str(model), model_fingerprint(Path(model)))
         prepared = str(result(executor, "prepare", prepare)["prepared"])
 
         def job(method: str, name: str) -> dict[str, Any]:

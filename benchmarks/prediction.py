@@ -27,7 +27,6 @@ from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
 from peftcost.engine.calibrate import AUTO_MODEL, calibrate, real_model, save_random, step_seconds
-from peftcost.engine.job import Silent
 from peftcost.engine.rehearsal import Shape, one_step, rehearse
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method, methods
@@ -58,7 +57,7 @@ def main() -> None:
         save_random(decoder(), Path(scratch) / "decoder")
         folders = {"encoder": builtin_model("minilm"), "decoder": Path(scratch) / "decoder"}
         if "rates" not in known:
-            known["rates"] = {"key": "rates", **calibrate({}, Silent())}
+            known["rates"] = {"key": "rates", "seconds_per": calibrate().seconds_per}
             file.write(json.dumps(known["rates"]) + "\n")
         for family, folder in folders.items():
             for method in methods():

@@ -16,7 +16,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
-from peftcost.data.yaml_file import read_yaml
+from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
@@ -49,8 +49,7 @@ def load_suite(path: Path) -> Suite:
     try:
         suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is not a suite: {problems}.") from error
+        raise UserError(f"{path} is not a suite: {problems_of(error)}.") from error
     for fields in suite.setups:
         check_choices(fields.to_setup(), str(path))
     return suite

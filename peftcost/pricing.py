@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peftcost.core.budget import parse_budget
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.device import Device, choose_devices
 from peftcost.cost.machines import Machine, find_machine, needed_bytes
 from peftcost.cost.model import CostModel, Probe
-from peftcost.cost.rates import Rates, Work
+from peftcost.cost.rates import Rates
 from peftcost.data.fingerprint import model_config_folder, model_fingerprint, resolve_model
+from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher import decide
-from peftcost.searcher.planner import methods_of
+from peftcost.searcher.planner import methods_named
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task, load_task
+
+if TYPE_CHECKING:
+    from peftcost.engine.rehearsal import Footprint
 
 ROWS, TOKENS, LABELS = 10_000, 128, 2
 """What is assumed of the data when only a model is given."""
@@ -119,25 +124,14 @@ def plan(
         raise UserError(f"--rows {rows} is no data; give at least 1.")
     limit = parse_budget(budget, price).limit_gpu_seconds(1) if budget is not None else None
     machine = None if device in ("this", "cpu") else find_machine(device)
-    names = methods_of(task_of(task), methods or ("all",)) if task else methods_of_model(methods)
-    subject = task_subject(task_of(task), max_length) if task else model_subject(model, max_length, rows)
+    names = methods_named(methods or "all")
+    subject = task_subject(task, max_length) if task else model_subject(model, max_length, rows)
     target = machine_target(machine) if machine is not None else target_here(device, on_calibrate)
     setups = [planned(subject, target, name, choices, price) for name in names for choices in typical(name, batch_size)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
     buys = what_it_buys(subject, setups, limit) if limit is not None else None
     return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
-
-
-def task_of(task: Task | str | Path) -> Task:
-    return task if isinstance(task, Task) else load_task(task)
-
-
-def methods_of_model(chosen: Sequence[str] | None) -> list[str]:
-    """Those chosen, else every one."""
-    from peftcost.methods import methods
-
-    return [get_method(name).name for name in chosen] if chosen else list(methods())
 
 
 def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
@@ -152,24 +146,19 @@ def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
     return [dict(Setup.of(method, {**prior, **batch, **variant}, 0).hyperparameters) for variant in variants]
 
 
-def task_subject(task: Task, max_length: int | None) -> Subject:
+def task_subject(task: Task | str | Path, max_length: int | None) -> Subject:
     """From a task: its data is read and tokenized, its model's weights are not loaded."""
     from transformers import AutoConfig
 
-    from peftcost.engine.job import Silent
     from peftcost.engine.prepare import prepare
     from peftcost.engine.prepared import batches_of_epoch, load_about, load_split, padded_tokens
 
+    task = task if isinstance(task, Task) else load_task(task)
     if max_length is not None:
         task = task.model_copy(update={"max_length": checked_length(max_length, None)})
     data = load_task_data(task, 0)
     folder = resolve_model(task.model)
-    payload = {
-        "task": task.model_dump(mode="json"),
-        "seed": 0,
-        "model": str(folder),
-        "model_fingerprint": model_fingerprint(folder),
-    }
+    payload = prepare_payload(task, 0, str(folder), model_fingerprint(folder))
     prepared = Path(prepare(payload, Silent())["prepared"])
     train, about = load_split(prepared, "train"), load_about(prepared)
     checked_length(max_length, about.max_positions)
@@ -236,49 +225,36 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     obstacle = get_method(method).obstacle(subject.config, target.kind)
     if obstacle is not None:
         return PlannedSetup(method, choices, reason=obstacle)
-    about = (subject.config, subject.auto_model, method)
 
-    def footprint(some: Mapping[str, Scalar]) -> Any:
-        return footprint_of(*about, some, subject.longest, subject.n_labels)
+    def footprint(some: Mapping[str, Scalar], tokens: int = subject.longest) -> Footprint:
+        return footprint_of(subject.config, subject.auto_model, method, some, tokens, subject.n_labels)
 
+    changes: dict[str, Scalar] | None = None
     try:
         found = footprint(choices)
-        usual = found if subject.usual == subject.longest else footprint_of(*about, choices, subject.usual, subject.n_labels)
-        needs = needed_bytes(found.peak_bytes, target.kind)
-        fits, fitting = needs <= target.memory_bytes, None
-        if not fits:
-            fitting = ways(fit_to, target, choices, footprint)
+        usual = found if subject.usual == subject.longest else footprint(choices, subject.usual)
+        with contextlib.suppress(DoesNotFit):
+            fitting, _ = fit_to(target.memory_bytes, target.kind, choices, found, footprint)
+            changes = {key: value for key, value in fitting.items() if value != choices[key]}
     except SetupFailed as error:
         return PlannedSetup(method, choices, reason=str(error))
-    work: Work = usual.work
-    seconds = target.rates(str(choices["precision"])).seconds(work)
-    steps = -(-subject.rows // int(choices["batch_size"] or 1))
+    seconds = target.rates(str(choices["precision"])).seconds(usual.work)
+    gpu_seconds = seconds * -(-subject.rows // int(choices["batch_size"] or 1))
     return PlannedSetup(
-        method,
-        choices,
-        found.trainable_parameters,
-        found.total_parameters,
-        found.peak_bytes,
-        needs,
-        found.parts,
-        work.flops,
-        seconds,
-        seconds * steps,
-        None if price is None else seconds * steps / 3600 * price,
-        fits,
-        fitting,
+        method=method,
+        hyperparameters=choices,
+        trainable_parameters=found.trainable_parameters,
+        total_parameters=found.total_parameters,
+        peak_bytes=found.peak_bytes,
+        needed_bytes=needed_bytes(found.peak_bytes, target.kind),
+        parts=found.parts,
+        flops_per_step=usual.work.flops,
+        seconds_per_step=seconds,
+        gpu_seconds=gpu_seconds,
+        price=None if price is None else gpu_seconds / 3600 * price,
+        fits=changes == {},
+        would_fit_with=changes or None,
     )
-
-
-def ways(
-    fit_to: Callable[..., Any], target: Target, choices: dict[str, Scalar], footprint: Callable[..., Any]
-) -> dict[str, Scalar] | None:
-    """What has to change for the setup to fit, or None."""
-    try:
-        fitting, _ = fit_to(target.memory_bytes, target.kind, choices, footprint)
-    except DoesNotFit:
-        return None
-    return {key: value for key, value in fitting.items() if value != choices[key]}
 
 
 def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_seconds: float) -> dict[str, Any]:

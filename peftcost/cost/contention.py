@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import psutil
+
+from peftcost.cost.device import usable_cores
 
 FOREIGN_CORES = 0.2
 """Other programs' use of the processor that is too little to matter, in cores."""
@@ -26,7 +27,7 @@ class ForeignLoad:
         busy, own = busy_and_own_seconds()
         own_cores = max(0.0, own - self._before[1]) / seconds
         busy_cores = max(0.0, busy - self._before[0]) / seconds
-        return is_contended(busy_cores - own_cores, busy_cores, len(cores()))
+        return is_contended(busy_cores - own_cores, busy_cores, len(usable_cores()))
 
 
 def is_contended(foreign_cores: float, busy_cores: float, n_cores: int) -> bool:
@@ -39,9 +40,9 @@ def busy_and_own_seconds() -> tuple[float, float]:
 
     Our own: this process, its parent (the fork server), and all below it, those that have ended included.
     """
-    every = psutil.cpu_times(percpu=True)
-    busy = sum(sum(every[i]) - every[i].idle - getattr(every[i], "iowait", 0.0) for i in cores() if i < len(every))
-    busy -= sum(getattr(every[i], "guest", 0.0) for i in cores() if i < len(every))  # counted within user, too
+    every, mine = psutil.cpu_times(percpu=True), usable_cores()
+    busy = sum(sum(every[i]) - every[i].idle - getattr(every[i], "iowait", 0.0) for i in mine if i < len(every))
+    busy -= sum(getattr(every[i], "guest", 0.0) for i in mine if i < len(every))  # counted within user, too
     me = psutil.Process()
     family = me.parent() or me
     own = 0.0
@@ -53,10 +54,3 @@ def busy_and_own_seconds() -> tuple[float, float]:
         own += times.user + times.system
         own += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     return busy, own
-
-
-def cores() -> list[int]:
-    """Numbers of the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(psutil.cpu_count() or 1))

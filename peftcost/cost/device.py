@@ -15,6 +15,7 @@ import psutil
 
 from peftcost.errors import SurroundingsError, UserError
 
+CGROUP = Path("/sys/fs/cgroup")
 IDLE_SHARE = 0.05
 """A GPU whose memory is used by less than this share counts as idle."""
 
@@ -66,10 +67,10 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
-        return [Device("mps", "Apple GPU", 0, cpu_cores(), psutil.virtual_memory().total)]
+        return [Device("mps", "Apple GPU", 0, cpu_cores(), host_memory()[0])]
     if count > cpu_cores():
         raise UserError(f"--devices cpu:{count} asks for more parts than this CPU's {cpu_cores()} cores.")
-    memory_bytes = psutil.virtual_memory().total // count
+    memory_bytes = host_memory()[0] // count
     return [Device("cpu", cpu_name(), i, cpu_cores() // count, memory_bytes) for i in range(count)]
 
 
@@ -105,11 +106,28 @@ def torch_is_cpu_build() -> bool:
     return "+cpu" in version("torch")
 
 
-def cpu_cores() -> int:
-    """Cores that this process may run on (cgroup and affinity limits included where the system tells)."""
+def usable_cores() -> list[int]:
+    """Numbers of the cores that this process may run on (affinity and cpusets included where the system tells)."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cpu_cores() -> int:
+    """How many cores this process may run on."""
+    return len(usable_cores())
+
+
+def host_memory() -> tuple[int, int]:
+    """(total, free) bytes of the machine's memory, or of what the container is allowed of it."""
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    try:
+        limit = int((CGROUP / "memory.max").read_text())
+        total, free = min(total, limit), min(free, limit - int((CGROUP / "memory.current").read_text()))
+    except (OSError, ValueError):  # no cgroup v2 here, or its limit is "max"
+        pass
+    return total, max(0, free)
 
 
 def cpu_name() -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from peftcost.core.memory import parse_bytes
 from peftcost.cost.rates import Rates
-from peftcost.data.yaml_file import read_yaml
+from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError, did_you_mean
 
 EFFICIENCY = 0.4
@@ -110,8 +110,7 @@ def read_machine(path: Path) -> Machine:
     try:
         machine = Machine.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is no device: {problems}.") from error
+        raise UserError(f"{path} is no device: {problems_of(error)}.") from error
     if "fp32" not in machine.flops_per_second:
         raise UserError(f"{path}: flops_per_second lacks fp32; give the peak of full precision too.")
     return machine

@@ -22,8 +22,8 @@ BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
 class Probe:
     """What a few real steps of a method's prior-best setup showed.
 
-    predicted_peak_bytes: by rehearsal, before the steps. micro_batch_size, gradient_checkpointing: what it took to fit
-    the device; None and False when it fits as it is.
+    predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
+    gradient_checkpointing: what it took to fit the device; None and False when it fits as it is.
     seconds_per_example: training, one device. evaluation_seconds_per_example: forward only.
     """
 
@@ -34,6 +34,7 @@ class Probe:
     trainable_parameters: int
     total_parameters: int
     predicted_peak_bytes: int = 0
+    memory_key: str = ""
     micro_batch_size: int | None = None
     gradient_checkpointing: bool = False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from peftcost.data.table import read_text
 from peftcost.errors import UserError
@@ -37,6 +38,11 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$|^[-+]?\.(?:inf|nan)$"),
     list("-+0123456789."),
 )
+
+
+def problems_of(error: ValidationError) -> str:
+    """What pydantic found wrong, field by field, on one line."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

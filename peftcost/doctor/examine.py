@@ -13,7 +13,16 @@ from pathlib import Path
 import psutil
 
 from peftcost.core.versions import LIBRARIES, versions
-from peftcost.cost.device import Device, choose_devices, cpu_cores, machine_gpus, torch_is_cpu_build, visible_gpus
+from peftcost.cost.device import (
+    CGROUP,
+    Device,
+    choose_devices,
+    cpu_cores,
+    host_memory,
+    machine_gpus,
+    torch_is_cpu_build,
+    visible_gpus,
+)
 from peftcost.doctor.advice import BUSY_CORES
 from peftcost.doctor.findings import DeviceFacts, Findings, Hub, Load, Memory, Process, Storage
 from peftcost.doctor.trials import Say, try_training
@@ -21,14 +30,13 @@ from peftcost.doctor.trials import Say, try_training
 HUB_SECONDS = 3.0
 LOAD_SECONDS = 1.0
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "HF_HOME", "PEFTCOST_CACHE")
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def examine(say: Say = lambda text: None) -> Findings:
     """Look at everything; takes about half a minute, most of it short trainings."""
     say("looking at the machine")
     runs = Path("runs")
-    load, hub, memory = cpu_load(), hub_state(), host_memory()
+    load, hub, memory = cpu_load(), hub_state(), Memory(*host_memory())
     libraries = versions()
     missing = [name for name in LIBRARIES if name not in libraries]
     device = None if "torch" in missing else choose_devices()[0]
@@ -63,18 +71,6 @@ def device_facts(default: Device | None, memory: Memory) -> list[DeviceFacts]:
     chosen = default is not None and default.kind == "cpu"
     found.append(DeviceFacts("cpu", cpu.name, 0, cpu.threads, memory.total_bytes, memory.free_bytes, chosen))
     return found
-
-
-def host_memory() -> Memory:
-    """The machine's memory, or what the container is allowed of it."""
-    memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        total, free = min(total, limit), min(free, limit - int((CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # no cgroup v2 here, or its limit is "max"
-        pass
-    return Memory(total, max(0, free))
 
 
 def cpu_quota() -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
 from peftcost.methods import Method, methods
+from peftcost.searcher.controller import died
 from peftcost.searcher.executor import LocalExecutor
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
@@ -86,7 +86,4 @@ def problem_of(message: dict[str, Any]) -> str | None:
         return None
     if message["type"] == "failed":
         return str(message["reason"])
-    code = message["exitcode"]
-    if code is not None and code < 0:
-        return f"its process was killed by {signal.Signals(-code).name}"
-    return f"its process ended with exit code {code}"
+    return f"its process {died(message)}"

@@ -8,7 +8,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
@@ -19,13 +18,13 @@ from peftcost.cost.device import Device
 from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
-from peftcost.engine.base_model import load_base
-from peftcost.engine.job import Silent, Tell
+from peftcost.engine.prepared import About
 from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
-from peftcost.engine.trainee import allow_checkpointing, make_optimizer, new_accelerator
+from peftcost.engine.trainee import build
 from peftcost.methods import get_method
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
+LONGEST = 512
 WARM_STEPS, TIMED_STEPS = 2, 5
 SHAPES = (Shape(16, 32), Shape(8, 128))
 METHODS = ("full", "frozen", "lora", "adalora", "ia3", "prefix", "int8-lora", "nf4-lora")
@@ -48,9 +47,8 @@ def small_models() -> dict[str, transformers.PretrainedConfig]:
     return {"encoder": bert, "decoder": llama}
 
 
-def calibrate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The rates of the device that this worker holds: {seconds_per}. Takes less than a minute."""
-    tell.phase("plan")
+def calibrate() -> Rates:
+    """The rates of the device that this process is settled on. Takes less than a minute."""
     works, seconds = [], []
     with tempfile.TemporaryDirectory(prefix="peftcost-calibrate-") as scratch:
         for name, config in small_models().items():
@@ -61,7 +59,7 @@ def calibrate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 for shape in SHAPES:
                     works.append(rehearse(config, AUTO_MODEL, get_method(method), choices, shape).work)
                     seconds.append(step_seconds(folder, method, choices, shape))
-    return {"seconds_per": fit(works, seconds).seconds_per}
+    return fit(works, seconds)
 
 
 def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
@@ -74,14 +72,19 @@ def real_model(
     folder: Path, method: str, choices: Mapping[str, Scalar]
 ) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.device]:
     """A model that is ready to be trained by the method, on this process's device."""
-    device = new_accelerator(str(choices["precision"])).device
+    about = About(
+        model=str(folder),
+        task="text-classification",
+        metric="accuracy",
+        labels=["a", "b", "c"],
+        pad_id=0,
+        max_positions=LONGEST,
+        max_length=LONGEST,
+    )
     with quiet():
-        base = load_base(folder, AUTO_MODEL, ["a", "b", "c"], 0, get_method(method).quantization, str(device))
-        model = get_method(method).apply(base, choices, 1000).to(device)
-        if choices["gradient_checkpointing"]:
-            allow_checkpointing(model)
-    model.train()
-    return model, make_optimizer(model, choices), device
+        trainee = build(Setup(method, choices, 1000), 0, about, 1000)
+    trainee.model.train()
+    return trainee.model, trainee.optimizer, trainee.device
 
 
 def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape: Shape) -> float:
@@ -112,12 +115,12 @@ def known_rates(device: Device) -> Rates | None:
 
 
 def rates_here(device: Device, on_calibrate: Callable[[], None]) -> Rates:
-    """The known rates of this device, else measured now. This process has to be settled on the device already."""
+    """The known rates of this device, else measured now. This process has to be settled on it already."""
     known = known_rates(device)
     if known is not None:
         return known
     on_calibrate()
-    rates = Rates(calibrate({}, Silent())["seconds_per"])
+    rates = calibrate()
     keep_rates(device, rates)
     return rates
 

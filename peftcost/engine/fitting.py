@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import torch
 import transformers
 
 from peftcost.core.memory import spell_bytes
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
 from peftcost.engine.job import TrainJob
 from peftcost.engine.prepared import About, Split
-from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, rehearse, rehearse_at_depths
+from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, extrapolated, rehearse
+from peftcost.engine.trainee import new_accelerator
 from peftcost.errors import DoesNotFit
 from peftcost.methods import get_method
 
@@ -32,20 +31,25 @@ def footprint_of(
     """Of a step on a full batch of this many tokens a row; deep models are rehearsed at two smaller depths."""
     batch_size = int(choices["batch_size"] or 1)
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
+
+    def footprint(some: transformers.PretrainedConfig) -> Footprint:
+        return rehearse(some, auto_model, get_method(method), choices, shape, n_labels)
+
     depth = int(getattr(config, "num_hidden_layers", 0) or 0)
-    rehearsal = rehearse_at_depths if depth > 2 * DEPTHS[1] else rehearse
-    return rehearsal(config, auto_model, get_method(method), choices, shape, n_labels)
+    return extrapolated(config, footprint) if depth > 2 * DEPTHS[1] else footprint(config)
 
 
 def fit_to(
-    free_bytes: int, kind: str, choices: Choices, footprint: Callable[[Choices], Footprint]
+    free_bytes: int, kind: str, choices: Choices, first: Footprint, footprint: Callable[[Choices], Footprint]
 ) -> tuple[Choices, Footprint]:
-    """The choices, changed only as far as they must be to fit, and their footprint. DoesNotFit when nothing helps."""
+    """The choices, changed only as far as they must be to fit, and their footprint. DoesNotFit when nothing helps.
+
+    first: the footprint of the choices as they are; footprint: gives that of others.
+    """
 
     def needs(found: Footprint) -> int:
         return needed_bytes(found.peak_bytes, kind)
 
-    first = footprint(choices)
     if needs(first) <= free_bytes:
         return choices, first
     batch_size = int(choices["batch_size"] or 1)
@@ -80,17 +84,35 @@ def halves(most: int) -> list[int]:
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
 
 
-def fitted(job: TrainJob, about: About, train: Split) -> tuple[TrainJob, Footprint]:
-    """The job with choices that fit its device, on the longest rows that may meet in a batch, and the footprint."""
-    setup, longest = job.setup, min(about.max_length, int(train.lengths.max()))
+def job_footprint(job: TrainJob, about: About, train: Split) -> Callable[[Mapping[str, Scalar]], Footprint]:
+    """The footprint of the job's method with any choices, on the longest rows that may meet in a batch."""
+    longest = min(about.max_length, int(train.lengths.max()))
     config = transformers.AutoConfig.from_pretrained(about.model)
 
     def footprint(choices: Mapping[str, Scalar]) -> Footprint:
-        return footprint_of(config, about.auto_model, setup.method, choices, longest, len(about.labels))
+        return footprint_of(config, about.auto_model, job.setup.method, choices, longest, len(about.labels))
 
-    choices = dict(setup.hyperparameters)
-    if not job.memory_bytes:
-        return job, footprint(choices)
-    kind = "cuda" if torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "true" else "cpu"
-    choices, found = fit_to(job.memory_bytes, kind, choices, footprint)
-    return replace(job, setup=Setup(setup.method, choices, setup.stop_examples)), found
+    return footprint
+
+
+def fitted(job: TrainJob, about: About, train: Split) -> tuple[TrainJob, Footprint]:
+    """The job with choices that fit its device, and the footprint."""
+    footprint, choices = job_footprint(job, about, train), dict(job.setup.hyperparameters)
+    found = footprint(choices)
+    if job.memory_bytes:
+        choices, found = fit_to(job.memory_bytes, device_kind(), choices, found, footprint)
+    return replace(job, setup=replace(job.setup, hyperparameters=choices)), found
+
+
+def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:
+    """Of the job as it is. DoesNotFit when its device has too little memory."""
+    found = job_footprint(job, about, train)(job.setup.hyperparameters)
+    needs = needed_bytes(found.peak_bytes, device_kind())
+    if 0 < job.memory_bytes < needs:
+        raise DoesNotFit(f"needs {spell_bytes(needs)} of memory, and the device has {spell_bytes(job.memory_bytes)}")
+    return found.peak_bytes
+
+
+def device_kind() -> str:
+    """cpu, cuda or mps: what this process trains on."""
+    return new_accelerator("fp32").device.type

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
+from peftcost.tasks.task import Task
 
 
 class Tell(Protocol):
@@ -60,3 +61,13 @@ class TrainJob:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> TrainJob:
         return cls(**{**raw, "setup": Setup.from_dict(raw["setup"])})
+
+
+def prepare_payload(task: Task, seed: int, model: str, model_fingerprint: str) -> dict[str, Any]:
+    """What a worker needs to tokenize a task's data. model: the resolved folder."""
+    return {
+        "task": task.model_dump(mode="json"),
+        "seed": seed,
+        "model": model,
+        "model_fingerprint": model_fingerprint,
+    }

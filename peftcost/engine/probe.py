@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.cost.meter import Stopwatch
+from peftcost.cost.model import memory_key
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
@@ -23,11 +24,11 @@ TIMED_STEPS = 3
 def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep."""
     tell.phase("plan")
-    began = time.perf_counter()
     job = TrainJob.from_dict(payload)
     folder = Path(job.prepared)
     about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     job, footprint = fitted(job, about, train)
+    began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))
     trainee = build(job.setup, job.seed, about, plan.total_steps)
     startup_seconds = time.perf_counter() - began
@@ -61,6 +62,7 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "total_parameters": total,
         "predicted_peak_bytes": footprint.peak_bytes,
+        "memory_key": memory_key(job.setup),
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
     }

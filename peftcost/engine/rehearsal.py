@@ -9,9 +9,11 @@ work that `peftcost.cost.rates` turns into time.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
+import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +26,7 @@ from torch.utils.flop_counter import flop_registry
 from peftcost.core.setup import Scalar
 from peftcost.cost.rates import Work
 from peftcost.engine.quantized import quantize_in_place
-from peftcost.engine.trainee import allow_checkpointing, make_optimizer, mixed_precision_dtype
+from peftcost.engine.trainee import made_trainable, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
 
@@ -91,7 +93,7 @@ class Tracker(TorchDispatchMode):
             total[kind] = total.get(kind, 0.0) + amount
         return Work(**total)
 
-    def know(self, tensors: Iterator[torch.Tensor]) -> int:
+    def know(self, tensors: Iterable[torch.Tensor]) -> int:
         """Take these as there from the start; their bytes, each storage once."""
         total = 0
         for tensor in tensors:
@@ -170,20 +172,18 @@ def rehearse(
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            model: torch.nn.Module = build(config, auto_model, method.quantization, n_labels, weights_dtype, tracker)
-            model = method.apply(model, choices, total_steps=1000)  # type: ignore[arg-type]
+            base = build(config, auto_model, method.quantization, n_labels, weights_dtype, tracker)
+            model = made_trainable(base, method, choices, total_steps=1000)
         except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
             raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
-        if choices["gradient_checkpointing"]:
-            allow_checkpointing(model)
         model.train()
         optimizer = make_optimizer(model, choices)
         trained = [p for p in model.parameters() if p.requires_grad]
         states = fake_states(optimizer, trained)
-        weights = tracker.know(iter([*model.parameters(), *model.buffers()]))
-        optimizer_bytes = tracker.know(iter(states))
+        weights = tracker.know([*model.parameters(), *model.buffers()])
+        optimizer_bytes = tracker.know(states)
         with tracker:
             one_step(model, optimizer, method, choices, shape, tracker.enter, most_micro_batches=2)
         tracker.scale_passes(shape)
@@ -201,27 +201,13 @@ def rehearse(
     return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
 
 
-def rehearse_at_depths(
-    config: transformers.PretrainedConfig,
-    auto_model: str,
-    method: Method,
-    choices: Mapping[str, Scalar],
-    shape: Shape,
-    n_labels: int = 3,
-    weights_dtype: torch.dtype = torch.float32,
+def extrapolated(
+    config: transformers.PretrainedConfig, footprint: Callable[[transformers.PretrainedConfig], Footprint]
 ) -> Footprint:
-    """As `rehearse`, for stacks of equal layers: every figure grows by the same amount with each layer, so two shallow
-    rehearsals give the line. (Checked against whole rehearsals in tests/engine/test_rehearsal.py.)"""
+    """The footprint of a stack of equal layers: every figure grows by the same amount with each layer, so those of two
+    shallow stacks give the line. (Checked against whole rehearsals in tests/engine/test_rehearsal.py.)"""
     low, high = (
-        rehearse(
-            type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}),
-            auto_model,
-            method,
-            choices,
-            shape,
-            n_labels,
-            weights_dtype,
-        )
+        footprint(type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}))
         for depth in DEPTHS
     )
     steps = (int(config.num_hidden_layers) - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
@@ -346,9 +332,6 @@ def fake_states(optimizer: torch.optim.Optimizer, trained: list[torch.nn.Paramet
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """transformers and peft warn of what does not matter for a rehearsal."""
-    import logging
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         level = logging.root.manager.disable

@@ -20,12 +20,12 @@ from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.evaluate import aligned, evaluate, latency_seconds
-from peftcost.engine.fitting import fitted
+from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Tell, TrainJob
-from peftcost.engine.prepared import About, Split, batches_from, collate, load_about, load_split
+from peftcost.engine.prepared import Split, batches_from, collate, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.trainee import Trainee, build, count_parameters, folder_bytes
-from peftcost.errors import DoesNotFit, SetupFailed
+from peftcost.errors import SetupFailed
 from peftcost.methods.head import HEAD_NAMES
 
 LOSS_MEMORY = 0.95
@@ -49,7 +49,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     metric = about.task_type.metrics[about.metric]
     if job.rehearse:
         tell.phase("plan")
-        tell.predicted(started_only_if_it_fits(job, about, split))
+        tell.predicted(predicted_peak_bytes(job, about, split))
         tell.phase("startup")
         began = time.perf_counter()
     plan = plan_steps(job.setup, len(split))
@@ -92,14 +92,6 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     }
     keep_only(loop.chain, set() if trainee.method.fixed_horizon else {plan.trunk_steps})
     return measured
-
-
-def started_only_if_it_fits(job: TrainJob, about: About, split: Split) -> int:
-    """The predicted peak_bytes. DoesNotFit when the device has too little memory for the setup as it is."""
-    fitting, footprint = fitted(job, about, split)
-    if fitting.setup != job.setup:
-        raise DoesNotFit("does not fit the device's memory with this method's batch size")
-    return footprint.peak_bytes
 
 
 class Loop:
@@ -167,8 +159,10 @@ class Loop:
     def _read_meters(self) -> None:
         self.contended = self.contended or self._foreign.contended()
         joules = self._energy.joules()
-        known = joules is not None and self.energy_joules is not None
-        self.energy_joules = self.energy_joules + joules if known else None  # type: ignore[operator]
+        if joules is None or self.energy_joules is None:
+            self.energy_joules = None
+        else:
+            self.energy_joules += joules
 
     @property
     def batch_size(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import load_base, quantizing_clock
@@ -93,18 +94,24 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     with quantizing_clock(accelerator.device) as quantizing:
         device = str(accelerator.device)
         base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device)
-    if choices["dropout"] is not None:
-        for module in base.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = float(choices["dropout"])
     torch.manual_seed(seed)  # again: loading may or may not have drawn
-    model = method.apply(base, choices, total_steps)
-    if choices["gradient_checkpointing"]:
-        allow_checkpointing(model)
+    model = made_trainable(base, method, choices, total_steps)
     optimizer = make_optimizer(model, choices)
     model, optimizer = accelerator.prepare(model, optimizer)
     reader = reader_for(about, method, choices)
     return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, quantizing.seconds)
+
+
+def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+    """The base with the setup's dropout, the method applied, and checkpointing where it is chosen."""
+    if choices["dropout"] is not None:
+        for module in base.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = float(choices["dropout"])
+    model = method.apply(base, choices, total_steps)
+    if choices["gradient_checkpointing"]:
+        allow_checkpointing(model)
+    return model
 
 
 def allow_checkpointing(model: torch.nn.Module) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from peftcost.core.setup import TRAINING_DEFAULTS, Setup
 from peftcost.core.statistics import pooled_deviation, prediction_interval
+from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
@@ -120,8 +121,7 @@ def load_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"{path} is not a recipe: {problems}.") from error
+        raise UserError(f"{path} is not a recipe: {problems_of(error)}.") from error
 
 
 def check_choices(setup: Setup, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Probe
-from peftcost.engine.job import TrainJob
+from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.searcher import decide
@@ -41,12 +41,7 @@ class Asked(Protocol):
 
 def prepare_data(controller: Controller, asked: Asked) -> str:
     """The folder of the tokenized data; written if it is not there yet."""
-    payload = {
-        "task": asked.task.model_dump(mode="json"),
-        "seed": asked.seed,
-        "model": asked.model,
-        "model_fingerprint": asked.fingerprints["model"],
-    }
+    payload = prepare_payload(asked.task, asked.seed, asked.model, asked.fingerprints["model"])
     prepared = controller.run_one("prepare", payload)
     for text in [*asked.data.warnings, *prepared["warnings"]]:
         controller.record("warned", text=text)
@@ -151,9 +146,14 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
 
 def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
     """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
-    wanted: Sequence[str] | str | None = chosen or task.methods
+    wanted = chosen or task.methods
     if wanted is None:
         return [name for name, method in methods().items() if method.usual]
+    return methods_named(wanted)
+
+
+def methods_named(wanted: Sequence[str] | str) -> list[str]:
+    """The names, each once and known; every method for "all"."""
     if wanted == "all" or list(wanted) == ["all"]:
         return list(methods())
     return [found.name for found in (get_method(name) for name in dict.fromkeys(wanted))]

@@ -110,7 +110,8 @@ class SearchState:
 
     def _on_planned(self, event: dict[str, Any]) -> None:
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
-        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"])
+        peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
+        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
         self.stop_examples = event["stop_examples"]

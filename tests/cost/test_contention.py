@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from peftcost.cost.contention import ForeignLoad, cores, is_contended
+from peftcost.cost.contention import ForeignLoad, is_contended
+from peftcost.cost.device import cpu_cores
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_what_counts_as_contended(foreign: float, busy: float, n_cores: int, exp
 def test_programs_on_our_cores_are_seen() -> None:
     hog = f"{sys.executable} -c 'while True: pass' >/dev/null 2>&1 & echo $!;"
     # Their parent ends at once, so that they are none of ours.
-    started = subprocess.run(["sh", "-c", hog * len(cores())], capture_output=True, text=True, check=True)
+    started = subprocess.run(["sh", "-c", hog * cpu_cores()], capture_output=True, text=True, check=True)
     try:
         load = ForeignLoad()
         end = time.monotonic() + 1.5

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from transformers import AutoConfig, BertConfig, LlamaConfig
+from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
 from peftcost.engine.calibrate import AUTO_MODEL, real_model
 from peftcost.engine.fitting import fit_to, footprint_of
-from peftcost.engine.rehearsal import Footprint, Shape, one_step, rehearse, rehearse_at_depths
+from peftcost.engine.rehearsal import Footprint, Shape, extrapolated, one_step, rehearse
 from peftcost.errors import DoesNotFit
 from peftcost.methods import get_method, methods
 
@@ -74,8 +74,11 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
     sizes = {"hidden_size": 64, "num_hidden_layers": 26, "num_attention_heads": 4, "intermediate_size": 128}
     config = BertConfig(**sizes) if kind == "encoder" else LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0)
     choices = choices_of(method)
-    line = rehearse_at_depths(config, AUTO_MODEL, get_method(method), choices, SHAPE)
-    whole = rehearse(config, AUTO_MODEL, get_method(method), choices, SHAPE)
+
+    def footprint(some: PretrainedConfig) -> Footprint:
+        return rehearse(some, AUTO_MODEL, get_method(method), choices, SHAPE)
+
+    line, whole = extrapolated(config, footprint), footprint(config)
     for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
         assert getattr(line, name) == pytest.approx(getattr(whole, name), rel=0.005), name
     for name, amount in asdict(whole.work).items():
@@ -101,11 +104,12 @@ def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
         return footprint_of(config, AUTO_MODEL, "lora", choices, 128, 2)
 
     choices = choices_of("lora")
-    needs = needed_bytes(footprint(choices).peak_bytes, "cpu")
-    assert fit_to(needs, "cpu", choices, footprint)[0] == choices
+    first = footprint(choices)
+    needs = needed_bytes(first.peak_bytes, "cpu")
+    assert fit_to(needs, "cpu", choices, first, footprint)[0] == choices
     for free in (0.8 * needs, 0.62 * needs):
-        fitting, found = fit_to(int(free), "cpu", choices, footprint)
+        fitting, found = fit_to(int(free), "cpu", choices, first, footprint)
         assert needed_bytes(found.peak_bytes, "cpu") <= free
         assert int(fitting["micro_batch_size"] or 0) < 16
     with pytest.raises(DoesNotFit, match="of memory before the first|one example at a time"):
-        fit_to(int(1.3e9), "cpu", choices, footprint)
+        fit_to(int(1.3e9), "cpu", choices, first, footprint)
