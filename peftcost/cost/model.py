@@ -24,7 +24,8 @@ class Probe:
 
     predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
     gradient_checkpointing: what it took to fit the device; None and False when it fits as it is.
-    seconds_per_example: training, one device. evaluation_seconds_per_example: forward only.
+    seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
+    for each example. evaluation_seconds_per_example: forward only.
     """
 
     startup_seconds: float
@@ -37,9 +38,15 @@ class Probe:
     memory_key: str = ""
     micro_batch_size: int | None = None
     gradient_checkpointing: bool = False
+    prefix_seconds_per_example: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def training_seconds(self, stop_examples: int, train_rows: int) -> float:
+        """Of a training alone."""
+        prefix = self.prefix_seconds_per_example * min(stop_examples, train_rows or stop_examples)
+        return self.seconds_per_example * stop_examples + prefix
 
     def fitting(self) -> dict[str, Scalar]:
         """The choices that fit the device."""
@@ -65,22 +72,25 @@ class CostModel:
     dev_rows: int
     test_rows: int
     train_rows: int = 0
-    measured: Mapping[str, float] = field(default_factory=dict)
+    corrections: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
 
     def predict(self, setup: Setup) -> Prediction:
         """KeyError for a method that was not probed."""
         probe = self.probes[setup.method]
-        rate = self.measured.get(setup.method, probe.seconds_per_example)
-        gpu_seconds = rate * setup.stop_examples
+        correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.method, 1.0))
+        gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         beside = probe.startup_seconds + probe.evaluation_seconds_per_example * self.dev_rows + FIXED_SECONDS
         peak_bytes = self.peaks.get(memory_key(setup), probe.predicted_peak_bytes or probe.peak_bytes)
         return Prediction(gpu_seconds, peak_bytes, gpu_seconds + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
-        """The model after a measurement: the last seen rate of a method replaces the probe's."""
-        rate = gpu_seconds / max(1, setup.stop_examples)
-        return replace(self, measured={**self.measured, setup.method: rate})
+        """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
+        others of the method, the dearest one seen does."""
+        probed = self.probes[setup.method].training_seconds(setup.stop_examples, self.train_rows)
+        factor = gpu_seconds / max(probed, 1e-9)
+        dearest = max(factor, self.corrections.get(setup.method, 0.0))
+        return replace(self, corrections={**self.corrections, memory_key(setup): factor, setup.method: dearest})
 
     def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
         """The model after a rehearsal."""

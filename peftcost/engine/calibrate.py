@@ -20,7 +20,7 @@ from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.prepared import About
 from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
-from peftcost.engine.trainee import build
+from peftcost.engine.trainee import Trainee, build
 from peftcost.methods import get_method
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
@@ -68,9 +68,7 @@ def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
     getattr(transformers, AUTO_MODEL).from_config(config).base_model.save_pretrained(folder)
 
 
-def real_model(
-    folder: Path, method: str, choices: Mapping[str, Scalar]
-) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.device]:
+def real_trainee(folder: Path, method: str, choices: Mapping[str, Scalar]) -> Trainee:
     """A model that is ready to be trained by the method, on this process's device."""
     about = About(
         model=str(folder),
@@ -84,18 +82,18 @@ def real_model(
     with quiet():
         trainee = build(Setup(method, choices, 1000), 0, about, 1000)
     trainee.model.train()
-    return trainee.model, trainee.optimizer, trainee.device
+    return trainee
 
 
 def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape: Shape) -> float:
     """The median time of a real training step."""
-    model, optimizer, device = real_model(folder, method, choices)
+    trainee = real_trainee(folder, method, choices)
     times = []
-    watch = Stopwatch(device)
+    watch = Stopwatch(trainee.device)
     for step in range(WARM_STEPS + TIMED_STEPS):
-        one_step(model, optimizer, get_method(method), choices, shape)
+        one_step(trainee.model, trainee.optimizer, trainee.method, choices, shape, trainee.prefix)
         seconds = watch.lap()
-        optimizer.zero_grad(set_to_none=True)
+        trainee.optimizer.zero_grad(set_to_none=True)
         watch.lap()
         if step >= WARM_STEPS:
             times.append(seconds)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from peftcost.engine.prepared import Split, collate
-from peftcost.tasks import TaskType
+from peftcost.engine.prepared import Reader, Split
+from peftcost.engine.source import Source, forward
 
 EVALUATION_BATCH_SIZE = 64
-
-
-@dataclass(frozen=True)
-class Reader:
-    """What is needed to turn a split into batches for one model."""
-
-    task_type: TaskType
-    labels: Sequence[str]
-    pad_id: int
-    max_tokens: int
 
 
 @dataclass(frozen=True)
@@ -35,12 +25,14 @@ class Evaluation:
     loss: float
 
 
-def evaluate(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device) -> Evaluation:
+def evaluate(
+    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, source: Source | None = None
+) -> Evaluation:
     """Rows and loss of a split; batches by length, in eval mode (the caller's mode is put back)."""
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
-    for indices, logits, targets in _forward(model, split, reader, device):
+    for indices, logits, targets in _forward(model, split, reader, device, source):
         loss, n = reader.task_type.loss(logits, targets)
         loss_sum, count = loss_sum + float(loss), count + n
         rows.append(reader.task_type.predict(logits, targets, reader.labels))
@@ -64,7 +56,7 @@ def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device
     times = []
     with torch.inference_mode():
         for index in range(min(n, len(split))):
-            batch = collate(split, [index], reader.pad_id, reader.task_type, reader.max_tokens)
+            batch = reader.batch(split, [index])
             start = time.perf_counter()
             logits = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)).logits
             float(logits.sum())  # waits for the device
@@ -72,20 +64,15 @@ def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device
     return statistics.median(times)
 
 
-def _forward(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device):  # type: ignore[no-untyped-def]
+def _forward(
+    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, source: Source | None = None
+) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
     was_training = model.training
     model.eval()
     by_length = np.argsort(split.lengths, kind="stable")
     with torch.inference_mode():
         for start in range(0, len(by_length), EVALUATION_BATCH_SIZE):
             indices = by_length[start : start + EVALUATION_BATCH_SIZE]
-            batch = collate(split, indices, reader.pad_id, reader.task_type, reader.max_tokens)
-            output = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device))
-            logits = aligned(output.logits, batch.input_ids).float()
-            yield indices, logits, batch.targets.to(device)
+            batch = reader.batch(split, indices)
+            yield indices, forward(model, batch, device, indices, source), batch.targets.to(device)
     model.train(was_training)
-
-
-def aligned(logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-    """Per-token logits without those of virtual tokens, which prompt tuning puts in front of the inputs."""
-    return logits[:, -input_ids.shape[1] :] if logits.ndim == 3 else logits

@@ -156,6 +156,19 @@ def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task
     return Batch(input_ids, attention_mask, targets)
 
 
+@dataclass(frozen=True)
+class Reader:
+    """What is needed to turn a split into batches for one model."""
+
+    task_type: TaskType
+    labels: Sequence[str]
+    pad_id: int
+    max_tokens: int
+
+    def batch(self, split: Split, indices: Sequence[int] | np.ndarray) -> Batch:
+        return collate(split, indices, self.pad_id, self.task_type, self.max_tokens)
+
+
 def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:
     """Tokens that the batches cost, padding included."""
     return sum(len(indices) * int(split.lengths[indices].max()) for indices in batches)

@@ -38,13 +38,20 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     batch_size = int(job.setup.hyperparameters["batch_size"] or 1)
     batches = batches_of_epoch(train.lengths, batch_size, job.seed, 0)
     watch = Stopwatch(trainee.device)
-    per_token = []
+    per_token, prefix_per_token = [], [0.0]
     for i, indices in enumerate(islice(batches, TIMED_STEPS + 1)):
         loop._accumulate(indices)
         loop._update()
         seconds = watch.lap()
+        tokens = padded_tokens(train, [indices])
         if i:  # the first step allocates
-            per_token.append(seconds / padded_tokens(train, [indices]))
+            per_token.append(seconds / tokens)
+        if trainee.prefix is not None:
+            batch = trainee.reader.batch(train, indices)
+            watch.lap()
+            trainee.prefix.run(batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device))
+            prefix_per_token.append(watch.lap() / tokens)
+    prefix_rate = min(prefix_per_token[1:], default=0.0)
     whole = [batch for batch in batches if len(batch) == batch_size] or batches
     tokens_per_example = padded_tokens(train, whole) / sum(len(batch) for batch in whole)
 
@@ -56,7 +63,8 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     # The quickest step: the first ones still allocate, and whatever else disturbs only adds.
     return {
         "startup_seconds": startup_seconds,
-        "seconds_per_example": min(per_token) * tokens_per_example,
+        "seconds_per_example": max(0.0, min(per_token) - prefix_rate) * tokens_per_example,
+        "prefix_seconds_per_example": prefix_rate * tokens_per_example,
         "evaluation_seconds_per_example": evaluation_seconds,
         "peak_bytes": loop.peak_bytes(),
         "trainable_parameters": trainable,

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import flop_registry
 
 from peftcost.core.setup import Scalar
 from peftcost.cost.rates import Work
+from peftcost.engine.prefix import Prefix, cut
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.trainee import made_trainable, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
@@ -178,6 +179,7 @@ def rehearse(
             raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        prefix = cut(model, method.frozen_depth(model, choices), check=False)
         model.train()
         optimizer = make_optimizer(model, choices)
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -185,7 +187,7 @@ def rehearse(
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
         with tracker:
-            one_step(model, optimizer, method, choices, shape, tracker.enter, most_micro_batches=2)
+            one_step(model, optimizer, method, choices, shape, prefix, tracker.enter, most_micro_batches=2)
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
@@ -234,6 +236,7 @@ def one_step(
     method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
+    prefix: Prefix | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     most_micro_batches: int | None = None,
 ) -> None:
@@ -248,7 +251,7 @@ def one_step(
         mask = torch.ones(rows, shape.tokens, dtype=torch.long, device=device)
         mask[1:, -1:] = 0  # rows of a batch differ in length; without any padding, transformers would drop the mask
         mixed = torch.autocast(device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
-        with mixed:
+        with mixed, contextlib.nullcontext() if prefix is None else prefix.given(prefix.run(ids, mask)):
             logits = model(input_ids=ids, attention_mask=mask).logits.float()
         targets = torch.zeros(logits.shape[:-1], dtype=torch.long, device=device)
         loss = torch.nn.functional.cross_entropy(

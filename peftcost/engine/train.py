@@ -9,6 +9,7 @@ import shutil
 import time
 import uuid
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
-from peftcost.engine.evaluate import aligned, evaluate, latency_seconds
+from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Tell, TrainJob
-from peftcost.engine.prepared import Split, batches_from, collate, load_about, load_split
+from peftcost.engine.prepared import Split, batches_from, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
+from peftcost.engine.source import forward, live_source, share
 from peftcost.engine.trainee import Trainee, build, count_parameters, folder_bytes
 from peftcost.errors import SetupFailed
 from peftcost.methods.head import HEAD_NAMES
@@ -56,6 +58,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     trainee = build(job.setup, job.seed, about, plan.total_steps)
     before = fingerprints(trainee)
     loop = Loop(job, tell, trainee, split, dev, plan)
+    loop.share_activations()
     loop.take_up()
     startup_seconds = time.perf_counter() - began - trainee.quantizing_seconds
 
@@ -65,7 +68,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     check_moved(before, trainee)
 
     tell.phase("evaluate")
-    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device)
+    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device, loop.dev_source)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
@@ -100,6 +103,7 @@ class Loop:
     def __init__(self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan) -> None:
         self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
         self.plan = plan
+        self.source, self.dev_source = live_source(trainee, split), live_source(trainee, dev)
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
         self.gpu_seconds = trainee.quantizing_seconds
@@ -107,6 +111,12 @@ class Loop:
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
         self.best_quality, self.stale = -math.inf, 0
+
+    def share_activations(self) -> None:
+        """Find what other setups computed of the same prefix, and leave them what is computed here."""
+        for source, name in ((self.source, "train"), (self.dev_source, "dev")):
+            if source is not None:
+                share(source, self.trainee, Path(self.job.prepared), name)
 
     def take_up(self) -> None:
         """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
@@ -121,6 +131,9 @@ class Loop:
         self.trainee.restore(checkpoint.tensors)
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
         self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
+        if self.source is not None:
+            for indices in islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, 0), self.step):
+                self.source.paid(indices)
 
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
@@ -134,8 +147,7 @@ class Loop:
             at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
             if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
                 self._look(losses)
-                self.gpu_seconds += watch.lap()
-                self._read_meters()
+                self._book(watch.lap())
                 self._save()
                 self._start_meters()
                 watch.lap()  # saving is not training
@@ -150,19 +162,26 @@ class Loop:
             if self._is_time_to_stop():
                 cooldown = self.plan.total_steps - self.plan.trunk_steps
                 self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
-        self.gpu_seconds += watch.lap()
-        self._read_meters()
+        self._book(watch.lap())
 
     def _start_meters(self) -> None:
         self._foreign, self._energy = ForeignLoad(), EnergyMeter(self.trainee.device)
 
-    def _read_meters(self) -> None:
-        self.contended = self.contended or self._foreign.contended()
+    def _book(self, seconds: float) -> None:
+        """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
+        would have paid for them, in energy as in time."""
+        contended, owed = self._foreign.contended(), 0.0
+        if self.source is not None:
+            owed = self.source.settle()
+            if contended:
+                self.source.forget_computed()
+        self.contended = self.contended or contended
+        self.gpu_seconds += seconds + owed
         joules = self._energy.joules()
         if joules is None or self.energy_joules is None:
             self.energy_joules = None
         else:
-            self.energy_joules += joules
+            self.energy_joules += joules * (1 + owed / seconds)
 
     @property
     def batch_size(self) -> int:
@@ -198,15 +217,10 @@ class Loop:
     def _loss(self, part: np.ndarray) -> torch.Tensor:
         """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
         trainee, reader = self.trainee, self.trainee.reader
-        batch = collate(self.split, part, reader.pad_id, reader.task_type, reader.max_tokens)
-        device = trainee.device
-        output = trainee.model(
-            input_ids=batch.input_ids.to(device, non_blocking=True),
-            attention_mask=batch.attention_mask.to(device, non_blocking=True),
-        )
+        batch = reader.batch(self.split, part)
         smoothing = float(trainee.choices["label_smoothing"] or 0.0)
-        logits = aligned(output.logits, batch.input_ids).float()
-        loss, _ = reader.task_type.loss(logits, batch.targets.to(device), smoothing)
+        logits = forward(trainee.model, batch, trainee.device, part, self.source)
+        loss, _ = reader.task_type.loss(logits, batch.targets.to(trainee.device), smoothing)
         return loss
 
     def _look(self, losses: list[torch.Tensor]) -> None:
@@ -242,7 +256,8 @@ class Loop:
         if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
             return False
         about = load_about(Path(self.job.prepared))
-        rows = evaluate(self.trainee.model, self.dev, self.trainee.reader, self.trainee.device).rows
+        trainee = self.trainee
+        rows = evaluate(trainee.model, self.dev, trainee.reader, trainee.device, self.dev_source).rows
         quality = float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, len(rows))))[0])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)
@@ -256,6 +271,8 @@ class Loop:
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         self.trainee.model.train()
         self.trainee.set_rate(0.0)
+        if self.source is not None:
+            self.source.stored = None  # alone, a training computes its activations once: that counts
 
         def step() -> None:
             self._accumulate(largest)

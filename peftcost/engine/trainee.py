@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import load_base, quantizing_clock
-from peftcost.engine.evaluate import Reader
-from peftcost.engine.prepared import About
+from peftcost.engine.prefix import Prefix, cut
+from peftcost.engine.prepared import About, Reader
 from peftcost.methods import Method, get_method
 
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -25,7 +25,8 @@ MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 class Trainee:
     """model: as prepared by Accelerate; plain: the same without its wrappers.
 
-    quantizing_seconds: what quantizing the base took while it was loaded; 0 for an unquantized one.
+    prefix: the layers that the setup leaves untouched, where there are any. quantizing_seconds: what quantizing the base
+    took while it was loaded; 0 for an unquantized one.
     """
 
     method: Method
@@ -34,6 +35,7 @@ class Trainee:
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     reader: Reader
+    prefix: Prefix | None = None
     quantizing_seconds: float = 0.0
 
     @property
@@ -99,7 +101,9 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     optimizer = make_optimizer(model, choices)
     model, optimizer = accelerator.prepare(model, optimizer)
     reader = reader_for(about, method, choices)
-    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, quantizing.seconds)
+    plain = accelerator.unwrap_model(model)
+    prefix = cut(plain, method.frozen_depth(plain, choices))
+    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, prefix, quantizing.seconds)
 
 
 def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
@@ -115,10 +119,8 @@ def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, 
 
 
 def allow_checkpointing(model: torch.nn.Module) -> None:
-    """Recompute each layer in the backward pass; a frozen input must ask for a gradient for that to work."""
+    """Recompute each trained layer in the backward pass."""
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-    if hasattr(model, "enable_input_require_grads"):
-        model.enable_input_require_grads()  # type: ignore[operator]
 
 
 def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:

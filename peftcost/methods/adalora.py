@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import linear_names
+from peftcost.methods.layers import TOP_LAYERS, linear_names
 from peftcost.methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ class AdaLora(PeftMethod):
         return {
             "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
             "rank": CategoricalDistribution((4, 8, 16)),
+            "top_layers": TOP_LAYERS,
         }
 
     def prior(self) -> dict[str, Scalar]:
-        return {"learning_rate": 2e-3, "rank": 8, "alpha_over_rank": 4, "orthogonality": 0.1}
+        return {"learning_rate": 2e-3, "rank": 8, "alpha_over_rank": 4, "orthogonality": 0.1, "top_layers": None}
 
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import AdaLoraConfig
@@ -56,7 +57,7 @@ class AdaLora(PeftMethod):
             deltaT=1,
             total_step=max(2, total_steps),
             orth_reg_weight=float(choices["orthogonality"] or 0.0),
-            target_modules=linear_names(model),
+            target_modules=linear_names(model, choices["top_layers"]),
             **self.with_head(model),
         )
 

@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution
 
 from peftcost.core.setup import Scalar
 from peftcost.errors import PeftcostError
+from peftcost.methods.layers import transformer_layers
 
 if TYPE_CHECKING:
     import torch
@@ -69,9 +70,11 @@ class Method(ABC):
         """How many of the base's layers, counted from below, stay untouched and deterministic.
 
         0: nothing can be taken as given. k > 0: embeddings and the first k layers give the same activations in every
-        epoch and every setup, as long as their dropout is off.
+        epoch and every setup; the engine keeps their dropout off. A method that places what it trains in the upper
+        layers has a choice `top_layers` (None: all layers).
         """
-        return 0
+        top = choices.get("top_layers")
+        return 0 if top is None else max(0, len(transformer_layers(model)[1]) - int(top))
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
         """A term that is added to the training loss (never to a loss that is reported), or None."""

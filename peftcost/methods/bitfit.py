@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import freeze_all_but
+from peftcost.methods.layers import TOP_LAYERS, freeze_all_but, layer_names
 from peftcost.methods.plain import PlainMethod
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class BitFit(PlainMethod):
     funding_rank = 60
 
     def space(self) -> dict[str, BaseDistribution]:
-        return {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
+        return {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "top_layers": TOP_LAYERS}
 
     def prior(self) -> dict[str, Scalar]:
-        return {"learning_rate": 1e-3}
+        return {"learning_rate": 1e-3, "top_layers": None}
 
     def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         if getattr(config, "attention_bias", None) is False and not getattr(config, "mlp_bias", False):
@@ -37,7 +37,8 @@ class BitFit(PlainMethod):
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         freeze_all_but(model, ())
+        inside = ("",) if choices["top_layers"] is None else layer_names(model, choices["top_layers"])
         for name, parameter in model.named_parameters():
-            if name.endswith(".bias"):
+            if name.endswith(".bias") and name.startswith(inside):
                 parameter.requires_grad_(True)
         return model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import freeze_all_but, transformer_layers
+from peftcost.methods.layers import freeze_all_but, layer_names
 from peftcost.methods.plain import PlainMethod
 
 if TYPE_CHECKING:
@@ -35,10 +35,5 @@ class Frozen(PlainMethod):
         return {"learning_rate": 2e-3, "top_layers": 0}
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
-        prefix, layers = transformer_layers(model)
-        first = len(layers) - int(choices["top_layers"] or 0)
-        freeze_all_but(model, tuple(f"{prefix}.{i}." for i in range(first, len(layers))))
+        freeze_all_but(model, layer_names(model, choices["top_layers"]))
         return model
-
-    def frozen_depth(self, model: torch.nn.Module, choices: Mapping[str, Scalar]) -> int:
-        return len(transformer_layers(model)[1]) - int(choices["top_layers"] or 0)

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from peftcost.core.setup import Scalar
 from peftcost.methods.base import Method
-from peftcost.methods.layers import freeze_all_but, linear_names, transformer_layers
+from peftcost.methods.layers import TOP_LAYERS, freeze_all_but, layer_names, linear_names, transformer_layers
 
 if TYPE_CHECKING:
     import torch
@@ -34,16 +34,18 @@ class Houlsby(Method):
         return {
             "learning_rate": FloatDistribution(1e-4, 5e-3, log=True),
             "bottleneck": CategoricalDistribution((8, 16, 32, 64)),
+            "top_layers": TOP_LAYERS,
         }
 
     def prior(self) -> dict[str, Scalar]:
-        return {"learning_rate": 1e-3, "bottleneck": 32}
+        return {"learning_rate": 1e-3, "bottleneck": 32, "top_layers": None}
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
-        insert(model, int(choices["bottleneck"] or 1))
+        insert(model, int(choices["bottleneck"] or 1), choices["top_layers"])
         freeze_all_but(model, ("adapter.",))
+        inside = ("",) if choices["top_layers"] is None else layer_names(model, choices["top_layers"])
         for name, parameter in model.named_parameters():
-            if "norm" in name.lower():
+            if "norm" in name.lower() and name.startswith(inside):
                 parameter.requires_grad_(True)
         return model
 
@@ -52,14 +54,17 @@ class Houlsby(Method):
 
         trained = {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
         save_file(trained, folder / "houlsby.safetensors")
-        size = next(len(t) for name, t in trained.items() if name.endswith("adapter.down.weight"))
-        (folder / "houlsby.json").write_text(json.dumps({"bottleneck": size}), encoding="utf-8")
+        sizes = [len(t) for name, t in trained.items() if name.endswith("adapter.down.weight")]
+        prefix = transformer_layers(model)[0]
+        layers = {name.removeprefix(f"{prefix}.").partition(".")[0] for name in trained if name.startswith(f"{prefix}.")}
+        facts = {"bottleneck": sizes[0], "top_layers": len(layers)}
+        (folder / "houlsby.json").write_text(json.dumps(facts), encoding="utf-8")
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         from safetensors.torch import load_file
 
-        size = json.loads((folder / "houlsby.json").read_text(encoding="utf-8"))["bottleneck"]
-        insert(base, size)
+        facts = json.loads((folder / "houlsby.json").read_text(encoding="utf-8"))
+        insert(base, facts["bottleneck"], facts.get("top_layers"))
         missing = set(load_file(folder / "houlsby.safetensors")) - set(dict(base.named_parameters()))
         if missing:
             raise LookupError(f"{folder} is an adapter of another model: it has {min(missing)}")
@@ -67,8 +72,11 @@ class Houlsby(Method):
         return base.eval()
 
 
-def insert(model: torch.nn.Module, bottleneck: int) -> None:
-    """Put an adapter behind each block's last linear layer. LookupError if the model has none that we know."""
+def insert(model: torch.nn.Module, bottleneck: int, top_layers: Scalar) -> None:
+    """Put an adapter behind each block's last linear layer, in the top k layers or in all (None).
+
+    LookupError if the model has none that we know.
+    """
     import torch
 
     class Adapter(torch.nn.Module):
@@ -86,7 +94,7 @@ def insert(model: torch.nn.Module, bottleneck: int) -> None:
     def adapt(module: torch.nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
         return module.adapter(output)  # type: ignore[operator]
 
-    targets = [name for name in linear_names(model) if name.endswith(OUTPUTS)]
+    targets = [name for name in linear_names(model, top_layers) if name.endswith(OUTPUTS)]
     if not targets:
         raise LookupError(f"no known block outputs in {transformer_layers(model)[0]}")
     for name in targets:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import linear_names
+from peftcost.methods.layers import TOP_LAYERS, linear_names
 from peftcost.methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ class IA3(PeftMethod):
     funding_rank = 61
 
     def space(self) -> dict[str, BaseDistribution]:
-        return {"learning_rate": FloatDistribution(1e-3, 5e-2, log=True)}
+        return {"learning_rate": FloatDistribution(1e-3, 5e-2, log=True), "top_layers": TOP_LAYERS}
 
     def prior(self) -> dict[str, Scalar]:
-        return {"learning_rate": 1e-2}
+        return {"learning_rate": 1e-2, "top_layers": None}
 
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import IA3Config
 
-        linear = linear_names(model)
+        linear = linear_names(model, choices["top_layers"])
         scaled = [n for n in linear if n.rsplit(".", 1)[-1] in ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")]
         last = [n for n in linear if n.endswith(("down_proj", "fc2", "lin2")) or is_bert_output(n)]
         return IA3Config(target_modules=scaled + last, feedforward_modules=last, **self.with_head(model))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from optuna.distributions import CategoricalDistribution
+
+from peftcost.core.setup import Scalar
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION
 
 if TYPE_CHECKING:
     import torch
+
+
+TOP_LAYERS = CategoricalDistribution((None, 2, 4))
+"""Where a method is placed: in all layers, or in the upper ones alone, which is cheaper: see `Method.frozen_depth`."""
 
 
 def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
@@ -21,19 +27,19 @@ def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList
     return max(lists, key=lambda item: len(item[1]))
 
 
-def linear_names(model: torch.nn.Module, top_layers: int | None = None) -> list[str]:
+def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str, ...]:
+    """Names of the transformer layers, of the top k or of all (None), each with a dot behind."""
+    prefix, layers = transformer_layers(model)
+    first = 0 if top_layers is None else max(0, len(layers) - int(top_layers))
+    return tuple(f"{prefix}.{i}." for i in range(first, len(layers)))
+
+
+def linear_names(model: torch.nn.Module, top_layers: Scalar = None) -> list[str]:
     """Names of the linear layers inside the transformer layers (quantized ones too), of the top k or of all."""
     import torch
 
-    prefix, layers = transformer_layers(model)
-    first = 0 if top_layers is None else max(0, len(layers) - top_layers)
-    inside = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
-    names = []
-    for name, module in model.named_modules():
-        match = inside.match(name)
-        if match and int(match.group(1)) >= first and isinstance(module, torch.nn.Linear):
-            names.append(name)
-    return names
+    inside = layer_names(model, top_layers)
+    return [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, torch.nn.Linear)]
 
 
 def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import linear_names, transformer_layers
+from peftcost.methods.layers import TOP_LAYERS, linear_names
 from peftcost.methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
@@ -38,7 +37,7 @@ class Lora(PeftMethod):
             "rank": CategoricalDistribution((4, 8, 16, 32)),
             "rslora": CategoricalDistribution((False, True)),
             "dora": CategoricalDistribution((False, True)),
-            "top_layers": CategoricalDistribution((None, 2, 4)),
+            "top_layers": TOP_LAYERS,
         }
 
     def prior(self) -> dict[str, Scalar]:
@@ -55,17 +54,13 @@ class Lora(PeftMethod):
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import LoraConfig
 
-        rank, top = int(choices["rank"] or 1), choices["top_layers"]
+        rank = int(choices["rank"] or 1)
         return LoraConfig(
             r=rank,
             lora_alpha=int(float(choices["alpha_over_rank"] or 1) * rank),
             lora_dropout=float(choices["adapter_dropout"] or 0.0),
             use_rslora=bool(choices["rslora"]),
             use_dora=bool(choices["dora"]),
-            target_modules=linear_names(model, None if top is None else int(top)),
+            target_modules=linear_names(model, choices["top_layers"]),
             **self.with_head(model),
         )
-
-    def frozen_depth(self, model: torch.nn.Module, choices: Mapping[str, Scalar]) -> int:
-        top = choices["top_layers"]
-        return 0 if top is None else max(0, len(transformer_layers(model)[1]) - int(top))

@@ -60,7 +60,7 @@ def plan(controller: Controller, asked: Asked) -> str:
         raise UserError(f"None of the methods can train {asked.task.model} here. {reasons}")
     data = asked.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
-    cheapest = min(probed, key=lambda name: probed[name].seconds_per_example)
+    cheapest = min(probed, key=lambda name: probed[name].training_seconds(len(data.train), len(data.train)))
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probed.items()},
@@ -112,7 +112,7 @@ def choose_length(controller: Controller, cost: CostModel, rows: int) -> int:
     stop = decide.choose_stop(
         rows,
         batch_size,
-        [p.seconds_per_example for p in probes.values()],
+        [p.seconds_per_example + p.prefix_seconds_per_example for p in probes.values()],
         beside,
         limit - controller.spent() - closing,
     )

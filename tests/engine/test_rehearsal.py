@@ -13,7 +13,7 @@ from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.calibrate import AUTO_MODEL, real_model
+from peftcost.engine.calibrate import AUTO_MODEL, real_trainee
 from peftcost.engine.fitting import fit_to, footprint_of
 from peftcost.engine.rehearsal import Footprint, Shape, extrapolated, one_step, rehearse
 from peftcost.errors import DoesNotFit
@@ -32,10 +32,11 @@ def choices_of(method: str, **changed: Scalar) -> dict[str, Scalar]:
 
 
 def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape) -> int:
-    model, optimizer, device = real_model(folder, method, choices)
+    trainee = real_trainee(folder, method, choices)
+    model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, shape)
+        one_step(model, optimizer, get_method(method), choices, shape, trainee.prefix)
 
     step()
     return step_peak_bytes(step, model, optimizer, device)

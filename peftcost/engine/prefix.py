@@ -1,0 +1,177 @@
+"""Cuts a model in two: the first layers, which a setup leaves untouched, and the rest, which it trains.
+
+No architecture is named. The layers are the model's list of layers, and what comes before them is found by watching one
+small forward pass; a model that does not give the same outputs in two halves is not cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from peftcost.methods.layers import transformer_layers
+
+SAME = 1e-4
+"""Largest difference of logits, relative to the largest logit, at which the halves count as the whole."""
+
+
+class _Reached(Exception):
+    """The prefix has done its work; what would follow is not wanted."""
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+class Prefix:
+    """The embeddings and the first `depth` layers of a model, always in eval mode and without gradients.
+
+    run: their activations. given: a context in which the whole model takes these as computed. width: numbers per token.
+    """
+
+    def __init__(self, model: torch.nn.Module, depth: int) -> None:
+        """LookupError or ValueError if this model's layers do not hand on one tensor of shape (rows, tokens, width)."""
+        self.model, self.depth = model, depth
+        self.layers = list(transformer_layers(model)[1][:depth])
+        self._given: torch.Tensor | None = None
+        self._stops = False
+        ids, mask = _two_rows(model)
+        with _watched(self.layers[0]) as seen, torch.no_grad():
+            model(input_ids=ids, attention_mask=mask)
+        self._before = _outermost_giving(model, seen)
+        self._modules = [*([self._before] if self._before is not None else []), *self.layers]
+        for module in self._modules:
+            self._redirect(module)
+        hidden = self.run(ids, mask)
+        if hidden.shape[:2] != ids.shape or hidden.ndim != 3:
+            raise ValueError(f"the layers hand on a tensor of shape {tuple(hidden.shape)}, not (rows, tokens, width)")
+        self.width, self.dtype = hidden.shape[2], hidden.dtype
+
+    def run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """The activations after the last layer of the prefix, shape (rows, tokens, width)."""
+        for module in self._modules:
+            if module.training:
+                module.eval()
+        self._stops = True
+        try:
+            with torch.no_grad():
+                self.model(input_ids=input_ids, attention_mask=attention_mask)
+        except _Reached as reached:
+            return reached.hidden
+        finally:
+            self._stops = False
+        raise ValueError("the model's forward pass does not reach its layers")
+
+    @contextlib.contextmanager
+    def given(self, hidden: torch.Tensor) -> Iterator[None]:
+        """Within this context the model's forward pass computes the rest only, from these activations."""
+        self._given = hidden.to(self.dtype)
+        try:
+            yield
+        finally:
+            self._given = None
+
+    def is_faithful(self) -> bool:
+        """Whether the two halves give what the whole gives, on two short rows of different length."""
+        ids, mask = _two_rows(self.model)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                whole = self.model(input_ids=ids, attention_mask=mask).logits.float()
+                with self.given(self.run(ids, mask)):
+                    halves = self.model(input_ids=ids, attention_mask=mask).logits.float()
+        finally:
+            self.model.train(was_training)
+        real = mask.bool() if whole.ndim == 3 else slice(None)
+        return bool((whole - halves)[real].abs().max() <= SAME * whole[real].abs().max())
+
+    def _redirect(self, module: torch.nn.Module) -> None:
+        """Let the module hand on what is given, and stop after the last of the layers where only the prefix is asked for."""
+        original: Callable[..., Any] = module.forward
+        in_tuple = False
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            nonlocal in_tuple
+            if self._given is not None:
+                return (self._given,) if in_tuple else self._given
+            out = original(*args, **kwargs)
+            in_tuple = isinstance(out, tuple)
+            if self._stops and module is self.layers[-1]:
+                raise _Reached(_only_tensor(out))
+            return out
+
+        module.forward = forward
+
+
+def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None:
+    """The prefix of this depth, or None when there is nothing to cut or the model does not work in halves.
+
+    check: compare the outputs; not possible for a model without weights.
+    """
+    if depth == 0:
+        return None
+    plain_forwards = [(module, module.__dict__.get("forward")) for module in model.modules()]
+    try:
+        prefix = Prefix(model, depth)
+        if not check or prefix.is_faithful():
+            return prefix
+    except (LookupError, ValueError, TypeError, RuntimeError, AttributeError):
+        pass  # it trains as a whole
+    for module, forward in plain_forwards:
+        module.__dict__.pop("forward", None)
+        if forward is not None:
+            module.forward = forward
+    return None
+
+
+def _two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask of two rows, of four tokens and of three."""
+    device = next(model.parameters()).device
+    ids = torch.arange(8, device=device).reshape(2, 4) + 1
+    mask = torch.ones_like(ids)
+    mask[1, 3:] = 0
+    return ids, mask
+
+
+def _only_tensor(out: Any) -> torch.Tensor:
+    if isinstance(out, tuple):
+        if any(part is not None for part in out[1:]):
+            raise ValueError("the layers hand on more than one tensor")
+        out = out[0]
+    if not isinstance(out, torch.Tensor):
+        raise ValueError(f"the layers hand on {type(out).__name__}")
+    return out
+
+
+@contextlib.contextmanager
+def _watched(first_layer: torch.nn.Module) -> Iterator[dict[str, Any]]:
+    """Notes what the first layer is given, under "hidden"."""
+    seen: dict[str, Any] = {"outputs": []}
+
+    def note_input(_: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        seen["hidden"] = args[0] if args else kwargs.get("hidden_states")
+
+    def note_output(module: torch.nn.Module, _: Any, out: Any) -> None:
+        if "hidden" not in seen:  # only what comes before the layers
+            seen["outputs"].append((module, out))
+
+    handles = [
+        first_layer.register_forward_pre_hook(note_input, with_kwargs=True),
+        torch.nn.modules.module.register_module_forward_hook(note_output),
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _outermost_giving(model: torch.nn.Module, seen: dict[str, Any]) -> torch.nn.Module | None:
+    """The module whose output is what the first layer is given, if there is one: the embeddings, then not computed when
+    activations are given. Without one they are computed in vain."""
+    giving = [module for module, out in seen["outputs"] if out is seen.get("hidden")]
+    return giving[-1] if giving else None

@@ -1,0 +1,103 @@
+"""Where a model's trained part gets its inputs from: the frozen prefix, computed now or before."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from peftcost.cost.meter import Stopwatch
+from peftcost.engine.activations import Activations, open_activations
+from peftcost.engine.prefix import Prefix
+from peftcost.engine.prepared import Batch, Reader, Split
+from peftcost.engine.trainee import Trainee
+
+STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""In what precision activations are kept: that of the training."""
+
+
+class Source:
+    """The prefix's activations of a split's examples.
+
+    stored: where they are kept; without it they are computed every time. owed_seconds: what computing those took that were
+    found ready, each example once: a training alone would have paid it.
+    """
+
+    def __init__(self, prefix: Prefix, split: Split, reader: Reader, device: torch.device) -> None:
+        self.prefix, self.split, self.reader, self.device = prefix, split, reader, device
+        self.stored: Activations | None = None
+        self.owed_seconds = 0.0
+        self._used = np.zeros(len(split), dtype=bool)
+        self._computed = np.zeros(len(split), dtype=bool)
+
+    def given(self, indices: np.ndarray, batch: Batch) -> contextlib.AbstractContextManager[None]:
+        """A context in which the model takes the prefix's activations of this batch of examples as computed."""
+        return self.prefix.given(self._hidden(indices, batch))
+
+    def paid(self, indices: np.ndarray) -> None:
+        """These examples were paid before: a training that is taken up again has used them."""
+        self._used[indices] = True
+
+    def settle(self) -> float:
+        """The seconds owed since the last time."""
+        seconds, self.owed_seconds = self.owed_seconds, 0.0
+        return seconds
+
+    def forget_computed(self) -> None:
+        """What was computed beside other programs took too long to be charged to others: they compute it again."""
+        if self.stored is not None:
+            self.stored.forget(np.flatnonzero(self._computed))
+
+    def _hidden(self, indices: np.ndarray, batch: Batch) -> torch.Tensor:
+        if self.stored is None:
+            return self._run(batch)
+        known = self.stored.known(indices)
+        found_ready = indices[known & ~self._used[indices]]
+        self.owed_seconds += float(self.stored.seconds[found_ready].sum())
+        self._used[indices] = True
+        missing = indices[~known]
+        if len(missing):
+            whole = len(missing) == len(indices)
+            part = batch if whole else self.reader.batch(self.split, missing)
+            watch = Stopwatch(self.device)
+            hidden = self._run(part)
+            self.stored.write(missing, hidden, watch.lap())
+            self._computed[missing] = True
+            if whole:
+                return hidden
+        return self.stored.read(indices, batch.input_ids.shape[1]).to(self.device, non_blocking=True)
+
+    def _run(self, batch: Batch) -> torch.Tensor:
+        return self.prefix.run(batch.input_ids.to(self.device), batch.attention_mask.to(self.device))
+
+
+def live_source(trainee: Trainee, split: Split) -> Source | None:
+    """A source that computes; None when the setup leaves no prefix untouched."""
+    return None if trainee.prefix is None else Source(trainee.prefix, split, trainee.reader, trainee.device)
+
+
+def share(source: Source, trainee: Trainee, prepared: Path, name: str) -> None:
+    """Let the source keep and find activations on disk, if there is room; name: of the split (train, dev)."""
+    device, precision = source.device, str(trainee.choices["precision"])
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
+    key = [prepared.name, source.prefix.depth, trainee.method.quantization, precision, device.type, where]
+    lengths = np.minimum(source.split.lengths, source.reader.max_tokens)
+    source.stored = open_activations(key, name, lengths, source.prefix.width, STORED[precision])
+
+
+def forward(
+    model: torch.nn.Module, batch: Batch, device: torch.device, indices: np.ndarray, source: Source | None = None
+) -> torch.Tensor:
+    """The batch's logits in fp32; what lies below the trained part comes from the source, if there is one.
+
+    Per-token logits come without those of virtual tokens, which prompt tuning puts in front of the inputs.
+    """
+    with contextlib.nullcontext() if source is None else source.given(indices, batch):
+        output = model(
+            input_ids=batch.input_ids.to(device, non_blocking=True),
+            attention_mask=batch.attention_mask.to(device, non_blocking=True),
+        )
+    logits: torch.Tensor = output.logits
+    return (logits[:, -batch.input_ids.shape[1] :] if logits.ndim == 3 else logits).float()

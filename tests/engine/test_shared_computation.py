@@ -1,0 +1,248 @@
+"""Nothing that the engine saves may change a number: cached, bucketed and fused training is the naive one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from peftcost.core.setup import Setup
+from peftcost.engine.base_model import load_base
+from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.prefix import cut
+from peftcost.engine.prepare import prepare
+from peftcost.engine.prepared import batches_from, load_about, load_split
+from peftcost.engine.schedule import plan_steps
+from peftcost.engine.source import share
+from peftcost.engine.train import Loop, train
+from peftcost.engine.trainee import Trainee, build, made_trainable
+from peftcost.methods import get_method, methods
+from peftcost.methods.layers import transformer_layers
+from peftcost.tasks.task import Rows, load_task
+
+ROWS, STOP = 96, 224
+WIDTH = 40
+"""What the naive way pads every batch to."""
+TOLERANCE = {"int8": 2e-2, "nf4": 2e-4, None: 2e-4}
+"""Relative, of each loss in fp32. LLM.int8() quantizes activations by row, so a last digit can become a whole step."""
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_bert: Path) -> str:
+    return prepared_for(tiny_bert)
+
+
+def prepared_for(model: Path) -> str:
+    rows = Rows(train=ROWS, dev=40, test=40)
+    task = load_task("builtin:tweets").model_copy(update={"model": str(model), "rows": rows, "max_length": WIDTH})
+    return str(prepare(prepare_payload(task, 0, str(model), model.name), Silent())["prepared"])
+
+
+class Recorded(Loop):
+    """Keeps every step's loss."""
+
+    curve: list[float]
+
+    def _look(self, losses: list[torch.Tensor]) -> None:
+        self.curve = [*getattr(self, "curve", []), *map(float, losses)]
+        super()._look(losses)
+
+
+def setup_of(method: str, top_layers: int | None, **choices: Any) -> Setup:
+    prior = get_method(method).prior()
+    placed = {"top_layers": top_layers} if "top_layers" in prior else {}
+    return Setup.of(method, {**prior, **placed, "dropout": 0.0, "learning_rate": 1e-3, **choices}, STOP)
+
+
+def loop_of(prepared: str, setup: Setup, out: Path) -> Recorded:
+    folder = Path(prepared)
+    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    plan = plan_steps(setup, len(split))
+    trainee = build(setup, 5, about, plan.total_steps)
+    out.mkdir(parents=True, exist_ok=True)
+    return Recorded(TrainJob(prepared, setup, 5, str(out)), Silent(), trainee, split, dev, plan)
+
+
+def curve(prepared: str, setup: Setup, out: Path) -> list[float]:
+    """As the engine trains, with what it shares."""
+    loop = loop_of(prepared, setup, out)
+    loop.share_activations()
+    loop.run()
+    return loop.curve
+
+
+def naive_curve(prepared: str, setup: Setup) -> list[float]:
+    """A plain loop: the whole model on rows padded to the same width, one step after another, unfused AdamW."""
+    folder, choices, method = Path(prepared), setup.hyperparameters, get_method(setup.method)
+    about, split = load_about(folder), load_split(folder, "train")
+    plan = plan_steps(setup, len(split))
+    base = load_base(about.model, about.auto_model, about.labels, 5, method.quantization)
+    torch.manual_seed(5)
+    model = made_trainable(base, method, choices, plan.total_steps).train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": choices["weight_decay"]},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        fused=False,
+        foreach=False,
+    )
+    losses = []
+    for step, indices in zip(range(plan.total_steps), batches_from(split.lengths, 16, 5, 0), strict=False):
+        ids = torch.full((len(indices), WIDTH), about.pad_id)
+        for row, index in enumerate(indices):
+            tokens = torch.from_numpy(split.example(int(index))[0].astype(np.int64))
+            ids[row, : len(tokens)] = tokens
+        targets = torch.tensor([int(split.example(int(i))[1][0]) for i in indices])
+        logits = model(input_ids=ids, attention_mask=(ids != about.pad_id).long()).logits
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        penalty = method.penalty(model)
+        (loss if penalty is None else loss + penalty).backward()
+        torch.nn.utils.clip_grad_norm_(trained, float(choices["max_grad_norm"] or math.inf))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * plan.rate_factor(step)
+        optimizer.step()
+        method.after_step(model, step)
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("top_layers", [None, 1])
+@pytest.mark.parametrize("name", [name for name in methods() if name != "frozen"])
+def test_every_method_trains_as_the_naive_way_does(prepared: str, tmp_path: Path, name: str, top_layers: int | None) -> None:
+    setup = setup_of(name, top_layers)
+    naive, tolerance = naive_curve(prepared, setup), TOLERANCE[get_method(name).quantization]
+    for run in ("computing", "reading"):
+        assert curve(prepared, setup, tmp_path / run) == pytest.approx(naive, rel=tolerance), run
+
+
+@pytest.mark.parametrize("top_layers", [0, 1, 2])
+def test_a_frozen_base_trains_as_the_naive_way_does(prepared: str, tmp_path: Path, top_layers: int) -> None:
+    setup = setup_of("frozen", top_layers)
+    naive = naive_curve(prepared, setup)
+    for run in ("computing", "reading"):
+        assert curve(prepared, setup, tmp_path / run) == pytest.approx(naive, rel=TOLERANCE[None]), run
+
+
+@pytest.mark.parametrize("name", ["frozen", "lora"])
+def test_bf16_ends_with_the_same_quality_within_its_noise(prepared: str, tmp_path: Path, name: str) -> None:
+    setup = setup_of(name, 1, precision="bf16")
+    live = loop_of(prepared, setup, tmp_path / "live")
+    live.run()
+    curve(prepared, setup, tmp_path / "computing")
+    assert curve(prepared, setup, tmp_path / "reading") == pytest.approx(live.curve, rel=2e-2)
+
+
+def test_the_real_model_works_in_halves(minilm: Path, tmp_path: Path) -> None:
+    setup = setup_of("lora", 2)
+    prepared = prepared_for(minilm)
+    short = Setup(setup.method, setup.hyperparameters, 64)
+    naive = naive_curve(prepared, short)
+    for run in ("computing", "reading"):
+        assert curve(prepared, short, tmp_path / run) == pytest.approx(naive, rel=TOLERANCE[None]), run
+
+
+def test_a_decoder_works_in_halves(tiny_llama: Path, tmp_path: Path) -> None:
+    setup = setup_of("lora", 1)
+    prepared = prepared_for(tiny_llama)
+    naive = naive_curve(prepared, setup)
+    for run in ("computing", "reading"):
+        assert curve(prepared, setup, tmp_path / run) == pytest.approx(naive, rel=TOLERANCE[None]), run
+
+
+def test_the_frozen_part_has_no_dropout_and_the_trained_part_keeps_its_own(prepared: str, tmp_path: Path) -> None:
+    trainee = loop_of(prepared, setup_of("lora", 1, dropout=0.3), tmp_path).trainee
+    trainee.model.train()
+    assert trainee.prefix is not None
+    ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
+    once, twice = trainee.prefix.run(ids, mask), trainee.prefix.run(ids, mask)
+    assert torch.equal(once, twice)
+    assert not once.requires_grad
+    with trainee.prefix.given(once):
+        assert not torch.equal(trainee.model(ids, mask).logits, trainee.model(ids, mask).logits)
+
+
+def test_what_was_found_ready_is_charged_once_as_it_took(prepared: str, tmp_path: Path) -> None:
+    setup = setup_of("frozen", 0, label_smoothing=0.01)  # of this test alone, but the activations are shared with others
+    first, second = (loop_of(prepared, setup, tmp_path / name) for name in "ab")
+    share_afresh(first, "charged")
+    first.run()
+    share_afresh(second, "charged")
+    assert first.source is not None and second.source is not None and second.source.stored is not None
+    took = float(second.source.stored.seconds.sum())
+    assert took > 0
+    owed: list[float] = []
+    settle = second.source.settle
+    second.source.settle = lambda: owed.append(settle()) or owed[-1]  # type: ignore[method-assign, func-returns-value]
+    second.run()
+    assert sum(owed) == pytest.approx(took, rel=1e-5)
+    assert second.gpu_seconds > took
+
+
+def share_afresh(loop: Loop, name: str) -> None:
+    """Share activations under a name of the test's own."""
+    assert loop.source is not None
+    share(loop.source, loop.trainee, Path(loop.job.prepared) / name, "train")
+
+
+def test_taken_up_again_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
+    setup = setup_of("frozen", 1)
+    train(TrainJob(prepared, setup, 5, str(tmp_path)), Silent())  # leaves the trunk's checkpoint
+    again = loop_of(prepared, setup, tmp_path)
+    again.share_activations()
+    again.take_up()
+    assert again.step * 16 >= ROWS  # every example was used before
+    assert again.source is not None
+    before = again.gpu_seconds
+    again.run()
+    assert again.source.owed_seconds == 0
+    assert again.gpu_seconds > before
+
+
+def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path, prepared: str) -> None:
+    about = load_about(Path(prepared))
+    base = load_base(about.model, about.auto_model, about.labels, 0)
+
+    class RemembersItsFirstLayer(torch.nn.Module):
+        """Its head sees what the first layer gave, which the rest alone cannot know."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.base = base
+            transformer_layers(base)[1][0].register_forward_hook(self.remember)
+
+        def remember(self, _: object, args: object, out: torch.Tensor) -> torch.Tensor:
+            self.first = out[0, 0, 0]
+            return out
+
+        def forward(self, **inputs: torch.Tensor) -> Any:
+            output = self.base(**inputs)
+            output.logits = output.logits + self.first
+            return output
+
+    model = RemembersItsFirstLayer().eval()
+    inputs = {"input_ids": torch.arange(1, 9).reshape(2, 4), "attention_mask": torch.ones(2, 4, dtype=torch.long)}
+    before = model(**inputs).logits
+    assert cut(model, 2) is None
+    assert torch.equal(model(**inputs).logits, before)
+
+
+def test_a_cut_model_still_saves_and_runs_as_a_whole(prepared: str, tmp_path: Path) -> None:
+    trainee: Trainee = loop_of(prepared, setup_of("frozen", 1), tmp_path / "out").trainee
+    trainee.method.save(trainee.plain, tmp_path / "model")
+    about = load_about(Path(prepared))
+    again = trainee.method.load(load_base(about.model, about.auto_model, about.labels, 0), tmp_path / "model")
+    ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
+    trainee.model.eval()
+    assert torch.equal(again(ids, mask).logits, trainee.model(ids, mask).logits)
