@@ -26,7 +26,7 @@ from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.calibrate import AUTO_MODEL, calibrate, real_model, save_random, step_seconds
+from peftcost.engine.calibrate import AUTO_MODEL, calibrate, real_trainee, save_random, step_seconds
 from peftcost.engine.rehearsal import Shape, one_step, rehearse
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method, methods
@@ -95,10 +95,11 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     config = transformers.AutoConfig.from_pretrained(folder)
     footprint = rehearse(config, AUTO_MODEL, get_method(method), choices, shape)
     seconds = step_seconds(folder, method, choices, shape)
-    model, optimizer, device = real_model(folder, method, choices)
+    trainee = real_trainee(folder, method, choices)
+    model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, shape)
+        one_step(model, optimizer, get_method(method), choices, shape, trainee.prefix)
 
     reset_peaks(device)
     step()

@@ -1,8 +1,8 @@
 """Activations of a frozen prefix on disk: computed once for a base and a data set, read by every setup that shares them.
 
 Each split has two memory-mapped files: the activations of all tokens, and per example the seconds that computing them
-took (0: not computed yet), which is what a setup that finds them there is charged. The seconds are written last, so a
-killed worker leaves nothing half. Workers may share the files: whoever comes second writes the same numbers again.
+took (0: not computed yet; below 0: computed beside other programs, so nobody knows what it takes alone), which is what a
+setup that finds them there is charged. The seconds are written last, so a killed worker leaves nothing half. Workers may share the files: whoever comes second writes the same numbers again.
 A folder serves one start of one machine, since after a power cut the one file could be there without the other.
 """
 
@@ -41,6 +41,10 @@ class Activations:
 
     def known(self, indices: np.ndarray) -> np.ndarray:
         """Which of these examples are there, shape (len(indices),)."""
+        return np.asarray(self.seconds[indices] != 0)
+
+    def timed(self, indices: np.ndarray) -> np.ndarray:
+        """Of which it is known what computing them takes, shape (len(indices),)."""
         return np.asarray(self.seconds[indices] > 0)
 
     def read(self, indices: Sequence[int] | np.ndarray, tokens: int) -> torch.Tensor:
@@ -52,16 +56,21 @@ class Activations:
         return found
 
     def write(self, indices: Sequence[int] | np.ndarray, hidden: torch.Tensor, seconds: float) -> None:
-        """Keep the examples' activations, which took so long to compute; hidden: shape (len(indices), tokens, width)."""
+        """Keep the examples' activations, which took so long to compute; hidden: shape (len(indices), tokens, width).
+
+        What is there already stays as it is: computed in another batch it would differ in the last bits, and a training
+        that is taken up again must find what it left.
+        """
         hidden = hidden.to("cpu", self.values.dtype)
         lengths = self.starts[np.asarray(indices) + 1] - self.starts[indices]
         for row, index in enumerate(indices):
-            self.values[self.starts[index] : self.starts[index + 1]] = hidden[row, : lengths[row]]
+            if self.seconds[index] == 0:
+                self.values[self.starts[index] : self.starts[index + 1]] = hidden[row, : lengths[row]]
         self.seconds[indices] = np.maximum(seconds * lengths / max(1, lengths.sum()), np.finfo(np.float32).tiny)
 
-    def forget(self, indices: Sequence[int] | np.ndarray) -> None:
-        """As if these had never been computed."""
-        self.seconds[indices] = 0.0
+    def doubt(self, indices: Sequence[int] | np.ndarray) -> None:
+        """These took too long, beside other programs: who needs their price computes them once more."""
+        self.seconds[indices] = -np.abs(self.seconds[indices])
 
 
 def open_activations(

@@ -45,28 +45,25 @@ class Source:
         seconds, self.owed_seconds = self.owed_seconds, 0.0
         return seconds
 
-    def forget_computed(self) -> None:
-        """What was computed beside other programs took too long to be charged to others: they compute it again."""
+    def doubt_computed(self) -> None:
+        """What was computed beside other programs took too long to be charged to others: they time it again."""
         if self.stored is not None:
-            self.stored.forget(np.flatnonzero(self._computed))
+            self.stored.doubt(np.flatnonzero(self._computed))
 
     def _hidden(self, indices: np.ndarray, batch: Batch) -> torch.Tensor:
         if self.stored is None:
             return self._run(batch)
-        known = self.stored.known(indices)
-        found_ready = indices[known & ~self._used[indices]]
+        unpaid = ~self._used[indices]
+        found_ready = indices[unpaid & self.stored.timed(indices)]
         self.owed_seconds += float(self.stored.seconds[found_ready].sum())
         self._used[indices] = True
-        missing = indices[~known]
+        missing = indices[~self.stored.known(indices) | (unpaid & ~self.stored.timed(indices))]
         if len(missing):
-            whole = len(missing) == len(indices)
-            part = batch if whole else self.reader.batch(self.split, missing)
+            part = batch if len(missing) == len(indices) else self.reader.batch(self.split, missing)
             watch = Stopwatch(self.device)
             hidden = self._run(part)
             self.stored.write(missing, hidden, watch.lap())
             self._computed[missing] = True
-            if whole:
-                return hidden
         return self.stored.read(indices, batch.input_ids.shape[1]).to(self.device, non_blocking=True)
 
     def _run(self, batch: Batch) -> torch.Tensor:

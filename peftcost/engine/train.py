@@ -174,7 +174,7 @@ class Loop:
         if self.source is not None:
             owed = self.source.settle()
             if contended:
-                self.source.forget_computed()
+                self.source.doubt_computed()
         self.contended = self.contended or contended
         self.gpu_seconds += seconds + owed
         joules = self._energy.joules()

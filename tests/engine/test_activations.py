@@ -33,7 +33,7 @@ def test_what_one_worker_writes_another_reads(lengths: list[int], dtype: torch.d
     ours = open_activations(key, "train", np.array(lengths), 2, dtype)
     theirs = open_activations(key, "train", np.array(lengths), 2, dtype)
     assert ours is not None and theirs is not None
-    ours.forget(np.arange(len(lengths)))
+    ours.seconds[:] = 0.0  # the key may have been drawn before
     torch.manual_seed(seed)
     chosen = np.flatnonzero(np.random.default_rng(seed).random(len(lengths)) < 0.5)
     hidden = torch.randn(len(chosen), 7, 2).to(dtype)
@@ -46,6 +46,21 @@ def test_what_one_worker_writes_another_reads(lengths: list[int], dtype: torch.d
         n = lengths[index]
         assert torch.equal(read[row, :n], hidden[row, :n])
         assert not read[row, n:].any()
+
+
+def test_what_was_computed_beside_other_programs_keeps_its_values_and_is_timed_again() -> None:
+    """Computed in another batch the last bits would differ, and a training taken up again would end elsewhere."""
+    found = open_activations(["doubt"], "train", np.array([2, 3]), 1, torch.float32)
+    assert found is not None
+    both, second = np.arange(2), np.array([1])
+    found.write(both, torch.ones(2, 3, 1), 5.0)
+    found.doubt(second)
+    assert found.known(both).all()
+    assert found.timed(both).tolist() == [True, False]
+    found.write(second, torch.full((1, 3, 1), 1.001), 1.5)
+    assert found.timed(both).all()
+    assert found.seconds.tolist() == pytest.approx([2.0, 1.5])
+    assert torch.equal(found.read(second, 3), torch.ones(1, 3, 1))
 
 
 def test_another_key_is_another_cache() -> None:

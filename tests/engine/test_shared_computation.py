@@ -63,13 +63,15 @@ def setup_of(method: str, top_layers: int | None, **choices: Any) -> Setup:
     return Setup.of(method, {**prior, **placed, "dropout": 0.0, "learning_rate": 1e-3, **choices}, STOP)
 
 
-def loop_of(prepared: str, setup: Setup, out: Path) -> Recorded:
+def loop_of(prepared: str, setup: Setup, out: Path, checkpoint_seconds: float = 60.0) -> Recorded:
     folder = Path(prepared)
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     plan = plan_steps(setup, len(split))
     trainee = build(setup, 5, about, plan.total_steps)
     out.mkdir(parents=True, exist_ok=True)
-    return Recorded(TrainJob(prepared, setup, 5, str(out)), Silent(), trainee, split, dev, plan)
+    return Recorded(
+        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), Silent(), trainee, split, dev, plan
+    )
 
 
 def curve(prepared: str, setup: Setup, out: Path) -> list[float]:
@@ -208,6 +210,19 @@ def test_taken_up_again_pays_nothing_twice(prepared: str, tmp_path: Path) -> Non
     again.run()
     assert again.source.owed_seconds == 0
     assert again.gpu_seconds > before
+
+
+def test_beside_other_programs_a_training_ends_with_the_same_weights(
+    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for contended in (False, True):
+        monkeypatch.setattr("peftcost.engine.train.ForeignLoad.contended", lambda self, found=contended: found)
+        loop = loop_of(prepared, setup_of("frozen", 0), tmp_path / str(contended), checkpoint_seconds=0.0)
+        share_afresh(loop, f"beside-{contended}")
+        loop.run()
+        ends.append({name: p.detach().clone() for name, p in loop.trainee.trained().items()})
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path, prepared: str) -> None:

@@ -1,0 +1,237 @@
+"""Sections of benchmarks/engine.py that run whole setups: the engine's workers against one Trainer script a setup."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+from engine import ROWS, prepared_here, spread, tweets, write_csv
+
+from peftcost.core.setup import Setup
+from peftcost.cost.device import choose_devices
+from peftcost.data.fingerprint import model_fingerprint
+from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.methods import get_method, methods
+from peftcost.searcher.executor import LocalExecutor
+
+EPOCHS = 2
+RATES = (5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
+USUAL = ("frozen", "lora", "full", "adalora", "int8-lora", "nf4-lora")
+FRESH = """
+import json, sys
+from peftcost.engine.worker import run_job
+class Pipe:
+    def send_bytes(self, raw):
+        message = json.loads(raw)
+        if message["type"] in ("done", "failed"):
+            open(sys.argv[4], "w").write(json.dumps(message))
+    def close(self): pass
+run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
+"""
+
+
+def of_length(method: str, choices: dict[str, Any], epochs: float = EPOCHS) -> Setup:
+    return Setup.of(method, {**get_method(method).prior(), **choices}, round(epochs * ROWS.train))
+
+
+def typical_mix() -> list[Setup]:
+    """What a search over all methods asks for: each method's prior-best, then proposals of the usual ones in turn."""
+    setups = [of_length(name, {}) for name in methods()]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    while len(setups) < 20:
+        name = USUAL[(len(setups) - len(methods())) % len(USUAL)]
+        setups.append(of_length(name, study.ask(get_method(name).space()).params))
+    return setups
+
+
+class Workers:
+    """The engine's side: jobs one after another through the fork server, with the seconds of each phase."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        task, model = tweets()
+        self.prepared = prepared_here(task, model)
+        self.executor = LocalExecutor(choose_devices(), scratch / "workers.log")
+
+    def __enter__(self) -> Workers:
+        self.executor.__enter__()
+        task, model = tweets()
+        self._run("prepare", prepare_payload(task, 0, model, model_fingerprint(Path(model))))  # starts the fork server
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        self.executor.__exit__(*reason)
+
+    def train(self, setup: Setup, name: str) -> dict[str, Any]:
+        """The result, with `phases` (seconds by ledger category) and `first_step_seconds` from the start of the job."""
+        out = self.scratch / name
+        out.mkdir()
+        return self._run("train", TrainJob(self.prepared, setup, 0, str(out)).as_dict())
+
+    def _run(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        phases: dict[str, float] = defaultdict(float)
+        current, since, first_step = "startup", started, None
+        self.executor.start(0, kind, payload)
+        while True:
+            for _, message in self.executor.poll(1.0):
+                if message["type"] == "phase":
+                    phases[current] += message["t"] - since
+                    current, since = message["category"], message["t"]
+                    if current == "train" and first_step is None:
+                        first_step = since - started
+                elif message["type"] in ("failed", "died"):
+                    raise RuntimeError(str(message))
+                elif message["type"] == "done":
+                    now = time.monotonic()
+                    phases[current] += now - since
+                    return {
+                        **message["result"],
+                        "phases": dict(phases),
+                        "seconds": now - started,
+                        "first_step_seconds": first_step,
+                    }
+
+
+class Scripts:
+    """The rival's side: one process a setup."""
+
+    def __init__(self, scratch: Path) -> None:
+        task, self.model = tweets()
+        self.scratch, self.files = scratch, write_csv(task, scratch)
+
+    def train(self, setup: Setup, name: str) -> dict[str, float]:
+        """Seconds by stage, and of the whole process."""
+        job = {
+            **self.files,
+            "model": self.model,
+            "method": setup.method,
+            "hyperparameters": dict(setup.hyperparameters),
+            "examples": setup.stop_examples,
+            "seed": 0,
+        }
+        asked, said = self.scratch / f"{name}.job.json", self.scratch / f"{name}.out.json"
+        asked.write_text(json.dumps(job))
+        script = Path(__file__).with_name("trainer_script.py")
+        started = time.monotonic()
+        subprocess.run([sys.executable, str(script), str(asked), str(said)], check=True, stdout=subprocess.DEVNULL)
+        return {**json.loads(said.read_text()), "seconds": time.monotonic() - started}
+
+
+def compared(setups: Sequence[Setup]) -> list[dict[str, Any]]:
+    """Each setup by the engine and by a script, in turns."""
+    rows = []
+    scratch = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-"))
+    scripts = Scripts(scratch)
+    with Workers(scratch) as workers:
+        for i, setup in enumerate(setups):
+            script = scripts.train(setup, f"script-{i}")
+            engine = workers.train(setup, f"engine-{i}")
+            rows.append(
+                {
+                    "method": setup.method,
+                    "choices": {k: setup.hyperparameters[k] for k in get_method(setup.method).space()},
+                    "script": script,
+                    "engine": {
+                        key: engine[key]
+                        for key in ("seconds", "first_step_seconds", "gpu_seconds", "phases", "dev_loss", "peak_bytes")
+                    },
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    shutil.rmtree(scratch)
+    return rows
+
+
+def without_imports(script: dict[str, float]) -> float:
+    return script["loading"] + script["training"] + script["evaluating"]
+
+
+def times_more(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Setups per second of device time, engine over scripts."""
+    engine = sum(row["engine"]["seconds"] for row in rows)
+    return {
+        "with_imports": sum(row["script"]["seconds"] for row in rows) / engine,
+        "without_imports": sum(without_imports(row["script"]) for row in rows) / engine,
+        "training_alone": sum(row["script"]["training"] for row in rows)
+        / sum(row["engine"]["phases"]["train"] for row in rows),
+    }
+
+
+def mix() -> dict[str, Any]:
+    """Twenty setups of a search over all methods."""
+    rows = compared(typical_mix())
+    first = [row["engine"]["first_step_seconds"] for row in rows]
+    return {"epochs": EPOCHS, "times_more_setups": times_more(rows), "first_step_seconds": spread(first), "setups": rows}
+
+
+def frozen() -> dict[str, Any]:
+    """Eight learning rates of a head on a frozen base, three epochs each."""
+    rows = compared([of_length("frozen", {"learning_rate": rate}, 3) for rate in RATES])
+    return {"epochs": 3, "times_more_setups": times_more(rows), "setups": rows}
+
+
+def warm(setups: int = 100) -> dict[str, Any]:
+    """A hundred short setups in a row: does anything grow, do they measure the same as in fresh processes, how soon do
+    they start."""
+    names = ("frozen", "lora", "full", "nf4-lora")
+    scratch = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-"))
+    with Workers(scratch) as workers:
+        server = fork_server()
+        rows, sizes, handles = [], [], []
+        for i in range(setups):
+            name = names[i % len(names)]
+            found = workers.train(Setup.of(name, get_method(name).prior(), 64), f"warm-{i}")
+            rows.append({"method": name, **{k: found[k] for k in MEASURED}, "first_step": found["first_step_seconds"]})
+            sizes.append(server.memory_full_info().uss)
+            handles.append(server.num_fds())
+            shutil.rmtree(scratch / f"warm-{i}")
+        prepared, device = workers.prepared, workers.executor.devices[0]
+    same = {}
+    for name in names:
+        out = scratch / f"fresh-{name}"
+        out.mkdir()
+        job = TrainJob(prepared, Setup.of(name, get_method(name).prior(), 64), 0, str(out)).as_dict()
+        said = scratch / f"{name}.json"
+        arguments = [json.dumps(job), json.dumps(device.as_dict()), str(scratch / "fresh.log"), str(said)]
+        subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True)
+        fresh = json.loads(said.read_text())["result"]
+        mine = [row for row in rows if row["method"] == name]
+        same[name] = {
+            "same_loss_and_peak": all(
+                (r["dev_loss"], r["peak_bytes"]) == (fresh["dev_loss"], fresh["peak_bytes"]) for r in mine
+            ),
+            "process_peak_first_and_last_ten": [
+                statistics.median(r["process_peak_bytes"] for r in part) for part in (mine[:10], mine[-10:])
+            ],
+            "first_step_seconds": spread([r["first_step"] for r in mine]),
+        }
+    shutil.rmtree(scratch)
+    tenth = max(1, setups // 10)
+    return {
+        "setups": setups,
+        "server_bytes": [statistics.median(sizes[:tenth]), statistics.median(sizes[-tenth:])],
+        "server_growth": statistics.median(sizes[-tenth:]) / statistics.median(sizes[:tenth]) - 1,
+        "open_files": [handles[0], handles[-1]],
+        "methods": same,
+    }
+
+
+MEASURED = ("dev_loss", "peak_bytes", "process_peak_bytes")
+
+
+def fork_server() -> psutil.Process:
+    """The process that all workers are forked from."""
+    found = [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())]
+    return found[0]

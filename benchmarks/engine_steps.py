@@ -1,0 +1,309 @@
+"""Sections of benchmarks/engine.py that time steps inside one process."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from engine import prepared_here, spread, tweets
+from torch.utils.flop_counter import FlopCounterMode
+from trainer_script import AfterStep, arguments
+from transformers import Trainer
+
+from peftcost.core.setup import Setup
+from peftcost.cost.meter import Stopwatch
+from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.prepared import Batch, batches_of_epoch, load_about, load_split
+from peftcost.engine.schedule import StepPlan
+from peftcost.engine.train import Loop
+from peftcost.engine.trainee import Trainee, build
+from peftcost.methods import get_method, methods
+
+STEPS = 16
+REPEATS = 4
+
+
+def new_loop(method: str, **choices: Any) -> Loop:
+    """A loop on tweets that never ends by itself."""
+    task, model = tweets()
+    folder = Path(prepared_here(task, model))
+    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    setup = Setup.of(method, {**get_method(method).prior(), **choices}, 10_000)
+    trainee = build(setup, 0, about, 1000)
+    job = TrainJob(str(folder), setup, 0, tempfile.mkdtemp(), checkpoint_seconds=math.inf)
+    return Loop(job, Silent(), trainee, split, dev, StepPlan(0, 1, 0))
+
+
+def engine_seconds(loop: Loop, steps: int) -> float:
+    """The engine's own loop, so many steps more."""
+    end, before = loop.step + steps, loop.gpu_seconds
+    loop.plan = replace(loop.plan, total_steps=end, trunk_steps=end + 1)
+    loop.run()
+    return loop.gpu_seconds - before
+
+
+def batch_stream(loop: Loop) -> Iterator[np.ndarray]:
+    epoch = 0
+    while True:
+        yield from batches_of_epoch(loop.split.lengths, loop.batch_size, 0, epoch)
+        epoch += 1
+
+
+def bare_seconds(loop: Loop, steps: int) -> float:
+    """A plain PyTorch loop over the engine's batches: forward, loss, backward, clip, step."""
+    trainee, reader = loop.trainee, loop.trainee.reader
+    model, optimizer = trainee.model, trainee.optimizer
+    trained = list(trainee.trained().values())
+    indices = [chosen for chosen, _ in zip(stream_from(loop), range(steps), strict=False)]
+    model.train()
+    watch = Stopwatch(trainee.device)
+    for step, chosen in enumerate(indices):
+        batch = reader.batch(loop.split, chosen)
+        ids, mask = batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device)
+        logits = model(input_ids=ids, attention_mask=mask).logits[..., -3:]
+        loss = torch.nn.functional.cross_entropy(logits, batch.targets.to(trainee.device))
+        penalty = trainee.method.penalty(trainee.plain)
+        (loss if penalty is None else loss + penalty).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        trainee.method.after_step(trainee.plain, loop.step + step)
+        optimizer.zero_grad(set_to_none=True)
+    seconds = watch.lap()
+    loop.step += steps
+    return seconds
+
+
+def stream_from(loop: Loop) -> Iterator[np.ndarray]:
+    from peftcost.engine.prepared import batches_from
+
+    return batches_from(loop.split.lengths, loop.batch_size, 0, loop.step)
+
+
+def trainer_seconds(loop: Loop, steps: int) -> float:
+    """Trainer over the same batches, collated beforehand."""
+    trainee, reader = loop.trainee, loop.trainee.reader
+    chosen = [c for c, _ in zip(stream_from(loop), range(steps), strict=False)]
+    batches = [as_inputs(reader.batch(loop.split, c)) for c in chosen]
+    choices = {**trainee.choices, "batch_size": 1}  # one whole batch is one item
+    with tempfile.TemporaryDirectory() as out:
+        trainer = Trainer(
+            model=trainee.plain,
+            args=arguments(out, choices, steps, 0),
+            train_dataset=batches,
+            data_collator=lambda items: items[0],
+            callbacks=[AfterStep(trainee.method, trainee.plain)],
+        )
+        seconds = float(trainer.train().metrics["train_runtime"])
+    loop.step += steps
+    return seconds
+
+
+def as_inputs(batch: Batch) -> dict[str, torch.Tensor]:
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "labels": batch.targets}
+
+
+def loop() -> dict[str, Any]:
+    """Seconds of the engine's loop over those of a bare loop and of Trainer, each on its own copy of the model, the same
+    batches, in turns."""
+    found = {}
+    for name in methods():
+        ours, bare, trainers = new_loop(name), new_loop(name), new_loop(name)
+        times: dict[str, list[float]] = {"engine": [], "bare": [], "trainer": []}
+        for repeat in range(REPEATS + 1):
+            timed = {
+                "engine": engine_seconds(ours, STEPS),
+                "bare": bare_seconds(bare, STEPS),
+                "trainer": trainer_seconds(trainers, STEPS),
+            }
+            if repeat:  # the first round allocates
+                for key, seconds in timed.items():
+                    times[key].append(seconds)
+        found[name] = {
+            "seconds_per_step": statistics_of(times),
+            "engine_over_bare": spread([a / b for a, b in zip(times["engine"], times["bare"], strict=True)]),
+            "engine_over_trainer": spread([a / b for a, b in zip(times["engine"], times["trainer"], strict=True)]),
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def statistics_of(times: dict[str, list[float]]) -> dict[str, float]:
+    return {key: min(seconds) / STEPS for key, seconds in times.items()}
+
+
+def upper() -> dict[str, Any]:
+    """A cached step against the same step on the whole model, over the ratio of their floating-point operations."""
+    found = {}
+    for method, top in (("frozen", 0), ("frozen", 1), ("frozen", 2), ("lora", 2), ("lora", 4), ("nf4-lora", 2)):
+        live, cached = new_loop(method, top_layers=top), new_loop(method, top_layers=top)
+        cached.share_activations()
+        epoch = -(-len(cached.split) // cached.batch_size)
+        engine_seconds(cached, epoch)  # computes them
+        bare_seconds(live, STEPS)
+        ratios = []
+        for _ in range(REPEATS):
+            cached.step = live.step
+            ratios.append(bare_seconds(live, STEPS) / engine_seconds(cached, STEPS))
+        batch = next(stream_from(cached))
+        bound = step_flops(live, batch, given=False) / step_flops(cached, batch, given=True)
+        found[f"{method}, top {top}"] = {
+            "speedup": spread(ratios),
+            "flop_bound": bound,
+            "share_of_bound": spread([ratio / bound for ratio in ratios]),
+        }
+        print(method, top, found[f"{method}, top {top}"], flush=True)
+    return found
+
+
+def step_flops(loop: Loop, chosen: np.ndarray, given: bool) -> float:
+    """Floating-point operations of forward and backward, of the whole model or of what is above given activations."""
+    trainee = loop.trainee
+    batch = trainee.reader.batch(loop.split, chosen)
+    trainee.model.train()
+    hidden = trainee.prefix.run(batch.input_ids, batch.attention_mask) if given and trainee.prefix else None
+    with FlopCounterMode(display=False) as counter:
+        if hidden is not None and trainee.prefix is not None:
+            with trainee.prefix.given(hidden):
+                logits = trainee.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        else:
+            logits = trainee.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        torch.nn.functional.cross_entropy(logits, batch.targets).backward()
+    trainee.optimizer.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops())
+
+
+def buckets() -> dict[str, Any]:
+    """An epoch in buckets against the same tokens without any padding, and against Trainer's random order."""
+    loop = new_loop("lora")
+    lengths = loop.split.lengths
+    chosen = batches_of_epoch(lengths, 16, 0, 0)[:STEPS]
+    order = np.random.default_rng(0).permutation(np.concatenate(chosen))
+    shuffled = np.split(order, len(chosen))
+    ratios, random_ratios = [], []
+    for repeat in range(REPEATS + 1):
+        bucketed = epoch_seconds(loop, [(16, int(lengths[b].max())) for b in chosen])
+        ideal = epoch_seconds(loop, [(16, round(float(lengths[b].mean()))) for b in chosen])
+        randomly = epoch_seconds(loop, [(16, int(lengths[b].max())) for b in shuffled])
+        if repeat:
+            ratios.append(ideal / bucketed)
+            random_ratios.append(randomly / bucketed)
+    return {"no_padding_over_bucketed": spread(ratios), "random_order_over_bucketed": spread(random_ratios)}
+
+
+def epoch_seconds(loop: Loop, shapes: list[tuple[int, int]]) -> float:
+    """Training steps on batches of these shapes."""
+    trainee = loop.trainee
+    watch = Stopwatch(trainee.device)
+    for rows, tokens in shapes:
+        train_step(trainee, rows, tokens)
+    return watch.lap()
+
+
+def train_step(trainee: Trainee, rows: int, tokens: int, autocast: Any = None) -> None:
+    ids = torch.full((rows, tokens), 2000, device=trainee.device)
+    mask = torch.ones_like(ids)
+    mask[0, -1] = 0
+    targets = torch.zeros(rows, dtype=torch.long, device=trainee.device)
+    with torch.autocast(trainee.device.type, dtype=autocast, enabled=autocast is not None):
+        logits = trainee.model(input_ids=ids, attention_mask=mask).logits
+    torch.nn.functional.cross_entropy(logits.float(), targets).backward()
+    trainee.optimizer.step()
+    trainee.optimizer.zero_grad(set_to_none=True)
+
+
+def kernels() -> dict[str, Any]:
+    """What is on by default against what it replaced, and what is off against what it would bring."""
+    loop = new_loop("full")
+    trainee, rows, tokens = loop.trainee, 16, 40
+    trainee.model.train()
+    step = lambda **options: train_step(trainee, rows, tokens, **options)  # noqa: E731
+
+    def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
+        ratios = []
+        for repeat in range(REPEATS + 1):
+            one, two = seconds_of(trainee, first), seconds_of(trainee, second)
+            if repeat:
+                ratios.append(two / one)
+        return spread(ratios)
+
+    found: dict[str, Any] = {"bf16_over_fp32": in_turns(step, lambda: step(autocast=torch.bfloat16))}
+    fused = trainee.optimizer
+    plain = torch.optim.AdamW(trainee.plain.parameters(), lr=1e-5, fused=False, foreach=False)
+    for parameter in trainee.plain.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    found["plain_adamw_over_fused"] = in_turns(fused.step, plain.step)
+    trainee.optimizer.zero_grad(set_to_none=True)
+
+    def with_attention(name: str) -> None:
+        trainee.plain.set_attn_implementation(name)  # type: ignore[operator]
+        step()
+
+    found["eager_attention_over_sdpa"] = in_turns(lambda: with_attention("sdpa"), lambda: with_attention("eager"))
+    trainee.plain.set_attn_implementation("sdpa")  # type: ignore[operator]
+    found["compile"] = compile_payback(trainee, rows)
+    found["flops_per_second"] = {"matmul_peak": matmul_peak(trainee.device), **model_flops(REPEATS)}
+    return found
+
+
+def seconds_of(trainee: Trainee, run: Callable[[], None], times: int = 6) -> float:
+    watch = Stopwatch(trainee.device)
+    for _ in range(times):
+        run()
+    return watch.lap()
+
+
+def compile_payback(trainee: Trainee, rows: int) -> dict[str, Any]:
+    """Steps after which torch.compile has paid for its compiling, over batches of ten widths as buckets have them."""
+    widths = [16, 20, 24, 28, 32, 36, 40, 48, 56, 64]
+    eager = [seconds_of(trainee, lambda w=w: train_step(trainee, rows, w), 2) / 2 for w in widths]  # type: ignore[misc]
+    compiled = SimpleNamespace(
+        model=torch.compile(trainee.plain, dynamic=True), optimizer=trainee.optimizer, device=trainee.device
+    )
+    watch = Stopwatch(trainee.device)
+    for width in widths:
+        train_step(compiled, rows, width)  # type: ignore[arg-type]
+    compiling = watch.lap()
+    after = [seconds_of(trainee, lambda w=w: train_step(compiled, rows, w), 2) / 2 for w in widths]  # type: ignore[misc, arg-type]
+    saved = (sum(eager) - sum(after)) / len(widths)
+    return {
+        "compiling_seconds": compiling - sum(after),
+        "eager_seconds_per_step": sum(eager) / len(widths),
+        "compiled_seconds_per_step": sum(after) / len(widths),
+        "pays_back_after_steps": (compiling - sum(after)) / saved if saved > 0 else None,
+    }
+
+
+def matmul_peak(device: torch.device) -> float:
+    """Floating-point operations per second of a large fp32 matrix product: the best of ten."""
+    n = 2048
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    best = math.inf
+    for _ in range(10):
+        watch = Stopwatch(device)
+        a @ b
+        best = min(best, watch.lap())
+    return 2 * n**3 / best
+
+
+def model_flops(repeats: int) -> dict[str, float]:
+    """Floating-point operations that a method's steps need, per second that they take."""
+    found = {}
+    for name in ("full", "lora", "frozen"):
+        loop = new_loop(name)
+        flops = sum(step_flops(loop, c, given=False) for c, _ in zip(stream_from(loop), range(STEPS), strict=False))
+        seconds = min(bare_and_back(loop) for _ in range(repeats))
+        found[name] = flops / seconds
+    return found
+
+
+def bare_and_back(loop: Loop) -> float:
+    """The same steps each time."""
+    loop.step = 0
+    return engine_seconds(loop, STEPS)

@@ -1,0 +1,100 @@
+"""What people run today: one script a setup, transformers' Trainer over a PEFT model. The rival of benchmarks/engine.py.
+
+python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV), method, hyperparameters,
+examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all else is Trainer's
+own: its random order, its padding to the longest of a batch, its fused AdamW, its evaluation (in batches of 64, which is
+kinder than its default of 8). OUT: seconds of each stage, and the dev loss.
+"""
+
+from __future__ import annotations
+
+import time
+
+STARTED = time.perf_counter()
+
+import json  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from datasets import load_dataset  # noqa: E402
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
+
+from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers  # noqa: E402
+from peftcost.engine.trainee import made_trainable  # noqa: E402
+from peftcost.methods import get_method  # noqa: E402
+
+IMPORTED = time.perf_counter()
+
+
+class AfterStep(TrainerCallback):  # type: ignore[misc]
+    """AdaLoRA's ranks are allocated between the optimizer's step and the zeroing of gradients."""
+
+    def __init__(self, method: Any, model: torch.nn.Module) -> None:
+        self.method, self.model = method, model
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.method.after_step(self.model, state.global_step)
+
+
+def arguments(out: str, choices: dict[str, Any], steps: int, seed: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=out,
+        max_steps=steps,
+        per_device_train_batch_size=int(choices["batch_size"]),
+        per_device_eval_batch_size=64,
+        learning_rate=float(choices["learning_rate"]),
+        weight_decay=float(choices["weight_decay"]),
+        warmup_steps=int(choices["warmup_steps"]),
+        max_grad_norm=float(choices["max_grad_norm"]),
+        seed=seed,
+        use_cpu=not torch.cuda.is_available(),
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        label_names=["labels"],
+    )
+
+
+def main(job: dict[str, Any]) -> dict[str, float]:
+    quiet_transformers()
+    choices, method = job["hyperparameters"], get_method(job["method"])
+    tokenizer = load_tokenizer(job["model"])
+    data = load_dataset("csv", data_files={"train": job["train"], "dev": job["dev"]})
+    data = data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=512), batched=True)
+    data = data.map(lambda row: {"labels": row["label"]}, remove_columns=["text", "label"])
+    labels = [str(label) for label in sorted(set(data["train"]["labels"]))]
+    base = load_base(job["model"], "AutoModelForSequenceClassification", labels, job["seed"], method.quantization)
+    steps = -(-job["examples"] // int(choices["batch_size"]))
+    model = made_trainable(base, method, choices, steps)
+    with tempfile.TemporaryDirectory() as out:
+        trainer = Trainer(
+            model=model,
+            args=arguments(out, choices, steps, job["seed"]),
+            train_dataset=data["train"],
+            eval_dataset=data["dev"],
+            data_collator=DataCollatorWithPadding(tokenizer),
+            callbacks=[AfterStep(method, model)],
+        )
+        loaded = time.perf_counter()
+        trainer.train()
+        trained = time.perf_counter()
+        loss = trainer.evaluate()["eval_loss"]
+        method.save(model, Path(out))
+        evaluated = time.perf_counter()
+    return {
+        "imports": IMPORTED - STARTED,
+        "loading": loaded - IMPORTED,
+        "training": trained - loaded,
+        "evaluating": evaluated - trained,
+        "dev_loss": loss,
+    }
+
+
+if __name__ == "__main__":
+    transformers.set_seed(json.loads(Path(sys.argv[1]).read_text())["seed"])
+    Path(sys.argv[2]).write_text(json.dumps(main(json.loads(Path(sys.argv[1]).read_text()))))
