@@ -1,7 +1,7 @@
 """What the engine saves: its loop against a bare one and Trainer, shared activations, buckets, warm workers, kernels.
 
 python benchmarks/engine.py [SECTION …]     all: about an hour on two cores; nothing may run beside it.
-Sections: loop, upper, buckets, kernels, warm, frozen, mix. Each writes its own part of benchmarks/results/engine.json
+Sections: loop, overhead, upper, buckets, kernels, warm, frozen, mix. Each writes its own part of benchmarks/results/engine.json
 when it is done, so a run can be taken up section by section; ratios compare what ran side by side in one section.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from machine import RESULTS, write_result
 
 from peftcost.cost.device import choose_devices
@@ -52,9 +53,17 @@ def write_csv(task: Task, folder: Path) -> dict[str, str]:
     return files
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median and range of repeats."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "n": len(values)}
+def spread(values: list[float]) -> dict[str, Any]:
+    """Median and range of repeats, and where 95 % of the medians of resamples lie."""
+    resampled = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "median_95": [float(low), float(high)],
+        "n": len(values),
+    }
 
 
 def main(names: list[str]) -> None:
@@ -65,6 +74,7 @@ def main(names: list[str]) -> None:
 
     sections: dict[str, Callable[[], dict[str, Any]]] = {
         "loop": engine_steps.loop,
+        "overhead": engine_steps.overhead,
         "upper": engine_steps.upper,
         "buckets": engine_steps.buckets,
         "kernels": engine_steps.kernels,

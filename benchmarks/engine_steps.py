@@ -15,10 +15,11 @@ import torch
 from engine import prepared_here, spread, tweets
 from torch.utils.flop_counter import FlopCounterMode
 from trainer_script import AfterStep, arguments
-from transformers import Trainer
+from transformers import AutoTokenizer, BertConfig, Trainer
 
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine.calibrate import save_random
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.prepared import Batch, batches_of_epoch, load_about, load_split
 from peftcost.engine.schedule import StepPlan
@@ -27,12 +28,15 @@ from peftcost.engine.trainee import Trainee, build
 from peftcost.methods import get_method, methods
 
 STEPS = 16
-REPEATS = 4
+REPEATS = 8
+PAIR_STEPS, PAIRS, ROUNDS = 4, 6, 4
+"""These machines' speed doubles and halves within minutes: what is compared takes turns every few steps."""
 
 
-def new_loop(method: str, **choices: Any) -> Loop:
-    """A loop on tweets that never ends by itself."""
-    task, model = tweets()
+def new_loop(method: str, model: str | None = None, **choices: Any) -> Loop:
+    """A loop on tweets that never ends by itself. model: a folder, the built-in one by default."""
+    task, builtin = tweets()
+    model = model or builtin
     folder = Path(prepared_here(task, model))
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     setup = Setup.of(method, {**get_method(method).prior(), **choices}, 10_000)
@@ -115,27 +119,43 @@ def loop() -> dict[str, Any]:
     found = {}
     for name in methods():
         ours, bare, trainers = new_loop(name), new_loop(name), new_loop(name)
-        times: dict[str, list[float]] = {"engine": [], "bare": [], "trainer": []}
-        for repeat in range(REPEATS + 1):
-            timed = {
-                "engine": engine_seconds(ours, STEPS),
-                "bare": bare_seconds(bare, STEPS),
-                "trainer": trainer_seconds(trainers, STEPS),
-            }
-            if repeat:  # the first round allocates
-                for key, seconds in timed.items():
-                    times[key].append(seconds)
+        over_bare, over_trainer, per_step = [], [], []
+        for round_ in range(ROUNDS + 1):
+            engine_total = 0.0
+            for pair in range(PAIRS):
+                first, second = (ours, bare) if pair % 2 else (bare, ours)
+                timed = {
+                    id(one): (engine_seconds if one is ours else bare_seconds)(one, PAIR_STEPS) for one in (first, second)
+                }
+                engine_total += timed[id(ours)]
+                if round_:  # the first round allocates
+                    over_bare.append(timed[id(ours)] / timed[id(bare)])
+                    per_step.append(timed[id(ours)] / PAIR_STEPS)
+            trainer_total = trainer_seconds(trainers, PAIR_STEPS * PAIRS)
+            if round_:
+                over_trainer.append(engine_total / trainer_total)
         found[name] = {
-            "seconds_per_step": statistics_of(times),
-            "engine_over_bare": spread([a / b for a, b in zip(times["engine"], times["bare"], strict=True)]),
-            "engine_over_trainer": spread([a / b for a, b in zip(times["engine"], times["trainer"], strict=True)]),
+            "seconds_per_step": min(per_step),
+            "engine_over_bare": spread(over_bare),
+            "engine_over_trainer": spread(over_trainer),
         }
         print(name, found[name], flush=True)
     return found
 
 
-def statistics_of(times: dict[str, list[float]]) -> dict[str, float]:
-    return {key: min(seconds) / STEPS for key, seconds in times.items()}
+def overhead() -> dict[str, Any]:
+    """What the engine's loop takes beside the model's own work: its step less a bare one on a model that is next to
+    nothing, where the noise of large steps does not hide it. As a share of real steps it is the loop's overhead."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_random(BertConfig(vocab_size=30522, hidden_size=16, num_hidden_layers=1, num_attention_heads=1), Path(folder))
+        AutoTokenizer.from_pretrained(tweets()[1]).save_pretrained(folder)
+        ours, bare = new_loop("full", folder), new_loop("full", folder)
+        more = []
+        for repeat in range(12 * REPEATS):
+            found = (engine_seconds(ours, STEPS) - bare_seconds(bare, STEPS)) / STEPS
+            if repeat >= REPEATS:
+                more.append(found)
+    return {"seconds_per_step": spread(more)}
 
 
 def upper() -> dict[str, Any]:

@@ -15,6 +15,8 @@ class Measurement:
 
     gpu_seconds: device-seconds as if trained alone from the start (steps, waits for data, cool-down, quantizing).
     startup_seconds: loading the model and the data, beside gpu_seconds and not part of it.
+    evaluation_seconds: predicting the dev examples, which is the search's wish and not part of gpu_seconds either.
+    dev_rows: how many dev examples quality and dev_loss are of; None for all.
     peak_bytes: peak of live tensor storages during training; process_peak_bytes: what the system saw.
     energy_joules: of the training steps, where the machine counts it (whole processor or GPU).
     contended: something else used the processor meanwhile, so the times are not to be relied on.
@@ -33,6 +35,8 @@ class Measurement:
     artifact_bytes: int
     trainable_parameters: int
     total_parameters: int
+    evaluation_seconds: float = 0.0
+    dev_rows: int | None = None
     contended: bool = False
     energy_joules: float | None = None
     cost_basis: Literal["measured", "imputed"] = "measured"

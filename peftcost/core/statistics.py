@@ -44,6 +44,12 @@ class Replicates:
         return replace(self, observed=observed, values=values)
 
 
+def nested_sample(n: int, size: int | None) -> np.ndarray:
+    """Which of n examples a sample of this size holds, in order; all for None. A smaller sample is a part of every
+    larger one."""
+    return np.sort(np.random.default_rng(n).permutation(n)[:size])
+
+
 def resample_qualities(
     rows_by_setup: Mapping[str, Sequence[np.ndarray]],
     metric: MetricFunction,

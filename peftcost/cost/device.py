@@ -132,9 +132,20 @@ def host_memory() -> tuple[int, int]:
 
 def cpu_name() -> str:
     """The processor's name as the system gives it."""
+    return cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+def cpu_computes_in_bf16() -> bool:
+    """Whether the processor has instructions for bf16; without them it is several times slower than fp32."""
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set((cpu_fact("flags") or cpu_fact("Features")).split()))
+
+
+def cpu_fact(name: str) -> str:
+    """What Linux says of the first core under this name, "" if nothing."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return ""

@@ -23,7 +23,7 @@ class Probe:
     """What a few real steps of a method's prior-best setup showed.
 
     predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
-    gradient_checkpointing: what it took to fit the device; None and False when it fits as it is.
+    gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest.
     seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
     for each example. evaluation_seconds_per_example: forward only.
     """
@@ -39,6 +39,7 @@ class Probe:
     micro_batch_size: int | None = None
     gradient_checkpointing: bool = False
     prefix_seconds_per_example: float = 0.0
+    precision: str = "fp32"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,10 +50,11 @@ class Probe:
         return self.seconds_per_example * stop_examples + prefix
 
     def fitting(self) -> dict[str, Scalar]:
-        """The choices that fit the device."""
-        if self.micro_batch_size is None:
-            return {}
-        return {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
+        """The choices that suit the device."""
+        choices: dict[str, Scalar] = {"precision": self.precision}
+        if self.micro_batch_size is not None:
+            choices |= {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
+        return choices
 
 
 @dataclass(frozen=True)

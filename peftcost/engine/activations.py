@@ -2,8 +2,9 @@
 
 Each split has two memory-mapped files: the activations of all tokens, and per example the seconds that computing them
 took (0: not computed yet; below 0: computed beside other programs, so nobody knows what it takes alone), which is what a
-setup that finds them there is charged. The seconds are written last, so a killed worker leaves nothing half. Workers may share the files: whoever comes second writes the same numbers again.
-A folder serves one start of one machine, since after a power cut the one file could be there without the other.
+setup that finds them there is charged. The seconds are written last, so a killed worker leaves nothing half. Workers may
+share the files: whoever comes second writes the same numbers again. A folder serves one start of one machine, since after
+a power cut the one file could be there without the other.
 """
 
 from __future__ import annotations

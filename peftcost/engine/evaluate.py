@@ -26,13 +26,19 @@ class Evaluation:
 
 
 def evaluate(
-    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, source: Source | None = None
+    model: torch.nn.Module,
+    split: Split,
+    reader: Reader,
+    device: torch.device,
+    source: Source | None = None,
+    chosen: np.ndarray | None = None,
 ) -> Evaluation:
-    """Rows and loss of a split; batches by length, in eval mode (the caller's mode is put back)."""
+    """Rows and loss of a split, or of the chosen examples of it; batches by length, in eval mode (the caller's mode is put
+    back)."""
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
-    for indices, logits, targets in _forward(model, split, reader, device, source):
+    for indices, logits, targets in _forward(model, split, reader, device, source, chosen):
         loss, n = reader.task_type.loss(logits, targets)
         loss_sum, count = loss_sum + float(loss), count + n
         rows.append(reader.task_type.predict(logits, targets, reader.labels))
@@ -65,11 +71,17 @@ def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device
 
 
 def _forward(
-    model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, source: Source | None = None
+    model: torch.nn.Module,
+    split: Split,
+    reader: Reader,
+    device: torch.device,
+    source: Source | None = None,
+    chosen: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
     was_training = model.training
     model.eval()
-    by_length = np.argsort(split.lengths, kind="stable")
+    every = np.arange(len(split)) if chosen is None else chosen
+    by_length = every[np.argsort(split.lengths[every], kind="stable")]
     with torch.inference_mode():
         for start in range(0, len(by_length), EVALUATION_BATCH_SIZE):
             indices = by_length[start : start + EVALUATION_BATCH_SIZE]

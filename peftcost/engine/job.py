@@ -42,6 +42,7 @@ class TrainJob:
     checkpoint_seconds: how often an interrupted training can be taken up again.
     early_stopping_patience: for production: stop when dev quality has not risen for this many evaluations
     (about eight an epoch); None trains to the stop.
+    dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
     """
 
@@ -52,6 +53,7 @@ class TrainJob:
     parent: str | None = None
     checkpoint_seconds: float = 60.0
     early_stopping_patience: int | None = None
+    dev_rows: int | None = None
     memory_bytes: int = 0
     rehearse: bool = False
 

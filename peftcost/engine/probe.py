@@ -8,23 +8,59 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from peftcost.cost.device import cpu_computes_in_bf16
 from peftcost.cost.meter import Stopwatch
 from peftcost.cost.model import memory_key
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
-from peftcost.engine.fitting import fitted
+from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split, padded_tokens
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop
 from peftcost.engine.trainee import build, count_parameters
+from peftcost.errors import DoesNotFit
 
 TIMED_STEPS = 3
+WORTH_CHANGING = 0.9
+"""bf16 is taken where a step takes less than this share of the time in fp32."""
 
 
 def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep."""
+    """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep.
+
+    Where the device computes in bf16, both precisions are tried, and the faster one is told.
+    """
     tell.phase("plan")
     job = TrainJob.from_dict(payload)
+    found = probed(job)
+    if job.setup.hyperparameters["precision"] != "fp32" or not computes_in_bf16(device_kind()):
+        return found
+    try:
+        other = probed(
+            replace(job, setup=replace(job.setup, hyperparameters={**job.setup.hyperparameters, "precision": "bf16"}))
+        )
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, DoesNotFit):  # some kernels have no bf16 form
+        return found
+    return other if step_time(other) < WORTH_CHANGING * step_time(found) else found
+
+
+def computes_in_bf16(kind: str) -> bool:
+    """Whether bf16 is worth a try on this kind of device."""
+    return (
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if kind == "cuda"
+        else kind == "cpu" and cpu_computes_in_bf16()
+    )
+
+
+def step_time(found: dict[str, Any]) -> float:
+    return float(found["seconds_per_example"] + found["prefix_seconds_per_example"])
+
+
+def probed(job: TrainJob) -> dict[str, Any]:
+    """The fields of a `Probe` for the job's setup in its precision."""
     folder = Path(job.prepared)
     about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     job, footprint = fitted(job, about, train)
@@ -73,6 +109,7 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "memory_key": memory_key(job.setup),
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
+        "precision": job.setup.hyperparameters["precision"],
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
@@ -68,10 +69,13 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     check_moved(before, trainee)
 
     tell.phase("evaluate")
-    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device, loop.dev_source)
+    watch = Stopwatch(trainee.device)
+    chosen = nested_sample(len(dev), job.dev_rows)
+    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device, loop.dev_source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
+    evaluation_seconds = watch.lap()
 
     tell.phase("checkpoint")
     save_artifact(trainee, out / "model")
@@ -79,11 +83,12 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     trainable, total = count_parameters(trainee.plain)
     measured = {
         "seed": job.seed,
-        "quality": float(metric.compute(evaluation.rows, np.ones((1, len(dev))))[0]),
+        "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
         "train_loss": loop.train_loss,
         "dev_loss": evaluation.loss,
         "gpu_seconds": loop.gpu_seconds,
         "startup_seconds": startup_seconds,
+        "evaluation_seconds": evaluation_seconds,
         "process_peak_bytes": process_peak,
         "latency_seconds": latency_seconds(trainee.model, dev, trainee.reader, trainee.device),
         "artifact_bytes": folder_bytes(out / "model"),
@@ -139,8 +144,8 @@ class Loop:
         """Train from `step` to the end of the plan."""
         self.trainee.model.train()
         self.tell.phase("train")
-        watch = Stopwatch(self.trainee.device)
         self._start_meters()
+        watch = Stopwatch(self.trainee.device)
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):

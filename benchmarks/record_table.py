@@ -1,0 +1,208 @@
+"""Trains real lineages once and keeps what they gave: the table on which searches are simulated.
+
+python benchmarks/record_table.py TASK [HOURS]     TASK: tweets. Stops after HOURS (default: when all is recorded).
+
+It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
+was trained beside other programs is. docs/table.md describes the columns. First every lineage with seed 0, in a shuffled
+order, then the best ones with three more seeds. A lineage is trained in a process of its own, stop by stop from its own
+checkpoint, as a search does.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from machine import RESULTS
+
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import nested_sample
+from peftcost.cost.device import choose_devices, cpu_name
+from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.worker import settle
+from peftcost.methods import get_method
+from peftcost.tasks.task import Rows, Task, load_task
+
+TASKS = {"tweets": ("builtin:tweets", Rows(train=1200, dev=1500, test=1000))}
+STOPS = (300, 600, 1200)
+EARLY_ROWS = 400
+"""Of dev and of test, at all stops but the last."""
+MORE_SEEDS, BEST = (1, 2, 3), 20
+LONGEST_SECONDS = 600
+RATES = {
+    "full": (2e-5, 5e-5, 1e-4, 2e-4, 4e-4),
+    "bitfit": (3e-4, 1e-3, 3e-3, 1e-2),
+    "lora": (2e-4, 5e-4, 1e-3, 2e-3, 5e-3),
+    "top": (3e-4, 1e-3, 3e-3),
+    "quantized": (5e-4, 1e-3, 2e-3),
+    "adalora": (5e-4, 2e-3, 6e-3),
+    "houlsby": (3e-4, 1e-3, 3e-3),
+    "ia3": (3e-3, 1e-2, 4e-2),
+    "prefix": (3e-3, 1e-2, 4e-2),
+    "prompt": (3e-3, 1e-2, 4e-2),
+    "frozen": (5e-4, 1e-3, 2e-3, 5e-3),
+}
+
+
+def grid(method: str, rates: str, **choices: tuple[Any, ...]) -> list[Setup]:
+    """Every combination of a method's rates and these choices over its prior, at the longest stop."""
+    found = []
+    for values in product(RATES[rates], *choices.values()):
+        chosen = dict(zip(("learning_rate", *choices), values, strict=True))
+        found.append(Setup.of(method, {**get_method(method).prior(), **chosen}, STOPS[-1]))
+    return found
+
+
+def lineages() -> list[Setup]:
+    """What is trained, each at its longest stop, in a shuffled order, so that a part of the table is a fair sample."""
+    found = [
+        *grid("frozen", "frozen", top_layers=(0, 1, 2)),
+        *grid("full", "full"),
+        *grid("bitfit", "bitfit"),
+        *grid("bitfit", "top", top_layers=(2,)),
+        *grid("lora", "lora", rank=(4, 8, 32)),
+        *grid("lora", "top", rank=(8,), top_layers=(2, 4)),
+        *grid("lora", "top", rslora=(True,)),
+        *grid("lora", "top", dora=(True,)),
+        *grid("adalora", "adalora", rank=(4, 8)),
+        *grid("houlsby", "houlsby", bottleneck=(8, 32)),
+        *grid("ia3", "ia3"),
+        *grid("prefix", "prefix"),
+        *grid("prompt", "prompt"),
+        *grid("int8-lora", "quantized", rank=(8, 32)),
+        *grid("nf4-lora", "quantized", rank=(8, 32)),
+    ]
+    random.Random(0).shuffle(found)
+    return found
+
+
+def record(prepared: str, setup: Setup, seed: int, device: dict[str, Any], out: str) -> None:
+    """Train one lineage with one seed; out gets its rows as JSON, with dev and test rows as .npy beside it."""
+    from peftcost.cost.device import Device
+    from peftcost.engine.artifact import load_artifact
+    from peftcost.engine.evaluate import evaluate
+    from peftcost.engine.prepared import load_about, load_split
+    from peftcost.engine.train import train
+    from peftcost.engine.trainee import reader_for
+
+    settle(Device(**device))
+    method = get_method(setup.method)
+    about, test = load_about(Path(prepared)), load_split(Path(prepared), "test")
+    parent, found = None, []
+    for stop in STOPS:
+        at = replace(setup, stop_examples=stop)
+        rows = None if stop == STOPS[-1] else EARLY_ROWS
+        folder = Path(out) / str(stop)
+        folder.mkdir()
+        measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=rows), Silent())
+        parent = None if method.fixed_horizon else str(folder / "checkpoint")
+        model, torch_device = load_artifact(folder / "model", at, about, seed)
+        reader = reader_for(about, method, at.hyperparameters)
+        seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), rows))
+        np.save(folder / "test_rows.npy", seen.rows)
+        found.append({"stop_examples": stop, **measured})
+    (Path(out) / "rows.json").write_text(json.dumps(found))
+
+
+def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
+    """What `record` left, in the table's columns. Empty when it left nothing."""
+    if not (out / "rows.json").exists():
+        return []
+    kept = ("stop_examples", "seed", "quality", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds")
+    also = ("evaluation_seconds", "peak_bytes", "process_peak_bytes", "contended")
+    rows = []
+    for measured in json.loads((out / "rows.json").read_text()):
+        folder = out / str(measured["stop_examples"])
+        rows.append(
+            {
+                "task": task,
+                "method": setup.method,
+                "lineage": setup.lineage,
+                "hyperparameters": json.dumps(dict(setup.hyperparameters), sort_keys=True),
+                **{name: measured[name] for name in (*kept, *also)},
+                "dev_rows": np.load(folder / "dev_rows.npy").astype(np.int8).tobytes(),
+                "test_rows": np.load(folder / "test_rows.npy").astype(np.int8).tobytes(),
+                "machine": cpu_name(),
+            }
+        )
+    return rows
+
+
+def wanted(rows: list[dict[str, Any]]) -> Iterator[tuple[Setup, int]]:
+    """Lineages and seeds that are not in the table yet, in order."""
+    known = {(row["lineage"], row["seed"]) for row in rows}
+    every = lineages()
+    missing = [(setup, 0) for setup in every if (setup.lineage, 0) not in known]
+    if missing:
+        yield from missing
+        return
+    final = {r["lineage"]: r["quality"] for r in rows if r["seed"] == 0 and r["stop_examples"] == STOPS[-1]}
+    best = sorted(every, key=lambda setup: -final.get(setup.lineage, -1.0))[:BEST]
+    for seed in MORE_SEEDS:
+        yield from ((setup, seed) for setup in best if (setup.lineage, seed) not in known)
+
+
+def save(path: Path, rows: list[dict[str, Any]]) -> None:
+    aside = path.with_suffix(".new")
+    pq.write_table(pa.Table.from_pylist(rows), aside, compression="zstd")
+    os.replace(aside, path)
+
+
+def main(name: str, hours: float) -> None:
+    source, sizes = TASKS[name]
+    task: Task = load_task(source).model_copy(update={"rows": sizes})
+    model = str(resolve_model(task.model))
+    (device,) = choose_devices("cpu")
+    path = RESULTS / f"table-{name}.parquet"
+    rows = pq.read_table(path).to_pylist() if path.exists() else []
+    end = time.monotonic() + 3600 * hours
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["peftcost.engine.preload"])
+    with context.Pool(1) as pool:  # tokenizing in this process would start threads that a fork does not survive
+        prepared = pool.apply(prepared_folder, (prepare_payload(task, 0, model, model_fingerprint(Path(model))),))
+    while time.monotonic() < end and (work := next(wanted(rows), None)) is not None:
+        setup, seed = work
+        with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
+            started = time.monotonic()
+            child = context.Process(target=record, args=(prepared, setup, seed, device.as_dict(), out))
+            child.start()
+            child.join(LONGEST_SECONDS)
+            if child.is_alive():
+                child.kill()
+                print(f"{setup.id} seed {seed} took more than {LONGEST_SECONDS} s; tried again", flush=True)
+                continue
+            new = as_table_rows(name, setup, Path(out))
+            if not new:
+                raise SystemExit(f"{setup.id} seed {seed} could not be recorded: exit code {child.exitcode}")
+            disturbed = any(row["contended"] for row in new)
+            told = (
+                "disturbed, tried again" if disturbed else f"{new[-1]['quality']:.3f} at {new[-1]['gpu_seconds']:.1f} gpu-s"
+            )
+            print(f"{setup.id} seed {seed}: {told} ({time.monotonic() - started:.0f} s)", flush=True)
+            if not disturbed:
+                rows += new
+                save(path, rows)
+
+
+def prepared_folder(payload: dict[str, Any]) -> str:
+    from peftcost.engine.prepare import prepare
+
+    return str(prepare(payload, Silent())["prepared"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))
