@@ -25,7 +25,7 @@ from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.methods import get_method, methods
 from peftcost.searcher.executor import LocalExecutor
 
-EPOCHS = 2
+EPOCHS = 1
 RATES = (5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
 USUAL = ("frozen", "lora", "full", "adalora", "int8-lora", "nf4-lora")
 FRESH = """
