@@ -128,7 +128,8 @@ class Scripts:
         script = Path(__file__).with_name("trainer_script.py")
         started = time.monotonic()
         subprocess.run([sys.executable, str(script), str(asked), str(said)], check=True, stdout=subprocess.DEVNULL)
-        return {**json.loads(said.read_text()), "seconds": time.monotonic() - started}
+        found = json.loads(said.read_text())
+        return {**found, "seconds": time.monotonic() - started - found["measuring"]}
 
 
 def compared(setups: Sequence[Setup]) -> tuple[list[dict[str, Any]], float]:
@@ -179,6 +180,7 @@ def mix() -> dict[str, Any]:
         "epochs": EPOCHS,
         "times_more_setups": times_more(rows, start_seconds),
         "start_seconds": start_seconds,
+        "peak_bytes_over_script": spread([row["engine"]["peak_bytes"] / row["script"]["peak_bytes"] for row in rows]),
         "first_step_seconds": spread(first),
         "setups": rows,
     }

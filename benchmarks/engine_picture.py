@@ -43,7 +43,7 @@ def main() -> None:
     rates = sections["kernels"]["flops_per_second"]
     figure, axes = plt.subplots(figsize=(9, 2.9), layout="constrained")
     names = ("one Trainer script a setup", "the engine's workers")
-    for y, (name, stages) in enumerate(zip(names, (scripts, engine), strict=True)):
+    for y, stages in enumerate((scripts, engine)):
         left = 0.0
         for stage, (label, colour) in STAGES.items():
             axes.barh(y, stages[stage], left=left, color=colour, label=label if y == 0 else None)

@@ -3,7 +3,8 @@
 python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV), method, hyperparameters,
 examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all else is Trainer's
 own: its random order, its padding to the longest of a batch, its fused AdamW, its evaluation (in batches of 64, which is
-kinder than its default of 8). OUT: seconds of each stage, and the dev loss.
+kinder than its default of 8). OUT: seconds of each stage, the dev loss, and peak_bytes as peftcost measures it, of a step on
+the largest batch of the epoch.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import transformers  # noqa: E402
 from datasets import load_dataset  # noqa: E402
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 
+from peftcost.cost.meter import step_peak_bytes  # noqa: E402
 from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers  # noqa: E402
 from peftcost.engine.trainee import made_trainable  # noqa: E402
 from peftcost.methods import get_method  # noqa: E402
@@ -86,13 +88,29 @@ def main(job: dict[str, Any]) -> dict[str, float]:
         loss = trainer.evaluate()["eval_loss"]
         method.save(model, Path(out))
         evaluated = time.perf_counter()
+        peak_bytes = peak_of(trainer)
     return {
+        "peak_bytes": peak_bytes,
+        "measuring": time.perf_counter() - evaluated,
         "imports": IMPORTED - STARTED,
         "loading": loaded - IMPORTED,
         "training": trained - loaded,
         "evaluating": evaluated - trained,
         "dev_loss": loss,
     }
+
+
+def peak_of(trainer: Trainer) -> int:
+    batches = list(trainer.get_train_dataloader())
+    largest = max(batches, key=lambda batch: batch["input_ids"].numel())
+    trainer.model.train()
+
+    def step() -> None:
+        trainer.model(**largest).loss.backward()
+        trainer.optimizer.step()
+
+    optimizer = trainer.optimizer.optimizer  # Accelerate's wrapper has no state of its own
+    return step_peak_bytes(step, trainer.model, optimizer, trainer.args.device)
 
 
 if __name__ == "__main__":
