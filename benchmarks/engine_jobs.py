@@ -48,10 +48,10 @@ def of_length(method: str, choices: dict[str, Any], epochs: float = EPOCHS) -> S
 def typical_mix() -> list[Setup]:
     """What a search over all methods asks for: each method's prior-best, then proposals of the usual ones in turn."""
     setups = [of_length(name, {}) for name in methods()]
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    studies = {name: optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)) for name in USUAL}
     while len(setups) < 20:
         name = USUAL[(len(setups) - len(methods())) % len(USUAL)]
-        setups.append(of_length(name, study.ask(get_method(name).space()).params))
+        setups.append(of_length(name, studies[name].ask(get_method(name).space()).params))
     return setups
 
 
