@@ -22,7 +22,8 @@ from peftcost.core.statistics import (
     resample_qualities,
 )
 from peftcost.cost.device import cpu_cores
-from peftcost.searcher.decide import CONTENDERS, contenders
+from peftcost.searcher.confirm import contenders
+from peftcost.searcher.stops import CONTENDERS
 from peftcost.tasks.metrics import accuracy
 
 MARGIN = 0.01

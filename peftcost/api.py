@@ -23,9 +23,10 @@ from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
-from peftcost.searcher.evidence import replicates
+from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
@@ -65,7 +66,7 @@ class Run:
         state = SearchState()
         state.apply_all(Journal(self.folder.journal_file).events)
         metric = get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]]
-        found = replicates(state, self.folder, metric, result["task"]["seed"])
+        found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
         margin, n_dev = result["task"]["margin"], result["task"]["rows"]["dev"]
@@ -205,7 +206,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     state, folder = controller.state, run.folder
     because = controller.search(run)
     controller.record("closing", because=because)
-    evidence = replicates(state, folder, run.metric, run.seed)
+    evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
     advice = None
     if evidence is not None:
@@ -281,7 +282,7 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
 def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: str) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {name: get_method(name).space() for name in sorted(state.methods)}
-    study = Study(folder.study_file, folder.name, spaces, question.seed)
+    study = Study(folder.study_file, folder.name, spaces)
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
@@ -289,7 +290,9 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
         folder=folder,
         study=study,
         prepared=prepared,
-        prior=priors(state.methods, state.stop_examples, state.cost.probes),
+        proposals=Proposals(spaces, question.seed),
+        evidence=evidence_in(folder, question.data.metric, question.seed),
+        prior=priors(state.methods, state.stops[0], state.cost.probes),
         metric=question.data.metric,
         margin=question.data.margin,
         seed=question.seed,

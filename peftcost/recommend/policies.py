@@ -60,6 +60,9 @@ def recommend(
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
+    Setups that were trained again with fresh seeds are compared among each other, where there are at least two: what
+    exploring gave looks better than it is.
+
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
     the best. knee: farthest above the chord from cheapest to best, quality against log cost.
@@ -72,11 +75,13 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
-    replicates = replicates.only(e.id for e in allowed)
-    bounds = lower_bounds(replicates)
-    shown = [e for e in allowed if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
-    best = max(allowed, key=lambda e: e.quality)
+    confirmed_ones = [e for e in allowed if e.confirm_seeds >= CONFIRM_SEEDS]
+    compared = confirmed_ones if len(confirmed_ones) > 1 else allowed
+    bounds = lower_bounds(replicates.only(e.id for e in compared))
+    shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
+    best = max(compared, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
+    replicates = replicates.only({e.id for e in compared} | {chosen.id})
     confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(replicates, chosen.id)
     probability = probability_within_margin(replicates, margin)[chosen.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -22,6 +23,7 @@ class Trial:
     role: Role
     device: int
     predicted: Prediction
+    parent: int | None = None
     status: Literal["running", "measured", "failed", "interrupted"] = "running"
     measurement: Measurement | None = None
     reason: str | None = None
@@ -36,14 +38,17 @@ class Trial:
 
 @dataclass
 class SearchState:
-    """limit_gpu_seconds: the budget. stop_examples: the length at which this run's setups are compared."""
+    """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
+    examples exploring predicts, None for all."""
 
     limit_gpu_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
-    stop_examples: int = 0
+    stops: list[int] = field(default_factory=list)
+    dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
     infeasible: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    repeated: Counter[str] = field(default_factory=Counter)
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -114,8 +119,9 @@ class SearchState:
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
-        self.stop_examples = event["stop_examples"]
-        self.log.append(f"planned: {len(self.methods)} methods, {self.stop_examples} examples each")
+        self.stops, self.dev_sample = list(event["stops"]), event["dev_sample"]
+        told = ", ".join(str(stop) for stop in self.stops)
+        self.log.append(f"planned: {len(self.methods)} methods, stops at {told} examples")
         self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
@@ -136,11 +142,16 @@ class SearchState:
             role=event["role"],
             device=event["device"],
             predicted=Prediction(**event["predicted"]),
+            parent=event["parent"],
             started_t=event["t"],
             saved_t=event["t"],
         )
         self.phase = "confirming" if event["role"] == "confirm" else "exploring"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
+
+    def _on_repeated(self, event: dict[str, Any]) -> None:
+        """Optuna proposed a setup of this method that was tried before."""
+        self.repeated[event["method"]] += 1
 
     def _on_predicted(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]

@@ -1,0 +1,102 @@
+"""Confirmation: contenders are trained again with fresh seeds, until the recommendation is settled. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from peftcost.core.measurement import timed_undisturbed
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin
+from peftcost.searcher.actions import Action, Confirm, Stop, Wait
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import CONTENDERS, SAFETY
+
+MOST_CONFIRM_SEEDS = 5
+PLAUSIBLE = 0.05
+"""A setup whose probability of being within the margin of the best is below this is no contender."""
+FIRST_CONFIRM_SEED = 1001
+
+
+def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
+    """Setups worth confirming: the best observed, then those that may be as good, the likeliest (then cheapest) first.
+
+    Dearer ones are among them: what may be the best sets the bar that a cheaper one has to be shown to reach.
+    gpu_seconds: per setup.
+    """
+    if not replicates.observed:
+        return []
+    best = max(replicates.observed, key=lambda s: replicates.observed[s])
+    probability = probability_within_margin(replicates, margin)
+    others = [s for s in probability if s != best and probability[s] >= PLAUSIBLE]
+    return [best, *sorted(others, key=lambda s: (-round(probability[s], 2), gpu_seconds[s]))]
+
+
+def gpu_seconds_of(state: SearchState) -> dict[str, float]:
+    """Per measured setup the mean over the trials that speak for it."""
+    found: dict[str, float] = {}
+    for setup_id in {trial.setup.id for trial in state.measured()}:
+        measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
+        costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
+        found[setup_id] = sum(costs) / len(costs)
+    return found
+
+
+def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
+    """What confirming the contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
+    known = contenders(replicates, margin, gpu_seconds_of(state))[:CONTENDERS] if replicates is not None else []
+    setups = state.setups()
+    costs = [state.cost.predict(setups[s]).trial_seconds for s in known]
+    costs.append(state.cost.predict(upcoming).trial_seconds)
+    return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-CONTENDERS:])
+
+
+def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
+    """The next confirmation in rounds of one fresh seed for each contender, or the end."""
+    if replicates is None or not replicates.observed:
+        return Wait() if state.running() else Stop("no setup could be measured")
+    done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
+    failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
+    setups = state.setups()
+    wanted = [s for s in confirmable(state, replicates, margin, available, done) if s not in failed]
+    fewest = min((done[s] for s in wanted), default=0)
+    if fewest >= CONFIRM_SEEDS and not state.running() and is_settled(state, replicates, margin, done):
+        only = len(replicates.observed) == 1
+        return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
+    if fewest >= MOST_CONFIRM_SEEDS:
+        return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+    for setup_id in wanted:
+        if done[setup_id] == fewest:
+            if fewest >= CONFIRM_SEEDS and state.running():
+                return Wait()  # its result may settle the matter
+            if SAFETY * state.cost.predict(setups[setup_id]).trial_seconds <= available:
+                return Confirm(setups[setup_id], FIRST_CONFIRM_SEED + done[setup_id])
+    return Wait() if state.running() else Stop("the budget does not pay for another trial")
+
+
+def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
+    """Contenders whose two confirmations can all be paid for; those already begun come first."""
+    setups = state.setups()
+    chosen: list[str] = []
+    for setup_id in sorted(contenders(replicates, margin, gpu_seconds_of(state)), key=lambda s: done[s] == 0):
+        missing = max(0, CONFIRM_SEEDS - done[setup_id])
+        needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
+        if needs <= available:
+            chosen.append(setup_id)
+            available -= needs
+    return chosen
+
+
+def is_settled(state: SearchState, replicates: Replicates, margin: float, done: Counter[str]) -> bool:
+    """Whether the cheapest setup that is shown to be as good as the best is cheaper than all that still might be."""
+    if len(replicates.observed) == 1:
+        return True  # nothing to compare with: more seeds would tell nothing
+    confirmed = [s for s in replicates.observed if done[s] >= CONFIRM_SEEDS]
+    if len(confirmed) < 2:
+        return False
+    shown = [s for s, bound in lower_bounds(replicates.only(confirmed)).items() if bound > -margin]
+    if not shown:
+        return False
+    gpu_seconds = gpu_seconds_of(state)
+    cheapest = min(gpu_seconds[s] for s in shown)
+    return all(gpu_seconds[s] >= cheapest for s in contenders(replicates, margin, gpu_seconds) if s not in shown)
