@@ -29,7 +29,7 @@ from peftcost.methods import get_method, methods
 
 STEPS = 16
 REPEATS = 8
-PAIR_STEPS, PAIRS, ROUNDS = 4, 6, 4
+PAIR_STEPS, PAIRS, ROUNDS = 4, 6, 3
 """These machines' speed doubles and halves within minutes: what is compared takes turns every few steps."""
 
 
@@ -64,7 +64,7 @@ def bare_seconds(loop: Loop, steps: int) -> float:
     """A plain PyTorch loop over the engine's batches: forward, loss, backward, clip, step."""
     trainee, reader = loop.trainee, loop.trainee.reader
     model, optimizer = trainee.model, trainee.optimizer
-    trained = list(trainee.trained().values())
+    trained = list(trainee.trained.values())
     indices = [chosen for chosen, _ in zip(stream_from(loop), range(steps), strict=False)]
     model.train()
     watch = Stopwatch(trainee.device)

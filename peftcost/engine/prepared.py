@@ -144,16 +144,14 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
 
 def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
     """Pad the examples to the longest of them, cut to `limit` tokens."""
-    rows = [split.example(int(i)) for i in indices]
-    width = min(limit, max(len(ids) for ids, _ in rows))
-    input_ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    attention_mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for row, (ids, _) in enumerate(rows):
-        kept = torch.from_numpy(ids[:width].astype(np.int64))
-        input_ids[row, : len(kept)] = kept
-        attention_mask[row, : len(kept)] = 1
-    targets = task_type.collate_targets([t.tolist() for _, t in rows], width)
-    return Batch(input_ids, attention_mask, targets)
+    chosen = np.asarray(indices)
+    starts, lengths = split.offsets[chosen], np.diff(split.offsets)[chosen]
+    width = min(limit, int(lengths.max()))
+    real = np.arange(width) < lengths[:, None]
+    input_ids = np.full(real.shape, pad_id, dtype=np.int64)
+    input_ids[real] = split.ids[(starts[:, None] + np.arange(width))[real]]
+    targets = task_type.collate_targets([split.example(int(i))[1].tolist() for i in chosen], width)
+    return Batch(torch.from_numpy(input_ids), torch.from_numpy(real.astype(np.int64)), targets)
 
 
 @dataclass(frozen=True)

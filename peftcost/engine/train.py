@@ -210,7 +210,7 @@ class Loop:
                 accelerator.backward(total * accelerator.num_processes)  # DDP averages over ranks, we sum
             mean_loss += loss.detach()
         limit = float(trainee.choices["max_grad_norm"] or math.inf)
-        accelerator.clip_grad_norm_(list(trainee.trained().values()), limit)
+        accelerator.clip_grad_norm_(list(trainee.trained.values()), limit)
         return mean_loss
 
     def _update(self) -> None:
@@ -295,7 +295,7 @@ def fingerprints(trainee: Trainee) -> dict[str, tuple[float, float]]:
     """Two sums per trained tensor, enough to see whether it moved."""
     return {
         name: (float(p.detach().double().sum()), float(p.detach().double().square().sum()))
-        for name, p in trainee.trained().items()
+        for name, p in trainee.trained.items()
     }
 
 

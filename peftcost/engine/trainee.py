@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Trainee:
     prefix: Prefix | None = None
     quantizing_seconds: float = 0.0
 
-    @property
+    @cached_property
     def plain(self) -> torch.nn.Module:
         return self.accelerator.unwrap_model(self.model)
 
@@ -46,6 +47,7 @@ class Trainee:
     def device(self) -> torch.device:
         return self.accelerator.device
 
+    @cached_property
     def trained(self) -> dict[str, torch.nn.Parameter]:
         """The parameters that are trained, by name."""
         return {name: p for name, p in self.plain.named_parameters() if p.requires_grad}
@@ -53,7 +55,7 @@ class Trainee:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that a checkpoint keeps: trained parameters, optimizer, method state, random state."""
         found: dict[str, torch.Tensor] = {}
-        for name, parameter in self.trained().items():
+        for name, parameter in self.trained.items():
             found[f"trained/{name}"] = parameter
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer/{key}/{name}"] = value
@@ -67,7 +69,7 @@ class Trainee:
         """Put back what `tensors` gave."""
         method_state = {key.removeprefix("method/"): t for key, t in tensors.items() if key.startswith("method/")}
         self.method.load_state(self.plain, method_state)
-        parameters = self.trained()
+        parameters = self.trained
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[f"trained/{name}"])

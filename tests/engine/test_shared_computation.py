@@ -221,7 +221,7 @@ def test_beside_other_programs_a_training_ends_with_the_same_weights(
         loop = loop_of(prepared, setup_of("frozen", 0), tmp_path / str(contended), checkpoint_seconds=0.0)
         share_afresh(loop, f"beside-{contended}")
         loop.run()
-        ends.append({name: p.detach().clone() for name, p in loop.trainee.trained().items()})
+        ends.append({name: p.detach().clone() for name, p in loop.trainee.trained.items()})
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 

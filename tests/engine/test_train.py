@@ -136,12 +136,12 @@ def test_weight_decay_is_decoupled_and_spares_vectors(prepared: str, tmp_path: P
     """With no gradient, one step shrinks matrices by 1 - rate * decay and leaves biases and norms alone."""
     setup = job(prepared, tmp_path, "full", optimizer=optimizer, weight_decay=0.5, learning_rate=0.1).setup
     trainee = build(setup, 0, load_about(Path(prepared)), 10)
-    before = {name: p.detach().clone() for name, p in trainee.trained().items()}
-    for parameter in trainee.trained().values():
+    before = {name: p.detach().clone() for name, p in trainee.trained.items()}
+    for parameter in trainee.trained.values():
         parameter.grad = torch.zeros_like(parameter)
     trainee.set_rate(1.0)
     trainee.optimizer.step()
-    for name, parameter in trainee.trained().items():
+    for name, parameter in trainee.trained.items():
         factor = 1 - 0.1 * 0.5 if parameter.ndim > 1 else 1.0
         torch.testing.assert_close(parameter.detach(), before[name] * factor)
 
