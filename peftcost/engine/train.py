@@ -89,6 +89,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "gpu_seconds": loop.gpu_seconds,
         "startup_seconds": startup_seconds,
         "evaluation_seconds": evaluation_seconds,
+        "dev_rows": job.dev_rows,
         "process_peak_bytes": process_peak,
         "latency_seconds": latency_seconds(trainee.model, dev, trainee.reader, trainee.device),
         "artifact_bytes": folder_bytes(out / "model"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -15,21 +16,29 @@ from peftcost.searcher.stops import CONTENDERS, SAFETY
 MOST_CONFIRM_SEEDS = 5
 PLAUSIBLE = 0.05
 """A setup whose probability of being within the margin of the best is below this is no contender."""
+AT_ONCE = 4
+"""Contenders that are confirmed side by side; when one is settled another takes its place."""
 FIRST_CONFIRM_SEED = 1001
 
 
 def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
-    """Setups worth confirming: the best observed, then those that may be as good, the likeliest (then cheapest) first.
+    """Setups worth confirming: the best observed, then the others by what confirming them may bring.
 
-    Dearer ones are among them: what may be the best sets the bar that a cheaper one has to be shown to reach.
+    That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
+    of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
     gpu_seconds: per setup.
     """
     if not replicates.observed:
         return []
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
-    probability = probability_within_margin(replicates, margin)
-    others = [s for s in probability if s != best and probability[s] >= PLAUSIBLE]
-    return [best, *sorted(others, key=lambda s: (-round(probability[s], 2), gpu_seconds[s]))]
+    within = probability_within_margin(replicates, margin)
+    top = probability_within_margin(replicates, 0.0)
+
+    def worth(s: str) -> float:
+        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + top[s]
+
+    others = [s for s in within if s != best and within[s] >= PLAUSIBLE]
+    return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
 
 
 def gpu_seconds_of(state: SearchState) -> dict[str, float]:
@@ -75,10 +84,12 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """Contenders whose two confirmations can all be paid for; those already begun come first."""
+    """A few contenders whose two confirmations can all be paid for; those already begun come first."""
     setups = state.setups()
     chosen: list[str] = []
     for setup_id in sorted(contenders(replicates, margin, gpu_seconds_of(state)), key=lambda s: done[s] == 0):
+        if len(chosen) >= AT_ONCE:
+            break
         missing = max(0, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
         if needs <= available:

@@ -261,7 +261,8 @@ class Controller:
         """A measured trial is not taken up again; while exploring goes on, its lineage may be, from the farthest stop."""
         exploring = not any(t.role == "confirm" for t in self.state.trials.values())
         kept = {t.number for t in latest_of_lineages(self.state)} if exploring else set()
-        kept |= {t.parent for t in self.state.trials.values() if t.status in ("running", "interrupted")}
+        unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
+        kept |= {t.parent for t in unfinished if t.parent is not None}
         for trial in self.state.measured():
             if trial.number not in kept:
                 run.folder.forget(trial.setup.id, trial.seed, "checkpoint")

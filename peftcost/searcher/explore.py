@@ -73,19 +73,19 @@ def candidates(state: SearchState, prior: Mapping[str, Setup]) -> tuple[list[Can
     found = []
     for trial in latest:
         since = trial.setup.stop_examples
-        ahead = [stop for stop in state.stops if stop > since]
-        if trial.status != "measured" or not ahead or get_method(trial.setup.method).fixed_horizon:
+        later = [stop for stop in state.stops if stop > since]
+        if trial.status != "measured" or not later or get_method(trial.setup.method).fixed_horizon:
             continue
-        guesses = {stop: outlook.later(trial.setup.lineage, since, stop) for stop in ahead}
-        setup = replace(trial.setup, stop_examples=ahead[0])
-        found.append(valued(Promote(trial.number, ahead[0]), setup, trial.setup, guesses))
+        guesses = {stop: outlook.later(trial.setup.lineage, since, stop) for stop in later}
+        setup = replace(trial.setup, stop_examples=later[0])
+        found.append(valued(Promote(trial.number, later[0]), setup, trial.setup, guesses))
     for method in state.methods:
         if method in state.skipped or state.repeated[method] >= MOST_REPEATED:
             continue
         guesses = {stop: outlook.new(method, stop) for stop in state.stops}
         for stop in starts(method, state.stops):
-            ahead = {stop: guesses[stop]} if get_method(method).fixed_horizon else guesses
-            found.append(valued(Propose(method, stop), replace(prior[method], stop_examples=stop), None, ahead))
+            reached = {stop: guesses[stop]} if get_method(method).fixed_horizon else guesses
+            found.append(valued(Propose(method, stop), replace(prior[method], stop_examples=stop), None, reached))
     return sorted(found, key=lambda c: -c.gain_rate), hypervolume(points, reference)
 
 

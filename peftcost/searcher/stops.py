@@ -13,7 +13,7 @@ FEWEST_STEPS = 20
 """Optimizer steps of the first stop, at least."""
 PROMOTED = 0.5
 """Of the lineages at one stop, how many a budget should be able to take to the next."""
-CONTENDERS = 3
+CONTENDERS = 2
 """For how many setups the budget keeps confirmation back."""
 SAFETY = 1.1
 """Predictions are taken this much dearer, since the budget must hold."""

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import nested_sample
 from peftcost.engine.checkpoint import newest_checkpoint
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.prepare import prepare
@@ -194,3 +195,12 @@ def test_what_cannot_fit_is_not_started(prepared: str, tmp_path: Path) -> None:
     with pytest.raises(DoesNotFit):
         train(asked, Silent())
     assert not (tmp_path / "model").exists()
+
+
+def test_a_sample_of_dev_is_what_it_names_and_grows(prepared: str, tmp_path: Path) -> None:
+    every = train(job(prepared, tmp_path / "all", "frozen"), Silent())
+    some = train(replace(job(prepared, tmp_path / "some", "frozen"), dev_rows=20), Silent())
+    rows, sampled = np.load(tmp_path / "all" / "dev_rows.npy"), np.load(tmp_path / "some" / "dev_rows.npy")
+    assert np.array_equal(sampled, rows[nested_sample(60, 20)])
+    assert set(nested_sample(60, 20)) <= set(nested_sample(60, 40))
+    assert (every["dev_rows"], some["dev_rows"]) == (None, 20)
