@@ -29,9 +29,9 @@ from peftcost.tasks.task import Rows, Task, load_task
 ROWS = Rows(train=800, dev=400, test=100)
 
 
-def tweets() -> tuple[Task, str]:
+def tweets(rows: Rows = ROWS) -> tuple[Task, str]:
     """The built-in task and its model's folder."""
-    task = load_task("builtin:tweets").model_copy(update={"rows": ROWS})
+    task = load_task("builtin:tweets").model_copy(update={"rows": rows})
     return task, str(resolve_model(task.model))
 
 

@@ -24,8 +24,10 @@ from peftcost.data.fingerprint import model_fingerprint
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.methods import get_method, methods
 from peftcost.searcher.executor import LocalExecutor
+from peftcost.tasks.task import Rows, Task
 
 EPOCHS = 1
+FROZEN_ROWS = Rows(train=2000, dev=400, test=100)
 RATES = (5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
 USUAL = ("frozen", "lora", "full", "adalora", "int8-lora", "nf4-lora")
 FRESH = """
@@ -41,34 +43,32 @@ run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.a
 """
 
 
-def of_length(method: str, choices: dict[str, Any], epochs: float = EPOCHS) -> Setup:
-    return Setup.of(method, {**get_method(method).prior(), **choices}, round(epochs * ROWS.train))
+def of_length(method: str, choices: dict[str, Any], epochs: float = EPOCHS, rows: Rows = ROWS) -> Setup:
+    return Setup.of(method, {**get_method(method).prior(), **choices}, round(epochs * (rows.train or 0)))
 
 
 def typical_mix() -> list[Setup]:
     """What a search over all methods asks for: each method's prior-best, then proposals of the usual ones in turn."""
     setups = [of_length(name, {}) for name in methods()]
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    studies = {name: optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)) for name in USUAL}
     while len(setups) < 20:
         name = USUAL[(len(setups) - len(methods())) % len(USUAL)]
-        setups.append(of_length(name, study.ask(get_method(name).space()).params))
+        setups.append(of_length(name, studies[name].ask(get_method(name).space()).params))
     return setups
 
 
 class Workers:
     """The engine's side: jobs one after another through the fork server, with the seconds of each phase."""
 
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        task, model = tweets()
+    def __init__(self, scratch: Path, task: Task, model: str) -> None:
+        self.scratch, self.task, self.model = scratch, task, model
         self.prepared = prepared_here(task, model)
         self.executor = LocalExecutor(choose_devices(), scratch / "workers.log")
 
     def __enter__(self) -> Workers:
         self.executor.__enter__()
-        task, model = tweets()
         started = time.monotonic()
-        self._run("prepare", prepare_payload(task, 0, model, model_fingerprint(Path(model))))
+        self._run("prepare", prepare_payload(self.task, 0, self.model, model_fingerprint(Path(self.model))))
         self.start_seconds = time.monotonic() - started  # the fork server imports everything once
         return self
 
@@ -109,9 +109,8 @@ class Workers:
 class Scripts:
     """The rival's side: one process a setup."""
 
-    def __init__(self, scratch: Path) -> None:
-        task, self.model = tweets()
-        self.scratch, self.files = scratch, write_csv(task, scratch)
+    def __init__(self, scratch: Path, task: Task, model: str) -> None:
+        self.scratch, self.model, self.files = scratch, model, write_csv(task, scratch)
 
     def train(self, setup: Setup, name: str) -> dict[str, float]:
         """Seconds by stage, and of the whole process."""
@@ -132,14 +131,15 @@ class Scripts:
         return {**found, "seconds": time.monotonic() - started - found["measuring"]}
 
 
-def compared(setups: Sequence[Setup]) -> tuple[list[dict[str, Any]], float]:
-    """Each setup by the engine and by a script, in turns; and the seconds that the fork server took to start."""
+def compared(setups: Sequence[Setup], task: Task, every: int = 1) -> tuple[list[dict[str, Any]], float]:
+    """Each setup by the engine, each (or every so many) by a script, in turns; and the seconds that the fork server took to
+    start."""
     rows = []
-    scratch = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-"))
-    scripts = Scripts(scratch)
-    with Workers(scratch) as workers:
+    scratch, model = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-")), tweets()[1]
+    scripts = Scripts(scratch, task, model)
+    with Workers(scratch, task, model) as workers:
         for i, setup in enumerate(setups):
-            script = scripts.train(setup, f"script-{i}")
+            script = scripts.train(setup, f"script-{i}") if i % every == 0 else None
             engine = workers.train(setup, f"engine-{i}")
             rows.append(
                 {
@@ -174,7 +174,7 @@ def times_more(rows: Sequence[dict[str, Any]], start_seconds: float) -> dict[str
 
 def mix() -> dict[str, Any]:
     """Twenty setups of a search over all methods."""
-    rows, start_seconds = compared(typical_mix())
+    rows, start_seconds = compared(typical_mix(), tweets()[0])
     first = [row["engine"]["first_step_seconds"] for row in rows]
     return {
         "epochs": EPOCHS,
@@ -187,11 +187,20 @@ def mix() -> dict[str, Any]:
 
 
 def frozen() -> dict[str, Any]:
-    """Eight learning rates of a head on a frozen base, three epochs each."""
-    rows, start_seconds = compared([of_length("frozen", {"learning_rate": rate}, 3) for rate in RATES])
+    """Eight learning rates of a head on a frozen base, three epochs of 2,000 rows each. The scripts all do the same work
+    and differ in a number, so that three of them are run, and count for eight."""
+    task, _ = tweets(FROZEN_ROWS)
+    setups = [of_length("frozen", {"learning_rate": rate}, 3, FROZEN_ROWS) for rate in RATES]
+    rows, start_seconds = compared(setups, task, every=3)
+    scripts = [row["script"] for row in rows if row["script"]]
+    engine = sum(row["engine"]["seconds"] for row in rows)
     return {
         "epochs": 3,
-        "times_more_setups": times_more(rows, start_seconds),
+        "rows": FROZEN_ROWS.model_dump(),
+        "times_more_setups": {
+            "with_imports": len(rows) * statistics.mean(s["seconds"] for s in scripts) / (engine + start_seconds),
+            "without_imports": len(rows) * statistics.mean(map(without_imports, scripts)) / engine,
+        },
         "start_seconds": start_seconds,
         "setups": rows,
     }
@@ -202,7 +211,7 @@ def warm(setups: int = 100) -> dict[str, Any]:
     they start."""
     names = ("frozen", "lora", "full", "nf4-lora")
     scratch = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-"))
-    with Workers(scratch) as workers:
+    with Workers(scratch, *tweets()) as workers:
         server = fork_server()
         rows, sizes, handles = [], [], []
         for i in range(setups):

@@ -50,10 +50,12 @@ class Activations:
 
     def read(self, indices: Sequence[int] | np.ndarray, tokens: int) -> torch.Tensor:
         """Shape (len(indices), tokens, width), zeros behind each example's end."""
-        found = torch.zeros((len(indices), tokens, self.values.shape[1]), dtype=self.values.dtype)
-        for row, index in enumerate(indices):
-            kept = self.values[self.starts[index] : self.starts[index + 1]]
-            found[row, : len(kept)] = kept
+        starts = self.starts[np.asarray(indices)]
+        lengths = self.starts[np.asarray(indices) + 1] - starts
+        real = torch.from_numpy(np.arange(tokens) < lengths[:, None])
+        at = torch.from_numpy((starts[:, None] + np.arange(tokens))[real.numpy()])
+        found = torch.zeros((len(starts), tokens, self.values.shape[1]), dtype=self.values.dtype)
+        found[real] = self.values[at]
         return found
 
     def write(self, indices: Sequence[int] | np.ndarray, hidden: torch.Tensor, seconds: float) -> None:

@@ -56,7 +56,7 @@ def describe(model: torch.nn.Module, split: Split, reader: Reader, device: torch
     return [found[i] for i in range(len(split))]
 
 
-def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, n: int = 15) -> float:
+def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, n: int = 7) -> float:
     """The median time of a forward pass of one example, over the first n examples."""
     model.eval()
     times = []

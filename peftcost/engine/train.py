@@ -110,6 +110,7 @@ class Loop:
         self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
         self.plan = plan
         self.source, self.dev_source = live_source(trainee, split), live_source(trainee, dev)
+        self.targets = targets_of_examples(split, trainee.reader.max_tokens)
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
         self.gpu_seconds = trainee.quantizing_seconds
@@ -195,11 +196,10 @@ class Loop:
 
     def _accumulate(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        trainee, reader = self.trainee, self.trainee.reader
-        accelerator = trainee.accelerator
+        trainee, accelerator = self.trainee, self.trainee.accelerator
         micro_size = int(trainee.choices["micro_batch_size"] or self.batch_size)
         mine = indices[accelerator.process_index :: accelerator.num_processes]
-        count = count_targets(self.split, indices, reader.max_tokens)
+        count = int(self.targets[indices].sum())
         mean_loss = torch.zeros((), device=trainee.device)
         for start in range(0, len(mine), micro_size):
             part = mine[start : start + micro_size]
@@ -287,9 +287,11 @@ class Loop:
         return step_peak_bytes(step, self.trainee.plain, self.trainee.optimizer, self.trainee.device)
 
 
-def count_targets(split: Split, indices: np.ndarray, max_tokens: int) -> int:
-    """Targets of a batch that the loss counts: those within the cut and not ignored (-100)."""
-    return sum(int((split.example(int(i))[1][:max_tokens] != IGNORED).sum()) for i in indices)
+def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
+    """Per example how many targets the loss counts, shape (n,): those within the cut and not ignored (-100)."""
+    counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
+    starts = split.target_offsets[:-1]
+    return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
 
 
 def fingerprints(trainee: Trainee) -> dict[str, tuple[float, float]]:
