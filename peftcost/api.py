@@ -213,9 +213,9 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
         advice = recommend(evidence_of(entries), evidence, run.margin, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
     controller.release_idle()
-    tests = open_tests(controller, run, question, entries, advice)
+    tests = open_tests(controller, run, question, advice)
     controller.release()
-    forget_artifacts(run, state, {*front_of(entries), advice.id} if advice is not None else set())
+    forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
     result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
@@ -232,7 +232,6 @@ def open_tests(
     controller: Controller,
     run: SearchRun,
     question: Question,
-    entries: list[dict[str, Any]],
     advice: Recommendation | None,
 ) -> dict[str, Any] | None:
     """The test split, opened once: recommended, best observed, and the baselines. None when the budget ran out."""
@@ -247,8 +246,7 @@ def open_tests(
         rows = controller.run_one("baselines", baseline)["rows"]
         found = {name: test_entry(path, run.metric, run.seed) for name, path in rows.items()}
         if advice is not None:
-            best = max((e for e in entries if e["status"] == "measured"), key=lambda e: e["quality"])
-            for name, setup_id in (("recommended", advice.id), ("best", best["id"])):
+            for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")

@@ -33,9 +33,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`."""
+    """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
+
+    best: the best observed of the setups that it was compared with.
+    """
 
     id: str
+    best: str
     policy: str
     margin: float
     because: str
@@ -75,8 +79,7 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
-    confirmed_ones = [e for e in allowed if e.confirm_seeds >= CONFIRM_SEEDS]
-    compared = confirmed_ones if len(confirmed_ones) > 1 else allowed
+    compared = comparable(allowed)
     bounds = lower_bounds(replicates.only(e.id for e in compared))
     shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
     best = max(compared, key=lambda e: e.quality)
@@ -98,6 +101,7 @@ def recommend(
         verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
     return Recommendation(
         id=chosen.id,
+        best=best.id,
         policy=policy,
         margin=margin,
         because=f"{what_it_reaches(chosen, best)} {verdict}",
@@ -109,6 +113,12 @@ def recommend(
         probability_within_margin=probability,
         resolvable_difference=resolvable,
     )
+
+
+def comparable(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """Those that were trained again with fresh seeds, where there are at least two; else all."""
+    confirmed = [e for e in evidence if e.confirm_seeds >= CONFIRM_SEEDS]
+    return confirmed if len(confirmed) > 1 else evidence
 
 
 def _non_inferior(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:

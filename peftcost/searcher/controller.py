@@ -162,9 +162,10 @@ class Controller:
                         choices = run.proposals.propose(self.state, method)
                         started = self._start(run, index, run.setup(method, choices, stop), run.seed, "explore")
                     case actions.Promote(number, stop):
-                        parent = self.state.trials[number]
-                        setup = replace(parent.setup, stop_examples=stop)
-                        started = self._start(run, index, setup, parent.seed, "explore", parent)
+                        before = self.state.trials[number]
+                        setup = replace(before.setup, stop_examples=stop)
+                        parent = before if before.has_checkpoint else None
+                        started = self._start(run, index, setup, before.seed, "explore", parent)
                     case actions.Confirm(setup, seed):
                         started = self._start(run, index, setup, seed, "confirm")
                     case actions.Stop(because):
@@ -259,8 +260,7 @@ class Controller:
 
     def _forget_checkpoints(self, run: SearchRun) -> None:
         """A measured trial is not taken up again; while exploring goes on, its lineage may be, from the farthest stop."""
-        exploring = not any(t.role == "confirm" for t in self.state.trials.values())
-        kept = {t.number for t in latest_of_lineages(self.state)} if exploring else set()
+        kept = {t.number for t in latest_of_lineages(self.state)} if self.state.exploring else set()
         unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
         kept |= {t.parent for t in unfinished if t.parent is not None}
         for trial in self.state.measured():

@@ -70,7 +70,7 @@ def explore_more(
     now: float,
 ) -> Promote | Propose | None:
     """The promotion or proposal that is worth most and can be paid for, or None when exploring is over."""
-    if replicates is None or not replicates.observed or any(t.role == "confirm" for t in state.trials.values()):
+    if replicates is None or not replicates.observed or not state.exploring:
         return None
     left = EXPLORE_SHARE * state.limit_gpu_seconds - state.ledger.spent(now)
     if left <= 0:

@@ -78,7 +78,8 @@ def candidates(state: SearchState, prior: Mapping[str, Setup]) -> tuple[list[Can
             continue
         guesses = {stop: outlook.later(trial.setup.lineage, since, stop) for stop in later}
         setup = replace(trial.setup, stop_examples=later[0])
-        found.append(valued(Promote(trial.number, later[0]), setup, trial.setup, guesses))
+        parent = trial.setup if trial.has_checkpoint else None
+        found.append(valued(Promote(trial.number, later[0]), setup, parent, guesses))
     for method in state.methods:
         if method in state.skipped or state.repeated[method] >= MOST_REPEATED:
             continue

@@ -15,7 +15,7 @@ from peftcost.cost.model import CostModel, Prediction, Probe
 
 @dataclass
 class Trial:
-    """One setup with one seed. `steps` and `train_loss` are of the moment and not in the journal."""
+    """One setup with one seed. has_checkpoint: kept while exploring, for its lineage to go on from. `steps` and `train_loss` are of the moment and not in the journal."""
 
     number: int
     setup: Setup
@@ -24,6 +24,7 @@ class Trial:
     device: int
     predicted: Prediction
     parent: int | None = None
+    has_checkpoint: bool = True
     status: Literal["running", "measured", "failed", "interrupted"] = "running"
     measurement: Measurement | None = None
     reason: str | None = None
@@ -39,7 +40,7 @@ class Trial:
 @dataclass
 class SearchState:
     """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
-    examples exploring predicts, None for all."""
+    examples exploring predicts, None for all. exploring: until the first confirmation."""
 
     limit_gpu_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
@@ -49,6 +50,7 @@ class SearchState:
     infeasible: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     repeated: Counter[str] = field(default_factory=Counter)
+    exploring: bool = True
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -95,7 +97,8 @@ class SearchState:
             self.apply(event)
 
     def _on_budget(self, event: dict[str, Any]) -> None:
-        self.limit_gpu_seconds = event["limit_gpu_seconds"]
+        """A run that is given more explores again."""
+        self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])
@@ -146,7 +149,11 @@ class SearchState:
             started_t=event["t"],
             saved_t=event["t"],
         )
-        self.phase = "confirming" if event["role"] == "confirm" else "exploring"
+        if event["role"] == "confirm" and self.exploring:
+            self.exploring = False
+            for trial in self.trials.values():
+                trial.has_checkpoint = False
+        self.phase = "exploring" if self.exploring else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_repeated(self, event: dict[str, Any]) -> None:
