@@ -3,7 +3,7 @@
 python benchmarks/search_efficiency.py TABLE.parquet [SEEDS]     a table as benchmarks/record_table.py writes it.
 
 Everybody pays the same for the same: start-up, training, predicting dev, saving. Rivals train to the last stop (ASHA goes on
-from stop to stop) and get credit for every stop that they pass, without paying for predicting dev there. Judged is the true
+from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without paying for predicting dev there. Judged is the true
 quality (test rows of other seeds) of the front that each would show, as hypervolume on log cost and log memory, over that of
 the whole table. Writes results/search_efficiency-NAME.json and docs/search_efficiency-NAME.png.
 """
@@ -55,7 +55,8 @@ class Purse:
     def train(self, lineage: Setup, to: int, since: int | None = None) -> bool:
         """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid."""
         row = self.table.rows[replace(lineage, stop_examples=to).id, 0]
-        paid = 0.0
+        paid, alone = 0.0, get_method(lineage.method).fixed_horizon
+        since = None if alone else since
         if since is not None:
             paid = row.gpu_seconds * trunk_examples(replace(lineage, stop_examples=since)) / to
         needs = row.startup_seconds + row.gpu_seconds - paid + row.evaluation_seconds + FIXED_SECONDS
@@ -63,7 +64,7 @@ class Purse:
             return False
         self.left -= needs
         for stop in self.table.stops:
-            if (since or 0) < stop <= to:
+            if (since or 0) < stop <= to and (stop == to or not alone):
                 seen = self.table.rows[replace(lineage, stop_examples=stop).id, 0]
                 self.found[seen.setup.id] = (seen.quality, seen.gpu_seconds, float(seen.peak_bytes))
         return True
@@ -76,8 +77,7 @@ def lineages_of(table: Table) -> list[Setup]:
 def random_search(table: Table, budget: float, seed: int) -> Found:
     purse, every = Purse(table, budget), lineages_of(table)
     for at in np.random.default_rng(seed).permutation(len(every)):
-        if not purse.train(every[at], table.stops[-1]):
-            break
+        purse.train(every[at], table.stops[-1])
     return purse.found
 
 
@@ -97,8 +97,7 @@ def informed_grid(table: Table, budget: float, seed: int) -> Found:
             if setup is None:
                 continue
             tried.add(setup.lineage)
-            if not purse.train(setup, table.stops[-1]):
-                return purse.found
+            purse.train(setup, table.stops[-1])
     return purse.found
 
 
@@ -117,18 +116,19 @@ def by_optuna(table: Table, budget: float, seed: int, sampler: optuna.samplers.B
         setup = nearest([s for s in untried if s.method == method], choices, space) or untried[0]
         tried.add(setup.lineage)
         if not purse.train(setup, table.stops[-1]):
-            break
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
         quality, cost, memory = purse.found[replace(setup, stop_examples=table.stops[-1]).id]
         study.tell(trial, [quality, cost, memory])
     return purse.found
 
 
 def nsga2(table: Table, budget: float, seed: int) -> Found:
-    return by_optuna(table, budget, seed, optuna.samplers.NSGAIISampler(seed=seed))
+    return by_optuna(table, budget, seed, optuna.samplers.NSGAIISampler(seed=seed, population_size=8))
 
 
 def tpe(table: Table, budget: float, seed: int) -> Found:
-    return by_optuna(table, budget, seed, optuna.samplers.TPESampler(seed=seed))
+    return by_optuna(table, budget, seed, optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8))
 
 
 def asha(table: Table, budget: float, seed: int) -> Found:
@@ -151,7 +151,7 @@ def asha(table: Table, budget: float, seed: int) -> Found:
                 return purse.found
             rung, setup, to, since = -1, every[at], table.stops[0], None
         if not purse.train(setup, to, since):
-            return purse.found
+            continue  # something else may be cheaper
         rungs[rung + 1][setup.lineage] = purse.found[replace(setup, stop_examples=to).id][0]
 
 

@@ -22,6 +22,7 @@ from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
@@ -99,6 +100,8 @@ def ask(
     command: str = "peftcost.search",
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
+    if not 0 <= seed < FIRST_CONFIRM_SEED:
+        raise UserError(f"--seed {seed} must be from 0 to {FIRST_CONFIRM_SEED - 1}; the seeds above are for confirmation.")
     task = task if isinstance(task, Task) else load_task(task)
     names = methods_of(task, methods)
     data = load_task_data(task, seed)
@@ -244,7 +247,9 @@ def open_tests(
     }
     try:
         rows = controller.run_one("baselines", baseline)["rows"]
-        found = {name: test_entry(path, run.metric, run.seed) for name, path in rows.items()}
+        found: dict[str, dict[str, Any] | None] = {
+            name: test_entry(path, run.metric, run.seed) for name, path in rows.items()
+        }
         if advice is not None:
             for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
                 found[name] = test_of(controller, run, setup_id)
@@ -261,10 +266,13 @@ def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None
             run.folder.forget(trial.setup.id, trial.seed, "model")
 
 
-def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any]:
+def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:
     """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
-    trial = controller.state.decisive(setup_id)[0]
-    out = run.folder.trial(setup_id, trial.seed)
+    folders = [(t, run.folder.trial(setup_id, t.seed)) for t in controller.state.decisive(setup_id)]
+    kept = [(t, out) for t, out in folders if (out / "test_rows.npy").exists() or (out / "model").exists()]
+    if not kept:  # it was no trade-off when the run ended before, and its models were deleted
+        return None
+    trial, out = kept[0]
     rows = out / "test_rows.npy"
     if not rows.exists():
         payload = {

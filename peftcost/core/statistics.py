@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -180,6 +180,19 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
     """Per setup the share of replicates in which it is within the margin of the best of that replicate."""
     best = np.max(list(replicates.values.values()), axis=0)
     return {name: float(np.mean(values >= best - margin)) for name, values in replicates.values.items()}
+
+
+def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
+    """Whom a setup has to be shown against: all that were trained again with a fresh seed, and of the others those that may
+    be the best. A first result looks better than it is, so the rest of what exploring gave is no bar.
+
+    All setups while fewer than two are confirmed.
+    """
+    names = list(replicates.values)
+    if len([name for name in names if name in confirmed]) < 2:
+        return names
+    top = probability_within_margin(replicates, 0.0)
+    return [name for name in names if name in confirmed or top[name] >= ALPHA]
 
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:

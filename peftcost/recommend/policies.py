@@ -16,6 +16,7 @@ from peftcost.core.statistics import (
     probability_within_margin,
     quality_interval,
     resolvable_difference,
+    rivals,
 )
 from peftcost.errors import UserError, did_you_mean
 
@@ -64,8 +65,7 @@ def recommend(
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
-    Setups that were trained again with fresh seeds are compared among each other, where there are at least two: what
-    exploring gave looks better than it is.
+    A setup is compared with its `rivals` (peftcost.core.statistics).
 
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
@@ -79,12 +79,14 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
-    compared = comparable(allowed)
-    bounds = lower_bounds(replicates.only(e.id for e in compared))
+    replicates = replicates.only(e.id for e in allowed)
+    against = rivals(replicates, {e.id for e in allowed if e.confirm_seeds})
+    compared = [e for e in allowed if e.id in against]
+    bounds = lower_bounds(replicates.only(against))
     shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
     best = max(compared, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    replicates = replicates.only({e.id for e in compared} | {chosen.id})
+    replicates = replicates.only({*against, chosen.id})
     confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(replicates, chosen.id)
     probability = probability_within_margin(replicates, margin)[chosen.id]
@@ -115,12 +117,6 @@ def recommend(
     )
 
 
-def comparable(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
-    """Those that were trained again with fresh seeds, where there are at least two; else all."""
-    confirmed = [e for e in evidence if e.confirm_seeds >= CONFIRM_SEEDS]
-    return confirmed if len(confirmed) > 1 else evidence
-
-
 def _non_inferior(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
     return min(shown, key=lambda e: e.gpu_seconds, default=best)
 
@@ -139,8 +135,8 @@ def _lowest_memory(allowed: Sequence[Evidence], shown: Sequence[Evidence], best:
 
 def _knee(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
     cheapest = _cheapest(allowed, shown, best)
-    width = math.log(best.gpu_seconds / cheapest.gpu_seconds) or 1.0
-    height = (best.quality - cheapest.quality) or 1.0
+    width = max(0.0, math.log(best.gpu_seconds / cheapest.gpu_seconds)) or 1.0
+    height = max(0.0, best.quality - cheapest.quality) or 1.0
 
     def above_chord(e: Evidence) -> float:
         return (e.quality - cheapest.quality) / height - math.log(e.gpu_seconds / cheapest.gpu_seconds) / width

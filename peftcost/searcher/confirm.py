@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin, rivals
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, SAFETY
@@ -61,51 +61,51 @@ def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: f
 
 
 def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
-    """The next confirmation in rounds of one fresh seed for each contender, or the end."""
+    """The next confirmation, or the end: two fresh seeds for a few contenders at a time, then, when all have them and the
+    recommendation is not settled, one more for each."""
     if replicates is None or not replicates.observed:
         return Wait() if state.running() else Stop("no setup could be measured")
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
-    failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
-    setups = state.setups()
-    wanted = [s for s in confirmable(state, replicates, margin, available, done) if s not in failed]
-    fewest = min((done[s] for s in wanted), default=0)
-    if fewest >= CONFIRM_SEEDS and not state.running() and is_settled(state, replicates, margin, done):
+    finished = Counter(t.setup.id for t in state.measured("confirm"))
+    if not state.running() and is_settled(state, replicates, margin, finished):
         only = len(replicates.observed) == 1
         return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
+    wanted = confirmable(state, replicates, margin, available, done)
+    if not wanted:
+        return Wait() if state.running() else Stop("the budget does not pay for another trial")
+    fewest = min(done[s] for s in wanted)
     if fewest >= MOST_CONFIRM_SEEDS:
         return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
-    for setup_id in wanted:
-        if done[setup_id] == fewest:
-            if fewest >= CONFIRM_SEEDS and state.running():
-                return Wait()  # its result may settle the matter
-            if SAFETY * state.cost.predict(setups[setup_id]).trial_seconds <= available:
-                return Confirm(setups[setup_id], FIRST_CONFIRM_SEED + done[setup_id])
-    return Wait() if state.running() else Stop("the budget does not pay for another trial")
+    if fewest >= CONFIRM_SEEDS and state.running():
+        return Wait()  # its result may settle the matter
+    setup = state.setups()[next(s for s in wanted if done[s] == fewest)]
+    return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """A few contenders whose two confirmations can all be paid for; those already begun come first."""
+    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for, those begun first; of those
+    that still miss some, a few."""
     setups = state.setups()
+    failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
     chosen: list[str] = []
     for setup_id in sorted(contenders(replicates, margin, gpu_seconds_of(state)), key=lambda s: done[s] == 0):
-        if len(chosen) >= AT_ONCE:
-            break
-        missing = max(0, CONFIRM_SEEDS - done[setup_id])
+        missing = max(1, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
-        if needs <= available:
-            chosen.append(setup_id)
-            available -= needs
+        if setup_id in failed or needs > available:
+            continue
+        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:
+            break
+        chosen.append(setup_id)
+        available -= needs
     return chosen
 
 
-def is_settled(state: SearchState, replicates: Replicates, margin: float, done: Counter[str]) -> bool:
+def is_settled(state: SearchState, replicates: Replicates, margin: float, finished: Counter[str]) -> bool:
     """Whether the cheapest setup that is shown to be as good as the best is cheaper than all that still might be."""
     if len(replicates.observed) == 1:
-        return True  # nothing to compare with: more seeds would tell nothing
-    confirmed = [s for s in replicates.observed if done[s] >= CONFIRM_SEEDS]
-    if len(confirmed) < 2:
-        return False
-    shown = [s for s, bound in lower_bounds(replicates.only(confirmed)).items() if bound > -margin]
+        return all(finished[s] >= CONFIRM_SEEDS for s in replicates.observed)  # there is nothing to compare it with
+    bounds = lower_bounds(replicates.only(rivals(replicates, [s for s in finished if s in replicates.observed])))
+    shown = [s for s, bound in bounds.items() if bound > -margin and finished[s] >= CONFIRM_SEEDS]
     if not shown:
         return False
     gpu_seconds = gpu_seconds_of(state)

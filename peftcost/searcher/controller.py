@@ -159,7 +159,7 @@ class Controller:
                     case actions.Fund(method):
                         started = self._start(run, index, run.prior[method], run.seed, "explore")
                     case actions.Propose(method, stop):
-                        choices = run.proposals.propose(self.state, method)
+                        choices = run.proposals.propose(self.state, method, stop)
                         started = self._start(run, index, run.setup(method, choices, stop), run.seed, "explore")
                     case actions.Promote(number, stop):
                         before = self.state.trials[number]
@@ -256,7 +256,7 @@ class Controller:
         for trial in self.state.running():
             self.executor.kill(trial.device)
             self.record("phase", device=trial.device, category="idle")
-            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted")
+            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
 
     def _forget_checkpoints(self, run: SearchRun) -> None:
         """A measured trial is not taken up again; while exploring goes on, its lineage may be, from the farthest stop."""

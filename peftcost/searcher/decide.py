@@ -21,7 +21,7 @@ from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 EXPLORE_SHARE = 0.7
-"""Of the budget: exploring ends here at the latest, the rest is for confirmation."""
+"""Of the budget, or of what was added to it: exploring ends here at the latest, the rest is for confirmation."""
 
 
 def funding_order(methods: Sequence[str], cheapest: str) -> list[str]:
@@ -72,7 +72,8 @@ def explore_more(
     """The promotion or proposal that is worth most and can be paid for, or None when exploring is over."""
     if replicates is None or not replicates.observed or not state.exploring:
         return None
-    left = EXPLORE_SHARE * state.limit_gpu_seconds - state.ledger.spent(now)
+    before = state.spent_before_gpu_seconds
+    left = EXPLORE_SHARE * (state.limit_gpu_seconds - before) - (state.ledger.spent(now) - before)
     if left <= 0:
         return None
     found, volume = candidates(state, prior)

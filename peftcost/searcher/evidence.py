@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from peftcost.core.statistics import Replicates, plain_value, resample_examples, with_seed_noise
-from peftcost.searcher.state import SearchState
+from peftcost.core.statistics import Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
+from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
 
@@ -23,26 +23,43 @@ class Evidence:
 
     def __init__(self, rows_of: RowsOf, metric: Metric, seed: int) -> None:
         self.rows_of, self.metric, self.seed = rows_of, metric, seed
-        self._drawn: dict[tuple[str, int], tuple[float, np.ndarray]] = {}
+        self._drawn: dict[tuple[str, int, int | None], tuple[float, np.ndarray]] = {}
 
     def replicates(self, state: SearchState) -> Replicates | None:
-        """Of every measured setup's quality, or None before anything is measured."""
+        """Of every measured setup's quality, or None before anything is measured.
+
+        A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
+        is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew).
+        """
         ids = sorted({trial.setup.id for trial in state.measured()})
         if not ids:
             return None
-        decisive = {setup_id: [t.seed for t in state.decisive(setup_id)] for setup_id in ids}
-        self._draw([(setup_id, seed) for setup_id, seeds in decisive.items() for seed in seeds], state.cost.dev_rows)
-        drawn = {setup_id: [self._drawn[setup_id, seed] for seed in seeds] for setup_id, seeds in decisive.items()}
-        resampled = {setup_id: np.stack([values for _, values in found]) for setup_id, found in drawn.items()}
-        per_seed = {setup_id: [value for value, _ in found] for setup_id, found in drawn.items()}
-        return with_seed_noise(resampled, per_seed, self.seed, spread_groups(state), self.metric.limits)
+        n, decisive = state.cost.dev_rows, {setup_id: state.decisive(setup_id) for setup_id in ids}
+        sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
+        drawn = {s: [self._draw(t, n) for t in trials] for s, trials in decisive.items()}
+        both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
+        ease = [
+            (part - whole, parts - wholes)
+            for t in both
+            for (part, parts), (whole, wholes) in [(self._draw(t, n, state.dev_sample), self._draw(t, n))]
+        ]
+        if ease:
+            value, values = float(np.mean([v for v, _ in ease])), np.mean([v for _, v in ease], axis=0)
+            for s in sampled:
+                drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
+        per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
+        stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
+        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits)
 
-    def _draw(self, wanted: list[tuple[str, int]], n: int) -> None:
-        missing = [key for key in wanted if key not in self._drawn]
-        arrays = [self.rows_of(*key) for key in missing]
-        drawn = resample_examples(arrays, self.metric.compute, n, REPLICATES, self.seed) if arrays else []
-        for key, rows, values in zip(missing, arrays, drawn, strict=True):
+    def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
+        """The metric of a trial's rows, or of a sample of them, as they are and resampled."""
+        key = (trial.setup.id, trial.seed, sample)
+        if key not in self._drawn:
+            rows = self.rows_of(trial.setup.id, trial.seed)
+            rows = rows if sample is None else rows[nested_sample(n, sample)]
+            (values,) = resample_examples([rows], self.metric.compute, n, REPLICATES, self.seed)
             self._drawn[key] = (plain_value(rows, self.metric.compute), values)
+        return self._drawn[key]
 
 
 def spread_groups(state: SearchState) -> list[list[float]]:

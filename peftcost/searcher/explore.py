@@ -24,7 +24,7 @@ NEGLIGIBLE = 0.005
 MOST_REPEATED = 5
 """A method whose proposals had been tried before this often has nothing new to offer."""
 BEYOND = 1.1
-"""The reference point lies this factor beyond the dearest prior-best setup."""
+"""The reference point lies this factor beyond the dearest setup."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ def outlook_of(state: SearchState) -> Outlook:
 
 
 def reference_of(state: SearchState, prior: Mapping[str, Setup]) -> Point:
-    """The worst quality seen, and a cost and a memory beyond those of every method's prior-best setup at the last stop."""
-    predicted = [state.cost.predict(replace(setup, stop_examples=state.stops[-1])) for setup in prior.values()]
+    """The worst quality seen, and a cost and a memory beyond those at the last stop of every method's prior-best setup and
+    of all that was measured."""
+    setups = [*prior.values(), *(t.setup for t in measured(state))]
+    predicted = [state.cost.predict(replace(setup, stop_examples=state.stops[-1])) for setup in setups]
     worst = min((t.measurement.quality for t in state.measured("explore") if t.measurement is not None), default=0.0)
     return worst, BEYOND * max(p.gpu_seconds for p in predicted), BEYOND * max(p.peak_bytes for p in predicted)
 
@@ -83,9 +85,9 @@ def candidates(state: SearchState, prior: Mapping[str, Setup]) -> tuple[list[Can
     for method in state.methods:
         if method in state.skipped or state.repeated[method] >= MOST_REPEATED:
             continue
-        guesses = {stop: outlook.new(method, stop) for stop in state.stops}
         for stop in starts(method, state.stops):
-            reached = {stop: guesses[stop]} if get_method(method).fixed_horizon else guesses
+            ahead = [stop] if get_method(method).fixed_horizon else state.stops
+            reached = {at: outlook.new(method, at, begins=stop) for at in ahead}
             found.append(valued(Propose(method, stop), replace(prior[method], stop_examples=stop), None, reached))
     return sorted(found, key=lambda c: -c.gain_rate), hypervolume(points, reference)
 

@@ -62,18 +62,19 @@ class Outlook:
         """At a stop above the one where it was measured last."""
         return self._onward(self.now(lineage, since), since, stop)
 
-    def new(self, method: str, stop: int) -> Guess:
-        """Of a lineage of this method that is not begun yet."""
-        first = self.stops[0]
-        everywhere = {lineage: guess.mean for (lineage, at), guess in self._now.items() if at == first}
-        here = [mean for lineage, mean in everywhere.items() if self._methods[lineage] == method]
-        if not everywhere:
+    def new(self, method: str, stop: int, begins: int | None = None) -> Guess:
+        """Of a lineage of this method that is not begun yet. begins: the stop where it is measured first, of which the
+        method's others tell most; the first of all by default."""
+        begins = self.stops[0] if begins is None else begins
+        here = [guess.mean for (lineage, at), guess in self._now.items() if at == begins and self._methods[lineage] == method]
+        everywhere = [guess.mean for (_, at), guess in self._now.items() if at == self.stops[0]]
+        if not everywhere and not here:
             return Guess(0.5, 0.5)
-        common = float(np.mean(list(everywhere.values())))
-        mean = (PRIOR_WEIGHT * common + sum(here)) / (PRIOR_WEIGHT + len(here)) if not here else float(np.mean(here))
+        since = begins if here else self.stops[0]
+        mean = float(np.mean(here or everywhere))
         squares = sum((value - mean) ** 2 for value in here)
         spread = ((PRIOR_WEIGHT * PRIOR_SPREAD**2 + squares) / (PRIOR_WEIGHT + max(0, len(here) - 1))) ** 0.5
-        return self._onward(Guess(mean, spread), first, stop)
+        return self._onward(Guess(mean, spread), since, stop)
 
     def _onward(self, guess: Guess, since: int, stop: int) -> Guess:
         steps = [self._gains[s] for s in self.stops if since < s <= stop]

@@ -130,8 +130,8 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
     least: the cheapest method alone at the shortest length. useful: stops up to an epoch, half of the methods promoted,
-    and three contenders confirmed with two seeds. confident: stops up to three epochs, twice as many proposals as methods,
-    five seeds of three contenders.
+    and the contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
+    contenders confirmed with five seeds.
     """
     planning, closing = state.ledger.spent(), decide.SAFETY * state.cost.closing_seconds()
     least = min(rows, FEWEST_STEPS * 16)

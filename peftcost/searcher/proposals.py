@@ -32,10 +32,11 @@ class Proposals:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
         self.spaces, self.seed = spaces, seed
 
-    def propose(self, state: SearchState, method: str) -> dict[str, Scalar]:
-        """Choices for the method's next setup."""
+    def propose(self, state: SearchState, method: str, stop_examples: int) -> dict[str, Scalar]:
+        """Choices for the method's next setup, which begins at this stop."""
         space = self.spaces[method]
-        told = [trial_of(trial, space) for trial in first_trials(state, method)]
+        known = [t for t in first_trials(state, method) if t.setup.stop_examples == stop_examples and is_inside(t, space)]
+        told = [trial_of(trial, space) for trial in known]
         tried = sum(t.setup.method == method and t.role == "explore" for t in state.trials.values())
         number = tried + state.repeated[method]
         sampler = optuna.samplers.TPESampler(
@@ -56,6 +57,11 @@ def first_trials(state: SearchState, method: str) -> list[Trial]:
         if trial.setup.method == method and trial.role == "explore":
             found.setdefault(trial.setup.lineage, trial)
     return list(found.values())
+
+
+def is_inside(trial: Trial, space: Mapping[str, BaseDistribution]) -> bool:
+    """Whether the trial's choices lie in the space: a prior or a recipe need not."""
+    return all(d._contains(d.to_internal_repr(trial.setup.hyperparameters[name])) for name, d in space.items())
 
 
 def trial_of(trial: Trial, space: Mapping[str, BaseDistribution]) -> FrozenTrial:

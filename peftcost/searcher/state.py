@@ -15,7 +15,8 @@ from peftcost.cost.model import CostModel, Prediction, Probe
 
 @dataclass
 class Trial:
-    """One setup with one seed. has_checkpoint: kept while exploring, for its lineage to go on from. `steps` and `train_loss` are of the moment and not in the journal."""
+    """One setup with one seed. has_checkpoint: kept while exploring, for its lineage to go on from. cut_off: ended because
+    the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
 
     number: int
     setup: Setup
@@ -25,6 +26,7 @@ class Trial:
     predicted: Prediction
     parent: int | None = None
     has_checkpoint: bool = True
+    cut_off: bool = False
     status: Literal["running", "measured", "failed", "interrupted"] = "running"
     measurement: Measurement | None = None
     reason: str | None = None
@@ -40,7 +42,8 @@ class Trial:
 @dataclass
 class SearchState:
     """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
-    examples exploring predicts, None for all. exploring: until the first confirmation."""
+    examples exploring predicts, None for all. exploring: until the first confirmation.
+    spent_before_gpu_seconds: when the budget was last set."""
 
     limit_gpu_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
@@ -51,6 +54,7 @@ class SearchState:
     skipped: dict[str, str] = field(default_factory=dict)
     repeated: Counter[str] = field(default_factory=Counter)
     exploring: bool = True
+    spent_before_gpu_seconds: float = 0.0
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -97,8 +101,11 @@ class SearchState:
             self.apply(event)
 
     def _on_budget(self, event: dict[str, Any]) -> None:
-        """A run that is given more explores again."""
+        """A run that is given more explores again, and what there was too little for may now be paid."""
         self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
+        self.spent_before_gpu_seconds = self.ledger.spent()
+        self.skipped.clear()
+        self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])
@@ -122,7 +129,8 @@ class SearchState:
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
-        self.stops, self.dev_sample = list(event["stops"]), event["dev_sample"]
+        self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
+        self.dev_sample = event.get("dev_sample")
         told = ", ".join(str(stop) for stop in self.stops)
         self.log.append(f"planned: {len(self.methods)} methods, stops at {told} examples")
         self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
@@ -145,7 +153,7 @@ class SearchState:
             role=event["role"],
             device=event["device"],
             predicted=Prediction(**event["predicted"]),
-            parent=event["parent"],
+            parent=event.get("parent"),
             started_t=event["t"],
             saved_t=event["t"],
         )
@@ -176,7 +184,7 @@ class SearchState:
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.reason = "failed", event["reason"]
-        trial.infeasible = bool(event.get("infeasible"))
+        trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
         self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 

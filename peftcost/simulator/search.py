@@ -33,6 +33,8 @@ from peftcost.store.study import Study
 from peftcost.tasks import Metric
 from peftcost.tasks.metrics import accuracy
 
+PROBE_EXAMPLES = 128
+"""What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
 ACCURACY = Metric("accuracy", 0.01, accuracy)
 
 
@@ -56,11 +58,11 @@ class TableProposals(Proposals):
         super().__init__({name: get_method(name).space() for name in methods}, seed)
         self.table = table
 
-    def propose(self, state: SearchState, method: str) -> dict[str, Scalar]:
+    def propose(self, state: SearchState, method: str, stop_examples: int) -> dict[str, Scalar]:
         tried = {trial.setup.lineage for trial in state.trials.values()}
         of_method = [setup for setup in self.table.lineages.values() if setup.method == method]
         untried = [setup for setup in of_method if setup.lineage not in tried]
-        found = nearest(untried or of_method, super().propose(state, method), dict(self.spaces[method]))
+        found = nearest(untried or of_method, super().propose(state, method, stop_examples), dict(self.spaces[method]))
         assert found is not None, f"the table has no {method}"
         return dict(found.hyperparameters)
 
@@ -90,6 +92,7 @@ def simulate(
     probes = {name: probe_of(table, name) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
     by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
+    clock.seconds += sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probes.items()},

@@ -42,11 +42,11 @@ def lora(rate: float, rank: int = 8) -> Setup:
 
 def test_a_proposal_lies_in_the_methods_space_and_a_resumed_search_does_not_begin_again() -> None:
     proposals = Proposals(SPACES, seed=3)
-    first = proposals.propose(state_with([(lora(1e-3), 0.9)]), "lora")
+    first = proposals.propose(state_with([(lora(1e-3), 0.9)]), "lora", 100)
     assert first.keys() == SPACES["lora"].keys()
-    assert proposals.propose(state_with([(lora(1e-3), 0.9)]), "lora") == first
+    assert proposals.propose(state_with([(lora(1e-3), 0.9)]), "lora", 100) == first
     again = state_with([(lora(1e-3), 0.9), (lora(float(first["learning_rate"] or 0)), 0.8)])
-    assert Proposals(SPACES, seed=3).propose(again, "lora") != first
+    assert Proposals(SPACES, seed=3).propose(again, "lora", 100) != first
 
 
 def test_it_learns_from_losses() -> None:
@@ -54,10 +54,10 @@ def test_it_learns_from_losses() -> None:
     known = [(lora(rate, rank), abs(i - 6) * 0.1) for i, rate in enumerate(
         (1e-4, 2e-4, 4e-4, 8e-4, 1.5e-3, 2.5e-3, 3e-3, 3.5e-3)) for rank in (4, 8)]  # fmt: skip
     state = state_with(known)
-    rates = [float(Proposals(SPACES, seed).propose(state, "lora")["learning_rate"] or 0) for seed in range(12)]
+    rates = [float(Proposals(SPACES, seed).propose(state, "lora", 100)["learning_rate"] or 0) for seed in range(12)]
     assert sum(rate > 1.2e-3 for rate in rates) >= 8
 
 
 def test_failed_setups_are_no_obstacle() -> None:
     state = state_with([(lora(1e-3), None), (lora(2e-3), 0.7)])
-    assert Proposals(SPACES, 0).propose(state, "lora")
+    assert Proposals(SPACES, 0).propose(state, "lora", 100)
