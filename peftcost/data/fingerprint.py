@@ -14,7 +14,16 @@ from peftcost.errors import SurroundingsError, UserError
 MIB = 2**20
 FULL_HASH_BYTES = 2**30
 """Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "merges.txt")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "merges.txt",
+)
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 

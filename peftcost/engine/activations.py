@@ -1,14 +1,15 @@
 """Activations of a frozen prefix on disk: computed once for a base and a data set, read by every setup that shares them.
 
 Each split has two memory-mapped files: the activations of all tokens, and per example the seconds that computing them
-took (0: not computed yet; below 0: computed beside other programs, so nobody knows what it takes alone), which is what a
-setup that finds them there is charged. The seconds are written last, so a killed worker leaves nothing half. Workers may
-share the files: whoever comes second writes the same numbers again. A folder serves one start of one machine, since after
-a power cut the one file could be there without the other.
+took (0: not computed yet; below 0: nobody knows yet whether other programs have disturbed it), which is what a setup that
+finds them there is charged. The seconds are written last, so a killed worker leaves nothing half. Workers may share the
+files: whoever comes second writes the same numbers again, up to the last bits. A folder serves one start of one machine,
+since after a power cut the one file could be there without the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -58,45 +59,49 @@ class Activations:
         found[real] = self.values[at]
         return found
 
-    def write(self, indices: Sequence[int] | np.ndarray, hidden: torch.Tensor, seconds: float) -> None:
-        """Keep the examples' activations, which took so long to compute; hidden: shape (len(indices), tokens, width).
+    def write(self, indices: Sequence[int] | np.ndarray, hidden: torch.Tensor) -> None:
+        """Keep the examples' activations; hidden: shape (len(indices), tokens, width). `price` has to follow.
 
         What is there already stays as it is: computed in another batch it would differ in the last bits, and a training
         that is taken up again must find what it left.
         """
         hidden = hidden.to("cpu", self.values.dtype)
-        lengths = self.starts[np.asarray(indices) + 1] - self.starts[indices]
         for row, index in enumerate(indices):
             if self.seconds[index] == 0:
-                self.values[self.starts[index] : self.starts[index + 1]] = hidden[row, : lengths[row]]
-        self.seconds[indices] = np.maximum(seconds * lengths / max(1, lengths.sum()), np.finfo(np.float32).tiny)
+                start, end = self.starts[index], self.starts[index + 1]
+                self.values[start:end] = hidden[row, : end - start]
 
-    def doubt(self, indices: Sequence[int] | np.ndarray) -> None:
-        """These took too long, beside other programs: who needs their price computes them once more."""
-        self.seconds[indices] = -np.abs(self.seconds[indices])
+    def price(self, indices: Sequence[int] | np.ndarray, seconds: float) -> None:
+        """What computing these took, doubtful until `confirm`: whoever needs their price before times them once more."""
+        lengths = self.starts[np.asarray(indices) + 1] - self.starts[indices]
+        self.seconds[indices] = -np.maximum(seconds * lengths / max(1, lengths.sum()), np.finfo(np.float32).tiny)
+
+    def confirm(self, indices: Sequence[int] | np.ndarray) -> None:
+        """Nothing has disturbed what these took."""
+        self.seconds[indices] = np.abs(self.seconds[indices])
 
 
 def open_activations(
     key: Sequence[object], split: str, lengths: np.ndarray, width: int, dtype: torch.dtype
 ) -> Activations | None:
-    """The activations of a split under this key, empty if they are new; None when the disk has no room for them.
+    """The activations of a split under this key, empty if they are new; None when the disk has no room or no right for them.
 
     key: all that decides their values. lengths: tokens per example. What was longest unused makes room.
     """
     parts = [*map(str, key), split, width, str(dtype), versions(), boot_id()]
     root = cache_folder() / "activations"
     folder = root / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
-    if not folder.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        values_bytes = int(np.sum(lengths)) * width * dtype.itemsize
-        if not make_room(root, values_bytes, shutil.disk_usage(root).free):
-            return None
-        try:
+    try:
+        if not folder.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            values_bytes = int(np.sum(lengths)) * width * dtype.itemsize
+            if not make_room(root, values_bytes, shutil.disk_usage(root).free):
+                return None
             create(folder, {"values": values_bytes, "seconds": len(lengths) * 4})
-        except OSError:  # the disk is full, or takes no such files
-            return None
-    os.utime(folder)
-    return Activations(folder, lengths, width, dtype)
+        os.utime(folder)
+        return Activations(folder, lengths, width, dtype)
+    except (OSError, RuntimeError):  # a full or read-only disk; another worker that makes room at this moment
+        return None
 
 
 def create(folder: Path, sizes: dict[str, int]) -> None:
@@ -121,8 +126,9 @@ def make_room(root: Path, wanted_bytes: int, free_bytes: int) -> bool:
 
     Workers that have a deleted file mapped keep it until they end.
     """
-    folders = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
+    used = {path: path.stat().st_mtime for path in root.iterdir() if path.is_dir()}
+    folders = sorted(used, key=lambda path: used[path])
+    sizes = {path: bytes_of(path) for path in folders}
     taken = sum(sizes.values())
     limit = DISK_SHARE * (free_bytes + taken)
     if wanted_bytes > limit:
@@ -130,9 +136,20 @@ def make_room(root: Path, wanted_bytes: int, free_bytes: int) -> bool:
     for folder in folders:
         if taken + wanted_bytes <= limit:
             break
-        shutil.rmtree(folder, ignore_errors=True)
+        gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        with contextlib.suppress(OSError):  # another worker was faster
+            os.replace(folder, gone)  # first out of sight, whole: half a folder would be believed
+        shutil.rmtree(gone, ignore_errors=True)
         taken -= sizes[folder]
     return True
+
+
+def bytes_of(folder: Path) -> int:
+    """What a folder takes; 0 when it has just gone."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:
+        return 0
 
 
 def boot_id() -> str:

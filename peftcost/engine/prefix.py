@@ -15,7 +15,7 @@ import torch
 from peftcost.methods.layers import transformer_layers
 
 SAME = 1e-4
-"""Largest difference of logits, relative to the largest logit, at which the halves count as the whole."""
+"""Largest difference, relative to the largest number, at which two outputs count as the same."""
 
 
 class _Reached(Exception):
@@ -27,7 +27,7 @@ class _Reached(Exception):
 
 
 class Prefix:
-    """The embeddings and the first `depth` layers of a model, always in eval mode and without gradients.
+    """What comes before the layers and the first `depth` of them, always in eval mode and without gradients.
 
     run: their activations. given: a context in which the whole model takes these as computed. width: numbers per token.
     """
@@ -52,9 +52,9 @@ class Prefix:
 
     def run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """The activations after the last layer of the prefix, shape (rows, tokens, width)."""
-        for module in self._modules:
-            if module.training:
-                module.eval()
+        training = [module for module in self.model.modules() if module.training]
+        for module in training:  # not the layers alone: some models drop out between embeddings and layers
+            module.training = False
         self._stops = True
         try:
             with torch.no_grad():
@@ -63,6 +63,8 @@ class Prefix:
             return reached.hidden
         finally:
             self._stops = False
+            for module in training:
+                module.training = True
         raise ValueError("the model's forward pass does not reach its layers")
 
     @contextlib.contextmanager
@@ -74,32 +76,40 @@ class Prefix:
         finally:
             self._given = None
 
-    def is_faithful(self) -> bool:
-        """Whether the two halves give what the whole gives, on two short rows of different length."""
+    def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the prefix
+        gives behind a row's end: that is how activations are kept."""
         ids, mask = _two_rows(self.model)
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, attention_mask=mask).logits.float()
+            with self.given(self.run(ids, mask) * mask[..., None]):
+                return whole, self.model(input_ids=ids, attention_mask=mask).logits.float()
+
+    def is_faithful(self) -> bool:
+        """Whether the two halves give what the whole gives, and the prefix the same for a row alone as for one in a batch."""
         was_training = self.model.training
         self.model.eval()
         try:
-            with torch.no_grad():
-                whole = self.model(input_ids=ids, attention_mask=mask).logits.float()
-                with self.given(self.run(ids, mask)):
-                    halves = self.model(input_ids=ids, attention_mask=mask).logits.float()
+            whole, halves = self.halves()
         finally:
             self.model.train(was_training)
+        ids, mask = _two_rows(self.model)
+        short = int(mask[1].sum())
+        alone, beside = self.run(ids[1:, :short], mask[1:, :short]), self.run(ids, mask)[1:, :short]
         real = mask.bool() if whole.ndim == 3 else slice(None)
-        return bool((whole - halves)[real].abs().max() <= SAME * whole[real].abs().max())
+        return _alike(whole[real], halves[real]) and _alike(beside.float(), alone.float())
 
     def _redirect(self, module: torch.nn.Module) -> None:
         """Let the module hand on what is given, and stop after the last of the layers where only the prefix is asked for."""
         original: Callable[..., Any] = module.forward
-        in_tuple = False
+        others: int | None = None  # how many a tuple has beside the activations; None when it is no tuple
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            nonlocal in_tuple
+            nonlocal others
             if self._given is not None:
-                return (self._given,) if in_tuple else self._given
+                return self._given if others is None else (self._given, *[None] * others)
             out = original(*args, **kwargs)
-            in_tuple = isinstance(out, tuple)
+            others = len(out) - 1 if isinstance(out, tuple) else None
             if self._stops and module is self.layers[-1]:
                 raise _Reached(_only_tensor(out))
             return out
@@ -110,13 +120,15 @@ class Prefix:
 def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None:
     """The prefix of this depth, or None when there is nothing to cut or the model does not work in halves.
 
-    check: compare the outputs; not possible for a model without weights.
+    check: compare the outputs; a model without weights can only be run.
     """
     if depth == 0:
         return None
     plain_forwards = [(module, module.__dict__.get("forward")) for module in model.modules()]
     try:
         prefix = Prefix(model, depth)
+        if not check:
+            prefix.halves()
         if not check or prefix.is_faithful():
             return prefix
     except (LookupError, ValueError, TypeError, RuntimeError, AttributeError):
@@ -135,6 +147,10 @@ def _two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     mask = torch.ones_like(ids)
     mask[1, 3:] = 0
     return ids, mask
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return bool((one - other).abs().max() <= SAME * one.abs().max())
 
 
 def _only_tensor(out: Any) -> torch.Tensor:

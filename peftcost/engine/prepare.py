@@ -28,7 +28,8 @@ def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     tell.phase("startup")
     task = Task.model_validate(payload["task"])
     data = load_task_data(task, payload["seed"])
-    key = [data.fingerprint, payload["model_fingerprint"], task.max_length, payload["seed"], data.metric.name]
+    model = [payload["model_fingerprint"], payload["model"]]  # workers load it from where it lies now
+    key = [data.fingerprint, *model, task.max_length, payload["seed"], data.metric.name]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     folder = cache_folder() / "prepared" / digest
     if not (folder / "about.json").exists():

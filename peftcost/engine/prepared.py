@@ -7,7 +7,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens per example, shape (n,)."""
         return np.diff(self.offsets)
@@ -95,7 +96,7 @@ def save_prepared(folder: Path, splits: dict[str, Split], about: About) -> None:
     aside.mkdir(parents=True)
     for name, split in splits.items():
         save_file(
-            {key: np.ascontiguousarray(value) for key, value in vars(split).items()},
+            {field.name: np.ascontiguousarray(getattr(split, field.name)) for field in fields(split)},
             aside / f"{name}.safetensors",
         )
     (aside / "about.json").write_text(json.dumps(asdict(about), ensure_ascii=False), encoding="utf-8")
@@ -145,7 +146,7 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
 def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
     """Pad the examples to the longest of them, cut to `limit` tokens."""
     chosen = np.asarray(indices)
-    starts, lengths = split.offsets[chosen], np.diff(split.offsets)[chosen]
+    starts, lengths = split.offsets[chosen], split.lengths[chosen]
     width = min(limit, int(lengths.max()))
     real = np.arange(width) < lengths[:, None]
     input_ids = np.full(real.shape, pad_id, dtype=np.int64)

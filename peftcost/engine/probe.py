@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import replace
 from itertools import islice
@@ -37,6 +38,7 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     found = probed(job)
     if job.setup.hyperparameters["precision"] != "fp32" or not computes_in_bf16(device_kind()):
         return found
+    gc.collect()  # the first one's model and its prefix refer to each other
     try:
         other = probed(
             replace(job, setup=replace(job.setup, hyperparameters={**job.setup.hyperparameters, "precision": "bf16"}))
@@ -80,7 +82,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         loop._update()
         seconds = watch.lap()
         tokens = padded_tokens(train, [indices])
-        if i:  # the first step allocates
+        if i or len(batches) == 1:  # the first step allocates
             per_token.append(seconds / tokens)
         if trainee.prefix is not None:
             batch = trainee.reader.batch(train, indices)

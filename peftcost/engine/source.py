@@ -14,8 +14,8 @@ from peftcost.engine.prefix import Prefix
 from peftcost.engine.prepared import Batch, Reader, Split
 from peftcost.engine.trainee import Trainee
 
-STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""In what precision activations are kept: that of the training."""
+STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
+"""In what precision activations are kept: that of the training, but for fp16, in which large ones would overflow."""
 
 
 class Source:
@@ -40,30 +40,31 @@ class Source:
         """These examples were paid before: a training that is taken up again has used them."""
         self._used[indices] = True
 
-    def settle(self) -> float:
-        """The seconds owed since the last time."""
+    def settle(self, contended: bool) -> float:
+        """The seconds owed since the last time. contended: other programs have disturbed what was computed since, so it is
+        not to be charged to others."""
+        if self.stored is not None and not contended:
+            self.stored.confirm(np.flatnonzero(self._computed))
+        self._computed[:] = False
         seconds, self.owed_seconds = self.owed_seconds, 0.0
         return seconds
-
-    def doubt_computed(self) -> None:
-        """What was computed beside other programs took too long to be charged to others: they time it again."""
-        if self.stored is not None:
-            self.stored.doubt(np.flatnonzero(self._computed))
 
     def _hidden(self, indices: np.ndarray, batch: Batch) -> torch.Tensor:
         if self.stored is None:
             return self._run(batch)
-        unpaid = ~self._used[indices]
-        found_ready = indices[unpaid & self.stored.timed(indices)]
-        self.owed_seconds += float(self.stored.seconds[found_ready].sum())
+        paid, known, timed = self._used[indices], self.stored.known(indices), self.stored.timed(indices)
         self._used[indices] = True
-        missing = indices[~self.stored.known(indices) | (unpaid & ~self.stored.timed(indices))]
+        self.owed_seconds += float(self.stored.seconds[indices[~paid & timed]].sum())
+        compute = ~known | (~paid & ~timed)
+        missing = indices[compute]
         if len(missing):
-            part = batch if len(missing) == len(indices) else self.reader.batch(self.split, missing)
+            part = batch if compute.all() else self.reader.batch(self.split, missing)
             watch = Stopwatch(self.device)
-            hidden = self._run(part)
-            self.stored.write(missing, hidden, watch.lap())
+            self.stored.write(missing, self._run(part))
+            self.stored.price(missing, watch.lap())
             self._computed[missing] = True
+            # what a training taken up again had paid for before its activations were lost is paid once
+            self.owed_seconds -= float(np.abs(self.stored.seconds[indices[compute & paid]]).sum())
         return self.stored.read(indices, batch.input_ids.shape[1]).to(self.device, non_blocking=True)
 
     def _run(self, batch: Batch) -> torch.Tensor:

@@ -76,6 +76,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
     evaluation_seconds = watch.lap()
+    loop.book_evaluation()
 
     tell.phase("checkpoint")
     save_artifact(trainee, out / "model")
@@ -110,6 +111,7 @@ class Loop:
         self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
         self.plan = plan
         self.source, self.dev_source = live_source(trainee, split), live_source(trainee, dev)
+        self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         self.targets = targets_of_examples(split, trainee.reader.max_tokens)
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
@@ -177,11 +179,8 @@ class Loop:
     def _book(self, seconds: float) -> None:
         """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
         would have paid for them, in energy as in time."""
-        contended, owed = self._foreign.contended(), 0.0
-        if self.source is not None:
-            owed = self.source.settle()
-            if contended:
-                self.source.doubt_computed()
+        contended = self._foreign.contended()
+        owed = sum(source.settle(contended) for source in self.sources)
         self.contended = self.contended or contended
         self.gpu_seconds += seconds + owed
         joules = self._energy.joules()
@@ -189,6 +188,11 @@ class Loop:
             self.energy_joules = None
         else:
             self.energy_joules += joules * (1 + owed / seconds)
+
+    def book_evaluation(self) -> None:
+        """Predicting dev at the end is the search's wish: nobody is charged, but what it computed has a price for others."""
+        if self.dev_source is not None:
+            self.dev_source.settle(self._foreign.contended())
 
     @property
     def batch_size(self) -> int:
@@ -216,7 +220,7 @@ class Loop:
 
     def _update(self) -> None:
         self.trainee.set_rate(self.plan.rate_factor(self.step))
-        self.trainee.optimizer.step()
+        self.trainee.step()
         self.trainee.method.after_step(self.trainee.plain, self.step)
         self.trainee.optimizer.zero_grad(set_to_none=True)
 
@@ -282,7 +286,7 @@ class Loop:
 
         def step() -> None:
             self._accumulate(largest)
-            self.trainee.optimizer.step()
+            self.trainee.step()
 
         return step_peak_bytes(step, self.trainee.plain, self.trainee.optimizer, self.trainee.device)
 

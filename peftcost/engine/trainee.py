@@ -84,6 +84,15 @@ class Trainee:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
 
+    def step(self) -> None:
+        """The optimizer's step; in fp16, whose gradients are scaled, if they are finite."""
+        scaler = self.accelerator.scaler
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+
     def set_rate(self, factor: float) -> None:
         """Use this share of the learning rate from now on."""
         for group in self.optimizer.param_groups:

@@ -38,7 +38,10 @@ def test_what_one_worker_writes_another_reads(lengths: list[int], dtype: torch.d
     chosen = np.flatnonzero(np.random.default_rng(seed).random(len(lengths)) < 0.5)
     hidden = torch.randn(len(chosen), 7, 2).to(dtype)
     if len(chosen):
-        ours.write(chosen, hidden, 2.5)
+        ours.write(chosen, hidden)
+        ours.price(chosen, 2.5)
+        assert not theirs.timed(chosen).any(), "nobody knows yet whether it was disturbed"
+        ours.confirm(chosen)
     assert theirs.known(np.arange(len(lengths))).sum() == len(chosen)
     assert theirs.seconds.sum() == pytest.approx(2.5 if len(chosen) else 0.0, rel=1e-5)
     read = theirs.read(chosen, 7)
@@ -53,11 +56,14 @@ def test_what_was_computed_beside_other_programs_keeps_its_values_and_is_timed_a
     found = open_activations(["doubt"], "train", np.array([2, 3]), 1, torch.float32)
     assert found is not None
     both, second = np.arange(2), np.array([1])
-    found.write(both, torch.ones(2, 3, 1), 5.0)
-    found.doubt(second)
+    found.write(both, torch.ones(2, 3, 1))
+    found.price(both, 5.0)
+    found.confirm(np.array([0]))
     assert found.known(both).all()
     assert found.timed(both).tolist() == [True, False]
-    found.write(second, torch.full((1, 3, 1), 1.001), 1.5)
+    found.write(second, torch.full((1, 3, 1), 1.001))
+    found.price(second, 1.5)
+    found.confirm(second)
     assert found.timed(both).all()
     assert found.seconds.tolist() == pytest.approx([2.0, 1.5])
     assert torch.equal(found.read(second, 3), torch.ones(1, 3, 1))
@@ -66,7 +72,8 @@ def test_what_was_computed_beside_other_programs_keeps_its_values_and_is_timed_a
 def test_another_key_is_another_cache() -> None:
     one = open_activations(["a"], "train", LENGTHS, 2, torch.float32)
     assert one is not None
-    one.write(np.array([0]), torch.ones(1, 3, 2), 1.0)
+    one.write(np.array([0]), torch.ones(1, 3, 2))
+    one.price(np.array([0]), 1.0)
     for key, split, width, dtype in (
         (["b"], "train", 2, torch.float32),
         (["a"], "dev", 2, torch.float32),
@@ -81,7 +88,8 @@ def test_another_key_is_another_cache() -> None:
 def test_after_a_restart_nothing_old_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_activations(["a"], "train", LENGTHS, 2, torch.float32)
     assert before is not None
-    before.write(np.array([0]), torch.ones(1, 3, 2), 1.0)
+    before.write(np.array([0]), torch.ones(1, 3, 2))
+    before.price(np.array([0]), 1.0)
     monkeypatch.setattr(activations, "boot_id", lambda: "another start")
     after = open_activations(["a"], "train", LENGTHS, 2, torch.float32)
     assert after is not None
@@ -93,7 +101,7 @@ def test_the_longest_unused_makes_room_and_who_reads_it_goes_on(tmp_path: Path) 
     found = [open_activations([name], "train", LENGTHS, 100, torch.float32) for name in "abc"]
     assert all(found)
     first, second, third = (item.folder for item in found if item is not None)
-    found[0].write(np.array([1]), torch.full((1, 1, 100), 7.0), 1.0)  # type: ignore[union-attr]
+    found[0].write(np.array([1]), torch.full((1, 1, 100), 7.0))  # type: ignore[union-attr]
     for age, folder in ((30, first), (10, second), (20, third)):
         os.utime(folder, (1e9 - age, 1e9 - age))
     one = sum(file.stat().st_size for file in first.iterdir())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, DebertaV2Config, ElectraConfig, PretrainedConfig
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import load_base
@@ -186,7 +187,7 @@ def test_what_was_found_ready_is_charged_once_as_it_took(prepared: str, tmp_path
     assert took > 0
     owed: list[float] = []
     settle = second.source.settle
-    second.source.settle = lambda: owed.append(settle()) or owed[-1]  # type: ignore[method-assign, func-returns-value]
+    second.source.settle = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
     second.run()
     assert sum(owed) == pytest.approx(took, rel=1e-5)
     assert second.gpu_seconds > took
@@ -223,6 +224,44 @@ def test_beside_other_programs_a_training_ends_with_the_same_weights(
         loop.run()
         ends.append({name: p.detach().clone() for name, p in loop.trainee.trained.items()})
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_what_was_paid_before_its_activations_were_lost_is_paid_once(prepared: str, tmp_path: Path) -> None:
+    loop = loop_of(prepared, setup_of("frozen", 0), tmp_path)
+    share_afresh(loop, "lost")
+    assert loop.source is not None and loop.source.stored is not None
+    loop.source.paid(np.arange(ROWS))
+    owed: list[float] = []
+    settle = loop.source.settle
+    loop.source.settle = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
+    loop.run()
+    took = float(loop.source.stored.seconds.sum())
+    assert took > 0
+    assert sum(owed) == pytest.approx(-took, rel=1e-5)
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+OTHERS = {
+    "dropout between embeddings and layers": ElectraConfig(**SMALL, embedding_size=16),
+    "layers that hand on tuples": DebertaV2Config(**SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+}
+
+
+@pytest.mark.parametrize("config", OTHERS.values(), ids=list(OTHERS))
+def test_other_architectures_work_in_halves_and_without_chance(config: PretrainedConfig) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).train()
+    prefix = cut(model, 2)
+    assert prefix is not None
+    ids, mask = torch.arange(12).reshape(2, 6) + 1, torch.ones(2, 6, dtype=torch.long)
+    assert torch.equal(prefix.run(ids, mask), prefix.run(ids, mask))
+    assert model.training
 
 
 def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path, prepared: str) -> None:
