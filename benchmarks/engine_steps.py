@@ -29,7 +29,7 @@ from peftcost.methods import get_method, methods
 
 STEPS = 16
 REPEATS = 8
-PAIR_STEPS, PAIRS, ROUNDS = 4, 6, 3
+PAIR_STEPS, PAIRS, ROUNDS = 4, 6, 2
 """These machines' speed doubles and halves within minutes: what is compared takes turns every few steps."""
 
 

@@ -14,16 +14,8 @@ from peftcost.errors import SurroundingsError, UserError
 MIB = 2**20
 FULL_HASH_BYTES = 2**30
 """Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "merges.txt",
-)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "merges.txt")
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
@@ -37,7 +29,8 @@ def model_fingerprint(folder: Path) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     in_full = sum(path.stat().st_size for path in weights) <= FULL_HASH_BYTES
     digest = hashlib.sha256()
-    for path in [folder / "config.json", *(folder / name for name in TOKENIZER_FILES), *weights]:
+    names = ("config.json", *TOKENIZER_FILES, *TOKENIZER_SETTINGS)
+    for path in [*(folder / name for name in names), *weights]:
         if path.exists():
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             _hash_file(digest, path, in_full or path not in weights)

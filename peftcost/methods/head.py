@@ -7,4 +7,3 @@ HEAD_NAMES = ("classifier", "score", "qa_outputs", "lm_head", "pre_classifier")
 
 KEEP_IN_FULL_PRECISION = (*HEAD_NAMES, "pooler")
 """Passed as llm_int8_skip_modules, for 8 and for 4 bits."""
-
