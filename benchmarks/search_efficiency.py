@@ -3,9 +3,10 @@
 python benchmarks/search_efficiency.py TABLE.parquet [SEEDS]     a table as benchmarks/record_table.py writes it.
 
 Everybody pays the same for the same: start-up, training, predicting dev, saving. Rivals train to the last stop (ASHA goes on
-from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without paying for predicting dev there. Judged is the true
-quality (test rows of other seeds) of the front that each would show, as hypervolume on log cost and log memory, over that of
-the whole table. Writes results/search_efficiency-NAME.json and docs/search_efficiency-NAME.png.
+from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without paying for
+predicting dev there. Judged is the true quality (test rows of other seeds) of the front that each would show, as hypervolume
+on log cost and log memory, over that of the whole table. Writes results/search_efficiency-NAME.json and
+docs/search_efficiency-NAME.png.
 """
 
 from __future__ import annotations
@@ -128,7 +129,9 @@ def nsga2(table: Table, budget: float, seed: int) -> Found:
 
 
 def tpe(table: Table, budget: float, seed: int) -> Found:
-    return by_optuna(table, budget, seed, optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8))
+    return by_optuna(
+        table, budget, seed, optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
+    )
 
 
 def asha(table: Table, budget: float, seed: int) -> Found:

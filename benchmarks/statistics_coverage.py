@@ -106,7 +106,7 @@ def judge(case: Case, run: int) -> tuple[bool, bool, bool, bool]:
     known = [seeds if s in confirmed and case.searched else decisive[s] for s, seeds in rows.items()]
     groups = [[float(np.mean(r[:, 0] == r[:, 1])) for r in seeds] for seeds in known]
     found = resample_qualities(decisive, accuracy, REPLICATES, run, groups)
-    bounds = {s: -1.0 for s in rows} | lower_bounds(found.only(rivals(found, confirmed)))
+    bounds = dict.fromkeys(rows, -1.0) | lower_bounds(found.only(rivals(found, confirmed)))
     shown = [s for s in rows if s in confirmed and bounds[s] > -MARGIN]
     inferior = [s for s in truth if truth[s] < max(truth.values()) - MARGIN]
     observed_best = max(found.observed, key=lambda s: found.observed[s])

@@ -35,11 +35,11 @@ class Measurement:
     artifact_bytes: int
     trainable_parameters: int
     total_parameters: int
-    evaluation_seconds: float = 0.0
-    dev_rows: int | None = None
     contended: bool = False
     energy_joules: float | None = None
     cost_basis: Literal["measured", "imputed"] = "measured"
+    evaluation_seconds: float = 0.0
+    dev_rows: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

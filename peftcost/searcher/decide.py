@@ -45,7 +45,8 @@ def next_action(
         if method in tried or method in state.skipped:
             continue
         needs = SAFETY * state.cost.predict(prior[method], dev_rows=state.dev_sample).trial_seconds
-        if needs + closing + confirm_reserve(state, replicates, margin, prior[method]) <= left or not tried:
+        kept = confirm_reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
+        if needs + closing + kept <= left:
             return Fund(method)
         return Skip(method, needs)
     explored = explore_more(state, prior, replicates, margin, left - closing, now)

@@ -17,6 +17,7 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import Replicates
 from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
+from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
@@ -78,7 +79,10 @@ def simulate(
     slowness: float = 0.0,
     crashes: float = 0.0,
 ) -> Outcome:
-    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed."""
+    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed.
+
+    UserError when the budget is too small to begin.
+    """
     random = np.random.default_rng(seed)
     dev, clock = draw_dev_set(table, dev_size or table.dev_size, random), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
@@ -92,7 +96,10 @@ def simulate(
     probes = {name: probe_of(table, name) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
     by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
-    clock.seconds += sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
+    probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
+    clock.seconds += probing / devices
+    if probing > limit_gpu_seconds:
+        raise UserError(f"{limit_gpu_seconds:.0f} gpu-s do not pay for probing, which takes {probing:.0f}.")
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probes.items()},

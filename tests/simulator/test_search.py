@@ -64,7 +64,7 @@ def test_it_finds_most_of_what_there_is_for_a_part_of_the_cost() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    share=st.floats(0.03, 0.4),
+    share=st.floats(0.02, 0.4),
     seed=st.integers(0, 10**6),
     devices=st.integers(1, 3),
     crashes=st.sampled_from([0.0, 0.1, 0.4]),
