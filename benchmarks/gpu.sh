@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The checks and benchmarks that need a GPU, in one go; about 20 minutes. Run it in an environment with a CUDA build of
+# The checks and benchmarks that need a GPU, in one go; about an hour. Run it in an environment with a CUDA build of
 # torch and `pip install -e '.[dev,demo]'`; it writes benchmarks/results/gpu/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,4 +8,5 @@ export PEFTCOST_RESULTS=benchmarks/results/gpu
 python -m pytest tests/methods tests/engine/test_rehearsal.py
 python benchmarks/prediction.py
 python benchmarks/meter.py 3
+python benchmarks/engine.py
 peftcost search --task builtin:tweets --budget 10gpu-min --devices cuda -o runs/gpu-tweets
