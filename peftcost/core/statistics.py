@@ -222,15 +222,16 @@ def prediction_interval(
 
     qualities: one per seed already measured. Student t on the spread between seeds (the given pooled one, else their
     own), widened by sqrt(1 + 1 / k); for new data the sampling noise of both dev sets, at most that of a proportion,
-    is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it.
+    is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it. A few seeds
+    that agree by chance do not promise more than to within one example.
     limits: the metric's lowest and highest possible value.
     """
     k, mean = len(qualities), float(np.mean(qualities))
-    proportion = max(mean * (1 - mean), 1e-4) / max(1, n_dev)
+    proportion, one_example = max(mean * (1 - mean), 1e-4) / max(1, n_dev), (1 / max(1, n_dev)) ** 2
     if pooled_sd is not None:
-        variance, freedom = pooled_sd**2, max(1, pooled_freedom or k - 1)
+        variance, freedom = max(pooled_sd**2, one_example), max(1, pooled_freedom or k - 1)
     elif k > 1:
-        variance, freedom = float(np.var(qualities, ddof=1)), k - 1
+        variance, freedom = max(float(np.var(qualities, ddof=1)), one_example), k - 1
     else:
         variance, freedom = proportion, 10**6
     spread = variance * (1 + 1 / k) + (2 * proportion if new_data else 0.0)
