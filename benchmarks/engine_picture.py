@@ -40,7 +40,7 @@ def main() -> None:
             scripts[stage] += row["script"][stage]
         for phase, seconds in row["engine"]["phases"].items():
             engine[OF_PHASE[phase]] += seconds
-    rates = sections["kernels"]["flops_per_second"]
+    rates = sections["flops"]
     figure, axes = plt.subplots(figsize=(9, 2.9), layout="constrained")
     names = ("one Trainer script a setup", "the engine's workers")
     for y, stages in enumerate((scripts, engine)):
