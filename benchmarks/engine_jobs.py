@@ -10,13 +10,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
 from engine import ROWS, prepared_here, spread, tweets, write_csv
+from meter import fresh
 
 from peftcost.core.setup import Setup
 from peftcost.cost.device import choose_devices
@@ -30,17 +31,6 @@ EPOCHS = 1
 FROZEN_ROWS = Rows(train=2000, dev=400, test=100)
 RATES = (5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
 USUAL = ("frozen", "lora", "full", "adalora", "int8-lora", "nf4-lora")
-FRESH = """
-import json, sys
-from peftcost.engine.worker import run_job
-class Pipe:
-    def send_bytes(self, raw):
-        message = json.loads(raw)
-        if message["type"] in ("done", "failed"):
-            open(sys.argv[4], "w").write(json.dumps(message))
-    def close(self): pass
-run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
-"""
 
 
 def of_length(method: str, choices: dict[str, Any], epochs: float = EPOCHS, rows: Rows = ROWS) -> Setup:
@@ -162,12 +152,18 @@ def without_imports(script: dict[str, float]) -> float:
 
 
 def times_more(rows: Sequence[dict[str, Any]], start_seconds: float) -> dict[str, float]:
-    """Setups per second of device time, engine over scripts; the engine imports once, which counts with the imports."""
+    """Setups per second of device time, engine over scripts; the engine imports once, which counts with the imports. The
+    scripts that were run stand for all."""
+    scripts = [row["script"] for row in rows if row["script"]]
     engine = sum(row["engine"]["seconds"] for row in rows)
+
+    def of_scripts(seconds: Callable[[dict[str, float]], float]) -> float:
+        return len(rows) * statistics.mean(map(seconds, scripts))
+
     return {
-        "with_imports": sum(row["script"]["seconds"] for row in rows) / (engine + start_seconds),
-        "without_imports": sum(without_imports(row["script"]) for row in rows) / engine,
-        "training_alone": sum(row["script"]["training"] for row in rows)
+        "with_imports": of_scripts(lambda script: script["seconds"]) / (engine + start_seconds),
+        "without_imports": of_scripts(without_imports) / engine,
+        "training_alone": of_scripts(lambda script: script["training"])
         / sum(row["engine"]["phases"]["train"] for row in rows),
     }
 
@@ -192,15 +188,10 @@ def frozen() -> dict[str, Any]:
     task, _ = tweets(FROZEN_ROWS)
     setups = [of_length("frozen", {"learning_rate": rate}, 3, FROZEN_ROWS) for rate in RATES]
     rows, start_seconds = compared(setups, task, every=3)
-    scripts = [row["script"] for row in rows if row["script"]]
-    engine = sum(row["engine"]["seconds"] for row in rows)
     return {
         "epochs": 3,
         "rows": FROZEN_ROWS.model_dump(),
-        "times_more_setups": {
-            "with_imports": len(rows) * statistics.mean(s["seconds"] for s in scripts) / (engine + start_seconds),
-            "without_imports": len(rows) * statistics.mean(map(without_imports, scripts)) / engine,
-        },
+        "times_more_setups": times_more(rows, start_seconds),
         "start_seconds": start_seconds,
         "setups": rows,
     }
@@ -227,14 +218,11 @@ def warm(setups: int = 100) -> dict[str, Any]:
         out = scratch / f"fresh-{name}"
         out.mkdir()
         job = TrainJob(prepared, Setup.of(name, get_method(name).prior(), 64), 0, str(out)).as_dict()
-        said = scratch / f"{name}.json"
-        arguments = [json.dumps(job), json.dumps(device.as_dict()), str(scratch / "fresh.log"), str(said)]
-        subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True)
-        fresh = json.loads(said.read_text())["result"]
+        alone = fresh(job, device, out)
         mine = [row for row in rows if row["method"] == name]
         same[name] = {
             "same_loss_and_peak": all(
-                (r["dev_loss"], r["peak_bytes"]) == (fresh["dev_loss"], fresh["peak_bytes"]) for r in mine
+                (r["dev_loss"], r["peak_bytes"]) == (alone["dev_loss"], alone["peak_bytes"]) for r in mine
             ),
             "process_peak_first_and_last_ten": [
                 statistics.median(r["process_peak_bytes"] for r in part) for part in (mine[:10], mine[-10:])

@@ -21,10 +21,10 @@ from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.calibrate import save_random
 from peftcost.engine.job import Silent, TrainJob
-from peftcost.engine.prepared import Batch, batches_of_epoch, load_about, load_split
+from peftcost.engine.prepared import Batch, batches_from, batches_of_epoch, load_about, load_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
-from peftcost.engine.trainee import Trainee, build
+from peftcost.engine.trainee import Trainee, build, new_accelerator
 from peftcost.methods import get_method, methods
 
 STEPS = 16
@@ -53,13 +53,6 @@ def engine_seconds(loop: Loop, steps: int) -> float:
     return loop.gpu_seconds - before
 
 
-def batch_stream(loop: Loop) -> Iterator[np.ndarray]:
-    epoch = 0
-    while True:
-        yield from batches_of_epoch(loop.split.lengths, loop.batch_size, 0, epoch)
-        epoch += 1
-
-
 def bare_seconds(loop: Loop, steps: int) -> float:
     """A plain PyTorch loop over the engine's batches: forward, loss, backward, clip, step."""
     trainee, reader = loop.trainee, loop.trainee.reader
@@ -85,8 +78,6 @@ def bare_seconds(loop: Loop, steps: int) -> float:
 
 
 def stream_from(loop: Loop) -> Iterator[np.ndarray]:
-    from peftcost.engine.prepared import batches_from
-
     return batches_from(loop.split.lengths, loop.batch_size, 0, loop.step)
 
 
@@ -243,7 +234,9 @@ def kernels() -> dict[str, Any]:
     loop = new_loop("full")
     trainee, rows, tokens = loop.trainee, 16, 40
     trainee.model.train()
-    step = lambda **options: train_step(trainee, rows, tokens, **options)  # noqa: E731
+
+    def step(**options: Any) -> None:
+        train_step(trainee, rows, tokens, **options)
 
     def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
         ratios = []
@@ -262,18 +255,18 @@ def kernels() -> dict[str, Any]:
     trainee.optimizer.zero_grad(set_to_none=True)
 
     def with_attention(name: str) -> None:
-        trainee.plain.set_attn_implementation(name)  # type: ignore[operator]
+        trainee.plain.set_attn_implementation(name)
         step()
 
     found["eager_attention_over_sdpa"] = in_turns(lambda: with_attention("sdpa"), lambda: with_attention("eager"))
-    trainee.plain.set_attn_implementation("sdpa")  # type: ignore[operator]
+    trainee.plain.set_attn_implementation("sdpa")
     found["compile"] = compile_payback(trainee, rows)
     return found
 
 
 def flops() -> dict[str, Any]:
     """Floating-point operations per second: of a large matrix product, and of the steps of some methods."""
-    return {"matmul_peak": matmul_peak(torch.device(new_loop("frozen").trainee.device)), **model_flops(REPEATS)}
+    return {"matmul_peak": matmul_peak(new_accelerator("fp32").device), **model_flops(REPEATS)}
 
 
 def seconds_of(trainee: Trainee, run: Callable[[], None], times: int = 6) -> float:
@@ -286,15 +279,15 @@ def seconds_of(trainee: Trainee, run: Callable[[], None], times: int = 6) -> flo
 def compile_payback(trainee: Trainee, rows: int) -> dict[str, Any]:
     """Steps after which torch.compile has paid for its compiling, over batches of ten widths as buckets have them."""
     widths = [16, 20, 24, 28, 32, 36, 40, 48, 56, 64]
-    eager = [seconds_of(trainee, lambda w=w: train_step(trainee, rows, w), 2) / 2 for w in widths]  # type: ignore[misc]
+    eager = [seconds_of(trainee, lambda w=w: train_step(trainee, rows, w), 2) / 2 for w in widths]
     compiled = SimpleNamespace(
         model=torch.compile(trainee.plain, dynamic=True), optimizer=trainee.optimizer, device=trainee.device
     )
     watch = Stopwatch(trainee.device)
     for width in widths:
-        train_step(compiled, rows, width)  # type: ignore[arg-type]
+        train_step(compiled, rows, width)
     compiling = watch.lap()
-    after = [seconds_of(trainee, lambda w=w: train_step(compiled, rows, w), 2) / 2 for w in widths]  # type: ignore[misc, arg-type]
+    after = [seconds_of(trainee, lambda w=w: train_step(compiled, rows, w), 2) / 2 for w in widths]
     saved = (sum(eager) - sum(after)) / len(widths)
     return {
         "compiling_seconds": compiling - sum(after),

@@ -3,9 +3,8 @@
 python benchmarks/record_table.py TASK [HOURS]     TASK: tweets. Stops after HOURS (default: when all is recorded).
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
-was trained beside other programs is. First every lineage with seed 0, in a shuffled
-order, then the best ones with three more seeds. A lineage is trained in a process of its own, stop by stop from its own
-checkpoint, as a search does.
+was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then the best ones with three
+more seeds. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does.
 """
 
 from __future__ import annotations

@@ -13,26 +13,28 @@ import time
 
 STARTED = time.perf_counter()
 
-import json  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+# ruff: noqa: E402  (importing is a stage that is timed)
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from datasets import load_dataset  # noqa: E402
-from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
-from peftcost.cost.meter import step_peak_bytes  # noqa: E402
-from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers  # noqa: E402
-from peftcost.engine.trainee import made_trainable  # noqa: E402
-from peftcost.methods import get_method  # noqa: E402
+import torch
+import transformers
+from datasets import load_dataset
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+from peftcost.cost.meter import step_peak_bytes
+from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.trainee import made_trainable
+from peftcost.methods import get_method
 
 IMPORTED = time.perf_counter()
 
 
-class AfterStep(TrainerCallback):  # type: ignore[misc]
+class AfterStep(TrainerCallback):
     """AdaLoRA's ranks are allocated between the optimizer's step and the zeroing of gradients."""
 
     def __init__(self, method: Any, model: torch.nn.Module) -> None:
