@@ -1,7 +1,8 @@
 """What the engine saves: its loop against a bare one and Trainer, shared activations, buckets, warm workers, kernels.
 
 python benchmarks/engine.py [SECTION …]     all: about an hour on two cores; nothing may run beside it.
-Sections: loop, overhead, upper, buckets, kernels, flops, warm, frozen, mix. Each writes its part of results/engine.json when
+Sections: loop, overhead, upper, buckets, kernels, compiling, flops, warm, frozen, mix. Each writes its part of
+results/engine.json when
 it is done, so a run can be taken up section by section; ratios compare what ran side by side in one section.
 """
 
@@ -78,6 +79,7 @@ def main(names: list[str]) -> None:
         "upper": engine_steps.upper,
         "buckets": engine_steps.buckets,
         "kernels": engine_steps.kernels,
+        "compiling": engine_steps.compiling,
         "flops": engine_steps.flops,
         "warm": engine_jobs.warm,
         "frozen": engine_jobs.frozen,

@@ -238,30 +238,36 @@ def kernels() -> dict[str, Any]:
     def step(**options: Any) -> None:
         train_step(trainee, rows, tokens, **options)
 
-    def in_turns(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
+    found: dict[str, Any] = {}
+
+    def in_turns(name: str, first: Callable[[], None], second: Callable[[], None], times: int = 6) -> None:
         ratios = []
         for repeat in range(REPEATS + 1):
-            one, two = seconds_of(trainee, first), seconds_of(trainee, second)
+            one, two = seconds_of(trainee, first, times), seconds_of(trainee, second, times)
             if repeat:
                 ratios.append(two / one)
-        return spread(ratios)
+        found[name] = spread(ratios)
+        print(name, found[name], flush=True)
 
-    found: dict[str, Any] = {"bf16_over_fp32": in_turns(step, lambda: step(autocast=torch.bfloat16))}
+    in_turns("bf16_over_fp32", step, lambda: step(autocast=torch.bfloat16), times=1)
     fused = trainee.optimizer
     plain = torch.optim.AdamW(trainee.plain.parameters(), lr=1e-5, fused=False, foreach=False)
     for parameter in trainee.plain.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    found["plain_adamw_over_fused"] = in_turns(fused.step, plain.step)
+    in_turns("plain_adamw_over_fused", fused.step, plain.step)
     trainee.optimizer.zero_grad(set_to_none=True)
 
     def with_attention(name: str) -> None:
         trainee.plain.set_attn_implementation(name)
         step()
 
-    found["eager_attention_over_sdpa"] = in_turns(lambda: with_attention("sdpa"), lambda: with_attention("eager"))
-    trainee.plain.set_attn_implementation("sdpa")
-    found["compile"] = compile_payback(trainee, rows)
+    in_turns("eager_attention_over_sdpa", lambda: with_attention("sdpa"), lambda: with_attention("eager"))
     return found
+
+
+def compiling() -> dict[str, Any]:
+    """What torch.compile would bring."""
+    return compile_payback(new_loop("full").trainee, 16)
 
 
 def flops() -> dict[str, Any]:
@@ -269,7 +275,7 @@ def flops() -> dict[str, Any]:
     return {"matmul_peak": matmul_peak(new_accelerator("fp32").device), **model_flops(REPEATS)}
 
 
-def seconds_of(trainee: Trainee, run: Callable[[], None], times: int = 6) -> float:
+def seconds_of(trainee: Trainee, run: Callable[[], None], times: int) -> float:
     watch = Stopwatch(trainee.device)
     for _ in range(times):
         run()
@@ -277,8 +283,8 @@ def seconds_of(trainee: Trainee, run: Callable[[], None], times: int = 6) -> flo
 
 
 def compile_payback(trainee: Trainee, rows: int) -> dict[str, Any]:
-    """Steps after which torch.compile has paid for its compiling, over batches of ten widths as buckets have them."""
-    widths = [16, 20, 24, 28, 32, 36, 40, 48, 56, 64]
+    """Steps after which torch.compile has paid for its compiling, over batches of several widths as buckets have them."""
+    widths = [16, 24, 40, 64]
     eager = [seconds_of(trainee, lambda w=w: train_step(trainee, rows, w), 2) / 2 for w in widths]
     compiled = SimpleNamespace(
         model=torch.compile(trainee.plain, dynamic=True), optimizer=trainee.optimizer, device=trainee.device
