@@ -77,14 +77,17 @@ class CostModel:
     corrections: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
 
-    def predict(self, setup: Setup) -> Prediction:
-        """KeyError for a method that was not probed."""
+    def predict(self, setup: Setup, parent: Setup | None = None, dev_rows: int | None = None) -> Prediction:
+        """KeyError for a method that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
+        from; dev_rows: how many dev examples are predicted, None for all."""
         probe = self.probes[setup.method]
         correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.method, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
-        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * self.dev_rows + FIXED_SECONDS
+        rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
+        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * rows + FIXED_SECONDS
+        paid = 0.0 if parent is None else correction * probe.training_seconds(trunk_examples(parent), self.train_rows)
         peak_bytes = self.peaks.get(memory_key(setup), probe.predicted_peak_bytes or probe.peak_bytes)
-        return Prediction(gpu_seconds, peak_bytes, gpu_seconds + beside)
+        return Prediction(gpu_seconds, peak_bytes, gpu_seconds - paid + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
@@ -110,6 +113,11 @@ class CostModel:
         per_example = max(probe.evaluation_seconds_per_example for probe in self.probes.values())
         models_seconds = (models + 1) * (startup + per_example * self.test_rows + FIXED_SECONDS)
         return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
+
+
+def trunk_examples(setup: Setup) -> int:
+    """How many examples are behind the checkpoint that a longer stop goes on from: all but the cool-down's."""
+    return round(setup.stop_examples * (1 - float(setup.hyperparameters.get("cooldown_share") or 0.0)))
 
 
 def memory_key(setup: Setup) -> str:

@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.searcher import decide
+from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, choose_stops, ladder, needs_of
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
 
 PROBE_EXAMPLES = 1600
 """The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
+
+
+EXPLORE_DEV_ROWS = 500
+"""Exploring predicts a sample of dev when it is larger; contenders are judged on all of it."""
 
 
 class Asked(Protocol):
@@ -66,7 +73,8 @@ def plan(controller: Controller, asked: Asked) -> str:
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
         methods=decide.funding_order(list(probed), cheapest),
-        stop_examples=choose_length(controller, cost, len(data.train)),
+        stops=choose_length(controller, cost, len(data.train)),
+        dev_sample=EXPLORE_DEV_ROWS if len(data.dev) > EXPLORE_DEV_ROWS else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
@@ -101,47 +109,51 @@ def probe_methods(
     return probed, infeasible
 
 
-def choose_length(controller: Controller, cost: CostModel, rows: int) -> int:
-    """The length that the budget pays for; UserError when it pays for none."""
+def choose_length(controller: Controller, cost: CostModel, rows: int) -> list[int]:
+    """The stops that the budget pays for; UserError when it pays for none."""
     limit = controller.state.limit_gpu_seconds
     closing = decide.SAFETY * cost.closing_seconds()
     probes = cost.probes
     setups = priors(list(probes), 0)
     beside = [cost.predict(setup).trial_seconds for setup in setups.values()]
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    stop = decide.choose_stop(
-        rows,
-        batch_size,
-        [p.seconds_per_example + p.prefix_seconds_per_example for p in probes.values()],
-        beside,
-        limit - controller.spent() - closing,
-    )
-    cheapest = min(priors(list(probes), stop).values(), key=lambda setup: cost.predict(setup).trial_seconds)
+    rates = [p.seconds_per_example + p.prefix_seconds_per_example for p in probes.values()]
+    stops = choose_stops(rows, batch_size, rates, beside, limit - controller.spent() - closing)
+    cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
     if needs > limit:
         raise UserError(decide.too_small(needs, limit, cheapest.method))
-    return stop
+    return stops
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
-    least: the cheapest method alone at the shortest length. useful: every method for an epoch and three contenders
-    confirmed with two seeds. confident: three epochs, twice as many proposals as methods, five seeds of three.
+    least: the cheapest method alone at the shortest length. useful: stops up to an epoch, half of the methods promoted,
+    and the contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
+    contenders confirmed with five seeds.
     """
-    planning, closing = state.ledger.spent(), state.cost.closing_seconds()
-    least_stop = min(rows, decide.FEWEST_STEPS * 16)
+    planning, closing = state.ledger.spent(), decide.SAFETY * state.cost.closing_seconds()
+    least = min(rows, FEWEST_STEPS * 16)
 
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values())
 
-    useful, confident = trials(rows), trials(3 * rows)
-    work = {
-        "least": trials(least_stop)[0],
-        "useful": sum(useful) + decide.CONFIRM_SEEDS * sum(useful[-decide.CONTENDERS :]),
-        "confident": 3 * sum(confident) + decide.MOST_CONFIRM_SEEDS * sum(confident[-decide.CONTENDERS :]),
+    beside = trials(0)
+
+    def search(longest: int) -> float:
+        stops = ladder(longest, least)
+        rates = [(a - b) / longest for a, b in zip(trials(longest), beside, strict=True)]
+        return needs_of(stops, rates, beside)
+
+    confident = 2 * search(3 * rows) + decide.SAFETY * (MOST_CONFIRM_SEEDS - CONFIRM_SEEDS) * sum(
+        trials(3 * rows)[-CONTENDERS:]
+    )
+    return {
+        "least": planning + closing + decide.SAFETY * trials(least)[0],
+        "useful": planning + closing + search(rows),
+        "confident": planning + closing + confident,
     }
-    return {name: planning + decide.SAFETY * (closing + seconds) for name, seconds in work.items()}
 
 
 def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
