@@ -4,7 +4,9 @@ python benchmarks/record_table.py TASK [HOURS]     TASK: tweets. Stops after HOU
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
 was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then the best ones with three
-more seeds. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does.
+more seeds. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does. Every core
+is a device and trains its own lineages. Between two trainings another program may borrow a core, with what is to be run on
+it: flock /tmp/peftcost-core-1.lock taskset -c 1 COMMAND.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,23 +28,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from machine import RESULTS
 
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
-from peftcost.cost.device import choose_devices, cpu_name
+from peftcost.cost.device import Device, choose_devices, cpu_name, usable_cores
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method
 from peftcost.tasks.task import Rows, Task, load_task
 
-TASKS = {"tweets": ("builtin:tweets", Rows(train=1200, dev=1500, test=1000))}
-STOPS = (300, 600, 1200)
+TASKS = {"tweets": ("builtin:tweets", Rows(train=1600, dev=1500, test=1000))}
+STOPS = (400, 800, 1600)
 EARLY_ROWS = 400
 """Of dev and of test, at all stops but the last, with seed 0; the other seeds stand for confirmations."""
-MORE_SEEDS, BEST = (1, 2, 3), 20
+MORE_SEEDS, BEST = (1, 2, 3), 24
+"""Seeds of confirmations, and how many lineages get them: the best of each method and placement, then the best of all."""
 LONGEST_SECONDS = 600
+LENDING_SECONDS = 0.3
+"""Between two trainings, for whoever waits for the core."""
 RATES = {
     "full": (2e-5, 5e-5, 1e-4, 2e-4, 4e-4),
     "bitfit": (3e-4, 1e-3, 3e-3, 1e-2),
@@ -89,15 +96,15 @@ def lineages() -> list[Setup]:
     return found
 
 
-def record(prepared: str, setup: Setup, seed: int, device: dict[str, Any], out: str) -> None:
+def record(prepared: str, setup: Setup, seed: int, device: dict[str, Any], core: int, out: str) -> None:
     """Train one lineage with one seed; out gets its rows as JSON, with dev and test rows as .npy beside it."""
-    from peftcost.cost.device import Device
     from peftcost.engine.artifact import load_artifact
     from peftcost.engine.evaluate import evaluate
     from peftcost.engine.prepared import load_about, load_split
     from peftcost.engine.train import train
     from peftcost.engine.trainee import reader_for
 
+    os.sched_setaffinity(0, {core})
     settle(Device(**device))
     method = get_method(setup.method)
     about, test = load_about(Path(prepared)), load_split(Path(prepared), "test")
@@ -141,60 +148,92 @@ def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def wanted(rows: list[dict[str, Any]]) -> Iterator[tuple[Setup, int]]:
-    """Lineages and seeds that are not in the table yet, in order."""
-    known = {(row["lineage"], row["seed"]) for row in rows}
+def wanted(rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> Iterator[tuple[Setup, int]]:
+    """Lineages and seeds that are neither in the table nor taken, in order."""
+    known = taken | {(row["lineage"], row["seed"]) for row in rows}
     every = lineages()
     missing = [(setup, 0) for setup in every if (setup.lineage, 0) not in known]
     if missing:
         yield from missing
         return
     final = {r["lineage"]: r["quality"] for r in rows if r["seed"] == 0 and r["stop_examples"] == STOPS[-1]}
-    best = sorted(every, key=lambda setup: -final.get(setup.lineage, -1.0))[:BEST]
+    ranked = sorted(every, key=lambda setup: -final.get(setup.lineage, -1.0))
+    firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
+    best = sorted(ranked, key=lambda setup: setup not in firsts.values())[:BEST]
     for seed in MORE_SEEDS:
         yield from ((setup, seed) for setup in best if (setup.lineage, seed) not in known)
 
 
-def save(path: Path, rows: list[dict[str, Any]]) -> None:
-    aside = path.with_suffix(".new")
-    pq.write_table(pa.Table.from_pylist(rows), aside, compression="zstd")
-    os.replace(aside, path)
+class Recorder:
+    """The table as it grows, and the cores that work on it."""
+
+    def __init__(self, task: str, prepared: str, devices: list[Device], path: Path, end: float) -> None:
+        self.task, self.prepared, self.devices, self.path, self.end = task, prepared, devices, path, end
+        self.rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.exists() else []
+        self.context = multiprocessing.get_context("forkserver")
+        self.taken: set[tuple[str, int]] = set()
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        """Until all is recorded, or until the end."""
+        threads = [threading.Thread(target=self.work, args=at) for at in zip(self.devices, usable_cores(), strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def work(self, device: Device, core: int) -> None:
+        """One core's share."""
+        while time.monotonic() < self.end and (work := self.take()) is not None:
+            with FileLock(Path(tempfile.gettempdir()) / f"peftcost-core-{core}.lock"):
+                new = self.train(*work, device, core)
+            with self.lock:
+                self.rows += new
+                self.save()
+            time.sleep(LENDING_SECONDS)
+
+    def take(self) -> tuple[Setup, int] | None:
+        """The next lineage and seed that nobody works on."""
+        with self.lock:
+            work = next(wanted(self.rows, self.taken), None)
+            if work is not None:
+                self.taken.add((work[0].lineage, work[1]))
+            return work
+
+    def train(self, setup: Setup, seed: int, device: Device, core: int) -> list[dict[str, Any]]:
+        """Its rows; none when it was disturbed, took too long or failed: the next start tries it again."""
+        with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
+            started = time.monotonic()
+            child = self.context.Process(target=record, args=(self.prepared, setup, seed, device.as_dict(), core, out))
+            child.start()
+            child.join(LONGEST_SECONDS)
+            if child.is_alive():
+                child.kill()
+            new = as_table_rows(self.task, setup, Path(out))
+        told = f"exit code {child.exitcode}" if not new else "disturbed" if any(row["contended"] for row in new) else None
+        if told is None:
+            told = f"{new[-1]['quality']:.3f} at {new[-1]['gpu_seconds']:.1f} gpu-s"
+        else:
+            new = []
+        print(f"{setup.id} {setup.method} seed {seed}: {told} ({time.monotonic() - started:.0f} s)", flush=True)
+        return new
+
+    def save(self) -> None:
+        aside = self.path.with_suffix(".new")
+        pq.write_table(pa.Table.from_pylist(self.rows), aside, compression="zstd")
+        os.replace(aside, self.path)
 
 
 def main(name: str, hours: float) -> None:
     source, sizes = TASKS[name]
     task: Task = load_task(source).model_copy(update={"rows": sizes})
     model = str(resolve_model(task.model))
-    (device,) = choose_devices("cpu")
-    path = RESULTS / f"table-{name}.parquet"
-    rows = pq.read_table(path).to_pylist() if path.exists() else []
-    end = time.monotonic() + 3600 * hours
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peftcost.engine.preload"])
     with context.Pool(1) as pool:  # tokenizing in this process would start threads that a fork does not survive
         prepared = pool.apply(prepared_folder, (prepare_payload(task, 0, model, model_fingerprint(Path(model))),))
-    while time.monotonic() < end and (work := next(wanted(rows), None)) is not None:
-        setup, seed = work
-        with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
-            started = time.monotonic()
-            child = context.Process(target=record, args=(prepared, setup, seed, device.as_dict(), out))
-            child.start()
-            child.join(LONGEST_SECONDS)
-            if child.is_alive():
-                child.kill()
-                print(f"{setup.id} seed {seed} took more than {LONGEST_SECONDS} s; tried again", flush=True)
-                continue
-            new = as_table_rows(name, setup, Path(out))
-            if not new:
-                raise SystemExit(f"{setup.id} seed {seed} could not be recorded: exit code {child.exitcode}")
-            disturbed = any(row["contended"] for row in new)
-            told = (
-                "disturbed, tried again" if disturbed else f"{new[-1]['quality']:.3f} at {new[-1]['gpu_seconds']:.1f} gpu-s"
-            )
-            print(f"{setup.id} seed {seed}: {told} ({time.monotonic() - started:.0f} s)", flush=True)
-            if not disturbed:
-                rows += new
-                save(path, rows)
+    devices = choose_devices(f"cpu:{len(usable_cores())}")
+    Recorder(name, prepared, devices, RESULTS / f"table-{name}.parquet", time.monotonic() + 3600 * hours).run()
 
 
 def prepared_folder(payload: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
+from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
@@ -26,7 +27,7 @@ from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_data, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -119,24 +120,29 @@ def search(
     devices: str | None = None,
     price: float | None = None,
     out: Path | str | None = None,
+    warm_start: Sequence[Path | str] = (),
     on_change: OnChange = lambda state: None,
     command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
 
-    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour). out: the run's folder, made
-    here (default runs/NAME). on_change: called with the state a few times a second.
+    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
+    the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
+    on_change: called with the state a few times a second.
     """
     asked = parse_budget(budget, price)
     question = ask(task, methods, seed, devices, command)
     limit = asked.limit_gpu_seconds(len(question.devices))
     path = checked_out_path(out, question.task)
+    lessons = lessons_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, asked=budget)
             record_question(controller, question)
+            if warm_start:
+                controller.record("warmed", **lessons)
             prepared = plan(controller, question)
             folder = new_run_folder(path)
             folder.write(folder.task_file, task_yaml(question.task))
@@ -292,13 +298,14 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
+    prior, good = best_bets(priors(state.methods, state.stops[0], state.cost.probes), state.earlier, spaces)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
-        proposals=Proposals(spaces, question.seed),
+        proposals=Proposals(spaces, prior, question.seed, good),
         evidence=evidence_in(folder, question.data.metric, question.seed),
-        prior=priors(state.methods, state.stops[0], state.cost.probes),
+        prior=prior,
         metric=question.data.metric,
         margin=question.data.margin,
         seed=question.seed,

@@ -12,7 +12,8 @@ from peftcost.methods import get_method
 from peftcost.simulator.table import Row, Table
 
 STOPS = (300, 600, 1200)
-DEV, EARLY, TEST = 600, 200, 600
+EXAMPLES = 1200
+EARLY = nested_sample(EXAMPLES, 400)
 METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
     "frozen": (0.66, 2e-3, 0.02, 120e6),
     "full": (0.76, 1e-4, 0.08, 500e6),
@@ -24,7 +25,7 @@ METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
 def synthetic_table(seed: int = 0, seeds: int = 4) -> Table:
     """Quality falls with the distance from the method's best rate, and grows with the length."""
     random = np.random.default_rng(seed)
-    difficulty = random.random(DEV + TEST)
+    difficulty = random.random(EXAMPLES)
     rows = {}
     for method, (best, rate, per_example, peak) in METHODS.items():
         for factor, variant in product((0.2, 0.5, 1.0, 2.0, 5.0), (0, 1)):
@@ -36,7 +37,7 @@ def synthetic_table(seed: int = 0, seeds: int = 4) -> Table:
                     true = best - loss_of_rate - 0.01 * variant - 0.08 * 300 / stop + noise
                     setup = Setup.of(method, choices, stop)
                     rows[setup.id, job_seed] = row(setup, job_seed, true, per_example, peak, difficulty, random)
-    return Table(rows)
+    return Table(rows, EARLY)
 
 
 def varied(method: str, variant: int) -> dict[str, int | None]:
@@ -53,10 +54,8 @@ def row(
     own = 0.7 * difficulty + 0.3 * random.random(len(difficulty))
     right = own < np.quantile(own, np.clip(true, 0.05, 0.95))
     examples = np.stack([right, np.ones(len(right))], axis=1).astype(np.float32)
-    dev, test = examples[:DEV], examples[DEV:]
     whole = seed > 0 or setup.stop_examples == STOPS[-1]
-    seen = dev if whole else dev[nested_sample(DEV, EARLY)]
     return Row(
-        setup, seed, float(seen[:, 0].mean()), 1.2 - true, 1.2 - true + float(random.normal(0, 0.004)),
-        per_example * setup.stop_examples, 1.0, 0.004 * len(seen), int(peak), int(peak), seen, test,
+        setup, seed, 1.2 - true, 1.2 - true + float(random.normal(0, 0.004)),
+        per_example * setup.stop_examples, 1.0, 0.004, int(peak), int(peak), examples if whole else examples[EARLY],
     )  # fmt: skip

@@ -52,7 +52,7 @@ def demo(quiet: QuietOption = False, seed: SeedOption = 0, out: OutOption = None
     task = load_task("builtin:tweets").model_copy(update={"rows": load_rows(DEMO_ROWS)})
     from peftcost.cli.search import run_search
 
-    run_search(task, DEMO_BUDGET, None, seed, None, None, out, quiet, False)
+    run_search(task, DEMO_BUDGET, None, seed, None, None, out, [], quiet, False)
 
 
 @app.command()
@@ -142,6 +142,9 @@ def search(
     devices: DevicesOption = None,
     price: PriceOption = None,
     out: OutOption = None,
+    warm_start: Annotated[
+        list[Path] | None, typer.Option("--warm-start", help="An earlier run or recipe of a similar task; can be repeated.")
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -156,7 +159,7 @@ def search(
     if budget is None:
         print_sizes(loaded, names, seed, devices, price)
         return
-    run_search(loaded, budget, names, seed, devices, price, out, quiet, as_json)
+    run_search(loaded, budget, names, seed, devices, price, out, warm_start or [], quiet, as_json)
 
 
 @app.command()

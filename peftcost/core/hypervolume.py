@@ -13,44 +13,54 @@ from scipy.stats import norm
 from peftcost.core.front import Point
 
 
+class Volume:
+    """What lies between a reference (a poor quality, a high cost, a high memory) and points that are better in all three."""
+
+    def __init__(self, points: Sequence[Point], reference: Point) -> None:
+        inside = [p for p in points if p[1] < reference[1] and p[2] < reference[2]]
+        costs, memories = np.unique([p[1] for p in inside]), np.unique([p[2] for p in inside])
+        best = np.full((len(costs) + 1, len(memories) + 1), reference[0])
+        for quality, cost, memory in inside:
+            i, j = 1 + np.searchsorted(costs, cost), 1 + np.searchsorted(memories, memory)
+            best[i, j] = max(best[i, j], quality)
+        self._best = np.maximum.accumulate(np.maximum.accumulate(best, axis=0), axis=1)  # the quality had in each cell
+        self._reference_quality = reference[0]
+        self._costs = np.array([-np.inf, *np.log(costs), np.log(reference[1])])
+        self._memories = np.array([-np.inf, *np.log(memories), np.log(reference[2])])
+
+    @property
+    def total(self) -> float:
+        areas = np.outer(np.diff(self._costs[1:]), np.diff(self._memories[1:]))
+        return float(((self._best[1:, 1:] - self._reference_quality) * areas).sum())
+
+    def expected_gains(self, points: Sequence[Point], deviations: Sequence[float]) -> np.ndarray:
+        """What each of the points alone is expected to add, shape (n,): cost and memory are known, the quality is normal
+        around the point's.
+
+        Exact: in each cell of cost and memory the gain is the expected excess over the best quality that is had there
+        (expected hypervolume improvement, Emmerich et al. 2006, with one uncertain objective).
+        """
+        if not points:
+            return np.zeros(0)
+        mean, cost, memory = np.array(points, dtype=float).T
+        widths = _beyond(self._costs, np.log(cost))
+        heights = _beyond(self._memories, np.log(memory))
+        excess = expected_excess(mean[:, None, None] - self._best, np.asarray(deviations, dtype=float)[:, None, None])
+        return np.asarray(np.einsum("nij,ni,nj->n", excess, widths, heights))
+
+
+def _beyond(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Of each cell between two edges the part above each value, shape (values, cells)."""
+    return np.maximum(0.0, edges[1:] - np.maximum(edges[:-1], values[:, None]))
+
+
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """The volume between the reference (a poor quality, a high cost, a high memory) and what the points dominate."""
-    qualities, areas, _, _ = _cells(points, reference)
-    return float((np.maximum(qualities - reference[0], 0.0) * areas).sum())
+    """The volume that the points dominate."""
+    return Volume(points, reference).total
 
 
-def expected_gain(points: Sequence[Point], reference: Point, candidate: Point, deviation: float) -> float:
-    """What a point is expected to add whose cost and memory are known and whose quality is normal around the candidate's.
-
-    Exact: in each cell of cost and memory the gain is the expected excess over the best quality that is had there
-    (expected hypervolume improvement, Emmerich et al. 2006, with one uncertain objective).
-    """
-    mean, cost, memory = candidate
-    if cost >= reference[1] or memory >= reference[2]:
-        return 0.0
-    qualities, areas, costs, memories = _cells([*points, (-np.inf, cost, memory)], reference)
-    reached = (costs[:, None] >= cost) & (memories[None, :] >= memory)
-    bar = np.maximum(qualities, reference[0])
-    return float((expected_excess(mean - bar, deviation) * areas)[reached].sum())
-
-
-def expected_excess(difference: np.ndarray, deviation: float) -> np.ndarray:
-    """E[max(0, X)] of normal X with these means and this deviation."""
-    if deviation <= 0:
-        return np.maximum(difference, 0.0)
-    z = difference / deviation
-    return deviation * (norm.pdf(z) + z * norm.cdf(z))
-
-
-def _cells(points: Sequence[Point], reference: Point) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Cost times memory cut where points lie: the best quality had in each cell, its area, and the lower edges."""
-    inside = [p for p in points if p[1] < reference[1] and p[2] < reference[2]]
-    costs, memories = np.unique([p[1] for p in inside]), np.unique([p[2] for p in inside])
-    qualities = np.full((len(costs), len(memories)), -np.inf)
-    for quality, cost, memory in inside:
-        i, j = np.searchsorted(costs, cost), np.searchsorted(memories, memory)
-        qualities[i, j] = max(qualities[i, j], quality)
-    qualities = np.maximum.accumulate(np.maximum.accumulate(qualities, axis=0), axis=1)
-    widths = np.diff(np.log([*costs, reference[1]]))
-    heights = np.diff(np.log([*memories, reference[2]]))
-    return qualities, np.outer(widths, heights), costs, memories
+def expected_excess(difference: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """E[max(0, X)] of normal X with these means and deviations."""
+    certain = np.maximum(difference, 0.0)
+    z = difference / np.maximum(deviation, 1e-12)
+    return np.where(deviation > 0, deviation * (norm.pdf(z) + z * norm.cdf(z)), certain)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -115,17 +116,32 @@ def resample_examples(
 ) -> list[np.ndarray]:
     """Of each array of rows the metric in each resample of the n examples, shape (B,). The resamples depend on n, their
     number and the seed alone, so arrays may be handed in one by one."""
-    random = np.random.default_rng(seed)
     found = [np.empty(replicates) for _ in arrays]
     sampled = {size: nested_sample(n, size) for size in {len(rows) for rows in arrays}}
-    block = max(1, WEIGHTS_AT_ONCE // n)
-    for start in range(0, replicates, block):
-        part = slice(start, min(start + block, replicates))
-        weights = random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+    for part, weights in example_weights(n, replicates, seed):
         of_sample = {size: weights if size == n else weights[:, chosen] for size, chosen in sampled.items()}
         for values, rows in zip(found, arrays, strict=True):
             values[part] = metric(rows, of_sample[len(rows)])
     return found
+
+
+def example_weights(n: int, replicates: int, seed: int) -> Iterable[tuple[slice, np.ndarray]]:
+    """Which replicates, and how often each of the n examples is in them, shape (replicates, n). Kept when it is one block."""
+    weights = _kept_weights if n * replicates <= WEIGHTS_AT_ONCE else _blocks_of_weights
+    return weights(n, replicates, seed)
+
+
+def _blocks_of_weights(n: int, replicates: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    random = np.random.default_rng(seed)
+    block = max(1, WEIGHTS_AT_ONCE // n)
+    for start in range(0, replicates, block):
+        part = slice(start, min(start + block, replicates))
+        yield part, random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _kept_weights(n: int, replicates: int, seed: int) -> list[tuple[slice, np.ndarray]]:
+    return list(_blocks_of_weights(n, replicates, seed))
 
 
 def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, Sequence[float]]) -> float:

@@ -14,6 +14,8 @@ FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
 
+PLENTY = 4
+"""A device with this many times the memory that a method's first setup takes has room for all of them."""
 BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
 """TF-IDF with logistic regression: importing scikit-learn, and fitting (30,000 tweets take 15 s on two cores)."""
 
@@ -101,9 +103,10 @@ class CostModel:
         """The model after a rehearsal."""
         return replace(self, peaks={**self.peaks, memory_key(setup): peak_bytes})
 
-    def knows_peak(self, setup: Setup) -> bool:
-        """Whether a setup that needs just as much memory was rehearsed."""
-        return memory_key(setup) in self.peaks
+    def wants_rehearsal(self, setup: Setup, memory_bytes: int) -> bool:
+        """Whether it is not plain that the setup fits: none that needs just as much memory was measured or rehearsed, and
+        the method's first one took a good part of memory_bytes. A rehearsal keeps the device for a second or two."""
+        return memory_key(setup) not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:
         """What test and baselines take at the end: `models` artifacts and the untuned one over the test split."""

@@ -24,10 +24,9 @@ class Skip:
 
 @dataclass(frozen=True)
 class Propose:
-    """Ask Optuna for a setup of this method, trained to this stop."""
+    """Begin this setup, which Optuna proposed."""
 
-    method: str
-    stop_examples: int
+    setup: Setup
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from peftcost.searcher.stops import CONTENDERS, SAFETY
 MOST_CONFIRM_SEEDS = 5
 PLAUSIBLE = 0.05
 """A setup whose probability of being within the margin of the best is below this is no contender."""
+BAR_FIRST = 3.0
+"""How much more than a saving it counts that a setup may be the best: it is the bar that all cheaper ones are held to."""
 AT_ONCE = 4
 """Contenders that are confirmed side by side; when one is settled another takes its place."""
 FIRST_CONFIRM_SEED = 1001
@@ -35,7 +37,7 @@ def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, 
     top = probability_within_margin(replicates, 0.0)
 
     def worth(s: str) -> float:
-        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + top[s]
+        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + BAR_FIRST * top[s]
 
     others = [s for s in within if s != best and within[s] >= PLAUSIBLE]
     return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
@@ -84,12 +86,13 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: f
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
     """Contenders whose missing confirmations (one more, if none is missing) can all be paid for, those begun first; of those
-    that still miss some, a few."""
-    setups = state.setups()
+    that still miss some, a few. One that is dearer than another chosen one is there to be held against: one will do."""
+    setups, gpu_seconds = state.setups(), gpu_seconds_of(state)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
     chosen: list[str] = []
-    for setup_id in sorted(contenders(replicates, margin, gpu_seconds_of(state)), key=lambda s: done[s] == 0):
-        missing = max(1, CONFIRM_SEEDS - done[setup_id])
+    for setup_id in sorted(contenders(replicates, margin, gpu_seconds), key=lambda s: done[s] == 0):
+        is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in chosen)
+        missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
         if setup_id in failed or needs > available:
             continue

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
@@ -152,28 +153,27 @@ class Controller:
             if self._take_up_interrupted(run, index):
                 continue
             while True:
-                match decide.next_action(self.state, run.prior, evidence, run.margin, self.journal.clock()):
+                ideas = partial(run.proposals.ideas, self.state)
+                match decide.next_action(self.state, run.prior, ideas, evidence, run.margin, self.journal.clock()):
                     case actions.Skip(method, needs):
                         self.record("skipped", method=method, reason=f"needs {needs:.0f} gpu-s")
                         continue
                     case actions.Fund(method):
-                        started = self._start(run, index, run.prior[method], run.seed, "explore")
-                    case actions.Propose(method, stop):
-                        choices = run.proposals.propose(self.state, method, stop)
-                        started = self._start(run, index, run.setup(method, choices, stop), run.seed, "explore")
+                        self._start(run, index, run.prior[method], run.seed, "explore")
+                    case actions.Propose(setup):
+                        self._start(run, index, setup, run.seed, "explore")
                     case actions.Promote(number, stop):
                         before = self.state.trials[number]
                         setup = replace(before.setup, stop_examples=stop)
                         parent = before if before.has_checkpoint else None
-                        started = self._start(run, index, setup, before.seed, "explore", parent)
+                        self._start(run, index, setup, before.seed, "explore", parent)
                     case actions.Confirm(setup, seed):
-                        started = self._start(run, index, setup, seed, "confirm")
+                        self._start(run, index, setup, seed, "confirm")
                     case actions.Stop(because):
                         return because
                     case actions.Wait():
                         return None
-                if started:
-                    break
+                break
         return None
 
     def _take_up_interrupted(self, run: SearchRun, index: int) -> bool:
@@ -184,11 +184,8 @@ class Controller:
                 return True
         return False
 
-    def _start(self, run: SearchRun, index: int, setup: Setup, seed: int, role: Role, parent: Trial | None = None) -> bool:
-        """Start a trial; False if it was had before: Optuna may propose what has been tried."""
-        if any((t.setup.id, t.seed) == (setup.id, seed) for t in self.state.trials.values()):
-            self.record("repeated", id=setup.id, method=setup.method)
-            return False
+    def _start(self, run: SearchRun, index: int, setup: Setup, seed: int, role: Role, parent: Trial | None = None) -> None:
+        """Start a trial."""
         dev_rows = self.state.dev_sample if role == "explore" else None
         predicted = self.state.cost.predict(setup, None if parent is None else parent.setup, dev_rows)
         number = run.study.add(setup.method, setup.hyperparameters)
@@ -206,7 +203,6 @@ class Controller:
             predicted=vars(predicted),
         )
         self._start_worker(run, index, self.state.trials[number])
-        return True
 
     def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
         out = run.folder.trial(trial.setup.id, trial.seed)
@@ -220,7 +216,7 @@ class Controller:
             parent=None if parent is None else str(run.folder.trial(parent.setup.id, parent.seed) / "checkpoint"),
             dev_rows=self.state.dev_sample if trial.role == "explore" else None,
             memory_bytes=self.executor.devices[index].memory_bytes,
-            rehearse=not self.state.cost.knows_peak(trial.setup),
+            rehearse=self.state.cost.wants_rehearsal(trial.setup, self.executor.devices[index].memory_bytes),
         )
         self.executor.start(index, "train", job.as_dict())
 
@@ -286,10 +282,6 @@ class SearchRun:
         self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
         self.proposals, self.evidence = proposals, evidence
         self.metric, self.margin, self.seed = metric, margin, seed
-
-    def setup(self, method: str, choices: dict[str, Scalar], stop_examples: int) -> Setup:
-        """The method's prior-best setup with these choices in place of its own, at this stop."""
-        return Setup(method, {**self.prior[method].hyperparameters, **choices}, stop_examples)
 
 
 def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:

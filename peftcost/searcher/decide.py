@@ -1,7 +1,7 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
-The order of things: the prior-best setup of each method that can be afforded, at the first stop (cheapest method, full,
-LoRA, then by funding rank); then whatever is expected to add most to the front per gpu-second, a promotion or a proposal
+The order of things: the prior-best setups of the cheapest method, of full and of LoRA at the first stop, if they can be
+afforded; then whatever is expected to add most to the front per gpu-second, a promotion or a proposal
 (`explore`); then confirmation of the contenders with fresh seeds (`confirm`); then the end. What confirmation, test and
 baselines will take is kept back from the start.
 """
@@ -16,12 +16,20 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates
 from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Wait
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve
-from peftcost.searcher.explore import NEGLIGIBLE, candidates
+from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, promotions
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
-EXPLORE_SHARE = 0.7
-"""Of the budget, or of what was added to it: exploring ends here at the latest, the rest is for confirmation."""
+ANCHORS = 3
+"""The first methods in funding order (the cheapest, full, LoRA): advice is not worth much that was not held against these.
+Their prior-best setups go first, and on to the last stop where ANCHOR_SHARE of what is left to explore pays for it; they
+also show what training longer brings. The other methods' prior-best setups compete."""
+ANCHOR_SHARE = 0.35
+EXPLORE_SHARE = 0.75
+"""Of the budget, or of what was added to it: exploring ends here at the latest."""
+MOST_RESERVED = 0.35
+"""Of the budget: no more is kept back for confirmation. Where that does not pay for it, better setups are worth more than
+proof."""
 
 
 def funding_order(methods: Sequence[str], cheapest: str) -> list[str]:
@@ -31,12 +39,17 @@ def funding_order(methods: Sequence[str], cheapest: str) -> list[str]:
 
 
 def next_action(
-    state: SearchState, prior: Mapping[str, Setup], replicates: Replicates | None, margin: float, now: float
+    state: SearchState,
+    prior: Mapping[str, Setup],
+    ideas: Ideas,
+    replicates: Replicates | None,
+    margin: float,
+    now: float,
 ) -> Action:
     """What to start on a free device.
 
-    prior: each method's prior-best setup at the first stop. replicates: of all measured setups (None before any).
-    now: seconds on the run's clock.
+    prior: each method's prior-best setup at the first stop. ideas: what Optuna proposes. replicates: of all measured setups
+    (None before any). now: seconds on the run's clock.
     """
     left = state.limit_gpu_seconds - state.ledger.spent(now) - committed_seconds(state, now)
     closing = SAFETY * state.cost.closing_seconds()
@@ -45,11 +58,12 @@ def next_action(
         if method in tried or method in state.skipped:
             continue
         needs = SAFETY * state.cost.predict(prior[method], dev_rows=state.dev_sample).trial_seconds
-        kept = confirm_reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
-        if needs + closing + kept <= left:
+        kept = reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
+        if needs + closing + kept > left:
+            return Skip(method, needs)
+        if method in state.methods[:ANCHORS]:
             return Fund(method)
-        return Skip(method, needs)
-    explored = explore_more(state, prior, replicates, margin, left - closing, now)
+    explored = explore_more(state, prior, ideas, replicates, margin, left - closing, now)
     if explored is not None:
         return explored
     if any(t.role == "explore" for t in state.running()):
@@ -65,6 +79,7 @@ def committed_seconds(state: SearchState, now: float) -> float:
 def explore_more(
     state: SearchState,
     prior: Mapping[str, Setup],
+    ideas: Ideas,
     replicates: Replicates | None,
     margin: float,
     available: float,
@@ -77,12 +92,35 @@ def explore_more(
     left = EXPLORE_SHARE * (state.limit_gpu_seconds - before) - (state.ledger.spent(now) - before)
     if left <= 0:
         return None
-    found, volume = candidates(state, prior)
-    for candidate in found:
-        if candidate.gain_rate * left < NEGLIGIBLE * volume:
+
+    def is_payable(candidate: Candidate) -> bool:
+        return candidate.needs_gpu_seconds + reserve(state, replicates, margin, candidate.setup) <= available
+
+    anchor = next_anchor(state, prior, ANCHOR_SHARE * left)
+    if anchor is not None and is_payable(anchor):
+        return anchor.action
+    for candidate in candidates(state, prior, ideas, margin):
+        if candidate.gain_rate * left < NEGLIGIBLE:
             return None
-        if candidate.needs_gpu_seconds + confirm_reserve(state, replicates, margin, candidate.setup) <= available:
+        if is_payable(candidate):
             return candidate.action
+    return None
+
+
+def reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
+    """gpu-seconds to keep back for confirmation."""
+    most = MOST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
+    return min(most, confirm_reserve(state, replicates, margin, upcoming))
+
+
+def next_anchor(state: SearchState, prior: Mapping[str, Setup], affordable: float) -> Candidate | None:
+    """The next stop of an anchor whose whole way to the last one is affordable."""
+    lineages = {prior[method].lineage for method in state.methods[:ANCHORS]}
+    for way in promotions(state):
+        *_, last = way.ahead
+        needs = [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in (way.ahead[0], last)]
+        if last.lineage in lineages and needs[1] <= affordable:
+            return Candidate(way.action, way.ahead[0], needs[0], 0.0)
     return None
 
 

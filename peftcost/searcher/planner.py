@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,15 +19,16 @@ from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, choose_stops, ladder, needs_of
+from peftcost.store.study import Spaces
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
 
 PROBE_EXAMPLES = 1600
 """The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
-
-
 EXPLORE_DEV_ROWS = 500
 """Exploring predicts a sample of dev when it is larger; contenders are judged on all of it."""
+MOST_LESSONS = 3
+"""Setups of one method that are taken over from earlier runs."""
 
 
 class Asked(Protocol):
@@ -86,6 +88,24 @@ def priors(names: Sequence[str], stop_examples: int, probes: Mapping[str, Probe]
     """Each method's prior-best setup, with what its probe found necessary to fit the device."""
     fitting = {name: probe.fitting() for name, probe in (probes or {}).items()}
     return {name: Setup.of(name, {**get_method(name).prior(), **fitting.get(name, {})}, stop_examples) for name in names}
+
+
+def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> tuple[dict[str, Setup], list[Setup]]:
+    """What each method is tried with first, and what is proposed next: the best of the earlier setups take the place of the
+    prior-best one, which then is proposed right after them. Only what the method's space names is taken over, since batch,
+    precision and the like suit the device."""
+    first, then = dict(plain), []
+    for name, setup in plain.items():
+        keys = spaces[name]
+        lessons = [
+            replace(setup, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
+            for e in earlier
+            if e.method == name and keys.keys() <= e.hyperparameters.keys()
+        ]
+        if lessons:
+            first[name] = lessons[0]
+            then += [setup, *lessons[1:MOST_LESSONS]]
+    return first, then
 
 
 def probe_methods(

@@ -10,44 +10,69 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from peftcost.core.setup import Scalar
+from peftcost.core.setup import Scalar, Setup
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.study import Spaces
 
 STARTUP_TRIALS = 4
 """Of each method, drawn at random before its sampler models anything; the prior-best setup is one."""
+IDEAS = 6
+"""Proposals of a method that are compared."""
 
 
 class Proposals:
-    """Proposes choices; a function of the seed, of what is told and of how much was proposed."""
+    """Proposes setups; a function of the seed and of what is told.
 
-    def __init__(self, spaces: Spaces, seed: int) -> None:
+    prior: each method's prior-best setup, whose choices stand where the space has none. good: setups that are proposed
+    before Optuna is asked, the best first.
+    """
+
+    def __init__(self, spaces: Spaces, prior: Mapping[str, Setup], seed: int, good: Sequence[Setup] = ()) -> None:
         optuna.logging.set_verbosity(logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
-        self.spaces, self.seed = spaces, seed
+        self.spaces, self.prior, self.seed, self.good = spaces, prior, seed, good
+        self._ideas: dict[tuple[str, int], tuple[tuple[int, int], list[Setup]]] = {}
 
-    def propose(self, state: SearchState, method: str, stop_examples: int) -> dict[str, Scalar]:
-        """Choices for the method's next setup, which begins at this stop."""
+    def ideas(self, state: SearchState, method: str, stop_examples: int) -> list[Setup]:
+        """A few setups of the method that nobody tried and that begin at this stop; none when it has nothing new. They are
+        drawn ahead, and anew when something of the method has changed. The prior-best one comes alone, before all others."""
+        first = [t for t in first_trials(state, method) if t.setup.stop_examples == stop_examples]
+        if not any(t.setup.method == method and t.role == "explore" for t in state.trials.values()):
+            return [replace(self.prior[method], stop_examples=stop_examples)]
+        news = len(first), sum(t.measurement is not None for t in first)
+        if (method, stop_examples) not in self._ideas or self._ideas[method, stop_examples][0] != news:
+            tried = {t.setup.id: t.setup for t in first}
+            ideas: dict[str, Setup] = {}
+            good = [{key: s.hyperparameters[key] for key in self.spaces[method]} for s in self.good if s.method == method]
+            for choices in (*good[:IDEAS], *self._asked(first, method)):
+                setup = self.setup_of(method, choices, stop_examples, {*tried, *ideas})
+                if setup is not None and setup.id not in tried:
+                    ideas[setup.id] = setup
+            self._ideas[method, stop_examples] = news, list(ideas.values())
+        return self._ideas[method, stop_examples][1]
+
+    def setup_of(self, method: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
+        """The setup with these choices. known: the ids of those that there are already."""
+        return Setup(method, {**self.prior[method].hyperparameters, **choices}, stop_examples)
+
+    def _asked(self, first: Sequence[Trial], method: str) -> list[dict[str, Scalar]]:
         space = self.spaces[method]
-        known = [t for t in first_trials(state, method) if t.setup.stop_examples == stop_examples and is_inside(t, space)]
-        told = [trial_of(trial, space) for trial in known]
-        tried = sum(t.setup.method == method and t.role == "explore" for t in state.trials.values())
-        number = tried + state.repeated[method]
         sampler = optuna.samplers.TPESampler(
-            seed=zlib.crc32(f"{self.seed} {method} {number}".encode()),
+            seed=zlib.crc32(f"{self.seed} {method} {len(first)}".encode()),
             multivariate=True,
             n_startup_trials=STARTUP_TRIALS,
             constant_liar=True,
         )
         study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-        study.add_trials(told)
-        return dict(study.ask(dict(space)).params)
+        study.add_trials([trial_of(trial, space) for trial in first if is_inside(trial, space)])
+        return [dict(study.ask(dict(space)).params) for _ in range(IDEAS)]
 
 
 def first_trials(state: SearchState, method: str) -> list[Trial]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from peftcost.core.ledger import Ledger
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
+from peftcost.searcher.outlook import Seen
 
 
 @dataclass
@@ -43,7 +43,8 @@ class Trial:
 class SearchState:
     """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
     examples exploring predicts, None for all. exploring: until the first confirmation.
-    spent_before_gpu_seconds: when the budget was last set."""
+    spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of earlier runs, and what
+    these measured."""
 
     limit_gpu_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
@@ -52,9 +53,10 @@ class SearchState:
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
     infeasible: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    repeated: Counter[str] = field(default_factory=Counter)
     exploring: bool = True
     spent_before_gpu_seconds: float = 0.0
+    earlier: list[Setup] = field(default_factory=list)
+    earlier_seen: list[Seen] = field(default_factory=list)
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -106,6 +108,11 @@ class SearchState:
         self.spent_before_gpu_seconds = self.ledger.spent()
         self.skipped.clear()
         self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
+
+    def _on_warmed(self, event: dict[str, Any]) -> None:
+        """Earlier runs and recipes were named."""
+        self.earlier = [Setup.from_dict(raw) for raw in event["setups"]]
+        self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])
@@ -164,10 +171,6 @@ class SearchState:
         self.phase = "exploring" if self.exploring else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
-    def _on_repeated(self, event: dict[str, Any]) -> None:
-        """Optuna proposed a setup of this method that was tried before."""
-        self.repeated[event["method"]] += 1
-
     def _on_predicted(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.predicted = replace(trial.predicted, peak_bytes=event["peak_bytes"])
@@ -179,6 +182,7 @@ class SearchState:
         m = trial.measurement
         if not m.contended:
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
+        self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)
         self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from peftcost.core.statistics import plain_value
 from peftcost.cost.device import Device
 from peftcost.cost.model import FIXED_SECONDS, trunk_examples
 from peftcost.engine.job import TrainJob
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.simulator.table import DevSet, Row, Table
+from peftcost.tasks.metrics import accuracy
 
 
 @dataclass
@@ -102,8 +104,7 @@ class SimulatedExecutor:
             yield factor * training * self.random.random(), {"type": "died", "exitcode": -9}
             return
         yield factor * training, {"type": "phase", "category": "evaluate"}
-        share = len(rows) / len(row.dev_rows)
-        yield factor * row.evaluation_seconds * share, {"type": "phase", "category": "measure"}
+        yield factor * row.evaluation_seconds_per_example * len(rows), {"type": "phase", "category": "measure"}
         yield factor * FIXED_SECONDS, {"type": "done", "result": self._result(job, row, rows)}
 
     def _recorded_seed(self, job: TrainJob) -> int | None:
@@ -124,12 +125,12 @@ class SimulatedExecutor:
     def _result(self, job: TrainJob, row: Row, rows: np.ndarray) -> dict[str, Any]:
         return {
             "seed": job.seed,
-            "quality": float(np.mean(rows[:, 0] == rows[:, 1])),
+            "quality": plain_value(rows, accuracy),
             "train_loss": row.train_loss,
             "dev_loss": row.dev_loss,
             "gpu_seconds": row.gpu_seconds,
             "startup_seconds": row.startup_seconds,
-            "evaluation_seconds": row.evaluation_seconds,
+            "evaluation_seconds": row.evaluation_seconds_per_example * len(rows),
             "dev_rows": job.dev_rows,
             "process_peak_bytes": row.process_peak_bytes,
             "latency_seconds": 0.0,

@@ -24,6 +24,7 @@ from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import funding_order
 from peftcost.searcher.evidence import Evidence
+from peftcost.searcher.planner import EXPLORE_DEV_ROWS
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
@@ -53,19 +54,16 @@ class Outcome:
 
 
 class TableProposals(Proposals):
-    """Proposes what the table has: the nearest of a method's lineages that was not tried."""
+    """Proposes what the table has."""
 
-    def __init__(self, table: Table, methods: list[str], seed: int) -> None:
-        super().__init__({name: get_method(name).space() for name in methods}, seed)
+    def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int) -> None:
+        super().__init__({name: get_method(name).space() for name in prior}, prior, seed)
         self.table = table
 
-    def propose(self, state: SearchState, method: str, stop_examples: int) -> dict[str, Scalar]:
-        tried = {trial.setup.lineage for trial in state.trials.values()}
-        of_method = [setup for setup in self.table.lineages.values() if setup.method == method]
-        untried = [setup for setup in of_method if setup.lineage not in tried]
-        found = nearest(untried or of_method, super().propose(state, method, stop_examples), dict(self.spaces[method]))
-        assert found is not None, f"the table has no {method}"
-        return dict(found.hyperparameters)
+    def setup_of(self, method: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
+        """The nearest of the method's recorded ones that is not known."""
+        recorded = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.method == method]
+        return nearest([s for s in recorded if s.id not in known], choices, self.spaces[method])
 
 
 def simulate(
@@ -73,7 +71,7 @@ def simulate(
     limit_gpu_seconds: float,
     seed: int,
     *,
-    dev_size: int | None = None,
+    dev_size: int = 1500,
     margin: float = 0.01,
     devices: int = 1,
     slowness: float = 0.0,
@@ -84,7 +82,7 @@ def simulate(
     UserError when the budget is too small to begin.
     """
     random = np.random.default_rng(seed)
-    dev, clock = draw_dev_set(table, dev_size or table.dev_size, random), Clock()
+    dev, clock = draw_dev_set(table, dev_size, EXPLORE_DEV_ROWS, random), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
     executor = SimulatedExecutor(table, dev, clock, held, random, slowness, crashes)
     state = SearchState()
@@ -111,7 +109,7 @@ def simulate(
         dev_rows=len(dev.chosen),
         test_rows=0,
     )
-    proposals = TableProposals(table, methods, seed)
+    proposals = TableProposals(table, priors, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
@@ -150,7 +148,7 @@ def probe_of(table: Table, method: str) -> Probe:
     return Probe(
         startup_seconds=statistics.median(row.startup_seconds for row in rows),
         seconds_per_example=statistics.median(row.gpu_seconds for row in rows) / longest.stop_examples,
-        evaluation_seconds_per_example=statistics.median(row.evaluation_seconds / len(row.dev_rows) for row in rows),
+        evaluation_seconds_per_example=statistics.median(row.evaluation_seconds_per_example for row in rows),
         peak_bytes=rows[0].peak_bytes,
         trainable_parameters=0,
         total_parameters=0,

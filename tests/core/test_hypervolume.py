@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.core.hypervolume import expected_gain, hypervolume
+from peftcost.core.hypervolume import Volume, hypervolume
 
 REFERENCE = (0.3, 100.0, 1e9)
 point = st.tuples(st.floats(0.0, 1.0), st.floats(1.0, 120.0), st.floats(1e7, 1.2e9))
@@ -34,7 +34,7 @@ def test_it_is_the_share_of_random_places_that_are_dominated(found: list[tuple[f
 @given(points, point)
 def test_a_certain_point_gains_what_it_adds(found: list[tuple[float, float, float]], one: tuple[float, float, float]) -> None:
     added = hypervolume([*found, one], REFERENCE) - hypervolume(found, REFERENCE)
-    assert expected_gain(found, REFERENCE, one, 0.0) == pytest.approx(added, abs=1e-9)
+    assert Volume(found, REFERENCE).expected_gains([one], [0.0])[0] == pytest.approx(added, abs=1e-9)
 
 
 @given(points, point, st.floats(0.001, 0.2))
@@ -46,4 +46,5 @@ def test_an_uncertain_point_gains_the_mean_of_what_it_may_add(
     before = hypervolume(found, REFERENCE)
     added = [hypervolume([*found, (float(q), cost, memory)], REFERENCE) - before for q in draws]
     scale = np.log(100.0) * np.log(100.0) * deviation
-    assert expected_gain(found, REFERENCE, one, deviation) == pytest.approx(np.mean(added), abs=0.2 * scale + 1e-9)
+    (expected,) = Volume(found, REFERENCE).expected_gains([one], [deviation])
+    assert expected == pytest.approx(np.mean(added), abs=0.2 * scale + 1e-9)

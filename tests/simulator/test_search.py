@@ -39,10 +39,12 @@ def test_no_step_is_paid_twice_while_exploring() -> None:
         assert sorted(stops) == list(STOPS[: len(stops)])
 
 
-def test_each_method_is_tried_before_any_is_explored_further() -> None:
-    found = simulate(TABLE, TENTH, 2)
-    methods = [t.setup.method for t in found.state.trials.values()]
-    assert sorted(methods[:4]) == ["bitfit", "frozen", "full", "lora"]
+def test_the_cheapest_method_full_and_lora_go_first_and_to_the_end() -> None:
+    found = simulate(TABLE, 3 * TENTH, 2)
+    trials = list(found.state.trials.values())
+    assert [t.setup.method for t in trials[:3]] == ["frozen", "full", "lora"]
+    farthest = {t.setup.lineage: t.setup.stop_examples for t in trials if t.role == "explore"}
+    assert [farthest[t.setup.lineage] for t in trials[:3]] == [STOPS[-1]] * 3
     roles = [t.role for t in found.state.trials.values()]
     assert roles == sorted(roles, key=["explore", "confirm"].index), "exploring ends before confirming begins"
     assert all(t.seed >= FIRST_CONFIRM_SEED for t in found.state.trials.values() if t.role == "confirm")
@@ -81,7 +83,7 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     best = max(quality for quality, _, _ in truth.values())
     confirmed = wrong = 0
     for seed in range(12):
-        advice = simulate(TABLE, 0.3 * TABLE.total_gpu_seconds, seed, margin=0.03).advice
+        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, margin=0.03).advice
         if advice is not None and advice.confirmed:
             confirmed += 1
             wrong += truth[advice.id][0] < best - 0.03
