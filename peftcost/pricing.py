@@ -19,7 +19,8 @@ from peftcost.data.fingerprint import model_config_folder, model_fingerprint, re
 from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
-from peftcost.searcher.planner import methods_named
+from peftcost.searcher.decide import funding_order
+from peftcost.searcher.planner import methods_named, pace_of
 from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data
@@ -272,17 +273,19 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
     }
     cost = CostModel(probes, subject.dev_rows, subject.test_rows, subject.rows)
     left = limit_gpu_seconds - SAFETY * cost.closing_seconds()
-    beside = [cost.predict(Setup.of(name, {}, 0)).trial_seconds for name in probes]
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
-    rates = [p.seconds_per_example for p in probes.values()]
-    stops = choose_stops(subject.rows, batch_size, rates, beside, left)
+    order = funding_order(
+        sorted(probes, key=lambda n: get_method(n).funding_rank), min(probes, key=lambda n: first[n].gpu_seconds)
+    )
+    paces = [pace_of(cost, Setup.of(name, {}, 0)) for name in order]
+    stops = choose_stops(subject.rows, batch_size, paces, left)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
         if SAFETY * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
-    more = max(0.0, left - needs_of(stops, rates, beside))
+    more = max(0.0, left - needs_of(stops, paces))
     mean = sum(trials.values()) / len(trials)
     longest = max(cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -113,8 +114,9 @@ class CostModel:
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
-        per_example = max(probe.evaluation_seconds_per_example for probe in self.probes.values())
-        models_seconds = (models + 1) * (startup + per_example * self.test_rows + FIXED_SECONDS)
+        per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
+        rows = (models * max(per_example) + statistics.median(per_example)) * self.test_rows
+        models_seconds = (models + 1) * (startup + FIXED_SECONDS) + rows
         return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
 
 

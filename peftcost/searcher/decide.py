@@ -18,13 +18,10 @@ from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Wait
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve
 from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, promotions
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import SAFETY
+from peftcost.searcher.stops import ANCHORS, SAFETY
 
-ANCHORS = 3
-"""The first methods in funding order (the cheapest, full, LoRA): advice is not worth much that was not held against these.
-Their prior-best setups go first, and on to the last stop where ANCHOR_SHARE of what is left to explore pays for it; they
-also show what training longer brings. The other methods' prior-best setups compete."""
 ANCHOR_SHARE = 0.35
+"""An anchor goes on where its whole way to the last stop takes no more than this of what is left to explore."""
 EXPLORE_SHARE = 0.75
 """Of the budget, or of what was added to it: exploring ends here at the latest."""
 MOST_RESERVED = 0.35

@@ -18,7 +18,7 @@ from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, choose_stops, ladder, needs_of
+from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of
 from peftcost.store.study import Spaces
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
@@ -70,12 +70,13 @@ def plan(controller: Controller, asked: Asked) -> str:
     data = asked.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
     cheapest = min(probed, key=lambda name: probed[name].training_seconds(len(data.train), len(data.train)))
+    order = decide.funding_order(list(probed), cheapest)
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
-        methods=decide.funding_order(list(probed), cheapest),
-        stops=choose_length(controller, cost, len(data.train)),
+        methods=order,
+        stops=choose_length(controller, cost, order, len(data.train)),
         dev_sample=EXPLORE_DEV_ROWS if len(data.dev) > EXPLORE_DEV_ROWS else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
@@ -129,16 +130,15 @@ def probe_methods(
     return probed, infeasible
 
 
-def choose_length(controller: Controller, cost: CostModel, rows: int) -> list[int]:
-    """The stops that the budget pays for; UserError when it pays for none."""
+def choose_length(controller: Controller, cost: CostModel, order: Sequence[str], rows: int) -> list[int]:
+    """The stops that the budget pays for; UserError when it pays for none. order: the methods, in funding order."""
     limit = controller.state.limit_gpu_seconds
     closing = decide.SAFETY * cost.closing_seconds()
     probes = cost.probes
-    setups = priors(list(probes), 0)
-    beside = [cost.predict(setup).trial_seconds for setup in setups.values()]
+    setups = priors(order, 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    rates = [p.seconds_per_example + p.prefix_seconds_per_example for p in probes.values()]
-    stops = choose_stops(rows, batch_size, rates, beside, limit - controller.spent() - closing)
+    paces = [pace_of(cost, setup) for setup in setups.values()]
+    stops = choose_stops(rows, batch_size, paces, limit - controller.spent() - closing)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
     if needs > limit:
@@ -146,11 +146,21 @@ def choose_length(controller: Controller, cost: CostModel, rows: int) -> list[in
     return stops
 
 
+def pace_of(cost: CostModel, setup: Setup) -> Pace:
+    """What the setup's method takes."""
+    probe, unstarted = cost.probes[setup.method], replace(setup, stop_examples=0)
+    return Pace(
+        per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
+        beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,
+        beside_confirmed=cost.predict(unstarted).trial_seconds,
+    )
+
+
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
-    least: the cheapest method alone at the shortest length. useful: stops up to an epoch, half of the methods promoted,
-    and the contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
+    least: the cheapest method alone at the shortest length. useful: stops up to an epoch, all methods tried, and the
+    contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
     contenders confirmed with five seeds.
     """
     planning, closing = state.ledger.spent(), decide.SAFETY * state.cost.closing_seconds()
@@ -159,12 +169,10 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values())
 
-    beside = trials(0)
+    paces = [pace_of(state.cost, setup) for setup in priors(state.methods, 0).values()]
 
     def search(longest: int) -> float:
-        stops = ladder(longest, least)
-        rates = [(a - b) / longest for a, b in zip(trials(longest), beside, strict=True)]
-        return needs_of(stops, rates, beside)
+        return needs_of(ladder(longest, least), paces)
 
     confident = 2 * search(3 * rows) + decide.SAFETY * (MOST_CONFIRM_SEEDS - CONFIRM_SEEDS) * sum(
         trials(3 * rows)[-CONTENDERS:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from peftcost.core.statistics import CONFIRM_SEEDS
 
@@ -11,8 +12,9 @@ EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.
 FACTOR, MOST_STOPS = 2, 3
 FEWEST_STEPS = 20
 """Optimizer steps of the first stop, at least."""
-PROMOTED = 0.5
-"""Of the lineages at one stop, how many a budget should be able to take to the next."""
+ANCHORS = 3
+"""The first methods in funding order (the cheapest, full, LoRA): advice is not worth much that was not held against these.
+Their prior-best setups are trained first, and to the last stop; the other methods' compete."""
 CONTENDERS = 2
 """For how many setups the budget keeps confirmation back."""
 SAFETY = 1.1
@@ -27,26 +29,27 @@ def ladder(longest: int, least: int) -> list[int]:
     return stops
 
 
-def needs_of(stops: Sequence[int], seconds_per_example: Sequence[float], seconds_beside: Sequence[float]) -> float:
-    """gpu-seconds of each method at the first stop, promotions of half of what is left to each next, and the
-    confirmation of the dearest contenders at the last. The figures are per method."""
-    methods = sorted(zip(seconds_per_example, seconds_beside, strict=True), reverse=True)
-    total = sum(rate * stops[0] + beside for rate, beside in methods)
-    left = len(methods)
-    for before, stop in zip(stops, stops[1:], strict=False):
-        left = max(1, round(PROMOTED * left))
-        total += sum(rate * (stop - before / 2) + beside for rate, beside in methods[:left])
-    confirmed = sorted(rate * stops[-1] + beside for rate, beside in methods)[-CONTENDERS:]
+@dataclass(frozen=True)
+class Pace:
+    """What a method takes: gpu-seconds an example trained, and beside training for a trial while exploring and for a
+    confirmation, which predicts all of dev."""
+
+    per_example: float
+    beside: float
+    beside_confirmed: float
+
+
+def needs_of(stops: Sequence[int], paces: Sequence[Pace]) -> float:
+    """gpu-seconds of the anchors up to the last stop, of the other methods at the first, and of confirming the dearest
+    anchors. paces: per method, in funding order."""
+    anchors, others = paces[:ANCHORS], paces[ANCHORS:]
+    total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in anchors)
+    total += sum(p.per_example * stops[0] + p.beside for p in others)
+    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-CONTENDERS:]
     return SAFETY * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
-def choose_stops(
-    rows: int,
-    batch_size: int,
-    seconds_per_example: Sequence[float],
-    seconds_beside: Sequence[float],
-    available: float,
-) -> list[int]:
+def choose_stops(rows: int, batch_size: int, paces: Sequence[Pace], available: float) -> list[int]:
     """The stops whose longest is the longest that can be paid for; available: gpu-seconds, closing costs taken off.
 
     Never below FEWEST_STEPS steps; when even that is too much, methods will be skipped.
@@ -55,6 +58,6 @@ def choose_stops(
     chosen = [least]
     for epochs in EPOCHS:
         stops = ladder(max(least, round(rows * epochs)), least)
-        if stops[-1] > chosen[-1] and needs_of(stops, seconds_per_example, seconds_beside) <= available:
+        if stops[-1] > chosen[-1] and needs_of(stops, paces) <= available:
             chosen = stops
     return chosen

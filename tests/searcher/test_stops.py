@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.searcher.stops import EPOCHS, FACTOR, FEWEST_STEPS, MOST_STOPS, choose_stops, ladder, needs_of
+from peftcost.searcher.stops import EPOCHS, FACTOR, FEWEST_STEPS, MOST_STOPS, Pace, choose_stops, ladder, needs_of
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -24,14 +24,14 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
     available=st.floats(10, 1e5),
 )
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
-    beside = [5.0] * len(rates)
-    stops = choose_stops(rows, 16, rates, beside, available)
+    paces = [Pace(rate, 5.0, 8.0) for rate in rates]
+    stops = choose_stops(rows, 16, paces, available)
     least = min(rows, FEWEST_STEPS * 16)
     assert least <= stops[-1] <= max(least, round(EPOCHS[-1] * rows))
-    assert stops == [least] or needs_of(stops, rates, beside) <= available
+    assert stops == [least] or needs_of(stops, paces) <= available
 
 
 @given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
-    rates, beside = [0.002, 0.01, 0.02], [5.0, 5.0, 5.0]
-    assert choose_stops(rows, 16, rates, beside, 2 * available)[-1] >= choose_stops(rows, 16, rates, beside, available)[-1]
+    paces = [Pace(rate, 5.0, 8.0) for rate in (0.002, 0.01, 0.02, 0.02)]
+    assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
