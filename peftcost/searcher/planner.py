@@ -18,7 +18,7 @@ from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of
+from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
@@ -143,7 +143,7 @@ def choose_length(controller: Controller, cost: CostModel, order: Sequence[str],
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
     if needs > limit:
         raise UserError(decide.too_small(needs, limit, cheapest.method))
-    return stops
+    return reaching_beyond(stops, rows)
 
 
 def pace_of(cost: CostModel, setup: Setup) -> Pace:

@@ -49,6 +49,12 @@ def needs_of(stops: Sequence[int], paces: Sequence[Pace]) -> float:
     return SAFETY * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
+def reaching_beyond(stops: Sequence[int], rows: int) -> list[int]:
+    """The stops and one more, which not every anchor can be paid for to reach: whatever is worth it may."""
+    beyond = FACTOR * stops[-1]
+    return [*stops, beyond] if beyond <= EPOCHS[-1] * rows else list(stops)
+
+
 def choose_stops(rows: int, batch_size: int, paces: Sequence[Pace], available: float) -> list[int]:
     """The stops whose longest is the longest that can be paid for; available: gpu-seconds, closing costs taken off.
 

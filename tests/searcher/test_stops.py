@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.searcher.stops import EPOCHS, FACTOR, FEWEST_STEPS, MOST_STOPS, Pace, choose_stops, ladder, needs_of
+from peftcost.searcher.stops import (
+    EPOCHS,
+    FACTOR,
+    FEWEST_STEPS,
+    MOST_STOPS,
+    Pace,
+    choose_stops,
+    ladder,
+    needs_of,
+    reaching_beyond,
+)
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -35,3 +45,8 @@ def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float]
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
     paces = [Pace(rate, 5.0, 8.0) for rate in (0.002, 0.01, 0.02, 0.02)]
     assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
+
+
+def test_one_stop_lies_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:
+    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200]
+    assert reaching_beyond([1000, 2000], 1000) == [1000, 2000]
