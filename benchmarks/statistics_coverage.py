@@ -20,13 +20,15 @@ from peftcost.core.statistics import (
     lower_bounds,
     quality_interval,
     resample_qualities,
+    rivals,
 )
 from peftcost.cost.device import cpu_cores
-from peftcost.searcher.decide import CONTENDERS, contenders
+from peftcost.searcher.confirm import contenders
 from peftcost.tasks.metrics import accuracy
 
 MARGIN = 0.01
 RUNS = 400
+CONFIRMED = 3
 REPLICATES = 300
 SHARED, OWN, SEED = 0.70, 0.15, 0.15  # of the variance: an example's difficulty, for this setup, for this seed
 
@@ -90,8 +92,8 @@ def draw(truth: Mapping[str, float], case: Case, random: np.random.Generator) ->
 def confirmed_of(rows: Mapping[str, list[np.ndarray]], run: int) -> list[str]:
     """Who is confirmed after one exploring seed each."""
     first = resample_qualities({s: seeds[:1] for s, seeds in rows.items()}, accuracy, REPLICATES, run)
-    in_order_of_cost = {s: float(place) for place, s in enumerate(rows)}
-    return contenders(first, MARGIN, in_order_of_cost)[:CONTENDERS]
+    in_order_of_cost = {s: 1.0 + place for place, s in enumerate(rows)}
+    return contenders(first, MARGIN, in_order_of_cost)[:CONFIRMED]
 
 
 def judge(case: Case, run: int) -> tuple[bool, bool, bool, bool]:
@@ -104,7 +106,7 @@ def judge(case: Case, run: int) -> tuple[bool, bool, bool, bool]:
     known = [seeds if s in confirmed and case.searched else decisive[s] for s, seeds in rows.items()]
     groups = [[float(np.mean(r[:, 0] == r[:, 1])) for r in seeds] for seeds in known]
     found = resample_qualities(decisive, accuracy, REPLICATES, run, groups)
-    bounds = lower_bounds(found)
+    bounds = dict.fromkeys(rows, -1.0) | lower_bounds(found.only(rivals(found, confirmed)))
     shown = [s for s in rows if s in confirmed and bounds[s] > -MARGIN]
     inferior = [s for s in truth if truth[s] < max(truth.values()) - MARGIN]
     observed_best = max(found.observed, key=lambda s: found.observed[s])

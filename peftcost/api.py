@@ -19,13 +19,16 @@ from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
+from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
-from peftcost.searcher.evidence import replicates
+from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
@@ -65,7 +68,7 @@ class Run:
         state = SearchState()
         state.apply_all(Journal(self.folder.journal_file).events)
         metric = get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]]
-        found = replicates(state, self.folder, metric, result["task"]["seed"])
+        found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
         margin, n_dev = result["task"]["margin"], result["task"]["rows"]["dev"]
@@ -98,6 +101,8 @@ def ask(
     command: str = "peftcost.search",
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
+    if not 0 <= seed < FIRST_CONFIRM_SEED:
+        raise UserError(f"--seed {seed} must be from 0 to {FIRST_CONFIRM_SEED - 1}; the seeds above are for confirmation.")
     task = task if isinstance(task, Task) else load_task(task)
     names = methods_of(task, methods)
     data = load_task_data(task, seed)
@@ -115,24 +120,29 @@ def search(
     devices: str | None = None,
     price: float | None = None,
     out: Path | str | None = None,
+    warm_start: Sequence[Path | str] = (),
     on_change: OnChange = lambda state: None,
     command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
 
-    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour). out: the run's folder, made
-    here (default runs/NAME). on_change: called with the state a few times a second.
+    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
+    the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
+    on_change: called with the state a few times a second.
     """
     asked = parse_budget(budget, price)
     question = ask(task, methods, seed, devices, command)
     limit = asked.limit_gpu_seconds(len(question.devices))
     path = checked_out_path(out, question.task)
+    lessons = lessons_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, asked=budget)
             record_question(controller, question)
+            if warm_start:
+                controller.record("warmed", **lessons)
             prepared = plan(controller, question)
             folder = new_run_folder(path)
             folder.write(folder.task_file, task_yaml(question.task))
@@ -205,16 +215,16 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     state, folder = controller.state, run.folder
     because = controller.search(run)
     controller.record("closing", because=because)
-    evidence = replicates(state, folder, run.metric, run.seed)
+    evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
     advice = None
     if evidence is not None:
         advice = recommend(evidence_of(entries), evidence, run.margin, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
     controller.release_idle()
-    tests = open_tests(controller, run, question, entries, advice)
+    tests = open_tests(controller, run, question, advice)
     controller.release()
-    forget_artifacts(run, state, {*front_of(entries), advice.id} if advice is not None else set())
+    forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
     result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
@@ -231,7 +241,6 @@ def open_tests(
     controller: Controller,
     run: SearchRun,
     question: Question,
-    entries: list[dict[str, Any]],
     advice: Recommendation | None,
 ) -> dict[str, Any] | None:
     """The test split, opened once: recommended, best observed, and the baselines. None when the budget ran out."""
@@ -244,10 +253,11 @@ def open_tests(
     }
     try:
         rows = controller.run_one("baselines", baseline)["rows"]
-        found = {name: test_entry(path, run.metric, run.seed) for name, path in rows.items()}
+        found: dict[str, dict[str, Any] | None] = {
+            name: test_entry(path, run.metric, run.seed) for name, path in rows.items()
+        }
         if advice is not None:
-            best = max((e for e in entries if e["status"] == "measured"), key=lambda e: e["quality"])
-            for name, setup_id in (("recommended", advice.id), ("best", best["id"])):
+            for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
@@ -262,10 +272,13 @@ def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None
             run.folder.forget(trial.setup.id, trial.seed, "model")
 
 
-def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any]:
+def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:
     """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
-    trial = controller.state.decisive(setup_id)[0]
-    out = run.folder.trial(setup_id, trial.seed)
+    folders = [(t, run.folder.trial(setup_id, t.seed)) for t in controller.state.decisive(setup_id)]
+    kept = [(t, out) for t, out in folders if (out / "test_rows.npy").exists() or (out / "model").exists()]
+    if not kept:  # it was no trade-off when the run ended before, and its models were deleted
+        return None
+    trial, out = kept[0]
     rows = out / "test_rows.npy"
     if not rows.exists():
         payload = {
@@ -281,15 +294,18 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
 def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: str) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {name: get_method(name).space() for name in sorted(state.methods)}
-    study = Study(folder.study_file, folder.name, spaces, question.seed)
+    study = Study(folder.study_file, folder.name, spaces)
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
+    prior, good = best_bets(priors(state.methods, state.stops[0], state.cost.probes), state.earlier, spaces)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
-        prior=priors(state.methods, state.stop_examples, state.cost.probes),
+        proposals=Proposals(spaces, prior, question.seed, good),
+        evidence=evidence_in(folder, question.data.metric, question.seed),
+        prior=prior,
         metric=question.data.metric,
         margin=question.data.margin,
         seed=question.seed,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftcost.core.budget import parse_budget
 from peftcost.core.setup import Scalar, Setup
+from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.device import Device, choose_devices
 from peftcost.cost.machines import Machine, find_machine, needed_bytes
 from peftcost.cost.model import CostModel, Probe
@@ -18,8 +19,9 @@ from peftcost.data.fingerprint import model_config_folder, model_fingerprint, re
 from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
-from peftcost.searcher import decide
-from peftcost.searcher.planner import methods_named
+from peftcost.searcher.decide import funding_order
+from peftcost.searcher.planner import methods_named, pace_of
+from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task, load_task
@@ -270,23 +272,26 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
         for name, s in first.items()
     }
     cost = CostModel(probes, subject.dev_rows, subject.test_rows, subject.rows)
-    bare = {name: Setup.of(name, {}, 0) for name in probes}
-    left = limit_gpu_seconds - decide.SAFETY * cost.closing_seconds()
-    beside = [cost.predict(setup).trial_seconds for setup in bare.values()]
+    left = limit_gpu_seconds - SAFETY * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
-    stop = decide.choose_stop(subject.rows, batch_size, [p.seconds_per_example for p in probes.values()], beside, left)
-    trials = {name: cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes}
-    confirmation = decide.CONFIRM_SEEDS * sum(sorted(trials.values())[-decide.CONTENDERS :])
+    order = funding_order(
+        sorted(probes, key=lambda n: get_method(n).funding_rank), min(probes, key=lambda n: first[n].gpu_seconds)
+    )
+    paces = [pace_of(cost, Setup.of(name, {}, 0)) for name in order]
+    stops = choose_stops(subject.rows, batch_size, paces, left)
+    stop = stops[-1]
+    trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
-        if decide.SAFETY * (sum(trials[n] for n in paid) + trials[name]) <= left:
+        if SAFETY * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
-    more = max(0.0, left - decide.SAFETY * (sum(trials.values()) + confirmation))
+    more = max(0.0, left - needs_of(stops, paces))
     mean = sum(trials.values()) / len(trials)
+    longest = max(cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes)
     return {
         "stop_examples": stop,
         "epochs": stop / subject.rows,
         "methods": paid,
-        "setups": len(paid) + int(more / (decide.SAFETY * mean)),
-        "confirmations": min(decide.CONFIRM_SEEDS * decide.CONTENDERS, int(left / max(trials.values()))),
+        "setups": len(paid) + int(more / (SAFETY * mean)),
+        "confirmations": min(CONFIRM_SEEDS * CONTENDERS, int(left / longest)),
     }

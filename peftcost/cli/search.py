@@ -18,6 +18,7 @@ def run_search(
     devices: str | None,
     price: float | None,
     out: Path | None,
+    warm_start: list[Path],
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -34,6 +35,7 @@ def run_search(
             devices=devices,
             price=price,
             out=out,
+            warm_start=warm_start,
             on_change=on_change,
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )

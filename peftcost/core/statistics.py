@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -57,6 +58,7 @@ def resample_qualities(
     seed: int = 0,
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
+    n: int | None = None,
 ) -> Replicates:
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
 
@@ -67,50 +69,89 @@ def resample_qualities(
     already. The t's chi-square is shared by all setups, as the variance is. spread_groups: qualities per setup to pool
     from, when more seeds are known than those whose rows are given. limits: as in `Replicates`.
     Weights and normal draws depend on the seed and the setup's id, not on which other setups there are.
-    ValueError if setups differ in n.
+    n: how many examples there are, when all arrays may be of samples: fewer rows than n are those of `nested_sample`. So
+    two setups are compared on what both have seen, and a smaller sample gives wider draws. ValueError without n if the
+    setups differ in it.
     """
-    sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
-    if len(sizes) != 1:
-        raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
-    (n,) = sizes
-    plain = np.ones((1, n))
-    per_seed = {name: np.array([float(metric(rows, plain)[0]) for rows in arrays]) for name, arrays in rows_by_setup.items()}
-    resampled = _resample_examples(rows_by_setup, metric, n, replicates, seed)
-    deviation, freedom = pooled_deviation(spread_groups or [list(found) for found in per_seed.values()])
+    if n is None:
+        sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
+        if len(sizes) != 1:
+            raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
+        (n,) = sizes
+    per_seed = {name: [plain_value(rows, metric) for rows in arrays] for name, arrays in rows_by_setup.items()}
+    every = [rows for arrays in rows_by_setup.values() for rows in arrays]
+    drawn = iter(resample_examples(every, metric, n, replicates, seed))
+    resampled = {name: np.stack([next(drawn) for _ in arrays]) for name, arrays in rows_by_setup.items()}
+    return with_seed_noise(resampled, per_seed, seed, spread_groups, limits)
+
+
+def plain_value(rows: np.ndarray, metric: MetricFunction) -> float:
+    """The metric of the rows as they are."""
+    return float(metric(rows, np.ones((1, len(rows))))[0])
+
+
+def with_seed_noise(
+    resampled: Mapping[str, np.ndarray],
+    per_seed: Mapping[str, Sequence[float]],
+    seed: int,
+    spread_groups: Sequence[Sequence[float]] | None = None,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Replicates:
+    """The second half of `resample_qualities`. resampled: per setup what `resample_examples` gave, shape (seeds, B);
+    per_seed: the plain metric of each seed."""
+    (replicates,) = {by_seed.shape[1] for by_seed in resampled.values()}
+    deviation, freedom = pooled_deviation(spread_groups or list(per_seed.values()))
     seed_variance = max(0.0, deviation**2 - _example_variance(resampled, per_seed))
     shared = np.random.default_rng([seed, freedom]).chisquare(freedom, replicates) / freedom if freedom else np.inf
     values = {}
     for name, by_seed in resampled.items():
         normal = np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=replicates)
         values[name] = by_seed.mean(axis=0) + normal * np.sqrt(seed_variance / len(by_seed) / shared)
-    observed = {name: float(found.mean()) for name, found in per_seed.items()}
+    observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
     return Replicates(observed, values, freedom > 0, limits)
 
 
-def _resample_examples(
-    rows_by_setup: Mapping[str, Sequence[np.ndarray]], metric: MetricFunction, n: int, replicates: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Per setup the metric of each seed in each resample of the examples, shape (seeds, B)."""
-    random = np.random.default_rng(seed)
-    found = {name: np.empty((len(arrays), replicates)) for name, arrays in rows_by_setup.items()}
-    block = max(1, WEIGHTS_AT_ONCE // n)
-    for start in range(0, replicates, block):
-        part = slice(start, min(start + block, replicates))
-        weights = random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
-        for name, arrays in rows_by_setup.items():
-            for j, rows in enumerate(arrays):
-                found[name][j, part] = metric(rows, weights)
+def resample_examples(
+    arrays: Sequence[np.ndarray], metric: MetricFunction, n: int, replicates: int, seed: int
+) -> list[np.ndarray]:
+    """Of each array of rows the metric in each resample of the n examples, shape (B,). The resamples depend on n, their
+    number and the seed alone, so arrays may be handed in one by one."""
+    found = [np.empty(replicates) for _ in arrays]
+    sampled = {size: nested_sample(n, size) for size in {len(rows) for rows in arrays}}
+    for part, weights in example_weights(n, replicates, seed):
+        of_sample = {size: weights if size == n else weights[:, chosen] for size, chosen in sampled.items()}
+        for values, rows in zip(found, arrays, strict=True):
+            values[part] = metric(rows, of_sample[len(rows)])
     return found
 
 
-def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, np.ndarray]) -> float:
+def example_weights(n: int, replicates: int, seed: int) -> Iterable[tuple[slice, np.ndarray]]:
+    """Which replicates, and how often each of the n examples is in them, shape (replicates, n). Kept when it is one block."""
+    weights = _kept_weights if n * replicates <= WEIGHTS_AT_ONCE else _blocks_of_weights
+    return weights(n, replicates, seed)
+
+
+def _blocks_of_weights(n: int, replicates: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    random = np.random.default_rng(seed)
+    block = max(1, WEIGHTS_AT_ONCE // n)
+    for start in range(0, replicates, block):
+        part = slice(start, min(start + block, replicates))
+        yield part, random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _kept_weights(n: int, replicates: int, seed: int) -> list[tuple[slice, np.ndarray]]:
+    return list(_blocks_of_weights(n, replicates, seed))
+
+
+def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, Sequence[float]]) -> float:
     """The part of the variance between seeds that is chance in the examples: seeds err on different ones.
 
     It is the variance between the seeds' bootstrap errors, pooled over the setups with several seeds.
     """
     squares, freedom = 0.0, 0
     for name, by_seed in resampled.items():
-        errors = by_seed - per_seed[name][:, None]
+        errors = by_seed - np.asarray(per_seed[name])[:, None]
         squares += float(((errors - errors.mean(axis=0)) ** 2).mean(axis=1).sum())
         freedom += len(by_seed) - 1
     return squares / freedom if freedom else 0.0
@@ -157,6 +198,19 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
     return {name: float(np.mean(values >= best - margin)) for name, values in replicates.values.items()}
 
 
+def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
+    """Whom a setup has to be shown against: all that were trained again with a fresh seed, and of the others those that may
+    be the best. A first result looks better than it is, so the rest of what exploring gave is no bar.
+
+    All setups while fewer than two are confirmed.
+    """
+    names = list(replicates.values)
+    if len([name for name in names if name in confirmed]) < 2:
+        return names
+    top = probability_within_margin(replicates, 0.0)
+    return [name for name in names if name in confirmed or top[name] >= ALPHA]
+
+
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the setup's mean quality, over examples and seeds."""
     tail = (1 - level) / 2
@@ -184,15 +238,16 @@ def prediction_interval(
 
     qualities: one per seed already measured. Student t on the spread between seeds (the given pooled one, else their
     own), widened by sqrt(1 + 1 / k); for new data the sampling noise of both dev sets, at most that of a proportion,
-    is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it.
+    is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it. A few seeds
+    that agree by chance do not promise more than to within one example.
     limits: the metric's lowest and highest possible value.
     """
     k, mean = len(qualities), float(np.mean(qualities))
-    proportion = max(mean * (1 - mean), 1e-4) / max(1, n_dev)
+    proportion, one_example = max(mean * (1 - mean), 1e-4) / max(1, n_dev), (1 / max(1, n_dev)) ** 2
     if pooled_sd is not None:
-        variance, freedom = pooled_sd**2, max(1, pooled_freedom or k - 1)
+        variance, freedom = max(pooled_sd**2, one_example), max(1, pooled_freedom or k - 1)
     elif k > 1:
-        variance, freedom = float(np.var(qualities, ddof=1)), k - 1
+        variance, freedom = max(float(np.var(qualities, ddof=1)), one_example), k - 1
     else:
         variance, freedom = proportion, 10**6
     spread = variance * (1 + 1 / k) + (2 * proportion if new_data else 0.0)

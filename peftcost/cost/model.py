@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,6 +15,8 @@ FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
 
+PLENTY = 4
+"""A device with this many times the memory that a method's first setup takes has room for all of them."""
 BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
 """TF-IDF with logistic regression: importing scikit-learn, and fitting (30,000 tweets take 15 s on two cores)."""
 
@@ -77,14 +80,17 @@ class CostModel:
     corrections: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
 
-    def predict(self, setup: Setup) -> Prediction:
-        """KeyError for a method that was not probed."""
+    def predict(self, setup: Setup, parent: Setup | None = None, dev_rows: int | None = None) -> Prediction:
+        """KeyError for a method that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
+        from; dev_rows: how many dev examples are predicted, None for all."""
         probe = self.probes[setup.method]
         correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.method, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
-        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * self.dev_rows + FIXED_SECONDS
+        rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
+        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * rows + FIXED_SECONDS
+        paid = 0.0 if parent is None else correction * probe.training_seconds(trunk_examples(parent), self.train_rows)
         peak_bytes = self.peaks.get(memory_key(setup), probe.predicted_peak_bytes or probe.peak_bytes)
-        return Prediction(gpu_seconds, peak_bytes, gpu_seconds + beside)
+        return Prediction(gpu_seconds, peak_bytes, gpu_seconds - paid + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
@@ -98,18 +104,26 @@ class CostModel:
         """The model after a rehearsal."""
         return replace(self, peaks={**self.peaks, memory_key(setup): peak_bytes})
 
-    def knows_peak(self, setup: Setup) -> bool:
-        """Whether a setup that needs just as much memory was rehearsed."""
-        return memory_key(setup) in self.peaks
+    def wants_rehearsal(self, setup: Setup, memory_bytes: int) -> bool:
+        """Whether it is not plain that the setup fits: none that needs just as much memory was measured or rehearsed, and
+        the method's first one took a good part of memory_bytes. A rehearsal keeps the device for a second or two."""
+        return memory_key(setup) not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:
-        """What test and baselines take at the end: `models` artifacts and the untuned one over the test split."""
+        """What test and baselines take at the end: `models` artifacts, one of them of the slowest method, and the untuned
+        one over the test split."""
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
-        per_example = max(probe.evaluation_seconds_per_example for probe in self.probes.values())
-        models_seconds = (models + 1) * (startup + per_example * self.test_rows + FIXED_SECONDS)
+        per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
+        rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
+        models_seconds = (models + 1) * (startup + FIXED_SECONDS) + rows
         return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
+
+
+def trunk_examples(setup: Setup) -> int:
+    """How many examples are behind the checkpoint that a longer stop goes on from: all but the cool-down's."""
+    return round(setup.stop_examples * (1 - float(setup.hyperparameters.get("cooldown_share") or 0.0)))
 
 
 def memory_key(setup: Setup) -> str:

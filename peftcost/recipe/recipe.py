@@ -61,6 +61,15 @@ class Recipe(BaseModel):
     run: str
 
 
+def seeds_apart(result: dict[str, Any]) -> list[list[float]]:
+    """Qualities that differ by the seed alone: of one setup, on the same rows of dev."""
+    groups: dict[tuple[str, int | None], list[float]] = {}
+    for entry in result["setups"]:
+        for m in entry["measurements"]:
+            groups.setdefault((entry["id"], m.get("dev_rows")), []).append(m["quality"])
+    return list(groups.values())
+
+
 def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> Recipe:
     """The recipe of a result's recommendation."""
     advice = result["recommendation"]
@@ -68,8 +77,8 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
     measured = entry["measurements"]
     decisive = [m for m in measured if m["role"] == "confirm"] or measured
     qualities = [m["quality"] for m in decisive]
-    rows = result["task"]["rows"]["dev"]
-    deviation, freedom = pooled_deviation([[m["quality"] for m in e["measurements"]] for e in result["setups"]])
+    rows = decisive[0].get("dev_rows") or result["task"]["rows"]["dev"]
+    deviation, freedom = pooled_deviation(seeds_apart(result))
     interval = partial(
         prediction_interval,
         qualities,

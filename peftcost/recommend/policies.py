@@ -16,6 +16,7 @@ from peftcost.core.statistics import (
     probability_within_margin,
     quality_interval,
     resolvable_difference,
+    rivals,
 )
 from peftcost.errors import UserError, did_you_mean
 
@@ -33,9 +34,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`."""
+    """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
+
+    best: the best observed of the setups that it was compared with.
+    """
 
     id: str
+    best: str
     policy: str
     margin: float
     because: str
@@ -60,6 +65,8 @@ def recommend(
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
+    A setup is compared with its `rivals` (peftcost.core.statistics).
+
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
     the best. knee: farthest above the chord from cheapest to best, quality against log cost.
@@ -73,10 +80,13 @@ def recommend(
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
     replicates = replicates.only(e.id for e in allowed)
-    bounds = lower_bounds(replicates)
-    shown = [e for e in allowed if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
-    best = max(allowed, key=lambda e: e.quality)
+    against = rivals(replicates, {e.id for e in allowed if e.confirm_seeds})
+    compared = [e for e in allowed if e.id in against]
+    bounds = lower_bounds(replicates.only(against))
+    shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
+    best = max(compared, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
+    replicates = replicates.only({*against, chosen.id})
     confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(replicates, chosen.id)
     probability = probability_within_margin(replicates, margin)[chosen.id]
@@ -93,6 +103,7 @@ def recommend(
         verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
     return Recommendation(
         id=chosen.id,
+        best=best.id,
         policy=policy,
         margin=margin,
         because=f"{what_it_reaches(chosen, best)} {verdict}",
@@ -124,8 +135,8 @@ def _lowest_memory(allowed: Sequence[Evidence], shown: Sequence[Evidence], best:
 
 def _knee(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
     cheapest = _cheapest(allowed, shown, best)
-    width = math.log(best.gpu_seconds / cheapest.gpu_seconds) or 1.0
-    height = (best.quality - cheapest.quality) or 1.0
+    width = max(0.0, math.log(best.gpu_seconds / cheapest.gpu_seconds)) or 1.0
+    height = max(0.0, best.quality - cheapest.quality) or 1.0
 
     def above_chord(e: Evidence) -> float:
         return (e.quality - cheapest.quality) / height - math.log(e.gpu_seconds / cheapest.gpu_seconds) / width

@@ -99,7 +99,8 @@ def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dic
     tried = {entry["method"] for entry in entries}
     for status, reasons in (("infeasible", state.infeasible), ("skipped", state.skipped)):
         entries += [bare_entry(name, status, reason) for name, reason in reasons.items() if name not in tried]
-    return entries
+    passed_over = [name for name in state.methods if name not in {entry["method"] for entry in entries}]
+    return entries + [bare_entry(name, "skipped", "other setups promised more for the budget") for name in passed_over]
 
 
 def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:

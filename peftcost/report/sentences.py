@@ -38,7 +38,10 @@ def recommended_entry(result: Result) -> Entry | None:
 
 
 def best_entry(result: Result) -> Entry | None:
-    """The best quality observed on dev."""
+    """The best quality observed on dev, of the setups that were compared."""
+    advice = result["recommendation"]
+    if advice and advice.get("best"):
+        return next(e for e in measured_entries(result) if e["id"] == advice["best"])
     return max(measured_entries(result), key=lambda e: e["quality"], default=None)
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
-from peftcost.searcher import decide
-from peftcost.searcher.evidence import replicates
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.searcher import actions, decide
+from peftcost.searcher.evidence import Evidence
+from peftcost.searcher.executor import Executor
+from peftcost.searcher.explore import latest_of_lineages
+from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
 from peftcost.tasks import Metric
 
-POLL_SECONDS = 0.25
+MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
 ENDING_SECONDS = 1.5
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
@@ -37,7 +40,7 @@ class Controller:
 
     def __init__(
         self,
-        executor: LocalExecutor,
+        executor: Executor,
         journal: Journal,
         state: SearchState,
         on_change: Callable[[SearchState], None] = lambda state: None,
@@ -107,25 +110,31 @@ class Controller:
     def _listen(self) -> list[tuple[int, dict[str, Any]]]:
         """Messages of the next moment; phases are booked here."""
         heard = []
-        for index, message in self.executor.poll(POLL_SECONDS):
+        timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
+        for index, message in self.executor.poll(timeout):
             if message["type"] == "phase":
                 self.record("phase", message["t"], device=index, category=message["category"])
             else:
                 heard.append((index, message))
             if message["type"] in ("done", "failed", "died"):
                 self.record("phase", device=index, category="idle")
-        now = time.monotonic()
+        now = self.journal.monotonic()
         if now - self._heartbeat_at > HEARTBEAT_SECONDS:
             self._heartbeat_at = now
             self.record("heartbeat")
         self.on_change(self.state)
         return heard
 
+    def _seconds_left(self) -> float:
+        """On the clock, until the devices that are held have used the budget up to what closing takes."""
+        left = self.state.limit_gpu_seconds - self.state.cost.closing_seconds() - self.spent()
+        return max(0.0, left / max(1, len(self.state.held)))
+
     # -- the search ------------------------------------------------------------------------------------------------
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
-        evidence = replicates(self.state, run.folder, run.metric, run.seed)
+        evidence = run.evidence.replicates(self.state)
         while True:
             stop = self._start_what_is_decided(run, evidence)
             if stop is not None and not self.state.running():
@@ -134,35 +143,37 @@ class Controller:
             for index, message in self._listen():
                 news |= self._on_message(run, index, message)
             if news:
-                evidence = replicates(self.state, run.folder, run.metric, run.seed)
+                evidence = run.evidence.replicates(self.state)
                 self._forget_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
+        """Give every free device something to do; why the search is over, if it is."""
         for index in self.executor.free():
             if self._take_up_interrupted(run, index):
                 continue
             while True:
-                action = decide.next_action(self.state, run.prior, evidence, run.margin, self.journal.clock())
-                if not isinstance(action, decide.Skip):
-                    break
-                needs = f"needs {action.needs_gpu_seconds:.0f} gpu-s"
-                self.record("skipped", method=action.method, reason=needs)
-            match action:
-                case decide.Fund(method):
-                    number = run.study.enqueue(method, run.prior[method].hyperparameters)
-                    self._start(run, index, number, run.prior[method], run.seed, "explore")
-                case decide.Propose(method):
-                    number, choices = run.study.propose(method)
-                    setup = run.setup(method, choices)
-                    self._start(run, index, number, setup, run.seed, "explore")
-                case decide.Confirm(setup, seed):
-                    number = run.study.enqueue(setup.method, setup.hyperparameters)
-                    self._start(run, index, number, setup, seed, "confirm")
-                case decide.Stop(because):
-                    return because
-                case decide.Wait():
-                    return None
+                ideas = partial(run.proposals.ideas, self.state)
+                match decide.next_action(self.state, run.prior, ideas, evidence, run.margin, self.journal.clock()):
+                    case actions.Skip(method, needs):
+                        self.record("skipped", method=method, reason=f"needs {needs:.0f} gpu-s")
+                        continue
+                    case actions.Fund(method):
+                        self._start(run, index, run.prior[method], run.seed, "explore")
+                    case actions.Propose(setup):
+                        self._start(run, index, setup, run.seed, "explore")
+                    case actions.Promote(number, stop):
+                        before = self.state.trials[number]
+                        setup = replace(before.setup, stop_examples=stop)
+                        parent = before if before.has_checkpoint else None
+                        self._start(run, index, setup, before.seed, "explore", parent)
+                    case actions.Confirm(setup, seed):
+                        self._start(run, index, setup, seed, "confirm")
+                    case actions.Stop(because):
+                        return because
+                    case actions.Wait():
+                        return None
+                break
         return None
 
     def _take_up_interrupted(self, run: SearchRun, index: int) -> bool:
@@ -173,12 +184,12 @@ class Controller:
                 return True
         return False
 
-    def _start(self, run: SearchRun, index: int, number: int, setup: Setup, seed: int, role: Role) -> None:
-        run.study.describe(number, setup, seed, role, parent=None)
-        if any((t.setup.id, t.seed) == (setup.id, seed) for t in self.state.trials.values()):
-            run.study.tell(number, None)  # Optuna proposed what has been tried; nothing is paid twice
-            return
-        predicted = self.state.cost.predict(setup)
+    def _start(self, run: SearchRun, index: int, setup: Setup, seed: int, role: Role, parent: Trial | None = None) -> None:
+        """Start a trial."""
+        dev_rows = self.state.dev_sample if role == "explore" else None
+        predicted = self.state.cost.predict(setup, None if parent is None else parent.setup, dev_rows)
+        number = run.study.add(setup.method, setup.hyperparameters)
+        run.study.describe(number, setup, seed, role, parent=None if parent is None else parent.number)
         self.record(
             "started",
             trial=number,
@@ -187,6 +198,7 @@ class Controller:
             lineage=setup.lineage,
             seed=seed,
             role=role,
+            parent=None if parent is None else parent.number,
             device=index,
             predicted=vars(predicted),
         )
@@ -195,13 +207,16 @@ class Controller:
     def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
         out = run.folder.trial(trial.setup.id, trial.seed)
         out.mkdir(parents=True, exist_ok=True)
+        parent = None if trial.parent is None else self.state.trials[trial.parent]
         job = TrainJob(
             run.prepared,
             trial.setup,
             trial.seed,
             str(out),
+            parent=None if parent is None else str(run.folder.trial(parent.setup.id, parent.seed) / "checkpoint"),
+            dev_rows=self.state.dev_sample if trial.role == "explore" else None,
             memory_bytes=self.executor.devices[index].memory_bytes,
-            rehearse=not self.state.cost.knows_peak(trial.setup),
+            rehearse=self.state.cost.wants_rehearsal(trial.setup, self.executor.devices[index].memory_bytes),
         )
         self.executor.start(index, "train", job.as_dict())
 
@@ -237,21 +252,27 @@ class Controller:
         for trial in self.state.running():
             self.executor.kill(trial.device)
             self.record("phase", device=trial.device, category="idle")
-            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted")
+            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
 
     def _forget_checkpoints(self, run: SearchRun) -> None:
-        """A measured trial is not taken up again, and nothing is promoted yet: its checkpoint has done its work."""
+        """A measured trial is not taken up again; while exploring goes on, its lineage may be, from the farthest stop."""
+        kept = {t.number for t in latest_of_lineages(self.state)} if self.state.exploring else set()
+        unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
+        kept |= {t.parent for t in unfinished if t.parent is not None}
         for trial in self.state.measured():
-            run.folder.forget(trial.setup.id, trial.seed, "checkpoint")
+            if trial.number not in kept:
+                run.folder.forget(trial.setup.id, trial.seed, "checkpoint")
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data and the prior-best setups at this run's length."""
+    """What a search works on: folder, study, prepared data, and the prior-best setups at the first stop."""
 
     def __init__(
         self,
         folder: RunFolder,
         study: Study,
+        proposals: Proposals,
+        evidence: Evidence,
         prepared: str,
         prior: dict[str, Setup],
         metric: Metric,
@@ -259,12 +280,8 @@ class SearchRun:
         seed: int,
     ) -> None:
         self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
+        self.proposals, self.evidence = proposals, evidence
         self.metric, self.margin, self.seed = metric, margin, seed
-
-    def setup(self, method: str, choices: dict[str, Scalar]) -> Setup:
-        """The method's prior-best setup with these choices in place of its own."""
-        prior = self.prior[method]
-        return Setup(method, {**prior.hyperparameters, **choices}, prior.stop_examples)
 
 
 def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:

@@ -1,30 +1,81 @@
-"""What the measurements say about the setups of a run: dev rows from disk, resampled."""
+"""What the measurements say about the setups of a run: dev rows from disk, resampled once each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from peftcost.core.statistics import Replicates, resample_qualities
-from peftcost.searcher.state import SearchState
+from peftcost.core.statistics import Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
+from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
 
 REPLICATES = 2000
 
-
-def dev_rows(state: SearchState, folder: RunFolder, setup_id: str) -> list[np.ndarray]:
-    """One array of shape (n, k) for each seed that speaks for the setup."""
-    return [np.load(folder.trial(setup_id, t.seed) / "dev_rows.npy") for t in state.decisive(setup_id)]
+RowsOf = Callable[[str, int], np.ndarray]
+"""(setup id, seed) -> the dev rows of that trial, shape (n, k)."""
 
 
-def replicates(state: SearchState, folder: RunFolder, metric: Metric, seed: int) -> Replicates | None:
-    """Bootstrap replicates of every measured setup's quality, or None before anything is measured."""
-    ids = sorted({trial.setup.id for trial in state.measured()})
-    if not ids:
-        return None
-    rows = {setup_id: dev_rows(state, folder, setup_id) for setup_id in ids}
-    qualities: dict[str, list[float]] = {}
+class Evidence:
+    """Bootstrap replicates of a growing search: each trial's rows are read and resampled when they are first needed."""
+
+    def __init__(self, rows_of: RowsOf, metric: Metric, seed: int) -> None:
+        self.rows_of, self.metric, self.seed = rows_of, metric, seed
+        self._drawn: dict[tuple[str, int, int | None], tuple[float, np.ndarray]] = {}
+
+    def replicates(self, state: SearchState) -> Replicates | None:
+        """Of every measured setup's quality, or None before anything is measured.
+
+        A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
+        is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew).
+        """
+        ids = sorted({trial.setup.id for trial in state.measured()})
+        if not ids:
+            return None
+        n, decisive = state.cost.dev_rows, {setup_id: state.decisive(setup_id) for setup_id in ids}
+        sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
+        drawn = {s: [self._draw(t, n) for t in trials] for s, trials in decisive.items()}
+        both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
+        ease = [
+            (part - whole, parts - wholes)
+            for t in both
+            for (part, parts), (whole, wholes) in [(self._draw(t, n, state.dev_sample), self._draw(t, n))]
+        ]
+        if ease:
+            value, values = float(np.mean([v for v, _ in ease])), np.mean([v for _, v in ease], axis=0)
+            for s in sampled:
+                drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
+        per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
+        stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
+        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits)
+
+    def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
+        """The metric of a trial's rows, or of a sample of them, as they are and resampled."""
+        key = (trial.setup.id, trial.seed, sample)
+        if key not in self._drawn:
+            rows = self.rows_of(trial.setup.id, trial.seed)
+            rows = rows if sample is None else rows[nested_sample(n, sample)]
+            (values,) = resample_examples([rows], self.metric.compute, n, REPLICATES, self.seed)
+            self._drawn[key] = (plain_value(rows, self.metric.compute), values)
+        return self._drawn[key]
+
+
+def spread_groups(state: SearchState) -> list[list[float]]:
+    """Qualities by setup and size of the dev sample, to see how far seeds differ: between a sample and all of dev they
+    differ for other reasons, too."""
+    groups: dict[tuple[str, int | None], list[float]] = {}
     for trial in state.measured():
         if trial.measurement is not None:
-            qualities.setdefault(trial.setup.id, []).append(trial.measurement.quality)
-    return resample_qualities(rows, metric.compute, REPLICATES, seed, list(qualities.values()), metric.limits)
+            groups.setdefault((trial.setup.id, trial.measurement.dev_rows), []).append(trial.measurement.quality)
+    return list(groups.values())
+
+
+def evidence_in(folder: RunFolder, metric: Metric, seed: int) -> Evidence:
+    """Evidence from a run's folder."""
+    return Evidence(partial(_rows_on_disk, folder), metric, seed)
+
+
+def _rows_on_disk(folder: RunFolder, setup_id: str, seed: int) -> np.ndarray:
+    return np.asarray(np.load(folder.trial(setup_id, seed) / "dev_rows.npy"))

@@ -11,12 +11,12 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from peftcost.cost.device import Device
 from peftcost.engine.worker import run_job
@@ -32,8 +32,33 @@ class Worker:
     pipe: Connection
 
 
+class Executor(Protocol):
+    """Carries jobs to where they run. Real ones start processes; the simulator's looks results up.
+
+    patience_seconds: how long to wait for messages at most before one looks around.
+    """
+
+    patience_seconds: float
+    devices: list[Device]
+    log: Path
+
+    def free(self) -> list[int]:
+        """Devices that nothing runs on."""
+
+    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
+        """Run a job on a free device."""
+
+    def poll(self, timeout: float) -> Iterable[tuple[int, dict[str, Any]]]:
+        """Messages that arrive within the timeout, with the device's index."""
+
+    def kill(self, index: int) -> None:
+        """End what runs on a device at once."""
+
+
 class LocalExecutor:
     """One worker process per device at most. Use as a context manager: leaving it ends all workers."""
+
+    patience_seconds = 0.25
 
     def __init__(self, devices: Sequence[Device], log: Path) -> None:
         self.devices = list(devices)

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.searcher import decide
+from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.store.study import Spaces
 from peftcost.tasks.splits import TaskData
 from peftcost.tasks.task import Task
 
 PROBE_EXAMPLES = 1600
 """The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
+EXPLORE_DEV_ROWS = 500
+"""Exploring predicts a sample of dev when it is larger; contenders are judged on all of it."""
+MOST_LESSONS = 3
+"""Setups of one method that are taken over from earlier runs."""
 
 
 class Asked(Protocol):
@@ -61,12 +70,14 @@ def plan(controller: Controller, asked: Asked) -> str:
     data = asked.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
     cheapest = min(probed, key=lambda name: probed[name].training_seconds(len(data.train), len(data.train)))
+    order = decide.funding_order(list(probed), cheapest)
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
-        methods=decide.funding_order(list(probed), cheapest),
-        stop_examples=choose_length(controller, cost, len(data.train)),
+        methods=order,
+        stops=choose_length(controller, cost, order, len(data.train)),
+        dev_sample=EXPLORE_DEV_ROWS if len(data.dev) > EXPLORE_DEV_ROWS else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
@@ -78,6 +89,24 @@ def priors(names: Sequence[str], stop_examples: int, probes: Mapping[str, Probe]
     """Each method's prior-best setup, with what its probe found necessary to fit the device."""
     fitting = {name: probe.fitting() for name, probe in (probes or {}).items()}
     return {name: Setup.of(name, {**get_method(name).prior(), **fitting.get(name, {})}, stop_examples) for name in names}
+
+
+def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> tuple[dict[str, Setup], list[Setup]]:
+    """What each method is tried with first, and what is proposed next: the best of the earlier setups take the place of the
+    prior-best one, which then is proposed right after them. Only what the method's space names is taken over, since batch,
+    precision and the like suit the device."""
+    first, then = dict(plain), []
+    for name, setup in plain.items():
+        keys = spaces[name]
+        lessons = [
+            replace(setup, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
+            for e in earlier
+            if e.method == name and keys.keys() <= e.hyperparameters.keys()
+        ]
+        if lessons:
+            first[name] = lessons[0]
+            then += [setup, *lessons[1:MOST_LESSONS]]
+    return first, then
 
 
 def probe_methods(
@@ -101,47 +130,58 @@ def probe_methods(
     return probed, infeasible
 
 
-def choose_length(controller: Controller, cost: CostModel, rows: int) -> int:
-    """The length that the budget pays for; UserError when it pays for none."""
+def choose_length(controller: Controller, cost: CostModel, order: Sequence[str], rows: int) -> list[int]:
+    """The stops that the budget pays for; UserError when it pays for none. order: the methods, in funding order."""
     limit = controller.state.limit_gpu_seconds
     closing = decide.SAFETY * cost.closing_seconds()
     probes = cost.probes
-    setups = priors(list(probes), 0)
-    beside = [cost.predict(setup).trial_seconds for setup in setups.values()]
+    setups = priors(order, 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    stop = decide.choose_stop(
-        rows,
-        batch_size,
-        [p.seconds_per_example + p.prefix_seconds_per_example for p in probes.values()],
-        beside,
-        limit - controller.spent() - closing,
-    )
-    cheapest = min(priors(list(probes), stop).values(), key=lambda setup: cost.predict(setup).trial_seconds)
+    paces = [pace_of(cost, setup) for setup in setups.values()]
+    stops = choose_stops(rows, batch_size, paces, limit - controller.spent() - closing)
+    cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
     if needs > limit:
         raise UserError(decide.too_small(needs, limit, cheapest.method))
-    return stop
+    return reaching_beyond(stops, rows)
+
+
+def pace_of(cost: CostModel, setup: Setup) -> Pace:
+    """What the setup's method takes."""
+    probe, unstarted = cost.probes[setup.method], replace(setup, stop_examples=0)
+    return Pace(
+        per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
+        beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,
+        beside_confirmed=cost.predict(unstarted).trial_seconds,
+    )
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
-    least: the cheapest method alone at the shortest length. useful: every method for an epoch and three contenders
-    confirmed with two seeds. confident: three epochs, twice as many proposals as methods, five seeds of three.
+    least: the cheapest method alone at the shortest length. useful: stops up to an epoch, all methods tried, and the
+    contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
+    contenders confirmed with five seeds.
     """
-    planning, closing = state.ledger.spent(), state.cost.closing_seconds()
-    least_stop = min(rows, decide.FEWEST_STEPS * 16)
+    planning, closing = state.ledger.spent(), decide.SAFETY * state.cost.closing_seconds()
+    least = min(rows, FEWEST_STEPS * 16)
 
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values())
 
-    useful, confident = trials(rows), trials(3 * rows)
-    work = {
-        "least": trials(least_stop)[0],
-        "useful": sum(useful) + decide.CONFIRM_SEEDS * sum(useful[-decide.CONTENDERS :]),
-        "confident": 3 * sum(confident) + decide.MOST_CONFIRM_SEEDS * sum(confident[-decide.CONTENDERS :]),
+    paces = [pace_of(state.cost, setup) for setup in priors(state.methods, 0).values()]
+
+    def search(longest: int) -> float:
+        return needs_of(ladder(longest, least), paces)
+
+    confident = 2 * search(3 * rows) + decide.SAFETY * (MOST_CONFIRM_SEEDS - CONFIRM_SEEDS) * sum(
+        trials(3 * rows)[-CONTENDERS:]
+    )
+    return {
+        "least": planning + closing + decide.SAFETY * trials(least)[0],
+        "useful": planning + closing + search(rows),
+        "confident": planning + closing + confident,
     }
-    return {name: planning + decide.SAFETY * (closing + seconds) for name, seconds in work.items()}
 
 
 def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:

@@ -10,11 +10,13 @@ from peftcost.core.ledger import Ledger
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
+from peftcost.searcher.outlook import Seen
 
 
 @dataclass
 class Trial:
-    """One setup with one seed. `steps` and `train_loss` are of the moment and not in the journal."""
+    """One setup with one seed. has_checkpoint: kept while exploring, for its lineage to go on from. cut_off: ended because
+    the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
 
     number: int
     setup: Setup
@@ -22,6 +24,9 @@ class Trial:
     role: Role
     device: int
     predicted: Prediction
+    parent: int | None = None
+    has_checkpoint: bool = True
+    cut_off: bool = False
     status: Literal["running", "measured", "failed", "interrupted"] = "running"
     measurement: Measurement | None = None
     reason: str | None = None
@@ -36,14 +41,22 @@ class Trial:
 
 @dataclass
 class SearchState:
-    """limit_gpu_seconds: the budget. stop_examples: the length at which this run's setups are compared."""
+    """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
+    examples exploring predicts, None for all. exploring: until the first confirmation.
+    spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of earlier runs, and what
+    these measured."""
 
     limit_gpu_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
-    stop_examples: int = 0
+    stops: list[int] = field(default_factory=list)
+    dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
     infeasible: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    exploring: bool = True
+    spent_before_gpu_seconds: float = 0.0
+    earlier: list[Setup] = field(default_factory=list)
+    earlier_seen: list[Seen] = field(default_factory=list)
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -90,7 +103,16 @@ class SearchState:
             self.apply(event)
 
     def _on_budget(self, event: dict[str, Any]) -> None:
-        self.limit_gpu_seconds = event["limit_gpu_seconds"]
+        """A run that is given more explores again, and what there was too little for may now be paid."""
+        self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
+        self.spent_before_gpu_seconds = self.ledger.spent()
+        self.skipped.clear()
+        self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
+
+    def _on_warmed(self, event: dict[str, Any]) -> None:
+        """Earlier runs and recipes were named."""
+        self.earlier = [Setup.from_dict(raw) for raw in event["setups"]]
+        self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])
@@ -114,8 +136,10 @@ class SearchState:
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.methods = event["methods"]
         self.infeasible = dict(event["infeasible"])
-        self.stop_examples = event["stop_examples"]
-        self.log.append(f"planned: {len(self.methods)} methods, {self.stop_examples} examples each")
+        self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
+        self.dev_sample = event.get("dev_sample")
+        told = ", ".join(str(stop) for stop in self.stops)
+        self.log.append(f"planned: {len(self.methods)} methods, stops at {told} examples")
         self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
@@ -136,10 +160,15 @@ class SearchState:
             role=event["role"],
             device=event["device"],
             predicted=Prediction(**event["predicted"]),
+            parent=event.get("parent"),
             started_t=event["t"],
             saved_t=event["t"],
         )
-        self.phase = "confirming" if event["role"] == "confirm" else "exploring"
+        if event["role"] == "confirm" and self.exploring:
+            self.exploring = False
+            for trial in self.trials.values():
+                trial.has_checkpoint = False
+        self.phase = "exploring" if self.exploring else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_predicted(self, event: dict[str, Any]) -> None:
@@ -153,12 +182,13 @@ class SearchState:
         m = trial.measurement
         if not m.contended:
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
+        self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)
         self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.reason = "failed", event["reason"]
-        trial.infeasible = bool(event.get("infeasible"))
+        trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
         self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 

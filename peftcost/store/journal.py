@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,12 +26,14 @@ class Journal:
     """Appends events to a file and keeps them in memory. One writer.
 
     A new run's journal is held in memory until `move_to` gives it a place: a run that cannot begin leaves nothing.
+    monotonic: the clock; a simulation has its own.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.events: list[Event] = []
+        self.monotonic = monotonic
         self._file: TextIO | None = None
-        self._since = time.monotonic()
+        self._since = monotonic()
         if path is not None:
             self.events = list(read_events(path))
             _drop_torn_line(path)
@@ -45,8 +47,8 @@ class Journal:
             self._append(event)
 
     def clock(self, monotonic: float | None = None) -> float:
-        """Seconds on the run's clock at this time.monotonic(), now if not given."""
-        return self._base + (time.monotonic() if monotonic is None else monotonic) - self._since
+        """Seconds on the run's clock at this reading of `monotonic`, now if not given."""
+        return self._base + (self.monotonic() if monotonic is None else monotonic) - self._since
 
     def write(self, name: str, monotonic: float | None = None, **facts: Any) -> Event:
         """Append one event and bring it to the disk. SurroundingsError when that fails."""

@@ -1,4 +1,4 @@
-"""The Optuna study of a run: it proposes, and it records every trial for optuna's own tools.
+"""The Optuna study of a run: the record of every trial, for optuna's own tools.
 
 One study with three named objectives. Parameters are `method` and, per method, `METHOD.CHOICE`, so that the
 conditional space has no clashing ranges. The journal is the truth; `settle` brings the study in line with it.
@@ -30,48 +30,31 @@ Spaces = Mapping[str, Mapping[str, BaseDistribution]]
 
 
 class Study:
-    """Asks and tells one Optuna study. Made and written by the controller alone."""
+    """Writes one Optuna study; without a path it is kept in memory. Made and written by the controller alone."""
 
-    def __init__(self, path: Path, name: str, spaces: Spaces, seed: int) -> None:
+    def __init__(self, path: Path | None, name: str, spaces: Spaces) -> None:
         optuna.logging.set_verbosity(logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group, metric names: long in use
         self.spaces = spaces
-        storage = f"sqlite:///{path}"
+        storage = None if path is None else f"sqlite:///{path}"
         study = optuna.create_study(
-            study_name=name, storage=storage, directions=list(OBJECTIVES.values()), load_if_exists=True
+            study_name=name, storage=storage, directions=list(OBJECTIVES.values()), load_if_exists=path is not None
         )
-        # A resumed study with the same seed would start at its first proposal again.
-        sampler = optuna.samplers.TPESampler(
-            seed=seed + len(study.trials), multivariate=True, group=True, n_startup_trials=2 * len(spaces)
-        )
-        study.sampler = sampler
         if not study.metric_names:
             study.set_metric_names(list(OBJECTIVES))
         self._study = study
         self._asked: dict[int, optuna.Trial] = {}
 
-    def propose(self, method: str) -> tuple[int, dict[str, Scalar]]:
-        """A new trial of this method: its number, and the choices that the sampler proposes."""
-        return self._ask(method, {})
-
-    def enqueue(self, method: str, choices: Mapping[str, Scalar]) -> int:
-        """A new trial of this method with these choices: priors, confirmations, promotions."""
-        number, _ = self._ask(method, choices)
-        return number
-
-    def _ask(self, method: str, fixed: Mapping[str, Scalar]) -> tuple[int, dict[str, Scalar]]:
-        params = {
-            "method": method,
-            **{f"{method}.{key}": fixed[key] for key in self.spaces[method] if key in fixed},
-        }
+    def add(self, method: str, choices: Mapping[str, Scalar]) -> int:
+        """The number of a new, running trial of this method with these choices."""
+        mine = self.spaces[method]
+        params: dict[str, Any] = {"method": method, **{f"{method}.{key}": choices[key] for key in mine}}
         self._study.enqueue_trial(params)
         distributions: dict[str, BaseDistribution] = {"method": CategoricalDistribution(tuple(self.spaces))}
-        distributions |= {f"{method}.{key}": value for key, value in self.spaces[method].items()}
+        distributions |= {f"{method}.{key}": value for key, value in mine.items()}
         trial = self._study.ask(fixed_distributions=distributions)
         self._asked[trial.number] = trial
-        prefix = f"{method}."
-        choices = {key.removeprefix(prefix): v for key, v in trial.params.items() if key.startswith(prefix)}
-        return trial.number, choices
+        return trial.number
 
     def describe(self, number: int, setup: Setup, seed: int, role: str, parent: int | None) -> None:
         """Attach what the trial is, for readers of the study."""

@@ -70,7 +70,7 @@ def test_the_budget_holds_and_the_ledger_is_exact(run: peftcost.Run) -> None:
     assert sum(result["ledger"].values()) == pytest.approx(spent)
     assert {"startup", "lost", "idle"} <= result["ledger"].keys()
     outside = float((run.folder.path / "outside.txt").read_text())
-    assert spent / 2 <= outside <= spent / 2 + 6, (
+    assert spent / 2 <= outside <= spent / 2 + 10, (
         "reading the data before and writing the report after are not on the devices"
     )
 

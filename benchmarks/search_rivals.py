@@ -1,0 +1,147 @@
+"""What people search with today, on a recorded table: each spends a budget and shows what it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import optuna
+
+from peftcost.core.front import Point
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import plain_value
+from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.methods import get_method
+from peftcost.searcher.planner import EXPLORE_DEV_ROWS
+from peftcost.simulator.search import prior_of
+from peftcost.simulator.table import Table, draw_dev_set, nearest
+from peftcost.tasks.metrics import accuracy
+
+ETA = 2
+DEV = 1500
+Found = dict[str, Point]
+"""Setup id -> what was measured of it."""
+
+
+class Purse:
+    """Pays for trainings out of a budget, and remembers what they showed."""
+
+    def __init__(self, table: Table, budget: float, seed: int) -> None:
+        self.table, self.left, self.found = table, budget, Found()
+        self.dev = draw_dev_set(table, DEV, EXPLORE_DEV_ROWS, np.random.default_rng(seed))
+
+    def train(self, lineage: Setup, to: int, since: int | None = None) -> bool:
+        """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid."""
+        row = self.table.rows[replace(lineage, stop_examples=to).id, 0]
+        paid, alone = 0.0, get_method(lineage.method).fixed_horizon
+        since = None if alone else since
+        if since is not None:
+            paid = row.gpu_seconds * trunk_examples(replace(lineage, stop_examples=since)) / to
+        predicting = row.evaluation_seconds_per_example * EXPLORE_DEV_ROWS
+        needs = row.startup_seconds + row.gpu_seconds - paid + predicting + FIXED_SECONDS
+        if needs > self.left:
+            return False
+        self.left -= needs
+        for stop in self.table.stops:
+            if (since or 0) < stop <= to and (stop == to or not alone):
+                seen = self.table.rows[replace(lineage, stop_examples=stop).id, 0]
+                quality = plain_value(self.dev.rows(seen, all_of_dev=False), accuracy)
+                self.found[seen.setup.id] = (quality, seen.gpu_seconds, float(seen.peak_bytes))
+        return True
+
+
+def lineages_of(table: Table) -> list[Setup]:
+    return sorted(table.lineages.values(), key=lambda setup: setup.lineage)
+
+
+def random_search(table: Table, budget: float, seed: int) -> Found:
+    purse, every = Purse(table, budget, seed), lineages_of(table)
+    for at in np.random.default_rng(seed).permutation(len(every)):
+        purse.train(every[at], table.stops[-1])
+    return purse.found
+
+
+def informed_grid(table: Table, budget: float, seed: int) -> Found:
+    """Each method's literature default, then a third and three times its rate; methods in a random order."""
+    purse = Purse(table, budget, seed)
+    methods = sorted({setup.method for setup in table.lineages.values()})
+    order = np.random.default_rng(seed).permutation(len(methods))
+    tried: set[str] = set()
+    for factor in (1.0, 1 / 3, 3.0):
+        for at in order:
+            method = methods[at]
+            prior = prior_of(table, method).hyperparameters
+            wanted = {**prior, "learning_rate": factor * float(prior["learning_rate"] or 0)}
+            of_method = [s for s in lineages_of(table) if s.method == method and s.lineage not in tried]
+            setup = nearest(of_method, wanted, dict(get_method(method).space()))
+            if setup is None:
+                continue
+            tried.add(setup.lineage)
+            purse.train(setup, table.stops[-1])
+    return purse.found
+
+
+def by_optuna(table: Table, budget: float, seed: int, sampler: optuna.samplers.BaseSampler) -> Found:
+    """One study over method and choices, three objectives, full trainings; a proposal is the nearest that was not tried."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    purse, tried = Purse(table, budget, seed), set[str]()
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=sampler)
+    methods = sorted({setup.method for setup in table.lineages.values()})
+    while len(tried) < len(table.lineages):
+        trial = study.ask()
+        method = trial.suggest_categorical("method", methods)
+        space = get_method(method).space()
+        choices = {name: trial._suggest(f"{method}.{name}", distribution) for name, distribution in space.items()}
+        untried = [s for s in lineages_of(table) if s.lineage not in tried]
+        setup = nearest([s for s in untried if s.method == method], choices, space) or untried[0]
+        tried.add(setup.lineage)
+        if not purse.train(setup, table.stops[-1]):
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        quality, cost, memory = purse.found[replace(setup, stop_examples=table.stops[-1]).id]
+        study.tell(trial, [quality, cost, memory])
+    return purse.found
+
+
+def nsga2(table: Table, budget: float, seed: int) -> Found:
+    return by_optuna(table, budget, seed, optuna.samplers.NSGAIISampler(seed=seed, population_size=8))
+
+
+def tpe(table: Table, budget: float, seed: int) -> Found:
+    return by_optuna(
+        table, budget, seed, optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
+    )
+
+
+def asha(table: Table, budget: float, seed: int) -> Found:
+    """Random proposals; a lineage goes on when it is among the best half of its rung by dev quality (Li et al. 2020)."""
+    purse, every = Purse(table, budget, seed), lineages_of(table)
+    waiting: Iterator[int] = iter(np.random.default_rng(seed).permutation(len(every)))
+    rungs: list[dict[str, float]] = [{} for _ in table.stops]
+    promoted: list[set[str]] = [set() for _ in table.stops]
+    while True:
+        for rung in reversed(range(len(table.stops) - 1)):
+            ranked = sorted(rungs[rung], key=lambda name: -rungs[rung][name])
+            best = [name for name in ranked[: len(ranked) // ETA] if name not in promoted[rung]]
+            if best:
+                promoted[rung].add(best[0])
+                setup, to, since = table.lineages[best[0]], table.stops[rung + 1], table.stops[rung]
+                break
+        else:
+            at = next(waiting, None)
+            if at is None:
+                return purse.found
+            rung, setup, to, since = -1, every[at], table.stops[0], None
+        if not purse.train(setup, to, since):
+            continue  # something else may be cheaper
+        rungs[rung + 1][setup.lineage] = purse.found[replace(setup, stop_examples=to).id][0]
+
+
+RIVALS = {
+    "random": random_search,
+    "informed grid": informed_grid,
+    "NSGA-II": nsga2,
+    "multi-objective TPE": tpe,
+    "ASHA": asha,
+}

@@ -1,0 +1,60 @@
+"""What a search can do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peftcost.core.setup import Setup
+
+
+@dataclass(frozen=True)
+class Fund:
+    """Measure the prior-best setup of this method at its first stop."""
+
+    method: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """This method cannot be paid for."""
+
+    method: str
+    needs_gpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Begin this setup, which Optuna proposed."""
+
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Go on with this measured trial's lineage, from its checkpoint to this stop."""
+
+    trial: int
+    stop_examples: int
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """Train a contender again with a fresh seed."""
+
+    setup: Setup
+    seed: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to start until something running has ended."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Enough; why."""
+
+    because: str
+
+
+Action = Fund | Skip | Propose | Promote | Confirm | Wait | Stop

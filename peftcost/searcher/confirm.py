@@ -1,0 +1,116 @@
+"""Confirmation: contenders are trained again with fresh seeds, until the recommendation is settled. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from peftcost.core.measurement import timed_undisturbed
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin, rivals
+from peftcost.searcher.actions import Action, Confirm, Stop, Wait
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import CONTENDERS, SAFETY
+
+MOST_CONFIRM_SEEDS = 5
+PLAUSIBLE = 0.05
+"""A setup whose probability of being within the margin of the best is below this is no contender."""
+BAR_FIRST = 3.0
+"""How much more than a saving it counts that a setup may be the best: it is the bar that all cheaper ones are held to."""
+AT_ONCE = 4
+"""Contenders that are confirmed side by side; when one is settled another takes its place."""
+FIRST_CONFIRM_SEED = 1001
+
+
+def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
+    """Setups worth confirming: the best observed, then the others by what confirming them may bring.
+
+    That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
+    of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
+    gpu_seconds: per setup.
+    """
+    if not replicates.observed:
+        return []
+    best = max(replicates.observed, key=lambda s: replicates.observed[s])
+    within = probability_within_margin(replicates, margin)
+    top = probability_within_margin(replicates, 0.0)
+
+    def worth(s: str) -> float:
+        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + BAR_FIRST * top[s]
+
+    others = [s for s in within if s != best and within[s] >= PLAUSIBLE]
+    return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
+
+
+def gpu_seconds_of(state: SearchState) -> dict[str, float]:
+    """Per measured setup the mean over the trials that speak for it."""
+    found: dict[str, float] = {}
+    for setup_id in {trial.setup.id for trial in state.measured()}:
+        measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
+        costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
+        found[setup_id] = sum(costs) / len(costs)
+    return found
+
+
+def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
+    """What confirming the contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
+    known = contenders(replicates, margin, gpu_seconds_of(state))[:CONTENDERS] if replicates is not None else []
+    setups = state.setups()
+    costs = [state.cost.predict(setups[s]).trial_seconds for s in known]
+    costs.append(state.cost.predict(upcoming).trial_seconds)
+    return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-CONTENDERS:])
+
+
+def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
+    """The next confirmation, or the end: two fresh seeds for a few contenders at a time, then, when all have them and the
+    recommendation is not settled, one more for each."""
+    if replicates is None or not replicates.observed:
+        return Wait() if state.running() else Stop("no setup could be measured")
+    done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
+    finished = Counter(t.setup.id for t in state.measured("confirm"))
+    if not state.running() and is_settled(state, replicates, margin, finished):
+        only = len(replicates.observed) == 1
+        return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
+    wanted = confirmable(state, replicates, margin, available, done)
+    if not wanted:
+        return Wait() if state.running() else Stop("the budget does not pay for another trial")
+    fewest = min(done[s] for s in wanted)
+    if fewest >= MOST_CONFIRM_SEEDS:
+        return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+    if fewest >= CONFIRM_SEEDS and state.running():
+        return Wait()  # its result may settle the matter
+    setup = state.setups()[next(s for s in wanted if done[s] == fewest)]
+    return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
+
+
+def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
+    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for, those begun first; of those
+    that still miss some, a few. One that is dearer than another chosen one is there to be held against: one will do."""
+    setups, gpu_seconds = state.setups(), gpu_seconds_of(state)
+    failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
+    chosen: list[str] = []
+    for setup_id in sorted(contenders(replicates, margin, gpu_seconds), key=lambda s: done[s] == 0):
+        is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in chosen)
+        missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
+        needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
+        if setup_id in failed or needs > available:
+            continue
+        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:
+            break
+        chosen.append(setup_id)
+        available -= needs
+    return chosen
+
+
+def is_settled(state: SearchState, replicates: Replicates, margin: float, finished: Counter[str]) -> bool:
+    """Whether the cheapest setup that is shown to be as good as the best is cheaper than all that still might be."""
+    if len(replicates.observed) == 1:
+        return all(finished[s] >= CONFIRM_SEEDS for s in replicates.observed)  # there is nothing to compare it with
+    bounds = lower_bounds(replicates.only(rivals(replicates, [s for s in finished if s in replicates.observed])))
+    shown = [s for s, bound in bounds.items() if bound > -margin and finished[s] >= CONFIRM_SEEDS]
+    if not shown:
+        return False
+    gpu_seconds = gpu_seconds_of(state)
+    cheapest = min(gpu_seconds[s] for s in shown)
+    return all(gpu_seconds[s] >= cheapest for s in contenders(replicates, margin, gpu_seconds) if s not in shown)

@@ -1,0 +1,131 @@
+"""What to explore next: whatever is expected to add most to the front per gpu-second. Pure.
+
+A lineage that was begun may go on to its next stop, and each method may be given one more setup, one that Optuna proposes.
+All are valued by the same measure: the expected gain in hypervolume (peftcost.core.hypervolume) at the best of the stops
+ahead, over what getting there takes. Half of it is the volume of the whole front, half that of its top alone, a few margins
+deep: a cheap corner of the front is wide, but the recommendation is made at the top. What it leads to is bought one stop at
+a time, so that a disappointment costs no more than a stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from peftcost.core.front import Point
+from peftcost.core.hypervolume import Volume
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.searcher.actions import Promote, Propose
+from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.stops import SAFETY
+
+NEGLIGIBLE = 0.005
+"""Exploring is over when what is left to spend on it would add less than this share."""
+BEYOND = 3.0
+"""The reference point lies this factor beyond the dearest setup, so that the best quality counts at whatever cost."""
+TOP_MARGINS = 5
+"""How deep the top of the front is, in margins."""
+
+Ideas = Callable[[str, int], Sequence[Setup]]
+"""(method, stop) -> setups that nobody tried, as Optuna proposes them."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """needs_gpu_seconds: of the action itself. gain_rate: expected gain per gpu-second, at the best stop ahead, as a share of
+    what there is."""
+
+    action: Promote | Propose
+    setup: Setup
+    needs_gpu_seconds: float
+    gain_rate: float
+
+
+@dataclass(frozen=True)
+class Way:
+    """An action, and the setups that it leads to, nearest first. parent: whose checkpoint it goes on from."""
+
+    action: Promote | Propose
+    ahead: Sequence[Setup]
+    parent: Setup | None = None
+
+
+def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, margin: float) -> list[Candidate]:
+    """All that could be explored next, the most promising first."""
+    outlook, volumes = volumes_of(state, prior, margin)
+    ways = [*promotions(state), *proposals(state, ideas)]
+    ahead = [setup for way in ways for setup in way.ahead]
+    guesses = outlook.guesses(ahead)
+    points = [point_of(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
+    deviations = [guess.deviation for guess in guesses]
+    shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
+    gains = iter(np.asarray(shares).tolist())
+    found = []
+    for way in ways:
+        needs = [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
+        rate = max(next(gains) / seconds for seconds in needs)
+        found.append(Candidate(way.action, way.ahead[0], needs[0], rate))
+    return sorted(found, key=lambda c: -c.gain_rate)
+
+
+def promotions(state: SearchState) -> list[Way]:
+    """The measured lineages that can go on."""
+    found = []
+    for trial in latest_of_lineages(state):
+        later = [stop for stop in state.stops if stop > trial.setup.stop_examples]
+        if trial.status == "measured" and later and not get_method(trial.setup.method).fixed_horizon:
+            ahead = [replace(trial.setup, stop_examples=stop) for stop in later]
+            parent = trial.setup if trial.has_checkpoint else None
+            found.append(Way(Promote(trial.number, later[0]), ahead, parent))
+    return found
+
+
+def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
+    """New setups of the methods that can be paid. A method that needs its length beforehand is begun at any stop and has no
+    way on; the others begin at the first."""
+    found = []
+    for method in state.methods:
+        if method in state.skipped:
+            continue
+        alone = get_method(method).fixed_horizon
+        for begins in state.stops if alone else state.stops[:1]:
+            for setup in ideas(method, begins):
+                ahead = [replace(setup, stop_examples=stop) for stop in ([begins] if alone else state.stops)]
+                found.append(Way(Propose(ahead[0]), ahead))
+    return found
+
+
+def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float) -> tuple[Outlook, list[Volume]]:
+    """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
+    top."""
+    explored = [t for t in state.measured("explore") if t.measurement is not None]
+    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in explored if (m := t.measurement)]
+    outlook = Outlook([*seen, *state.earlier_seen], state.stops[-1])
+    running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
+    setups = [t.setup for t in (*explored, *running)]
+    points = [point_of(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
+    dearest = [state.cost.predict(replace(s, stop_examples=state.stops[-1])) for s in (*prior.values(), *setups)]
+    cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
+    best = max(quality for quality, _, _ in points)
+    worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)
+    return outlook, [Volume(points, (floor, cost, memory)) for floor in (worst, best - TOP_MARGINS * margin)]
+
+
+def latest_of_lineages(state: SearchState) -> list[Trial]:
+    """Per lineage the exploring trial with the farthest stop; a failed one ends its lineage."""
+    found: dict[str, Trial] = {}
+    for trial in state.trials.values():
+        if trial.role == "explore":
+            known = found.get(trial.setup.lineage)
+            if known is None or trial.setup.stop_examples > known.setup.stop_examples:
+                found[trial.setup.lineage] = trial
+    return list(found.values())
+
+
+def point_of(state: SearchState, setup: Setup, quality: float) -> Point:
+    predicted = state.cost.predict(setup)
+    return quality, predicted.gpu_seconds, float(predicted.peak_bytes)

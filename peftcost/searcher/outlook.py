@@ -1,0 +1,157 @@
+"""What quality a setup will have, measured or not: guesses from what this search has measured. Pure.
+
+A Gaussian process with a plain additive form. With t the doublings of length that are missing to the longest stop,
+
+    quality = common - common gain * t + method - method's gain * t + choices - choices' gain * t + reading noise
+
+where each term is normal, and two setups of one method share more of the last two terms the nearer their choices are (the
+same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
+speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
+there are none; and one more setup of a method that has many is expected to be what they were. What earlier runs on other
+tasks have measured shares SIMILAR of all that, but not the common level. Qualities read on a sample of dev are first drawn
+towards what the dev loss says of them: losses rank setups better than accuracies of small samples do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
+
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.methods.places import Space, place_of
+
+GAIN = 0.03
+"""What a doubling of the length is expected to bring, before anything was seen."""
+COMMON, COMMON_GAIN = 0.3, 0.03
+METHOD, METHOD_GAIN = 0.04, 0.03
+CHOICES, CHOICES_GAIN = 0.05, 0.02
+"""Standard deviations of the terms, at scale 1."""
+SCALES = (0.5, 1.0, 2.0, 4.0)
+"""How far the setups of a task differ: the most likely of these."""
+NEAR = 0.7
+"""Distance of choices at which setups share e^(-1/2) of what is theirs."""
+SEED = 0.004
+"""Deviation of a reading that no sample explains."""
+FEWEST_FOR_A_LINE = 4
+"""Setups at one stop, before their losses say something of their qualities."""
+SIMILAR = 0.6
+"""Correlation of what setups are worth on two tasks, one of which was named as similar."""
+OWN = 0.3
+"""Of the variance of a quality read on a sample: what is not common to all setups read on the same one."""
+MOST = 300
+"""Readings that are looked at, the best: what is poor no longer matters, and time grows with the cube."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One measurement of exploring. rows: the dev examples that quality and dev_loss are of. task: 0 for the search's own,
+    another number for each earlier run."""
+
+    setup: Setup
+    quality: float
+    dev_loss: float
+    rows: int
+    task: int = 0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A quality that is thought to be normal."""
+
+    mean: float
+    deviation: float
+
+
+class Outlook:
+    """Guesses from what was seen. longest: the last stop of the search, in examples."""
+
+    def __init__(self, seen: Sequence[Seen], longest: int) -> None:
+        self.longest = longest
+        self._seen = sorted(seen, key=lambda s: (s.task != 0, -s.quality))[:MOST]
+        self._setups = [s.setup for s in self._seen]
+        self._tasks = np.array([s.task for s in self._seen], dtype=int)
+        quality, noise = self._read()
+        levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
+        self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
+        above = quality - np.array([levels[s.task] for s in self._seen]) - GAIN * self._doublings(self._setups)
+        same = self._tasks[:, None] == self._tasks
+        kernel = self._shared(self._setups, self._setups) * np.where(same, 1.0, SIMILAR)
+        every = [(scale, scale**2 * kernel + COMMON**2 * same + np.diag(noise + SEED**2)) for scale in SCALES]
+        self._scale, covariance = max(every, key=lambda pair: _log_likelihood(above, pair[1]))
+        self._factor = cho_factor(covariance) if len(quality) else None
+        self._weights = cho_solve(self._factor, above) if self._factor is not None else above
+
+    def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
+        """Of any setups of any length, begun or not."""
+        if not setups:
+            return []
+        mean = self._level + GAIN * self._doublings(setups)
+        variance = COMMON**2 + self._scale**2 * self._variance(setups)
+        if self._factor is not None:
+            own = self._tasks == 0
+            across = COMMON**2 * own + self._scale**2 * self._shared(setups, self._setups) * np.where(own, 1.0, SIMILAR)
+            mean = mean + across @ self._weights
+            variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
+        return [Guess(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
+
+    def _doublings(self, setups: Sequence[Setup]) -> np.ndarray:
+        """Of the length, from the longest stop on: negative below it."""
+        return np.log2(np.maximum([float(s.stop_examples) for s in setups], 1.0) / self.longest)
+
+    def _shared(self, ones: Sequence[Setup], others: Sequence[Setup]) -> np.ndarray:
+        """Covariance at scale 1 of two lists of setups, less what is common to all."""
+        t = np.outer(self._doublings(ones), self._doublings(others))
+        found = COMMON_GAIN**2 * t
+        for method in {s.method for s in ones} & {s.method for s in others}:
+            space = get_method(method).space()
+            rows, columns = (np.array([i for i, s in enumerate(a) if s.method == method]) for a in (ones, others))
+            apart = cdist(*(_places(a, at, space) for a, at in ((ones, rows), (others, columns))), "sqeuclidean")
+            near, block = np.exp(-0.5 * apart / NEAR**2), np.ix_(rows, columns)
+            found[block] += METHOD**2 + CHOICES**2 * near + (METHOD_GAIN**2 + CHOICES_GAIN**2 * near) * t[block]
+        return found
+
+    def _variance(self, setups: Sequence[Setup]) -> np.ndarray:
+        gains = COMMON_GAIN**2 + METHOD_GAIN**2 + CHOICES_GAIN**2
+        return np.asarray(METHOD**2 + CHOICES**2 + gains * self._doublings(setups) ** 2)
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Qualities and the variances of their noise, those of one stop drawn to their line."""
+        quality, noise = np.empty(len(self._seen)), np.empty(len(self._seen))
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, seen in enumerate(self._seen):
+            groups.setdefault((seen.task, seen.setup.stop_examples), []).append(i)
+        for at in groups.values():
+            quality[at], noise[at] = _drawn_to_the_line([self._seen[i] for i in at])
+        return quality, noise
+
+
+def _places(setups: Sequence[Setup], at: np.ndarray, space: Space) -> np.ndarray:
+    return np.array([place_of(setups[i].hyperparameters, space) for i in at])
+
+
+def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:
+    """Of normal values, up to a constant."""
+    if not len(values):
+        return 0.0
+    factor = cho_factor(covariance)
+    return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())
+
+
+def _drawn_to_the_line(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+    """Qualities of the setups of one stop and the variances of their noise: between what was observed and the line of
+    quality on dev loss, each by its weight (empirical Bayes)."""
+    quality, loss = np.array([s.quality for s in seen]), np.array([s.dev_loss for s in seen])
+    noise = np.array([OWN * max(q * (1 - q), 0.01) / max(1, s.rows) for q, s in zip(quality, seen, strict=True)])
+    if len(seen) < FEWEST_FOR_A_LINE or np.ptp(loss) <= 1e-9:
+        return quality, noise
+    slope, intercept = np.polyfit(loss, quality, 1)
+    line = intercept + slope * loss if slope < 0 else np.full_like(quality, quality.mean())
+    residual = float(((quality - line) ** 2).sum()) / (len(seen) - 2)
+    beyond = max(residual - float(noise.mean()), 0.1 * residual)  # how far setups lie off the line in truth
+    trust = beyond / (beyond + noise)
+    return line + trust * (quality - line), trust * noise + (1 - trust) * beyond / len(seen)

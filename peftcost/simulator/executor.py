@@ -1,0 +1,141 @@
+"""Jobs that are looked up in a table instead of run, on a clock that jumps from one message to the next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.statistics import plain_value
+from peftcost.cost.device import Device
+from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.engine.job import TrainJob
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.simulator.table import DevSet, Row, Table
+from peftcost.tasks.metrics import accuracy
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when somebody says so. Call it for the time."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class SimulatedExecutor:
+    """Executor over a table.
+
+    slowness: how far a job's time lies above what is recorded, drawn per job: the deviation of its logarithm. crashes: the
+    probability that a worker dies on its way. rows: what each finished job predicted, by setup id and seed.
+    """
+
+    table: Table
+    dev: DevSet
+    clock: Clock
+    devices: list[Device]
+    random: np.random.Generator
+    slowness: float = 0.0
+    crashes: float = 0.0
+    log: Path = Path("nowhere")
+    patience_seconds: float = float("inf")
+    rows: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    _messages: list[tuple[float, int, int, dict[str, Any]]] = field(default_factory=list)
+    _busy: dict[int, int] = field(default_factory=dict)
+    _order: Iterator[int] = field(default_factory=count)
+
+    def free(self) -> list[int]:
+        return [i for i in range(len(self.devices)) if i not in self._busy]
+
+    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
+        job = next(self._order)
+        self._busy[index] = job
+        t = self.clock()
+        for seconds, message in self._script(kind, payload):
+            t += seconds
+            heapq.heappush(self._messages, (t, next(self._order), index, {**message, "t": t, "job": job}))
+
+    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
+        end = self.clock() + timeout
+        while self._messages and self._messages[0][0] <= end:
+            t, _, index, message = heapq.heappop(self._messages)
+            if self._busy.get(index) != message.pop("job"):
+                continue  # it was killed
+            self.clock.seconds = t
+            if message["type"] in ("done", "failed", "died"):
+                del self._busy[index]
+            yield index, message
+            return
+        if end < float("inf"):
+            self.clock.seconds = end
+
+    def kill(self, index: int) -> None:
+        self._busy.pop(index, None)
+
+    def _script(self, kind: str, payload: dict[str, Any]) -> Iterator[tuple[float, dict[str, Any]]]:
+        """What the worker says, each with the seconds before it."""
+        if kind != "train":
+            raise NotImplementedError(f"a table holds no {kind} jobs")
+        job = TrainJob.from_dict(payload)
+        seed = self._recorded_seed(job)
+        row = self.table.rows.get((job.setup.id, seed)) if seed is not None else None
+        if row is None:
+            yield 0.0, {"type": "failed", "reason": "the table has no such training", "fault": "setup"}
+            return
+        try:
+            rows = self.dev.rows(row, all_of_dev=job.dev_rows is None)
+        except KeyError as error:
+            yield 0.0, {"type": "failed", "reason": str(error.args[0]), "fault": "setup"}
+            return
+        self.rows[job.setup.id, job.seed] = rows
+        factor = float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0
+        training = row.gpu_seconds - self._paid(job, row)
+        yield 0.0, {"type": "phase", "category": "startup"}
+        yield factor * row.startup_seconds, {"type": "phase", "category": "train"}
+        if self.crashes and self.random.random() < self.crashes:
+            yield factor * training * self.random.random(), {"type": "died", "exitcode": -9}
+            return
+        yield factor * training, {"type": "phase", "category": "evaluate"}
+        yield factor * row.evaluation_seconds_per_example * len(rows), {"type": "phase", "category": "measure"}
+        yield factor * FIXED_SECONDS, {"type": "done", "result": self._result(job, row, rows)}
+
+    def _recorded_seed(self, job: TrainJob) -> int | None:
+        """Exploring sees the first recorded seed, confirmations the others in turn."""
+        recorded = self.table.seeds(job.setup.id)
+        explore = job.dev_rows is not None or job.seed < FIRST_CONFIRM_SEED
+        at = 0 if explore else 1 + job.seed - FIRST_CONFIRM_SEED
+        return recorded[at] if at < len(recorded) else None
+
+    def _paid(self, job: TrainJob, row: Row) -> float:
+        """What of the training is behind the checkpoint that it goes on from."""
+        if job.parent is None:
+            return 0.0
+        stops = [stop for stop in self.table.stops if stop < job.setup.stop_examples]
+        parent = type(job.setup)(job.setup.method, job.setup.hyperparameters, stops[-1])
+        return row.gpu_seconds * trunk_examples(parent) / job.setup.stop_examples
+
+    def _result(self, job: TrainJob, row: Row, rows: np.ndarray) -> dict[str, Any]:
+        return {
+            "seed": job.seed,
+            "quality": plain_value(rows, accuracy),
+            "train_loss": row.train_loss,
+            "dev_loss": row.dev_loss,
+            "gpu_seconds": row.gpu_seconds,
+            "startup_seconds": row.startup_seconds,
+            "evaluation_seconds": row.evaluation_seconds_per_example * len(rows),
+            "dev_rows": job.dev_rows,
+            "process_peak_bytes": row.process_peak_bytes,
+            "latency_seconds": 0.0,
+            "artifact_bytes": 0,
+            "trainable_parameters": 0,
+            "total_parameters": 0,
+            "peak_bytes": row.peak_bytes,
+        }

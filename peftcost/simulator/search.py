@@ -1,0 +1,186 @@
+"""The search itself, decisions, books and all, on a table and a fake clock."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.front import Point, front
+from peftcost.core.hypervolume import hypervolume
+from peftcost.core.setup import Scalar, Setup
+from peftcost.core.statistics import Replicates
+from peftcost.cost.device import Device
+from peftcost.cost.model import Probe
+from peftcost.errors import UserError
+from peftcost.methods import get_method
+from peftcost.recommend.policies import Recommendation, recommend
+from peftcost.recommend.result import evidence_of, setup_entries
+from peftcost.searcher.controller import Controller, SearchRun
+from peftcost.searcher.decide import funding_order
+from peftcost.searcher.evidence import Evidence
+from peftcost.searcher.planner import EXPLORE_DEV_ROWS
+from peftcost.searcher.proposals import Proposals
+from peftcost.searcher.state import SearchState
+from peftcost.simulator.executor import Clock, SimulatedExecutor
+from peftcost.simulator.table import Table, draw_dev_set, nearest
+from peftcost.store.journal import Journal
+from peftcost.store.run_folder import RunFolder
+from peftcost.store.study import Study
+from peftcost.tasks import Metric
+from peftcost.tasks.metrics import accuracy
+
+PROBE_EXAMPLES = 128
+"""What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
+ACCURACY = Metric("accuracy", 0.01, accuracy)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a simulated search found. entries: as in result.json. spent_gpu_seconds: of limit_gpu_seconds."""
+
+    state: SearchState
+    entries: list[dict[str, Any]]
+    replicates: Replicates | None
+    advice: Recommendation | None
+    spent_gpu_seconds: float
+    limit_gpu_seconds: float
+    because: str
+
+
+class TableProposals(Proposals):
+    """Proposes what the table has."""
+
+    def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int) -> None:
+        super().__init__({name: get_method(name).space() for name in prior}, prior, seed)
+        self.table = table
+
+    def setup_of(self, method: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
+        """The nearest of the method's recorded ones that is not known."""
+        recorded = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.method == method]
+        return nearest([s for s in recorded if s.id not in known], choices, self.spaces[method])
+
+
+def simulate(
+    table: Table,
+    limit_gpu_seconds: float,
+    seed: int,
+    *,
+    dev_size: int = 1500,
+    margin: float = 0.01,
+    devices: int = 1,
+    slowness: float = 0.0,
+    crashes: float = 0.0,
+) -> Outcome:
+    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed.
+
+    UserError when the budget is too small to begin.
+    """
+    random = np.random.default_rng(seed)
+    dev, clock = draw_dev_set(table, dev_size, EXPLORE_DEV_ROWS, random), Clock()
+    held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
+    executor = SimulatedExecutor(table, dev, clock, held, random, slowness, crashes)
+    state = SearchState()
+    controller = Controller(executor, Journal(monotonic=clock), state)
+    controller.record("budget", limit_gpu_seconds=limit_gpu_seconds)
+    controller.acquire()
+    methods = sorted({setup.method for setup in table.lineages.values()})
+    priors = {name: prior_of(table, name) for name in methods}
+    probes = {name: probe_of(table, name) for name in methods}
+    cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
+    by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
+    probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
+    clock.seconds += probing / devices
+    if probing > limit_gpu_seconds:
+        raise UserError(f"{limit_gpu_seconds:.0f} gpu-s do not pay for probing, which takes {probing:.0f}.")
+    controller.record(
+        "planned",
+        probes={name: probe.as_dict() for name, probe in probes.items()},
+        infeasible={},
+        methods=funding_order(by_rank, cheapest),
+        stops=table.stops,
+        dev_sample=dev.sample,
+        train_rows=table.stops[-1],
+        dev_rows=len(dev.chosen),
+        test_rows=0,
+    )
+    proposals = TableProposals(table, priors, seed)
+    evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
+    with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
+        run = SearchRun(
+            folder=RunFolder(Path(folder)),
+            study=Study(None, "simulated", proposals.spaces),
+            proposals=proposals,
+            evidence=evidence,
+            prepared="",
+            prior=priors,
+            metric=ACCURACY,
+            margin=margin,
+            seed=0,
+        )
+        because = controller.search(run)
+    controller.release()
+    replicates = evidence.replicates(state)
+    entries = setup_entries(state, replicates)
+    advice = None
+    if replicates is not None:
+        advice = recommend(evidence_of(entries), replicates, margin, n_dev=len(dev.chosen))
+    return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, because)
+
+
+def prior_of(table: Table, method: str) -> Setup:
+    """The method's prior-best setup, or what the table has nearest to it, at the first stop."""
+    of_method = [setup for setup in table.lineages.values() if setup.method == method]
+    found = nearest(of_method, get_method(method).prior(), dict(get_method(method).space()))
+    assert found is not None
+    return replace(found, stop_examples=table.stops[0])
+
+
+def probe_of(table: Table, method: str) -> Probe:
+    """What a probe of the method's prior-best setup would have shown."""
+    longest = replace(prior_of(table, method), stop_examples=table.stops[-1])
+    rows = [table.rows[longest.id, seed] for seed in table.seeds(longest.id)]
+    return Probe(
+        startup_seconds=statistics.median(row.startup_seconds for row in rows),
+        seconds_per_example=statistics.median(row.gpu_seconds for row in rows) / longest.stop_examples,
+        evaluation_seconds_per_example=statistics.median(row.evaluation_seconds_per_example for row in rows),
+        peak_bytes=rows[0].peak_bytes,
+        trainable_parameters=0,
+        total_parameters=0,
+        predicted_peak_bytes=rows[0].peak_bytes,
+    )
+
+
+def reference_of(table: Table) -> Point:
+    """The worst true quality, and a cost and a memory just beyond the dearest."""
+    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.rows)
+    dearest = max(row.gpu_seconds for row in table.rows.values())
+    return worst, 1.01 * dearest, 1.01 * max(row.peak_bytes for row in table.rows.values())
+
+
+def true_points(table: Table) -> dict[str, Point]:
+    """What every setup of the table is worth in truth."""
+    setups = {row.setup.id: row for row in table.rows.values()}
+    return {
+        setup_id: (table.truth(setup_id, accuracy), table.cost(row.setup), float(row.peak_bytes))
+        for setup_id, row in setups.items()
+    }
+
+
+def chosen_front(entries: list[dict[str, Any]]) -> list[str]:
+    """The front that a search would show: over the setups' means as measured."""
+    measured: Mapping[str, Point] = {
+        e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in entries if e["status"] == "measured"
+    }
+    return front(measured)
+
+
+def true_hypervolume(table: Table, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
+    """Of what was chosen, as a share of the whole table's."""
+    every = hypervolume(list(truth.values()), reference)
+    return hypervolume([truth[setup_id] for setup_id in chosen], reference) / every

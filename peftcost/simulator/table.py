@@ -1,0 +1,150 @@
+"""A table of recorded trainings, which searches can be simulated on. docs/table.md describes its columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.setup import Scalar, Setup
+from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
+from peftcost.methods.places import Space, place_of
+
+ROW_WIDTH = 2
+"""Columns of a recorded example: predicted and true class."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2), of all recorded
+    examples of dev and test, or of the `early` ones."""
+
+    setup: Setup
+    seed: int
+    train_loss: float
+    dev_loss: float
+    gpu_seconds: float
+    startup_seconds: float
+    evaluation_seconds_per_example: float
+    peak_bytes: int
+    process_peak_bytes: int
+    examples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows, by setup id and seed. early: positions of the examples that every row has."""
+
+    rows: dict[tuple[str, int], Row]
+    early: np.ndarray
+
+    @cached_property
+    def stops(self) -> list[int]:
+        return sorted({row.setup.stop_examples for row in self.rows.values()})
+
+    @cached_property
+    def size(self) -> int:
+        """Recorded examples."""
+        return max(len(row.examples) for row in self.rows.values())
+
+    @cached_property
+    def lineages(self) -> dict[str, Setup]:
+        """Each lineage's longest setup."""
+        found: dict[str, Setup] = {}
+        for row in sorted(self.rows.values(), key=lambda row: row.setup.stop_examples):
+            found[row.setup.lineage] = row.setup
+        return found
+
+    @cached_property
+    def total_gpu_seconds(self) -> float:
+        """Of training every lineage once to its longest stop."""
+        return sum(self.cost(setup) for setup in self.lineages.values())
+
+    @cached_property
+    def _seeds(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for setup_id, seed in sorted(self.rows):
+            found.setdefault(setup_id, []).append(seed)
+        return found
+
+    def seeds(self, setup_id: str) -> list[int]:
+        return self._seeds.get(setup_id, [])
+
+    def cost(self, setup: Setup) -> float:
+        """Mean gpu_seconds over the recorded seeds."""
+        return float(np.mean([self.rows[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
+
+    def truth(self, setup_id: str, metric: MetricFunction) -> float:
+        """Mean quality on all recorded examples over the recorded seeds, the first left out where there are others: a
+        search has seen that one."""
+        seeds = self.seeds(setup_id)
+        return float(np.mean([plain_value(self.rows[setup_id, seed].examples, metric) for seed in seeds[1:] or seeds]))
+
+
+def read_table(path: Path) -> Table:
+    """Read a table from Parquet."""
+    import pyarrow.parquet as pq
+
+    raw = pq.read_table(path).to_pylist()
+    dev, test = ([len(row[name]) // ROW_WIDTH for row in raw] for name in ("dev_rows", "test_rows"))
+    early = np.concatenate([nested_sample(max(dev), min(dev)), max(dev) + nested_sample(max(test), min(test))])
+    rows = [_row(one) for one in raw]
+    return Table({(row.setup.id, row.seed): row for row in rows}, early)
+
+
+def _row(raw: dict[str, Any]) -> Row:
+    same = ("seed", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds", "peak_bytes", "process_peak_bytes")
+    dev, test = (np.frombuffer(raw[name], dtype=np.int8).reshape(-1, ROW_WIDTH) for name in ("dev_rows", "test_rows"))
+    return Row(
+        setup=Setup(raw["method"], json.loads(raw["hyperparameters"]), raw["stop_examples"]),
+        **{name: raw[name] for name in same},
+        evaluation_seconds_per_example=raw["evaluation_seconds"] / len(dev),
+        examples=np.concatenate([dev, test]).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """A dev set drawn from the table's examples, with replacement: the recorded examples are all that there are, so that a
+    setup's truth is known, and a dev set shows it with the error of its size.
+
+    chosen: positions of the examples; those which `nested_sample` names, the sample that exploring sees, are of the table's
+    early ones.
+    """
+
+    table: Table
+    chosen: np.ndarray
+    sample: int | None
+
+    def rows(self, row: Row, all_of_dev: bool) -> np.ndarray:
+        """What a trial with this row predicted of the dev set, or of the sample. KeyError when the table does not say."""
+        positions = self.chosen if all_of_dev else self.chosen[nested_sample(len(self.chosen), self.sample)]
+        if len(row.examples) == self.table.size:
+            return np.asarray(row.examples[positions])
+        if all_of_dev and self.sample is not None:
+            raise KeyError(f"{row.setup.id} was not recorded on all of dev")
+        return np.asarray(row.examples[np.searchsorted(self.table.early, positions)])
+
+
+def draw_dev_set(table: Table, size: int, sample: int, random: np.random.Generator) -> DevSet:
+    """A random dev set of this size; when it is larger than `sample`, exploring sees that many of it."""
+    if size <= sample:
+        return DevSet(table, random.choice(table.early, size), None)
+    chosen = random.integers(0, table.size, size)
+    chosen[nested_sample(size, sample)] = random.choice(table.early, sample)
+    return DevSet(table, chosen, sample)
+
+
+def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:
+    """The recorded lineage whose choices are nearest to these; None without any."""
+    wanted = place_of(choices, space)
+
+    def distance(setup: Setup) -> float:
+        return float(np.linalg.norm(place_of(setup.hyperparameters, space) - wanted))
+
+    return min(lineages, key=lambda setup: (distance(setup), setup.id), default=None)

@@ -1,0 +1,71 @@
+"""What a new search takes over from earlier runs and recipes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from peftcost.core.setup import Setup
+from peftcost.errors import UserError
+from peftcost.methods import get_method
+from peftcost.recipe.warm_start import lessons_of
+from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.planner import best_bets, priors
+
+FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "tweets.yaml"
+
+
+@pytest.fixture
+def earlier_run(tmp_path: Path) -> Path:
+    """A finished run's folder."""
+    run = tmp_path / "earlier"
+    run.mkdir()
+    shutil.copy(FIXTURE, run / "result.json")
+    (run / "events.jsonl").write_text("")
+    return run
+
+
+def test_a_run_teaches_its_setups_the_best_first_and_what_they_measured(earlier_run: Path) -> None:
+    entries = {Setup.from_dict(e).id: e for e in json.loads(FIXTURE.read_text())["setups"] if e["status"] == "measured"}
+    lessons = lessons_of([earlier_run])
+    qualities = [entries[Setup.from_dict(raw).id]["quality"] for raw in lessons["setups"]]
+    assert qualities == sorted(qualities, reverse=True)
+    assert {Setup.from_dict(s["setup"]).id for s in lessons["seen"]} <= set(entries)
+    assert all(reading[3] == 1 for reading in (s["reading"] for s in lessons["seen"]))
+
+
+def test_a_recipe_teaches_its_setup() -> None:
+    (raw,) = lessons_of([RECIPE])["setups"]
+    assert Setup.from_dict(raw).method in RECIPE.read_text()
+
+
+def test_what_is_no_run_is_a_users_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing"):
+        lessons_of([tmp_path / "nothing"])
+
+
+def test_the_best_of_an_earlier_run_is_tried_first_on_this_device_and_the_prior_next() -> None:
+    plain = priors(["lora"], 100)
+    best = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 3e-3, "precision": "bf16"}, 800)
+    first, then = best_bets(plain, [best], {"lora": get_method("lora").space()})
+    assert first["lora"].hyperparameters["learning_rate"] == 3e-3
+    assert first["lora"].hyperparameters["precision"] == "fp32", "what suits a device is not taken over"
+    assert first["lora"].stop_examples == 100
+    assert then == [plain["lora"]]
+
+
+def test_an_earlier_task_is_a_hint_that_own_measurements_overrule() -> None:
+    def lora(rate: float) -> Setup:
+        return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": rate}, 100)
+
+    rates = (2e-4, 1e-3, 5e-3)
+    there = [Seen(lora(rate), 0.5 + 0.1 * i, 1.0 - 0.1 * i, 5000, task=1) for i, rate in enumerate(rates)]
+    here = [Seen(lora(rate), 0.9 - 0.1 * i, 0.5 + 0.1 * i, 5000) for i, rate in enumerate(rates)]
+    hinted = [g.mean for g in Outlook(there, 100).guesses([lora(rate) for rate in rates])]
+    assert hinted == sorted(hinted)
+    own = [g.mean for g in Outlook([*there, *here], 100).guesses([lora(rate) for rate in rates])]
+    assert own == pytest.approx([0.9, 0.8, 0.7], abs=0.03)

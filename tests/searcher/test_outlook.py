@@ -1,0 +1,84 @@
+"""Guesses of what quality a setup will have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.searcher.outlook import GAIN, Outlook, Seen
+
+RATES = np.geomspace(1e-4, 8e-3, 12)
+
+
+def lora(rate: float, stop: int = 100) -> Setup:
+    return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": float(rate)}, stop)
+
+
+def full(stop: int = 100) -> Setup:
+    return Setup.of("full", get_method("full").prior(), stop)
+
+
+def truth_of(rate: float) -> float:
+    """Best at 1e-3, worse by 4 points for each factor of four."""
+    return 0.75 - 0.04 * abs(np.log(rate / 1e-3) / np.log(4))
+
+
+def lineages(rows: int, seed: int = 0) -> list[Seen]:
+    """What a sample of dev and its loss show of each rate at the first stop."""
+    random = np.random.default_rng(seed)
+    return [
+        Seen(lora(r), random.binomial(rows, truth_of(r)) / rows, 1.5 - truth_of(r) + random.normal(0, 0.004), rows)
+        for r in RATES
+    ]
+
+
+def later(seen: Seen, gain: float) -> Seen:
+    return Seen(replace(seen.setup, stop_examples=200), seen.quality + gain, seen.dev_loss - gain, seen.rows)
+
+
+def test_losses_and_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
+    better = 0
+    for seed in range(20):
+        seen = lineages(200, seed)
+        guesses = Outlook(seen, 100).guesses([s.setup for s in seen])
+        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(guesses, RATES, strict=True))
+        plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(seen, RATES, strict=True))
+        better += drawn < plain
+    assert better >= 17
+
+
+def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest() -> None:
+    seen = lineages(10_000)
+    further = [later(s, 0.1) for s in seen[:6]]
+    rest, other = [seen[7].setup, replace(seen[7].setup, stop_examples=200)], [full(), full(200)]
+    before, after = Outlook(seen, 100), Outlook([*seen, *further], 100)
+
+    def gain(outlook: Outlook, pair: list[Setup]) -> float:
+        now, then = outlook.guesses(pair)
+        return then.mean - now.mean
+
+    assert gain(before, rest) == pytest.approx(GAIN, abs=1e-6)
+    assert gain(after, rest) > 0.08
+    assert gain(before, other) < gain(after, other) < gain(after, rest), "another method is a hint, not more"
+
+
+def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
+    seen = lineages(10_000)
+    near, far = Outlook(seen, 100).guesses([lora(1.1e-3), full()])
+    assert near.mean == pytest.approx(truth_of(1.1e-3), abs=0.015)
+    assert near.deviation < 0.02 < far.deviation
+
+
+def test_farther_ahead_is_less_certain() -> None:
+    outlook = Outlook(lineages(500), 100)
+    deviations = [g.deviation for g in outlook.guesses([lora(RATES[0], stop) for stop in (100, 200, 400)])]
+    assert deviations == sorted(deviations)
+
+
+def test_nothing_seen_is_no_error() -> None:
+    (guess,) = Outlook([], 100).guesses([full(400)])
+    assert guess.deviation > 0.1

@@ -1,0 +1,77 @@
+"""What Optuna proposes for a method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.searcher.proposals import Proposals
+from peftcost.searcher.state import SearchState
+
+SPACES = {name: get_method(name).space() for name in ("lora", "full")}
+
+
+def state_with(setups: list[tuple[Setup, float | None]]) -> SearchState:
+    """Measured setups with their dev losses; None for one that failed."""
+    state = SearchState()
+    state.apply({"event": "acquired", "t": 0.0, "device": 0, "category": "startup"})
+    probe: dict[str, Any] = dict.fromkeys(
+        ("startup_seconds", "seconds_per_example", "evaluation_seconds_per_example", "peak_bytes"), 1
+    ) | {"trainable_parameters": 1, "total_parameters": 1}
+    planned = {"methods": ["lora", "full"], "infeasible": {}, "stops": [100], "dev_sample": None}
+    rows = {"train_rows": 100, "dev_rows": 100, "test_rows": 100}
+    state.apply({"event": "planned", "t": 0.0, "probes": {"lora": probe, "full": probe}, **planned, **rows})
+    predicted = {"gpu_seconds": 1.0, "peak_bytes": 1, "trial_seconds": 1.0}
+    for number, (setup, loss) in enumerate(setups):
+        facts = {"seed": 0, "role": "explore", "device": 0, "parent": None, "predicted": predicted}
+        state.apply({"event": "started", "t": 1.0, "trial": number, "setup": setup.as_dict(), **facts})
+        if loss is None:
+            state.apply({"event": "failed", "t": 2.0, "trial": number, "reason": "no"})
+            continue
+        names = ("train_loss", "startup_seconds", "process_peak_bytes", "latency_seconds", "artifact_bytes")
+        measured = dict.fromkeys((*names, "trainable_parameters", "total_parameters"), 1)
+        measured |= {"seed": 0, "role": "explore", "quality": 0.5, "dev_loss": loss, "gpu_seconds": 5.0, "peak_bytes": 10}
+        state.apply({"event": "measured", "t": 2.0, "trial": number, "measurement": measured})
+    return state
+
+
+def lora(rate: float, rank: int = 8) -> Setup:
+    return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": rate, "rank": rank}, 100)
+
+
+def proposals(seed: int) -> Proposals:
+    prior = {name: Setup.of(name, get_method(name).prior(), 100) for name in SPACES}
+    return Proposals(SPACES, prior, seed)
+
+
+def test_ideas_lie_in_the_methods_space_and_a_resumed_search_does_not_begin_again() -> None:
+    state = state_with([(lora(1e-3), 0.9)])
+    first = proposals(3).ideas(state, "lora", 100)
+    assert first == proposals(3).ideas(state, "lora", 100)
+    assert len(first) > 1
+    for setup in first:
+        assert all(d._contains(d.to_internal_repr(setup.hyperparameters[name])) for name, d in SPACES["lora"].items())
+    again = state_with([(lora(1e-3), 0.9), (first[0], 0.8)])
+    assert proposals(3).ideas(again, "lora", 100) != first
+
+
+def test_what_was_tried_is_not_proposed() -> None:
+    setups = [(setup, 0.9) for setup in proposals(3).ideas(state_with([]), "lora", 100)]
+    ideas = proposals(3).ideas(state_with(setups), "lora", 100)  # type: ignore[arg-type]
+    assert not {setup.id for setup in ideas} & {setup.id for setup, _ in setups}
+
+
+def test_it_learns_from_losses() -> None:
+    """Rates near 3e-3 are good, the others are not."""
+    known = [(lora(rate, rank), abs(i - 6) * 0.1) for i, rate in enumerate(
+        (1e-4, 2e-4, 4e-4, 8e-4, 1.5e-3, 2.5e-3, 3e-3, 3.5e-3)) for rank in (4, 8)]  # fmt: skip
+    state = state_with(known)
+    ideas = [setup for seed in range(4) for setup in proposals(seed).ideas(state, "lora", 100)]
+    rates = [float(setup.hyperparameters["learning_rate"] or 0) for setup in ideas]
+    assert sum(rate > 1.2e-3 for rate in rates) >= 0.6 * len(rates)
+
+
+def test_failed_setups_are_no_obstacle() -> None:
+    state = state_with([(lora(1e-3), None), (lora(2e-3), 0.7)])
+    assert proposals(0).ideas(state, "lora", 100)

@@ -1,0 +1,52 @@
+"""How long a search trains."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peftcost.searcher.stops import (
+    EPOCHS,
+    FACTOR,
+    FEWEST_STEPS,
+    MOST_STOPS,
+    Pace,
+    choose_stops,
+    ladder,
+    needs_of,
+    reaching_beyond,
+)
+
+
+@given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
+def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: int, least: int) -> None:
+    stops = ladder(longest, least)
+    assert stops[-1] == longest
+    assert len(stops) <= MOST_STOPS
+    assert stops == sorted(set(stops))
+    assert len(stops) == 1 or stops[0] >= least
+    assert all(b // a == FACTOR for a, b in zip(stops, stops[1:], strict=False))
+
+
+@given(
+    rows=st.integers(50, 50_000),
+    rates=st.lists(st.floats(1e-4, 0.1), min_size=1, max_size=8),
+    available=st.floats(10, 1e5),
+)
+def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
+    paces = [Pace(rate, 5.0, 8.0) for rate in rates]
+    stops = choose_stops(rows, 16, paces, available)
+    least = min(rows, FEWEST_STEPS * 16)
+    assert least <= stops[-1] <= max(least, round(EPOCHS[-1] * rows))
+    assert stops == [least] or needs_of(stops, paces) <= available
+
+
+@given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
+def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
+    paces = [Pace(rate, 5.0, 8.0) for rate in (0.002, 0.01, 0.02, 0.02)]
+    assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
+
+
+def test_one_stop_lies_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:
+    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200]
+    assert reaching_beyond([1000, 2000], 1000) == [1000, 2000]

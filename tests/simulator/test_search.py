@@ -1,0 +1,91 @@
+"""The search on a table whose truth is known, and a fake clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_table import STOPS, synthetic_table
+
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.simulator.search import chosen_front, reference_of, simulate, true_hypervolume, true_points
+
+TABLE = synthetic_table()
+TENTH = 0.15 * TABLE.total_gpu_seconds
+
+
+def test_lineages_go_on_from_their_own_checkpoints() -> None:
+    found = simulate(TABLE, TENTH, 0)
+    trials = found.state.trials
+    promoted = [t for t in trials.values() if t.parent is not None]
+    assert promoted
+    for trial in promoted:
+        assert trial.parent is not None
+        parent = trials[trial.parent]
+        assert (parent.setup.lineage, parent.seed) == (trial.setup.lineage, trial.seed)
+        assert parent.setup.stop_examples < trial.setup.stop_examples
+
+
+def test_no_step_is_paid_twice_while_exploring() -> None:
+    found = simulate(TABLE, TENTH, 1)
+    paid: dict[str, list[int]] = defaultdict(list)
+    for trial in found.state.trials.values():
+        if trial.role == "explore":
+            paid[trial.setup.lineage].append(trial.setup.stop_examples)
+    for stops in paid.values():
+        assert sorted(stops) == list(STOPS[: len(stops)])
+
+
+def test_the_cheapest_method_full_and_lora_go_first_and_to_the_end() -> None:
+    found = simulate(TABLE, 3 * TENTH, 2)
+    trials = list(found.state.trials.values())
+    assert [t.setup.method for t in trials[:3]] == ["frozen", "full", "lora"]
+    farthest = {t.setup.lineage: t.setup.stop_examples for t in trials if t.role == "explore"}
+    assert [farthest[t.setup.lineage] for t in trials[:3]] == [STOPS[-1]] * 3
+    roles = [t.role for t in found.state.trials.values()]
+    assert roles == sorted(roles, key=["explore", "confirm"].index), "exploring ends before confirming begins"
+    assert all(t.seed >= FIRST_CONFIRM_SEED for t in found.state.trials.values() if t.role == "confirm")
+
+
+def test_the_same_seed_gives_the_same_search() -> None:
+    one, two = simulate(TABLE, TENTH, 3), simulate(TABLE, TENTH, 3)
+    assert [t.setup.id for t in one.state.trials.values()] == [t.setup.id for t in two.state.trials.values()]
+    assert one.advice == two.advice
+
+
+def test_it_finds_most_of_what_there_is_for_a_part_of_the_cost() -> None:
+    truth, reference = true_points(TABLE), reference_of(TABLE)
+    shares = [
+        true_hypervolume(TABLE, chosen_front(simulate(TABLE, TENTH, seed).entries), truth, reference) for seed in range(5)
+    ]
+    assert np.mean(shares) > 0.9
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    share=st.floats(0.02, 0.4),
+    seed=st.integers(0, 10**6),
+    devices=st.integers(1, 3),
+    crashes=st.sampled_from([0.0, 0.1, 0.4]),
+)
+def test_no_budget_is_ever_overspent(share: float, seed: int, devices: int, crashes: float) -> None:
+    limit = share * TABLE.total_gpu_seconds
+    found = simulate(TABLE, limit, seed, devices=devices, slowness=0.2, crashes=crashes)
+    assert found.spent_gpu_seconds <= limit
+    assert found.state.ledger.spent() == pytest.approx(sum(found.state.ledger.totals().values()))
+
+
+def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
+    truth = true_points(TABLE)
+    best = max(quality for quality, _, _ in truth.values())
+    confirmed = wrong = 0
+    for seed in range(12):
+        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, margin=0.03).advice
+        if advice is not None and advice.confirmed:
+            confirmed += 1
+            wrong += truth[advice.id][0] < best - 0.03
+    assert confirmed >= 4
+    assert wrong <= 1
