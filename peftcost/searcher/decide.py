@@ -1,9 +1,9 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
-The order of things: the prior-best setups of the cheapest method, of full and of LoRA at the first stop, if they can be
-afforded; then whatever is expected to add most to the front per gpu-second, a promotion or a proposal
-(`explore`); then confirmation of the contenders with fresh seeds (`confirm`); then the end. What confirmation, test and
-baselines will take is kept back from the start.
+The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
+not small, of the others, if they can be afforded; the first three of them go on to the last stop; then whatever is expected
+to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders with fresh
+seeds (`confirm`); then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from peftcost.searcher.stops import ANCHORS, SAFETY
 
 ANCHOR_SHARE = 0.35
 """An anchor goes on where its whole way to the last stop takes no more than this of what is left to explore."""
+FIRST_SHARE = 0.2
+"""Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
+budget. Elsewhere only the anchors' are, and the others' compete."""
 EXPLORE_SHARE = 0.75
 """Of the budget, or of what was added to it: exploring ends here at the latest."""
 MOST_RESERVED = 0.35
@@ -51,14 +54,14 @@ def next_action(
     left = state.limit_gpu_seconds - state.ledger.spent(now) - committed_seconds(state, now)
     closing = SAFETY * state.cost.closing_seconds()
     tried = {t.setup.method for t in state.trials.values() if t.role == "explore"}
-    for method in state.methods:
-        if method in tried or method in state.skipped:
-            continue
-        needs = SAFETY * state.cost.predict(prior[method], dev_rows=state.dev_sample).trial_seconds
+    untried = [method for method in state.methods if method not in tried and method not in state.skipped]
+    first = {m: SAFETY * state.cost.predict(prior[m], dev_rows=state.dev_sample).trial_seconds for m in untried}
+    all_go_first = sum(first.values()) <= FIRST_SHARE * state.limit_gpu_seconds
+    for method, needs in first.items():
         kept = reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
         if needs + closing + kept > left:
             return Skip(method, needs)
-        if method in state.methods[:ANCHORS]:
+        if all_go_first or method in state.methods[:ANCHORS]:
             return Fund(method)
     explored = explore_more(state, prior, ideas, replicates, margin, left - closing, now)
     if explored is not None:

@@ -102,7 +102,7 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
 def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float) -> tuple[Outlook, list[Volume]]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
-    explored = [t for t in state.measured("explore") if t.measurement is not None]
+    explored = state.measured("explore")
     seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in explored if (m := t.measurement)]
     outlook = Outlook([*seen, *state.earlier_seen], state.stops[-1])
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
