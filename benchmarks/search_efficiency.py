@@ -29,7 +29,7 @@ from machine import RESULTS, write_result
 from search_rivals import DEV, RIVALS, Found
 
 from peftcost.core.front import front
-from peftcost.simulator.search import chosen_front, reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import Table, read_table
 
 SHARES = (0.03, 0.06, 0.09, 0.15, 0.25)
@@ -39,8 +39,8 @@ SEEDS = 20
 
 def ours(table: Table, budget: float, seed: int) -> Found:
     entries = simulate(table, budget, seed, dev_size=DEV).entries
-    chosen = set(chosen_front(entries))
-    return {e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in entries if e["id"] in chosen}
+    measured = [e for e in entries if e["status"] == "measured"]
+    return {e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured}
 
 
 def hypervolumes(table: Table) -> dict[str, Any]:

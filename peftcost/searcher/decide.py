@@ -16,7 +16,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates
 from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Wait
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve
-from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, promotions
+from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import ANCHORS, SAFETY
 
@@ -117,9 +117,8 @@ def next_anchor(state: SearchState, prior: Mapping[str, Setup], affordable: floa
     """The next stop of an anchor whose whole way to the last one is affordable."""
     lineages = {prior[method].lineage for method in state.methods[:ANCHORS]}
     for way in promotions(state):
-        *_, last = way.ahead
-        needs = [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in (way.ahead[0], last)]
-        if last.lineage in lineages and needs[1] <= affordable:
+        needs = needs_along(state, way)
+        if way.ahead[0].lineage in lineages and needs[-1] <= affordable:
             return Candidate(way.action, way.ahead[0], needs[0], 0.0)
     return None
 

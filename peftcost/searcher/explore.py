@@ -66,10 +66,15 @@ def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, mar
     gains = iter(np.asarray(shares).tolist())
     found = []
     for way in ways:
-        needs = [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
+        needs = needs_along(state, way)
         rate = max(next(gains) / seconds for seconds in needs)
         found.append(Candidate(way.action, way.ahead[0], needs[0], rate))
     return sorted(found, key=lambda c: -c.gain_rate)
+
+
+def needs_along(state: SearchState, way: Way) -> list[float]:
+    """gpu-seconds from where it is up to each of the setups ahead."""
+    return [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
 
 
 def promotions(state: SearchState) -> list[Way]:

@@ -81,10 +81,12 @@ class Outlook:
         above = quality - np.array([levels[s.task] for s in self._seen]) - GAIN * self._doublings(self._setups)
         same = self._tasks[:, None] == self._tasks
         kernel = self._shared(self._setups, self._setups) * np.where(same, 1.0, SIMILAR)
-        every = [(scale, scale**2 * kernel + COMMON**2 * same + np.diag(noise + SEED**2)) for scale in SCALES]
-        self._scale, covariance = max(every, key=lambda pair: _log_likelihood(above, pair[1]))
-        self._factor = cho_factor(covariance) if len(quality) else None
-        self._weights = cho_solve(self._factor, above) if self._factor is not None else above
+        self._scale, self._factor, self._weights = 1.0, None, above
+        if len(quality):
+            rest = COMMON**2 * same + np.diag(noise + SEED**2)
+            every = [(scale, cho_factor(scale**2 * kernel + rest)) for scale in SCALES]
+            self._scale, self._factor = max(every, key=lambda pair: _log_likelihood(above, pair[1]))
+            self._weights = cho_solve(self._factor, above)
 
     def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
         """Of any setups of any length, begun or not."""
@@ -134,11 +136,8 @@ def _places(setups: Sequence[Setup], at: np.ndarray, space: Space) -> np.ndarray
     return np.array([place_of(setups[i].hyperparameters, space) for i in at])
 
 
-def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:
-    """Of normal values, up to a constant."""
-    if not len(values):
-        return 0.0
-    factor = cho_factor(covariance)
+def _log_likelihood(values: np.ndarray, factor: tuple[np.ndarray, bool]) -> float:
+    """Of normal values, up to a constant. factor: of their covariance, as `cho_factor` gives it."""
     return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())
 
 

@@ -43,16 +43,17 @@ class Proposals:
     def ideas(self, state: SearchState, method: str, stop_examples: int) -> list[Setup]:
         """A few setups of the method that nobody tried and that begin at this stop; none when it has nothing new. They are
         drawn ahead, and anew when something of the method has changed. The prior-best one comes alone, before all others."""
-        first = [t for t in first_trials(state, method) if t.setup.stop_examples == stop_examples]
-        if not any(t.setup.method == method and t.role == "explore" for t in state.trials.values()):
+        begun = first_trials(state, method)
+        if not begun:
             return [replace(self.prior[method], stop_examples=stop_examples)]
+        first = [t for t in begun if t.setup.stop_examples == stop_examples]
         news = len(first), sum(t.measurement is not None for t in first)
         if (method, stop_examples) not in self._ideas or self._ideas[method, stop_examples][0] != news:
-            tried = {t.setup.id: t.setup for t in first}
+            tried = {t.setup.id for t in first}
             ideas: dict[str, Setup] = {}
             good = [{key: s.hyperparameters[key] for key in self.spaces[method]} for s in self.good if s.method == method]
             for choices in (*good[:IDEAS], *self._asked(first, method)):
-                setup = self.setup_of(method, choices, stop_examples, {*tried, *ideas})
+                setup = self.setup_of(method, choices, stop_examples, tried | ideas.keys())
                 if setup is not None and setup.id not in tried:
                     ideas[setup.id] = setup
             self._ideas[method, stop_examples] = news, list(ideas.values())
