@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from peftcost.core.front import Point
+from peftcost.core.statistics import Standard
 from peftcost.errors import UserError
 from peftcost.simulator.search import Outcome, simulate, true_points
 from peftcost.simulator.table import Table
@@ -28,7 +29,7 @@ def advice(table: Table) -> dict[str, Any]:
     for margin in MARGINS:
         for size in DEV_SIZES:
             outcomes = [
-                simulate(table, SHARE * table.total_gpu_seconds, seed, dev_size=size, margin=margin)
+                simulate(table, SHARE * table.total_gpu_seconds, seed, dev_size=size, standard=Standard(margin))
                 for seed in range(REPLAYS)
             ]
             found[f"margin {margin}, {size} dev rows"] = summary([judged(o, truth, margin) for o in outcomes])

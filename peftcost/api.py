@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from peftcost.core.budget import parse_budget
+from peftcost.core.statistics import CONFIDENCE, Standard
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
@@ -29,6 +31,7 @@ from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_data, priors, sizes
 from peftcost.searcher.proposals import Proposals
+from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
@@ -38,6 +41,9 @@ from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task, load_task, task_yaml
 
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
+
+CONFIDENCES = (0.5, 0.99)
+"""Below, "shown" would mean nothing; above, so rare a loss is not seen among the bootstrap's resamples."""
 
 OnChange = Callable[[SearchState], None]
 
@@ -59,8 +65,8 @@ class Run:
         result = self.result
         return [entry for entry in result["setups"] if entry["id"] in result["front"]]
 
-    def recommend(self, policy: str = "non-inferior", **constraints: Any) -> Recommendation:
-        """Another question to the same evidence; trains nothing.
+    def recommend(self, policy: str = "non-inferior", confidence: float | None = None, **constraints: Any) -> Recommendation:
+        """Another question to the same evidence; trains nothing. confidence: the run's own, if not given.
 
         constraints: min_quality, max_memory_bytes, max_gpu_seconds.
         """
@@ -71,8 +77,10 @@ class Run:
         found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        margin, n_dev = result["task"]["margin"], result["task"]["rows"]["dev"]
-        return recommend(evidence_of(result["setups"]), found, margin, policy, n_dev, **constraints)
+        n_dev, advised = result["task"]["rows"]["dev"], result["recommendation"] or {}
+        confidence = advised.get("confidence") if confidence is None else confidence
+        standard = Standard(result["task"]["margin"], checked_confidence(confidence))
+        return recommend(evidence_of(result["setups"]), found, standard, policy, n_dev, **constraints)
 
     def report(self) -> dict[str, Path]:
         """Write report.html, report.md and front.png; their paths."""
@@ -91,6 +99,11 @@ class Question:
     devices: list[Device]
     seed: int
     command: str
+    confidence: float
+
+    @property
+    def standard(self) -> Standard:
+        return Standard(self.data.margin, self.confidence)
 
 
 def ask(
@@ -99,6 +112,7 @@ def ask(
     seed: int = 0,
     devices: str | None = None,
     command: str = "peftcost.search",
+    confidence: float | None = None,
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     if not 0 <= seed < FIRST_CONFIRM_SEED:
@@ -108,7 +122,8 @@ def ask(
     data = load_task_data(task, seed)
     model = str(resolve_model(task.model))
     fingerprints = {"data": data.fingerprint, "model": model_fingerprint(Path(model))}
-    return Question(task, data, model, fingerprints, names, choose_devices(devices), seed, command)
+    confidence = checked_confidence(confidence)
+    return Question(task, data, model, fingerprints, names, choose_devices(devices), seed, command, confidence)
 
 
 def search(
@@ -121,6 +136,7 @@ def search(
     price: float | None = None,
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
+    confidence: float | None = None,
     on_change: OnChange = lambda state: None,
     command: str = "peftcost.search",
 ) -> Run:
@@ -128,10 +144,11 @@ def search(
 
     budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
     the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
+    confidence: with which a cheaper setup has to be shown to be as good, 0.95 if not given.
     on_change: called with the state a few times a second.
     """
     asked = parse_budget(budget, price)
-    question = ask(task, methods, seed, devices, command)
+    question = ask(task, methods, seed, devices, command, confidence)
     limit = asked.limit_gpu_seconds(len(question.devices))
     path = checked_out_path(out, question.task)
     lessons = lessons_of([Path(source) for source in warm_start])
@@ -139,7 +156,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
-            controller.record("budget", limit_gpu_seconds=limit, asked=budget)
+            controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_question(controller, question)
             if warm_start:
                 controller.record("warmed", **lessons)
@@ -173,6 +190,7 @@ def resume(
             opened["methods"],
             opened["seed"],
             f"{devices[0].kind}:{len(devices)}",
+            confidence=opened.get("confidence"),
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
@@ -180,8 +198,9 @@ def resume(
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
-                more = parse_budget(budget.removeprefix("+"), price).limit_gpu_seconds(len(devices))
-                controller.record("budget", limit_gpu_seconds=state.limit_gpu_seconds + more, asked=budget)
+                more = parse_budget(budget.removeprefix("+"), price)
+                limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
+                controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
             prepared = prepare_data(controller, question)
             return conclude(controller, search_run(question, state, folder, prepared), question)
 
@@ -215,17 +234,21 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     state, folder = controller.state, run.folder
     because = controller.search(run)
     controller.record("closing", because=because)
+    controller.forget_checkpoints(run)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
-    advice = None
+    advice = more = None
     if evidence is not None:
-        advice = recommend(evidence_of(entries), evidence, run.margin, n_dev=len(question.data.dev))
+        advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
+        ideas = partial(run.proposals.ideas, state)
+        advised = state.setups()[advice.id]
+        more = prospect(state, ideas, run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
     controller.release()
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
-    result = build_result(controller.journal.events, state, described(question), entries, advice, tests)
+    result = build_result(controller.journal.events, state, described(question), entries, advice, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
         folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name)))
@@ -307,7 +330,7 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
         evidence=evidence_in(folder, question.data.metric, question.seed),
         prior=prior,
         metric=question.data.metric,
-        margin=question.data.margin,
+        standard=question.standard,
         seed=question.seed,
     )
 
@@ -334,6 +357,7 @@ def record_question(controller: Controller, question: Question) -> None:
         "opened",
         command=question.command,
         seed=question.seed,
+        confidence=question.confidence,
         methods=question.methods,
         fingerprints=question.fingerprints,
         devices=[device.as_dict() for device in question.devices],
@@ -365,6 +389,16 @@ def check_unchanged(then: dict[str, str], now: dict[str, str], folder: RunFolder
                 f"The {name} of {folder.path} changed since the run began (fingerprint {then[name][:12]}, now "
                 f"{now[name][:12]}); put the old one back, or start a new search."
             )
+
+
+def checked_confidence(confidence: float | None) -> float:
+    """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
+    if confidence is None:
+        return CONFIDENCE
+    low, high = CONFIDENCES
+    if not low <= confidence <= high:
+        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
+    return confidence
 
 
 def single_writer(folder: RunFolder) -> FileLock:

@@ -39,6 +39,9 @@ MethodsOption = Annotated[str | None, typer.Option("--methods", help="Comma-sepa
 SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split, the training and the proposals.")]
 DevicesOption = Annotated[str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.")]
 PriceOption = Annotated[float | None, typer.Option("--price", help="Money per GPU-hour, for budgets in usd.")]
+ConfidenceOption = Annotated[
+    float | None, typer.Option("--confidence", help="With which a cheaper setup must be shown as good. Default 0.95.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.")]
@@ -52,7 +55,7 @@ def demo(quiet: QuietOption = False, seed: SeedOption = 0, out: OutOption = None
     task = load_task("builtin:tweets").model_copy(update={"rows": load_rows(DEMO_ROWS)})
     from peftcost.cli.search import run_search
 
-    run_search(task, DEMO_BUDGET, None, seed, None, None, out, [], quiet, False)
+    run_search(task, DEMO_BUDGET, None, seed, None, None, out, [], None, quiet, False)
 
 
 @app.command()
@@ -145,6 +148,7 @@ def search(
     warm_start: Annotated[
         list[Path] | None, typer.Option("--warm-start", help="An earlier run or recipe of a similar task; can be repeated.")
     ] = None,
+    confidence: ConfidenceOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -159,7 +163,7 @@ def search(
     if budget is None:
         print_sizes(loaded, names, seed, devices, price)
         return
-    run_search(loaded, budget, names, seed, devices, price, out, warm_start or [], quiet, as_json)
+    run_search(loaded, budget, names, seed, devices, price, out, warm_start or [], confidence, quiet, as_json)
 
 
 @app.command()
@@ -189,6 +193,7 @@ def recommend(
     min_quality: Annotated[float | None, typer.Option("--min-quality")] = None,
     max_memory: Annotated[str | None, typer.Option("--max-memory", help="8GB, 500MB.")] = None,
     max_gpu_seconds: Annotated[float | None, typer.Option("--max-gpu-seconds")] = None,
+    confidence: ConfidenceOption = None,
     price: PriceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -201,6 +206,7 @@ def recommend(
 
     found = Run(open_run_folder(run)).recommend(
         policy,
+        confidence,
         min_quality=min_quality,
         max_memory_bytes=parse_bytes(max_memory) if max_memory else None,
         max_gpu_seconds=max_gpu_seconds,

@@ -19,6 +19,7 @@ def run_search(
     price: float | None,
     out: Path | None,
     warm_start: list[Path],
+    confidence: float | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -36,6 +37,7 @@ def run_search(
             price=price,
             out=out,
             warm_start=warm_start,
+            confidence=confidence,
             on_change=on_change,
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )

@@ -35,9 +35,7 @@ def result_tables(result: dict[str, Any]) -> list[RenderableType]:
 
 def advice_panel(view: View) -> Panel:
     """The recommendation; while it is not confirmed, with what would settle it."""
-    lines = [Text(view.headline, style="bold"), Text(" ".join(view.advice))]
-    if view.payback:
-        lines.append(Text(view.payback))
+    lines = [Text(view.headline, style="bold"), Text(" ".join(view.advice)), *map(Text, view.beside)]
     colour = "green" if view.confirmed else "yellow"
     return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
 

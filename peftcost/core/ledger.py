@@ -80,6 +80,11 @@ class Ledger:
         """All gpu_seconds, held devices up to `now`."""
         return sum(self.totals(now).values())
 
+    def held_seconds(self, device: int, now: float | None = None) -> float:
+        """How long one device was held, until `now` if it still is."""
+        alone = Ledger({device: self.spans.get(device, [])})
+        return alone.spent(now)
+
     def _open(self, device: int) -> Span | None:
         spans = self.spans.get(device)
         return spans[-1] if spans and spans[-1].until is None else None

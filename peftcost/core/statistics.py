@@ -17,11 +17,24 @@ from scipy import stats
 MetricFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,)."""
 
+CONFIDENCE = 0.95
 ALPHA = 0.05
 CONFIRM_SEEDS = 2
 """Fresh seeds that a setup needs before anything can be shown of it."""
 WEIGHTS_AT_ONCE = 4_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What it takes to count as good as the best: within the margin, shown with this confidence."""
+
+    margin: float
+    confidence: float = CONFIDENCE
+
+    @property
+    def alpha(self) -> float:
+        return 1 - self.confidence
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from peftcost.core.statistics import (
     ALPHA,
     CONFIRM_SEEDS,
     Replicates,
+    Standard,
     lower_bounds,
     probability_within_margin,
     quality_interval,
@@ -36,13 +37,15 @@ class Evidence:
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
-    best: the best observed of the setups that it was compared with.
+    best: the best observed of the setups that it was compared with. next_better: the cheapest of better quality, as
+    observed; next_cheaper: the best of lower cost. None where there is none.
     """
 
     id: str
     best: str
     policy: str
     margin: float
+    confidence: float
     because: str
     confirmed: bool
     quality: float
@@ -51,12 +54,14 @@ class Recommendation:
     peak_bytes: int
     probability_within_margin: float
     resolvable_difference: float
+    next_better: str | None = None
+    next_cheaper: str | None = None
 
 
 def recommend(
     evidence: Sequence[Evidence],
     replicates: Replicates,
-    margin: float,
+    standard: Standard,
     policy: str = "non-inferior",
     n_dev: int | None = None,
     min_quality: float | None = None,
@@ -79,19 +84,23 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
+    margin = standard.margin
     replicates = replicates.only(e.id for e in allowed)
     against = rivals(replicates, {e.id for e in allowed if e.confirm_seeds})
     compared = [e for e in allowed if e.id in against]
-    bounds = lower_bounds(replicates.only(against))
+    bounds = lower_bounds(replicates.only(against), standard.alpha)
     shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
     best = max(compared, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
     replicates = replicates.only({*against, chosen.id})
     confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
-    resolvable = resolvable_difference(replicates, chosen.id)
+    resolvable = resolvable_difference(replicates, chosen.id, standard.alpha)
     probability = probability_within_margin(replicates, margin)[chosen.id]
     if confirmed:
-        verdict = f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best."
+        verdict = (
+            f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
+            f"({standard.confidence:.0%} confidence)."
+        )
     elif len(allowed) == 1:
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
         verdict = f"It is the only setup {only}, so there is nothing to compare it with."
@@ -106,6 +115,7 @@ def recommend(
         best=best.id,
         policy=policy,
         margin=margin,
+        confidence=standard.confidence,
         because=f"{what_it_reaches(chosen, best)} {verdict}",
         confirmed=confirmed,
         quality=chosen.quality,
@@ -114,6 +124,8 @@ def recommend(
         peak_bytes=chosen.peak_bytes,
         probability_within_margin=probability,
         resolvable_difference=resolvable,
+        next_better=min(((e.gpu_seconds, e.id) for e in allowed if e.quality > chosen.quality), default=(0, None))[1],
+        next_cheaper=max(((e.quality, e.id) for e in allowed if e.gpu_seconds < chosen.gpu_seconds), default=(0, None))[1],
     )
 
 

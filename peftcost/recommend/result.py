@@ -15,6 +15,7 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
+from peftcost.searcher.prospects import Prospect
 from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
 
@@ -27,9 +28,11 @@ def build_result(
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
     advice: Recommendation | None,
+    more: Prospect | None,
     tests: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it."""
+    """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it; more: what the same budget
+    again would bring."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
     totals = state.ledger.totals()
@@ -50,7 +53,7 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if advice is None else asdict(advice),
+        "recommendation": None if advice is None else {**asdict(advice), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],

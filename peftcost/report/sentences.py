@@ -189,6 +189,38 @@ def policy_text(result: Result) -> str:
     return f"{advice['policy']}: {meaning}" if meaning else str(advice["policy"])
 
 
+def beside(result: Result) -> list[str]:
+    """What else one could do: the next setups in quality and in cost, training again and again, searching on."""
+    return [text for text in (neighbours(result), payback(result), twice_the_budget(result)) if text]
+
+
+def neighbours(result: Result) -> str | None:
+    """What the next better and the next cheaper setup would give and cost."""
+    advice, found = result["recommendation"], []
+    by_id = {entry["id"]: entry for entry in measured_entries(result)}
+    for name, kind in (("next_better", "better"), ("next_cheaper", "cheaper")):
+        entry = by_id.get(advice.get(name)) if advice else None
+        if entry is not None:
+            found.append(
+                f"the next {kind}, {entry['id']}, reaches {entry['quality']:.3f} as observed at "
+                f"{spell_seconds(entry['gpu_seconds'])}"
+            )
+    text = "; ".join(found)
+    return f"{text[0].upper()}{text[1:]}." if text else None
+
+
+def twice_the_budget(result: Result) -> str | None:
+    """What the same budget again would likely bring; None where nobody guessed."""
+    more = (result["recommendation"] or {}).get("twice_the_budget")
+    if not more:
+        return None
+    start = f"Twice the budget would change this advice with a chance of up to {percent(more['chance'])}"
+    if more["chance"] == 0:
+        return "Twice the budget would hardly change this advice."
+    gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {percent(more['cost_share'])} of the cost"
+    return f"{start}, on average to {gain}, as far as can be guessed from what was measured."
+
+
 def payback(result: Result) -> str | None:
     """After how many retrainings the search has paid for itself; None when the advice saves nothing."""
     entry = recommended_entry(result)

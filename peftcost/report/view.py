@@ -85,7 +85,7 @@ class View:
     status: str
     confirmed: bool
     advice: list[str]
-    payback: str | None
+    beside: list[str]
     policy: str
     metric: str
     margin: float
@@ -119,7 +119,7 @@ def view_of(result: Mapping[str, Any]) -> View:
         status="Confirmed" if advice and advice["confirmed"] else "Not confirmed" if advice else "No recommendation",
         confirmed=bool(advice and advice["confirmed"]),
         advice=sentences.advice_sentences(result),
-        payback=sentences.payback(result),
+        beside=sentences.beside(result),
         policy=sentences.policy_text(result),
         metric=task["metric"],
         margin=task["margin"],

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, lower_bounds, probability_within_margin, rivals
+from peftcost.core.statistics import (
+    CONFIRM_SEEDS,
+    Replicates,
+    Standard,
+    lower_bounds,
+    probability_within_margin,
+    rivals,
+)
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, SAFETY
@@ -62,23 +69,23 @@ def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: f
     return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-CONTENDERS:])
 
 
-def confirm_or_stop(state: SearchState, replicates: Replicates | None, margin: float, available: float) -> Action:
+def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard: Standard, available: float) -> Action:
     """The next confirmation, or the end: two fresh seeds for a few contenders at a time, then, when all have them and the
     recommendation is not settled, one more for each."""
     if replicates is None or not replicates.observed:
-        return Wait() if state.running() else Stop("no setup could be measured")
+        return Stop("no setup could be measured")
+    running = any(t.role == "confirm" for t in state.running())
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
-    finished = Counter(t.setup.id for t in state.measured("confirm"))
-    if not state.running() and is_settled(state, replicates, margin, finished):
+    if not running and settled(state, replicates, standard) is not None:
         only = len(replicates.observed) == 1
         return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
-    wanted = confirmable(state, replicates, margin, available, done)
+    wanted = confirmable(state, replicates, standard.margin, available, done)
     if not wanted:
-        return Wait() if state.running() else Stop("the budget does not pay for another trial")
+        return Wait() if running else Stop("the budget does not pay for another trial")
     fewest = min(done[s] for s in wanted)
     if fewest >= MOST_CONFIRM_SEEDS:
-        return Wait() if state.running() else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
-    if fewest >= CONFIRM_SEEDS and state.running():
+        return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+    if fewest >= CONFIRM_SEEDS and running:
         return Wait()  # its result may settle the matter
     setup = state.setups()[next(s for s in wanted if done[s] == fewest)]
     return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
@@ -103,14 +110,23 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
     return chosen
 
 
-def is_settled(state: SearchState, replicates: Replicates, margin: float, finished: Counter[str]) -> bool:
-    """Whether the cheapest setup that is shown to be as good as the best is cheaper than all that still might be."""
-    if len(replicates.observed) == 1:
-        return all(finished[s] >= CONFIRM_SEEDS for s in replicates.observed)  # there is nothing to compare it with
-    bounds = lower_bounds(replicates.only(rivals(replicates, [s for s in finished if s in replicates.observed])))
-    shown = [s for s, bound in bounds.items() if bound > -margin and finished[s] >= CONFIRM_SEEDS]
+def settled(state: SearchState, replicates: Replicates, standard: Standard) -> str | None:
+    """The cheapest setup that is shown to be as good as the best, if it is cheaper than all that still might be."""
+    finished = Counter(t.setup.id for t in state.measured("confirm"))
+    if len(replicates.observed) == 1:  # there is nothing to compare it with
+        return next((s for s in replicates.observed if finished[s] >= CONFIRM_SEEDS), None)
+    compared = rivals(replicates, [s for s in finished if s in replicates.observed])
+    bounds = lower_bounds(replicates.only(compared), standard.alpha)
+    shown = [s for s, bound in bounds.items() if bound > -standard.margin and finished[s] >= CONFIRM_SEEDS]
     if not shown:
-        return False
+        return None
     gpu_seconds = gpu_seconds_of(state)
-    cheapest = min(gpu_seconds[s] for s in shown)
-    return all(gpu_seconds[s] >= cheapest for s in contenders(replicates, margin, gpu_seconds) if s not in shown)
+    cheapest = min(shown, key=lambda s: gpu_seconds[s])
+    open_ones = [s for s in contenders(replicates, standard.margin, gpu_seconds) if s not in shown]
+    return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None
+
+
+def advised_now(state: SearchState, replicates: Replicates, standard: Standard) -> str:
+    """What would be recommended: the settled one, else the best observed."""
+    best = max(replicates.observed, key=lambda s: replicates.observed[s])
+    return settled(state, replicates, standard) or best

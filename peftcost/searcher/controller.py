@@ -9,7 +9,7 @@ from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates
+from peftcost.core.statistics import Replicates, Standard
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
@@ -77,6 +77,9 @@ class Controller:
     def spent(self) -> float:
         return self.state.ledger.spent(self.journal.clock())
 
+    def left_after(self, closing_seconds: float) -> float:
+        return self.state.left_after(closing_seconds, self.journal.clock())
+
     # -- single jobs -----------------------------------------------------------------------------------------------
 
     def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -93,7 +96,7 @@ class Controller:
             for index, message in self._listen():
                 if message["type"] in ("done", "failed", "died"):
                     last[running.pop(index)] = message
-            if self.spent() + ENDING_SECONDS * len(self.state.held) >= self.state.limit_gpu_seconds:
+            if self.left_after(0.0) <= ENDING_SECONDS * len(self.state.held):
                 for index in running:
                     self.executor.kill(index)
                 raise BudgetSpent(
@@ -127,7 +130,7 @@ class Controller:
 
     def _seconds_left(self) -> float:
         """On the clock, until the devices that are held have used the budget up to what closing takes."""
-        left = self.state.limit_gpu_seconds - self.state.cost.closing_seconds() - self.spent()
+        left = self.left_after(self.state.cost.closing_seconds())
         return max(0.0, left / max(1, len(self.state.held)))
 
     # -- the search ------------------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ class Controller:
                 news |= self._on_message(run, index, message)
             if news:
                 evidence = run.evidence.replicates(self.state)
-                self._forget_checkpoints(run)
+                self.forget_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
@@ -154,7 +157,7 @@ class Controller:
                 continue
             while True:
                 ideas = partial(run.proposals.ideas, self.state)
-                match decide.next_action(self.state, run.prior, ideas, evidence, run.margin, self.journal.clock()):
+                match decide.next_action(self.state, run.prior, ideas, evidence, run.standard, self.journal.clock()):
                     case actions.Skip(method, needs):
                         self.record("skipped", method=method, reason=f"needs {needs:.0f} gpu-s")
                         continue
@@ -246,17 +249,16 @@ class Controller:
 
     def _hold_to_budget(self) -> None:
         """The budget is a contract: what would eat into the kept-back closing costs is ended."""
-        closing = self.state.cost.closing_seconds()
-        if self.spent() < self.state.limit_gpu_seconds - closing:
+        if self.left_after(self.state.cost.closing_seconds()) > 0:
             return
         for trial in self.state.running():
             self.executor.kill(trial.device)
             self.record("phase", device=trial.device, category="idle")
             self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
 
-    def _forget_checkpoints(self, run: SearchRun) -> None:
-        """A measured trial is not taken up again; while exploring goes on, its lineage may be, from the farthest stop."""
-        kept = {t.number for t in latest_of_lineages(self.state)} if self.state.exploring else set()
+    def forget_checkpoints(self, run: SearchRun) -> None:
+        """A measured trial is not taken up again; its lineage may be, from the farthest stop, until the search has ended."""
+        kept = {t.number for t in latest_of_lineages(self.state)} if self.state.stopped_because is None else set()
         unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
         kept |= {t.parent for t in unfinished if t.parent is not None}
         for trial in self.state.measured():
@@ -276,12 +278,12 @@ class SearchRun:
         prepared: str,
         prior: dict[str, Setup],
         metric: Metric,
-        margin: float,
+        standard: Standard,
         seed: int,
     ) -> None:
         self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
         self.proposals, self.evidence = proposals, evidence
-        self.metric, self.margin, self.seed = metric, margin, seed
+        self.metric, self.standard, self.seed = metric, standard, seed
 
 
 def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:

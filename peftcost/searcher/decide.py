@@ -3,7 +3,8 @@
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; the first three of them go on to the last stop; then whatever is expected
 to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders with fresh
-seeds (`confirm`); then the end. What confirmation, test and baselines will take is kept back from the start.
+seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed in its
+turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Mapping, Sequence
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates
-from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Wait
-from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve
+from peftcost.core.statistics import Replicates, Standard
+from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Stop, Wait
+from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve
 from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, needs_along, promotions
+from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import ANCHORS, SAFETY
 
@@ -27,6 +29,9 @@ FIRST_SHARE = 0.2
 budget. Elsewhere only the anchors' are, and the others' compete."""
 EXPLORE_SHARE = 0.75
 """Of the budget, or of what was added to it: exploring ends here at the latest."""
+STAKE = 0.05
+"""When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is not
+below this."""
 MOST_RESERVED = 0.35
 """Of the budget: no more is kept back for confirmation. Where that does not pay for it, better setups are worth more than
 proof."""
@@ -43,7 +48,7 @@ def next_action(
     prior: Mapping[str, Setup],
     ideas: Ideas,
     replicates: Replicates | None,
-    margin: float,
+    standard: Standard,
     now: float,
 ) -> Action:
     """What to start on a free device.
@@ -51,24 +56,27 @@ def next_action(
     prior: each method's prior-best setup at the first stop. ideas: what Optuna proposes. replicates: of all measured setups
     (None before any). now: seconds on the run's clock.
     """
-    left = state.limit_gpu_seconds - state.ledger.spent(now) - committed_seconds(state, now)
-    closing = SAFETY * state.cost.closing_seconds()
+    left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
+    margin = standard.margin
     tried = {t.setup.method for t in state.trials.values() if t.role == "explore"}
     untried = [method for method in state.methods if method not in tried and method not in state.skipped]
     first = {m: SAFETY * state.cost.predict(prior[m], dev_rows=state.dev_sample).trial_seconds for m in untried}
     all_go_first = sum(first.values()) <= FIRST_SHARE * state.limit_gpu_seconds
     for method, needs in first.items():
         kept = reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
-        if needs + closing + kept > left:
+        if needs + kept > left:
             return Skip(method, needs)
         if all_go_first or method in state.methods[:ANCHORS]:
             return Fund(method)
-    explored = explore_more(state, prior, ideas, replicates, margin, left - closing, now)
+    explored = explore_more(state, prior, ideas, replicates, margin, left, now)
     if explored is not None:
         return explored
-    if any(t.role == "explore" for t in state.running()):
+    if state.exploring and state.running():
         return Wait()
-    return confirm_or_stop(state, replicates, margin, left - closing)
+    action = confirm_or_stop(state, replicates, standard, left)
+    if isinstance(action, Stop) and replicates is not None and replicates.observed:
+        action = explore_again(state, ideas, replicates, standard, left, action)
+    return Wait() if isinstance(action, Stop) and state.running() else action
 
 
 def committed_seconds(state: SearchState, now: float) -> float:
@@ -105,6 +113,24 @@ def explore_more(
         if is_payable(candidate):
             return candidate.action
     return None
+
+
+def explore_again(
+    state: SearchState,
+    ideas: Ideas,
+    replicates: Replicates,
+    standard: Standard,
+    available: float,
+    stop: Stop,
+) -> Promote | Propose | Stop:
+    """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
+    advised = state.setups()[advised_now(state, replicates, standard)]
+    further = prospect(state, ideas, standard.margin, advised, available)
+    if further.action is None:
+        return stop
+    if further.chance >= STAKE:
+        return further.action
+    return Stop(f"{stop.because}, and the rest of the budget would change it with a chance of {further.chance:.0%}")
 
 
 def reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:

@@ -56,7 +56,8 @@ class Way:
 
 def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
-    outlook, volumes = volumes_of(state, prior, margin)
+    outlook = outlook_of(state)
+    volumes = volumes_of(state, prior, margin, outlook)
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
     guesses = outlook.guesses(ahead)
@@ -104,12 +105,17 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
     return found
 
 
-def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float) -> tuple[Outlook, list[Volume]]:
+def outlook_of(state: SearchState) -> Outlook:
+    """Guesses from what exploring has measured, here and in earlier runs."""
+    explored = state.measured("explore")
+    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in explored if (m := t.measurement)]
+    return Outlook([*seen, *state.earlier_seen], state.stops[-1])
+
+
+def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, outlook: Outlook) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
     explored = state.measured("explore")
-    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in explored if (m := t.measurement)]
-    outlook = Outlook([*seen, *state.earlier_seen], state.stops[-1])
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [t.setup for t in (*explored, *running)]
     points = [point_of(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
@@ -117,7 +123,7 @@ def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float) ->
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
     worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)
-    return outlook, [Volume(points, (floor, cost, memory)) for floor in (worst, best - TOP_MARGINS * margin)]
+    return [Volume(points, (floor, cost, memory)) for floor in (worst, best - TOP_MARGINS * margin)]
 
 
 def latest_of_lineages(state: SearchState) -> list[Trial]:

@@ -95,11 +95,28 @@ class Outlook:
         mean = self._level + GAIN * self._doublings(setups)
         variance = COMMON**2 + self._scale**2 * self._variance(setups)
         if self._factor is not None:
-            own = self._tasks == 0
-            across = COMMON**2 * own + self._scale**2 * self._shared(setups, self._setups) * np.where(own, 1.0, SIMILAR)
+            across = self._across(setups)
             mean = mean + across @ self._weights
             variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
         return [Guess(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
+
+    def draws(self, setups: Sequence[Setup], n: int) -> np.ndarray:
+        """Qualities of all setups at once, n times, shape (n, setups); always the same ones."""
+        guesses = self.guesses(setups)
+        covariance = COMMON**2 + self._scale**2 * self._shared(setups, setups)
+        if self._factor is not None:
+            across = self._across(setups)
+            covariance = covariance - across @ cho_solve(self._factor, across.T)
+        covariance[np.diag_indices(len(setups))] = [guess.deviation**2 for guess in guesses]
+        spread, axes = np.linalg.eigh(covariance)
+        normal = np.random.default_rng(len(setups)).normal(size=(n, len(setups)))
+        return np.array([guess.mean for guess in guesses]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
+
+    def _across(self, setups: Sequence[Setup]) -> np.ndarray:
+        """Covariance of setups with what was seen."""
+        own = self._tasks == 0
+        shared = self._shared(setups, self._setups) * np.where(own, 1.0, SIMILAR)
+        return COMMON**2 * own + self._scale**2 * shared
 
     def _doublings(self, setups: Sequence[Setup]) -> np.ndarray:
         """Of the length, from the longest stop on: negative below it."""

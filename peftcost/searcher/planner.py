@@ -138,7 +138,7 @@ def choose_length(controller: Controller, cost: CostModel, order: Sequence[str],
     setups = priors(order, 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
     paces = [pace_of(cost, setup) for setup in setups.values()]
-    stops = choose_stops(rows, batch_size, paces, limit - controller.spent() - closing)
+    stops = choose_stops(rows, batch_size, paces, controller.left_after(closing))
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
     if needs > limit:

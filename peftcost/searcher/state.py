@@ -15,8 +15,8 @@ from peftcost.searcher.outlook import Seen
 
 @dataclass
 class Trial:
-    """One setup with one seed. has_checkpoint: kept while exploring, for its lineage to go on from. cut_off: ended because
-    the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
+    """One setup with one seed. has_checkpoint: kept until the search ends, for its lineage to go on from. cut_off: ended
+    because the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
 
     number: int
     setup: Setup
@@ -41,12 +41,13 @@ class Trial:
 
 @dataclass
 class SearchState:
-    """limit_gpu_seconds: the budget. stops: the lengths at which lineages are measured, ascending. dev_sample: how many dev
-    examples exploring predicts, None for all. exploring: until the first confirmation.
-    spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of earlier runs, and what
-    these measured."""
+    """limit_gpu_seconds: the budget. limit_wall_seconds: on the clock, while devices are held. stops: the lengths at which
+    lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
+    first confirmation. spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of
+    earlier runs, and what these measured."""
 
     limit_gpu_seconds: float = float("inf")
+    limit_wall_seconds: float = float("inf")
     methods: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     dev_sample: int | None = None
@@ -89,6 +90,12 @@ class SearchState:
         own = [t for t in self.measured() if t.setup.id == setup_id]
         return [t for t in own if t.role == "confirm"] or own
 
+    def left_after(self, closing_seconds: float, now: float | None = None) -> float:
+        """gpu_seconds that may still be spent before what closes the run, on one device."""
+        left = self.limit_gpu_seconds - self.ledger.spent(now) - closing_seconds
+        on_the_clock = self.limit_wall_seconds - self.ledger.held_seconds(0, now) - closing_seconds
+        return min(left, max(1, len(self.held)) * on_the_clock)
+
     # -- folding ---------------------------------------------------------------------------------------------------
 
     def apply(self, event: dict[str, Any]) -> None:
@@ -105,7 +112,9 @@ class SearchState:
     def _on_budget(self, event: dict[str, Any]) -> None:
         """A run that is given more explores again, and what there was too little for may now be paid."""
         self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
-        self.spent_before_gpu_seconds = self.ledger.spent()
+        more = event.get("wall_seconds")
+        self.limit_wall_seconds = float("inf") if more is None else self.ledger.held_seconds(0) + more
+        self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
         self.skipped.clear()
         self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
 
@@ -164,11 +173,8 @@ class SearchState:
             started_t=event["t"],
             saved_t=event["t"],
         )
-        if event["role"] == "confirm" and self.exploring:
-            self.exploring = False
-            for trial in self.trials.values():
-                trial.has_checkpoint = False
-        self.phase = "exploring" if self.exploring else "confirming"
+        self.exploring &= event["role"] == "explore"
+        self.phase = "exploring" if event["role"] == "explore" else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_predicted(self, event: dict[str, Any]) -> None:
@@ -205,6 +211,8 @@ class SearchState:
 
     def _on_closing(self, event: dict[str, Any]) -> None:
         self.stopped_because = event["because"]
+        for trial in self.trials.values():
+            trial.has_checkpoint = False
         self.phase = "testing"
         self.log.append(f"search ended: {event['because']}")
 

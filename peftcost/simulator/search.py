@@ -14,7 +14,7 @@ import numpy as np
 from peftcost.core.front import Point, front
 from peftcost.core.hypervolume import hypervolume
 from peftcost.core.setup import Scalar, Setup
-from peftcost.core.statistics import Replicates
+from peftcost.core.statistics import Replicates, Standard
 from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
@@ -38,6 +38,7 @@ from peftcost.tasks.metrics import accuracy
 PROBE_EXAMPLES = 128
 """What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
 ACCURACY = Metric("accuracy", 0.01, accuracy)
+STANDARD = Standard(ACCURACY.default_margin)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def simulate(
     seed: int,
     *,
     dev_size: int = 1500,
-    margin: float = 0.01,
+    standard: Standard = STANDARD,
     devices: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
@@ -120,7 +121,7 @@ def simulate(
             prepared="",
             prior=priors,
             metric=ACCURACY,
-            margin=margin,
+            standard=standard,
             seed=0,
         )
         because = controller.search(run)
@@ -129,7 +130,7 @@ def simulate(
     entries = setup_entries(state, replicates)
     advice = None
     if replicates is not None:
-        advice = recommend(evidence_of(entries), replicates, margin, n_dev=len(dev.chosen))
+        advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(dev.chosen))
     return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, because)
 
 

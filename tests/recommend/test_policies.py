@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from peftcost.core.statistics import Replicates
+from peftcost.core.statistics import Replicates, Standard
 from peftcost.errors import UserError
 from peftcost.recommend.policies import Evidence, recommend
 
@@ -21,12 +21,13 @@ def evidence(**setups: tuple[float, float, int, int]) -> list[Evidence]:
     return [Evidence(name, *facts) for name, facts in setups.items()]
 
 
+STANDARD = Standard(0.01)
 SETUPS = evidence(frozen=(0.66, 20, 100, 2), lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 2))
 OBSERVED = {e.id: e.quality for e in SETUPS}
 
 
 def test_the_cheapest_that_is_shown_to_be_as_good_is_recommended() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD)
     assert found.id == "lora"
     assert found.confirmed
     assert "86%" in found.because
@@ -34,7 +35,7 @@ def test_the_cheapest_that_is_shown_to_be_as_good_is_recommended() -> None:
 
 
 def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.02), 0.01, n_dev=1000)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.02), STANDARD, n_dev=1000)
     assert found.id == "full"
     assert not found.confirmed
     assert "cannot be told at 1000 dev rows" in found.because
@@ -44,12 +45,12 @@ def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
 
 def test_one_seed_proves_nothing() -> None:
     once = [Evidence(e.id, e.quality, e.gpu_seconds, e.peak_bytes, 0) for e in SETUPS]
-    found = recommend(once, replicates(OBSERVED, 0.0001), 0.01)
+    found = recommend(once, replicates(OBSERVED, 0.0001), STANDARD)
     assert (found.id, found.confirmed) == ("full", False)
 
 
 def test_a_setup_alone_is_never_confirmed() -> None:
-    found = recommend(SETUPS[:1], replicates({"frozen": 0.66}, 0.001), 0.01)
+    found = recommend(SETUPS[:1], replicates({"frozen": 0.66}, 0.001), STANDARD)
     assert not found.confirmed
     assert "only setup" in found.because
 
@@ -67,28 +68,28 @@ def test_a_setup_alone_is_never_confirmed() -> None:
     ],
 )
 def test_policies_and_constraints(policy: str, options: dict[str, float], expected: str) -> None:
-    assert recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, policy, **options).id == expected
+    assert recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, policy, **options).id == expected
 
 
 def test_constraints_that_nothing_meets_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"at least 0\.9; the nearest is full with quality 0\.750"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, min_quality=0.9)
+        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, min_quality=0.9)
     with pytest.raises(UserError, match=r"at least 0\.7 and at most 250 B; the nearest is frozen"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, min_quality=0.7, max_memory_bytes=250)
+        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, min_quality=0.7, max_memory_bytes=250)
 
 
 def test_within_constraints_the_best_is_the_best_that_meets_them() -> None:
     """What does not fit the memory is no rival, however good it is."""
-    found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), 0.01, max_memory_bytes=400)
+    found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), STANDARD, max_memory_bytes=400)
     assert (found.id, found.confirmed) == ("lora", True)
 
 
 def test_what_is_clearly_worse_is_called_worse() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, "cheapest")
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, "cheapest")
     assert not found.confirmed
     assert "worse than the best by more than 0.01" in found.because
 
 
 def test_an_unknown_policy_names_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'knee'"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), 0.01, "kne")
+        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, "kne")

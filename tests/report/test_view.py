@@ -48,20 +48,29 @@ def test_without_full_fine_tuning_the_advice_says_so(result: Result) -> None:
     result["setups"] = [e for e in result["setups"] if e["method"] != "full"]
     view = view_of(result)
     assert view.advice[1].endswith("Full fine-tuning was not measured.")
-    assert view.payback is not None
-    assert "full" not in view.payback
+    assert view.beside
+    assert not any("full" in text for text in view.beside)
 
 
 def test_the_payback_is_counted_in_whole_retrainings(result: Result) -> None:
     result["budget"]["spent_gpu_seconds"] = 100.0
-    assert "after 2 retrainings" in (view_of(result).payback or "")
+    assert any("after 2 retrainings" in text for text in view_of(result).beside)
+
+
+def test_what_else_one_could_do_stands_beside_the_advice(result: Result) -> None:
+    by_cost = sorted((e for e in result["setups"] if e["status"] == "measured"), key=lambda e: e["gpu_seconds"])
+    more = {"gpu_seconds": 400.0, "chance": 0.3, "quality_gain": 0.004, "cost_share": 0.9}
+    result["recommendation"] |= {"next_cheaper": by_cost[0]["id"], "next_better": None, "twice_the_budget": more}
+    text = " ".join(view_of(result).beside)
+    assert f"The next cheaper, {by_cost[0]['id']}, reaches {by_cost[0]['quality']:.3f}" in text
+    assert "a chance of up to 30%, on average to +0.004" in text.replace("30 %", "30%")
 
 
 def test_a_setup_that_saves_nothing_has_no_payback(result: Result) -> None:
     full = next(e for e in result["setups"] if e["method"] == "full")
     result["recommendation"]["id"] = full["id"]
     view = view_of(result)
-    assert view.payback is None
+    assert view.beside == []
     assert view.advice[1] == "It is full fine-tuning, and the best observed."
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_table import STOPS, synthetic_table
 
+from peftcost.core.statistics import Standard
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.simulator.search import chosen_front, reference_of, simulate, true_hypervolume, true_points
 
@@ -83,7 +84,7 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     best = max(quality for quality, _, _ in truth.values())
     confirmed = wrong = 0
     for seed in range(12):
-        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, margin=0.03).advice
+        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, standard=Standard(0.03)).advice
         if advice is not None and advice.confirmed:
             confirmed += 1
             wrong += truth[advice.id][0] < best - 0.03

@@ -1,0 +1,95 @@
+"""Whether exploring further would change the recommendation, and to what. Pure.
+
+What was measured and what could be tried next are drawn together from the outlook, many times. A draw is better for a new
+setup if that is better than everything measured by more than the margin, or cheaper than the recommended one and within the
+margin of everything measured. That every such setup would be recognised is assumed, so these are upper bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from peftcost.core.setup import Setup
+from peftcost.core.statistics import CONFIRM_SEEDS
+from peftcost.searcher.actions import Promote, Propose
+from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import SAFETY
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a sum of gpu_seconds may bring to the recommendation.
+
+    chance: that it changes for the better. quality_gain, cost_share: what it changes to, on average over all draws, those
+    without a change included: quality above the present one's, cost over the present one's (geometric mean).
+    action: the first step, None where nothing can be paid.
+    """
+
+    gpu_seconds: float
+    chance: float
+    quality_gain: float
+    cost_share: float
+    action: Promote | Propose | None
+
+    def as_dict(self) -> dict[str, float]:
+        """What is told of it."""
+        names = ("gpu_seconds", "chance", "quality_gain", "cost_share")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setup that could be measured: by which action it is reached, and what it takes to measure it."""
+
+    action: Promote | Propose
+    setup: Setup
+    needs_gpu_seconds: float
+
+
+def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, available: float) -> Prospect:
+    """Of spending `available` gpu_seconds on exploring, then confirming; `advised`: what would be recommended now."""
+    options = payable(state, ideas, available)
+    if not options:
+        return Prospect(available, 0.0, 0.0, 1.0, None)
+    known = list({t.setup.id: t.setup for t in state.measured("explore")}.values())
+    drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], DRAWS)
+    measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
+    bar = measured.max(axis=1)
+    costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
+    cost = state.cost.predict(advised).gpu_seconds
+    improves = (new > bar[:, None] + margin) | ((new >= bar[:, None] - margin) & (costs < cost))
+    needs = np.array([o.needs_gpu_seconds for o in options])
+    order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
+    bought = order[np.cumsum(needs[order]) <= available]
+    if not len(bought):
+        bought = order[:1]
+    quality = measured[:, [s.id for s in known].index(advised.id)]
+    new, costs = new[:, bought], np.where(improves[:, bought], costs[bought], np.inf)
+    chosen = np.argmin(np.where(new >= new.max(axis=1, keepdims=True) - margin, costs, np.inf), axis=1)
+    changed = improves[:, bought].any(axis=1)
+    draws = np.arange(DRAWS)
+    gain = np.where(changed, new[draws, chosen] - quality, 0.0)
+    share = np.where(changed, costs[draws, chosen] / cost, 1.0)
+    return Prospect(
+        gpu_seconds=available,
+        chance=float(changed.mean()),
+        quality_gain=float(gain.mean()),
+        cost_share=float(np.exp(np.log(share).mean())),
+        action=options[bought[0]].action,
+    )
+
+
+def payable(state: SearchState, ideas: Ideas, available: float) -> list[Option]:
+    """What could be measured next, and confirmed if it turns out well."""
+    found = []
+    for way in (*promotions(state), *proposals(state, ideas)):
+        for setup, needs in zip(way.ahead, needs_along(state, way), strict=True):
+            confirming = SAFETY * CONFIRM_SEEDS * state.cost.predict(setup).trial_seconds
+            if needs + confirming <= available:
+                found.append(Option(way.action, setup, needs))
+    return found
