@@ -1,9 +1,9 @@
 """What the engine saves: its loop against a bare one and Trainer, shared activations, buckets, warm workers, kernels.
 
 python benchmarks/engine.py [SECTION …]     all: about an hour on two cores; nothing may run beside it.
-Sections: loop, overhead, upper, buckets, kernels, compiling, flops, warm, frozen, mix. Each writes its part of
-results/engine.json when
-it is done, so a run can be taken up section by section; ratios compare what ran side by side in one section.
+Sections: loop, overhead, upper, buckets, kernels, compiling, pages, flops, warm, frozen, mix. Each writes its part of
+results/engine.json when it is done, so a run can be taken up section by section; ratios compare what ran side by side in one
+section.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 def main(names: list[str]) -> None:
     import engine_jobs
+    import engine_pages
     import engine_steps
 
     from peftcost.engine.worker import settle
@@ -80,6 +81,7 @@ def main(names: list[str]) -> None:
         "buckets": engine_steps.buckets,
         "kernels": engine_steps.kernels,
         "compiling": engine_steps.compiling,
+        "pages": engine_pages.pages,
         "flops": engine_steps.flops,
         "warm": engine_jobs.warm,
         "frozen": engine_jobs.frozen,

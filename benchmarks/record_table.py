@@ -1,6 +1,6 @@
 """Trains real lineages once and keeps what they gave: the table on which searches are simulated.
 
-python benchmarks/record_table.py TASK [HOURS]     TASK: tweets. Stops after HOURS (default: when all is recorded).
+python benchmarks/record_table.py TASK [HOURS]     TASK: tweets, reviews. Stops after HOURS (default: when all is recorded).
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
 was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then the best ones with three
@@ -14,14 +14,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import random
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from machine import RESULTS
+from table_plans import PLANS, Plan, lineages
 
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
@@ -38,65 +38,19 @@ from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method
-from peftcost.tasks.task import Rows, Task, load_task
 
-TASKS = {"tweets": ("builtin:tweets", Rows(train=1600, dev=1500, test=1000))}
-STOPS = (400, 800, 1600)
 EARLY_ROWS = 400
 """Of dev and of test, at all stops but the last, with seed 0; the other seeds stand for confirmations."""
-MORE_SEEDS, BEST = (1, 2, 3), 24
-"""Seeds of confirmations, and how many lineages get them: the best of each method and placement, then the best of all."""
+MORE_SEEDS = (1, 2, 3)
+"""Seeds of confirmations."""
 LONGEST_SECONDS = 600
 LENDING_SECONDS = 0.3
 """Between two trainings, for whoever waits for the core."""
-RATES = {
-    "full": (2e-5, 5e-5, 1e-4, 2e-4, 4e-4),
-    "bitfit": (3e-4, 1e-3, 3e-3, 1e-2),
-    "lora": (2e-4, 5e-4, 1e-3, 2e-3, 5e-3),
-    "top": (3e-4, 1e-3, 3e-3),
-    "quantized": (5e-4, 1e-3, 2e-3),
-    "adalora": (5e-4, 2e-3, 6e-3),
-    "houlsby": (3e-4, 1e-3, 3e-3),
-    "ia3": (3e-3, 1e-2, 4e-2),
-    "prefix": (3e-3, 1e-2, 4e-2),
-    "prompt": (3e-3, 1e-2, 4e-2),
-    "frozen": (5e-4, 1e-3, 2e-3, 5e-3),
-}
 
 
-def grid(method: str, rates: str, **choices: tuple[Any, ...]) -> list[Setup]:
-    """Every combination of a method's rates and these choices over its prior, at the longest stop."""
-    found = []
-    for values in product(RATES[rates], *choices.values()):
-        chosen = dict(zip(("learning_rate", *choices), values, strict=True))
-        found.append(Setup.of(method, {**get_method(method).prior(), **chosen}, STOPS[-1]))
-    return found
-
-
-def lineages() -> list[Setup]:
-    """What is trained, each at its longest stop, in a shuffled order, so that a part of the table is a fair sample."""
-    found = [
-        *grid("frozen", "frozen", top_layers=(0, 1, 2)),
-        *grid("full", "full"),
-        *grid("bitfit", "bitfit"),
-        *grid("bitfit", "top", top_layers=(2,)),
-        *grid("lora", "lora", rank=(4, 8, 32)),
-        *grid("lora", "top", rank=(8,), top_layers=(2, 4)),
-        *grid("lora", "top", rslora=(True,)),
-        *grid("lora", "top", dora=(True,)),
-        *grid("adalora", "adalora", rank=(4, 8)),
-        *grid("houlsby", "houlsby", bottleneck=(8, 32)),
-        *grid("ia3", "ia3"),
-        *grid("prefix", "prefix"),
-        *grid("prompt", "prompt"),
-        *grid("int8-lora", "quantized", rank=(8, 32)),
-        *grid("nf4-lora", "quantized", rank=(8, 32)),
-    ]
-    random.Random(0).shuffle(found)
-    return found
-
-
-def record(prepared: str, setup: Setup, seed: int, device: dict[str, Any], core: int, out: str) -> None:
+def record(
+    prepared: str, setup: Setup, stops: tuple[int, ...], seed: int, device: dict[str, Any], core: int, out: str
+) -> None:
     """Train one lineage with one seed; out gets its rows as JSON, with dev and test rows as .npy beside it."""
     from peftcost.engine.artifact import load_artifact
     from peftcost.engine.evaluate import evaluate
@@ -109,9 +63,9 @@ def record(prepared: str, setup: Setup, seed: int, device: dict[str, Any], core:
     method = get_method(setup.method)
     about, test = load_about(Path(prepared)), load_split(Path(prepared), "test")
     parent, found = None, []
-    for stop in STOPS:
+    for stop in stops:
         at = replace(setup, stop_examples=stop)
-        rows = None if seed or stop == STOPS[-1] else EARLY_ROWS
+        rows = None if seed or stop == stops[-1] else EARLY_ROWS
         folder = Path(out) / str(stop)
         folder.mkdir()
         measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=rows), Silent())
@@ -148,18 +102,18 @@ def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def wanted(rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> Iterator[tuple[Setup, int]]:
+def wanted(plan: Plan, rows: list[dict[str, Any]], taken: set[tuple[str, int]]) -> Iterator[tuple[Setup, int]]:
     """Lineages and seeds that are neither in the table nor taken, in order."""
     known = taken | {(row["lineage"], row["seed"]) for row in rows}
-    every = lineages()
+    every = lineages(plan)
     missing = [(setup, 0) for setup in every if (setup.lineage, 0) not in known]
     if missing:
         yield from missing
         return
-    final = {r["lineage"]: r["quality"] for r in rows if r["seed"] == 0 and r["stop_examples"] == STOPS[-1]}
+    final = {r["lineage"]: r["quality"] for r in rows if r["seed"] == 0 and r["stop_examples"] == plan.stops[-1]}
     ranked = sorted(every, key=lambda setup: -final.get(setup.lineage, -1.0))
     firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
-    best = sorted(ranked, key=lambda setup: setup not in firsts.values())[:BEST]
+    best = sorted(ranked, key=lambda setup: setup not in firsts.values())[: plan.best]
     for seed in MORE_SEEDS:
         yield from ((setup, seed) for setup in best if (setup.lineage, seed) not in known)
 
@@ -168,7 +122,8 @@ class Recorder:
     """The table as it grows, and the cores that work on it."""
 
     def __init__(self, task: str, prepared: str, devices: list[Device], path: Path, end: float) -> None:
-        self.task, self.prepared, self.devices, self.path, self.end = task, prepared, devices, path, end
+        self.task, self.plan, self.prepared, self.devices = task, PLANS[task], prepared, devices
+        self.path, self.end = path, end
         self.rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.exists() else []
         self.context = multiprocessing.get_context("forkserver")
         self.taken: set[tuple[str, int]] = set()
@@ -176,7 +131,9 @@ class Recorder:
 
     def run(self) -> None:
         """Until all is recorded, or until the end."""
-        threads = [threading.Thread(target=self.work, args=at) for at in zip(self.devices, usable_cores(), strict=True)]
+        threads = [
+            threading.Thread(target=self.work, args=at, daemon=True) for at in zip(self.devices, usable_cores(), strict=True)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -195,7 +152,7 @@ class Recorder:
     def take(self) -> tuple[Setup, int] | None:
         """The next lineage and seed that nobody works on."""
         with self.lock:
-            work = next(wanted(self.rows, self.taken), None)
+            work = next(wanted(self.plan, self.rows, self.taken), None)
             if work is not None:
                 self.taken.add((work[0].lineage, work[1]))
             return work
@@ -204,7 +161,8 @@ class Recorder:
         """Its rows; none when it was disturbed, took too long or failed: the next start tries it again."""
         with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
             started = time.monotonic()
-            child = self.context.Process(target=record, args=(self.prepared, setup, seed, device.as_dict(), core, out))
+            args = (self.prepared, setup, self.plan.stops, seed, device.as_dict(), core, out)
+            child = self.context.Process(target=record, args=args, daemon=True)
             child.start()
             child.join(LONGEST_SECONDS)
             if child.is_alive():
@@ -225,9 +183,9 @@ class Recorder:
 
 
 def main(name: str, hours: float) -> None:
-    source, sizes = TASKS[name]
-    task: Task = load_task(source).model_copy(update={"rows": sizes})
-    model = str(resolve_model(task.model))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the children as well
+    task = PLANS[name].task().model_copy(update={"rows": PLANS[name].rows})
+    model = str(resolve_model(task.only_model))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peftcost.engine.preload"])
     with context.Pool(1) as pool:  # tokenizing in this process would start threads that a fork does not survive

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
+from importlib.util import find_spec
 
 import numpy as np
 import optuna
@@ -31,15 +33,17 @@ class Purse:
         self.table, self.left, self.found = table, budget, Found()
         self.dev = draw_dev_set(table, DEV, EXPLORE_DEV_ROWS, np.random.default_rng(seed))
 
-    def train(self, lineage: Setup, to: int, since: int | None = None) -> bool:
-        """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid."""
+    def train(self, lineage: Setup, to: int, since: int | None = None, in_one_go: bool = False) -> bool:
+        """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid.
+        in_one_go: its process still runs and need not start again."""
         row = self.table.rows[replace(lineage, stop_examples=to).id, 0]
         paid, alone = 0.0, get_method(lineage.method).fixed_horizon
         since = None if alone else since
         if since is not None:
             paid = row.gpu_seconds * trunk_examples(replace(lineage, stop_examples=since)) / to
         predicting = row.evaluation_seconds_per_example * EXPLORE_DEV_ROWS
-        needs = row.startup_seconds + row.gpu_seconds - paid + predicting + FIXED_SECONDS
+        starting = 0.0 if in_one_go else row.startup_seconds + FIXED_SECONDS
+        needs = starting + row.gpu_seconds - paid + predicting
         if needs > self.left:
             return False
         self.left -= needs
@@ -138,6 +142,33 @@ def asha(table: Table, budget: float, seed: int) -> Found:
         rungs[rung + 1][setup.lineage] = purse.found[replace(setup, stop_examples=to).id][0]
 
 
+def mo_asha(table: Table, budget: float, seed: int) -> Found:
+    """syne-tune's MO-ASHA (Schmucker et al. 2021): random proposals, each stopped where too many dominate it at its rung."""
+    from syne_tune.backend.trial_status import Trial
+    from syne_tune.optimizer.scheduler import SchedulerDecision
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+
+    purse, every = Purse(table, budget, seed), lineages_of(table)
+    metrics = ["error", "gpu_seconds", "peak_bytes"]
+    first, longest = table.stops[0], table.stops[-1]
+    scheduler = MOASHA(
+        {}, metrics, time_attr="stop", max_t=longest, grace_period=first, reduction_factor=ETA, random_seed=seed
+    )
+    for at in np.random.default_rng(seed).permutation(len(every)):
+        trial = Trial(int(at), {}, datetime.now())
+        scheduler.on_trial_add(trial)
+        since = None
+        for stop in table.stops:
+            if not purse.train(every[at], stop, since, in_one_go=since is not None):
+                break
+            quality, cost, memory = purse.found[replace(every[at], stop_examples=stop).id]
+            result = {"stop": stop, **dict(zip(metrics, (1 - quality, cost, memory), strict=True))}
+            if scheduler.on_trial_result(trial, result) == SchedulerDecision.STOP:
+                break
+            since = stop
+    return purse.found
+
+
 RIVALS = {
     "random": random_search,
     "informed grid": informed_grid,
@@ -145,3 +176,5 @@ RIVALS = {
     "multi-objective TPE": tpe,
     "ASHA": asha,
 }
+if find_spec("syne_tune") is not None:  # pip install --no-deps syne-tune dill sortedcontainers
+    RIVALS["MO-ASHA (syne-tune)"] = mo_asha

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from peftcost.core.budget import parse_budget
+from peftcost.core.setup import method_of
 from peftcost.core.statistics import CONFIDENCE, Standard
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
@@ -29,7 +30,7 @@ from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_data, priors, sizes
+from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
@@ -88,18 +89,34 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a search is asked: everything that is known before the first device-second."""
+class OnBase:
+    """The task on one base. model: its folder."""
 
     task: Task
     data: TaskData
     model: str
     fingerprints: dict[str, str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search is asked: everything that is known before the first device-second."""
+
+    task: Task
+    data: TaskData
+    bases: dict[str, OnBase]
     methods: list[str]
     devices: list[Device]
     seed: int
     command: str
     confidence: float
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the data and of the model; of several models one after the other."""
+        models = ",".join(base.fingerprints["model"] for base in self.bases.values())
+        return {"data": self.data.fingerprint, "model": models}
 
     @property
     def standard(self) -> Standard:
@@ -120,10 +137,13 @@ def ask(
     task = task if isinstance(task, Task) else load_task(task)
     names = methods_of(task, methods)
     data = load_task_data(task, seed)
-    model = str(resolve_model(task.model))
-    fingerprints = {"data": data.fingerprint, "model": model_fingerprint(Path(model))}
+    bases = {}
+    for name in task.models:
+        model = resolve_model(name)
+        prints = {"data": data.fingerprint, "model": model_fingerprint(model)}
+        bases[name] = OnBase(task.on(name), data, str(model), prints, seed)
     confidence = checked_confidence(confidence)
-    return Question(task, data, model, fingerprints, names, choose_devices(devices), seed, command, confidence)
+    return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
 
 
 def search(
@@ -201,7 +221,7 @@ def resume(
                 more = parse_budget(budget.removeprefix("+"), price)
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
                 controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
-            prepared = prepare_data(controller, question)
+            prepared = prepare_all(controller, question)
             return conclude(controller, search_run(question, state, folder, prepared), question)
 
 
@@ -242,7 +262,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
         advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
         ideas = partial(run.proposals.ideas, state)
-        advised = state.setups()[advice.id]
+        advised = state.trials_of(advice.id)[0].setup
         more = prospect(state, ideas, run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
@@ -267,10 +287,11 @@ def open_tests(
     advice: Recommendation | None,
 ) -> dict[str, Any] | None:
     """The test split, opened once: recommended, best observed, and the baselines. None when the budget ran out."""
+    base = question.bases[base_of(question, controller.state, advice)]
     baseline = {
-        "task": question.task.model_dump(mode="json"),
+        "task": base.task.model_dump(mode="json"),
         "task_seed": question.seed,
-        "prepared": run.prepared,
+        "prepared": run.prepared[base.task.only_model],
         "seed": question.seed,
         "out": str(run.folder.baselines),
     }
@@ -286,6 +307,12 @@ def open_tests(
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
     return {name: found.get(name) for name in ("recommended", "best", "untuned", "majority", "tfidf")}
+
+
+def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
+    """The recommended setup's base, else the first."""
+    chosen = None if advice is None else state.trials_of(advice.id)[0].setup.hyperparameters.get("model")
+    return question.task.models[0] if chosen is None else str(chosen)
 
 
 def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None:
@@ -305,7 +332,7 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
     rows = out / "test_rows.npy"
     if not rows.exists():
         payload = {
-            "prepared": run.prepared,
+            "prepared": run.prepared_for(trial.setup),
             "setup": trial.setup.as_dict(),
             "seed": trial.seed,
             "out": str(out),
@@ -314,14 +341,14 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
     return test_entry(str(rows), run.metric, run.seed)
 
 
-def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: str) -> SearchRun:
+def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
-    spaces = {name: get_method(name).space() for name in sorted(state.methods)}
-    study = Study(folder.study_file, folder.name, spaces)
+    spaces = {arm: get_method(method_of(arm)).space() for arm in sorted(state.arms)}
+    study = Study(folder.study_file, folder.name, {method_of(arm): space for arm, space in spaces.items()})
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
-    prior, good = best_bets(priors(state.methods, state.stops[0], state.cost.probes), state.earlier, spaces)
+    prior, good = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.earlier, spaces)
     return SearchRun(
         folder=folder,
         study=study,

@@ -87,7 +87,7 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
     if not missing:
         return
     data = load_task_data(task, seed=0)
-    model = str(resolve_model(task.model))
+    model = str(resolve_model(task.only_model))
     fingerprints = {"data": data.fingerprint, "model": model_fingerprint(Path(model))}
     order = Order(task, data, model, fingerprints, [], seed=0)
     with LocalExecutor(devices, folder / "workers.log") as executor:

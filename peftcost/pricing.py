@@ -19,8 +19,8 @@ from peftcost.data.fingerprint import model_config_folder, model_fingerprint, re
 from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
-from peftcost.searcher.decide import funding_order
-from peftcost.searcher.planner import methods_named, pace_of
+from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.planner import methods_named, paces_of
 from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data
@@ -159,14 +159,14 @@ def task_subject(task: Task | str | Path, max_length: int | None) -> Subject:
     if max_length is not None:
         task = task.model_copy(update={"max_length": checked_length(max_length, None)})
     data = load_task_data(task, 0)
-    folder = resolve_model(task.model)
+    folder = resolve_model(task.only_model)
     payload = prepare_payload(task, 0, str(folder), model_fingerprint(folder))
     prepared = Path(prepare(payload, Silent())["prepared"])
     train, about = load_split(prepared, "train"), load_about(prepared)
     checked_length(max_length, about.max_positions)
     batches = batches_of_epoch(train.lengths, 16, 0, 0)
     return Subject(
-        model=task.model,
+        model=task.only_model,
         config=AutoConfig.from_pretrained(folder),
         auto_model=data.task_type.auto_model,
         n_labels=len(data.labels),
@@ -274,10 +274,8 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
     cost = CostModel(probes, subject.dev_rows, subject.test_rows, subject.rows)
     left = limit_gpu_seconds - SAFETY * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
-    order = funding_order(
-        sorted(probes, key=lambda n: get_method(n).funding_rank), min(probes, key=lambda n: first[n].gpu_seconds)
-    )
-    paces = [pace_of(cost, Setup.of(name, {}, 0)) for name in order]
+    anchors = anchors_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
+    paces = paces_of(cost, {name: Setup.of(name, {}, 0) for name in probes}, anchors)
     stops = choose_stops(subject.rows, batch_size, paces, left)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}

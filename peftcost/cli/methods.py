@@ -17,7 +17,7 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
     The model is the one named, else the task's, else that of ./task.yaml if there is one.
     """
     if model is None and (task is not None or Path("task.yaml").exists()):
-        model = load_task(task or "task.yaml").model
+        model = load_task(task or "task.yaml").only_model
     config = None
     if model is not None:
         from transformers import AutoConfig

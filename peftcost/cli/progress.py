@@ -64,7 +64,7 @@ def progress_of(state: SearchState) -> ProgressState:
             Running(
                 device=str(t.device),
                 setup_id=t.setup.id,
-                method=t.setup.method,
+                method=t.setup.arm,
                 role=t.role,
                 seed=t.seed,
                 step=t.step,

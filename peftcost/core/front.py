@@ -12,7 +12,10 @@ Point = tuple[float, float, float]
 def front(points: Mapping[str, Point]) -> list[str]:
     """Ids of the non-dominated points, cheapest first. Ties stay; a point with a NaN is never on the front."""
     valid = {name: point for name, point in points.items() if not any(math.isnan(value) for value in point)}
-    kept = [name for name, point in valid.items() if not any(dominates(other, point) for other in valid.values())]
+    kept: list[str] = []
+    for name in sorted(valid, key=lambda name: (-valid[name][0], *valid[name][1:])):  # whatever dominates it comes before it
+        if not any(dominates(valid[other], valid[name]) for other in kept):
+            kept.append(name)
     return sorted(kept, key=lambda name: (valid[name][1], name))
 
 

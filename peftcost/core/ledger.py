@@ -36,22 +36,34 @@ class Ledger:
     """Spans per device, in order. Times are seconds of one clock; one that goes back is held at the last."""
 
     spans: dict[int, list[Span]] = field(default_factory=dict)
+    _closed: dict[int, float] = field(default_factory=dict)
+    """Per device the seconds of all spans but the open one."""
+    _on_the_clock: float = 0.0
+    _anything_since: float | None = None
+    """Seconds that any device was held, up to when the last was released; and since when one is."""
 
     def acquire(self, device: int, t: float, category: str = "idle") -> None:
         """The device is on the bill from t on. ValueError if it is already."""
         if self._open(device) is not None:
             raise ValueError(f"device {device} is held already")
-        self.spans.setdefault(device, []).append(Span(category, self._not_before(device, t)))
+        span = Span(category, self._not_before(device, t))
+        self.spans.setdefault(device, []).append(span)
+        if self._anything_since is None:
+            self._anything_since = span.since
 
     def switch(self, device: int, t: float, category: str) -> None:
         """From t on the device is in this category. ValueError if it is not held."""
         span = self._held(device)
-        span.until = self._not_before(device, t)
-        self.spans[device].append(Span(category, span.until))
+        self._close(device, span, t)
+        self.spans[device].append(Span(category, self._not_before(device, t)))
 
     def release(self, device: int, t: float) -> None:
         """The device is off the bill from t on. ValueError if it is not held."""
-        self._held(device).until = self._not_before(device, t)
+        span = self._held(device)
+        self._close(device, span, t)
+        if self._anything_since is not None and not any(self._open(other) for other in self.spans):
+            self._on_the_clock += max(0.0, self._not_before(device, t) - self._anything_since)
+            self._anything_since = None
 
     def rebook(self, device: int, since: float, until: float, category: str) -> None:
         """Move what was booked between two times to another category: work that turned out to be lost."""
@@ -66,6 +78,7 @@ class Ledger:
             pieces.append(Span(span.category, stop, span.until))
             rebooked += [p for p in pieces if p.until is None or p.until > p.since]
         self.spans[device] = rebooked
+        self._closed[device] = sum(span.until - span.since for span in rebooked if span.until is not None)
 
     def totals(self, now: float | None = None) -> dict[str, float]:
         """gpu_seconds by category, all categories present; held devices count up to `now`."""
@@ -78,12 +91,19 @@ class Ledger:
 
     def spent(self, now: float | None = None) -> float:
         """All gpu_seconds, held devices up to `now`."""
-        return sum(self.totals(now).values())
+        closed = sum(self._closed.values())
+        if now is None:
+            return closed
+        return closed + sum(max(0.0, now - span.since) for device in self.spans if (span := self._open(device)) is not None)
 
-    def held_seconds(self, device: int, now: float | None = None) -> float:
-        """How long one device was held, until `now` if it still is."""
-        alone = Ledger({device: self.spans.get(device, [])})
-        return alone.spent(now)
+    def wall_seconds(self, now: float | None = None) -> float:
+        """How long any device was held, until `now` if one still is."""
+        since = self._anything_since
+        return self._on_the_clock + (0.0 if since is None or now is None else max(0.0, now - since))
+
+    def _close(self, device: int, span: Span, t: float) -> None:
+        span.until = self._not_before(device, t)
+        self._closed[device] = self._closed.get(device, 0.0) + span.until - span.since
 
     def _open(self, device: int) -> Span | None:
         spans = self.spans.get(device)

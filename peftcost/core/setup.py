@@ -27,6 +27,8 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
 }
 """Choices that every method has. A setup's hyperparameters always name all of them."""
 
+ON = " on "
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -55,6 +57,13 @@ class Setup:
         """A hash of all but the length: setups that differ only there are stops of one training run (per seed)."""
         return f"{self.method}-{_digest([self.method, dict(self.hyperparameters)])}"
 
+    @property
+    def arm(self) -> str:
+        """What is probed, priced and searched by itself: the method, and its base where a task names several. The base is
+        then one of the choices, `model`."""
+        model = self.hyperparameters.get("model")
+        return self.method if model is None else f"{self.method}{ON}{model}"
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "method": self.method,
@@ -65,6 +74,16 @@ class Setup:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Setup:
         return cls(raw["method"], dict(raw["hyperparameters"]), int(raw["stop_examples"]))
+
+
+def method_of(arm: str) -> str:
+    """The method's name in an arm's."""
+    return arm.partition(ON)[0]
+
+
+def model_of(arm: str) -> str | None:
+    """The base's name in an arm's, None where the task names one alone."""
+    return arm.partition(ON)[2] or None
 
 
 def _digest(value: Any) -> str:

@@ -71,7 +71,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Predicts from probes, by method; `corrected` by measurements it learns."""
+    """Predicts from probes, by arm; `corrected` by measurements it learns."""
 
     probes: Mapping[str, Probe]
     dev_rows: int
@@ -81,10 +81,10 @@ class CostModel:
     peaks: Mapping[str, int] = field(default_factory=dict)
 
     def predict(self, setup: Setup, parent: Setup | None = None, dev_rows: int | None = None) -> Prediction:
-        """KeyError for a method that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
+        """KeyError for an arm that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
         from; dev_rows: how many dev examples are predicted, None for all."""
-        probe = self.probes[setup.method]
-        correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.method, 1.0))
+        probe = self.probes[setup.arm]
+        correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.arm, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
         beside = probe.startup_seconds + probe.evaluation_seconds_per_example * rows + FIXED_SECONDS
@@ -95,10 +95,10 @@ class CostModel:
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
         others of the method, the dearest one seen does."""
-        probed = self.probes[setup.method].training_seconds(setup.stop_examples, self.train_rows)
+        probed = self.probes[setup.arm].training_seconds(setup.stop_examples, self.train_rows)
         factor = gpu_seconds / max(probed, 1e-9)
-        dearest = max(factor, self.corrections.get(setup.method, 0.0))
-        return replace(self, corrections={**self.corrections, memory_key(setup): factor, setup.method: dearest})
+        dearest = max(factor, self.corrections.get(setup.arm, 0.0))
+        return replace(self, corrections={**self.corrections, memory_key(setup): factor, setup.arm: dearest})
 
     def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
         """The model after a rehearsal."""

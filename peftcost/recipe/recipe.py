@@ -71,7 +71,7 @@ def seeds_apart(result: dict[str, Any]) -> list[list[float]]:
 
 
 def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> Recipe:
-    """The recipe of a result's recommendation."""
+    """The recipe of a result's recommendation: on its base alone, where the task names several."""
     advice = result["recommendation"]
     entry = next(e for e in result["setups"] if e["id"] == advice["id"])
     measured = entry["measurements"]
@@ -87,12 +87,15 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
         pooled_freedom=freedom,
         limits=get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]].limits,
     )
+    choices = dict(entry["hyperparameters"])
+    model = choices.pop("model", task.models[0])
+    prints = dict(zip(task.models, result["task"]["fingerprints"]["model"].split(","), strict=True))
     return Recipe(
-        task=task,
+        task=task.on(model),
         task_seed=task_seed,
         setup=SetupFields(
             method=entry["method"],
-            hyperparameters=dict(entry["hyperparameters"]),
+            hyperparameters=choices,
             stop_examples=entry["stop_examples"],
         ),
         seeds=[m["seed"] for m in decisive],
@@ -105,7 +108,7 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
             device=result["devices"]["name"],
         ),
         confirmed=advice["confirmed"],
-        fingerprints=result["task"]["fingerprints"],
+        fingerprints={**result["task"]["fingerprints"], "model": prints[model]},
         versions=result["versions"],
         run=run,
     )

@@ -99,7 +99,7 @@ def order_of(recipe: Recipe, data: str | None, seed: int) -> Order:
     """Read data and model. Given the recipe's own data, it has to be what the recipe was made from."""
     task = recipe.task if data is None else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
     loaded = load_task_data(task, recipe.task_seed)
-    model = str(resolve_model(task.model))
+    model = str(resolve_model(task.only_model))
     fingerprints = {"data": loaded.fingerprint, "model": model_fingerprint(Path(model))}
     for name in ("model",) if data is not None else ("data", "model"):
         if fingerprints[name] != recipe.fingerprints[name]:

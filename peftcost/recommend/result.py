@@ -12,7 +12,7 @@ import numpy as np
 
 from peftcost.core.front import front
 from peftcost.core.measurement import Measurement, timed_undisturbed
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
 from peftcost.searcher.prospects import Prospect
@@ -99,16 +99,16 @@ def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:
 def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dict[str, Any]]:
     """One entry a setup, measured or not; means are over the seeds that speak for it."""
     entries = [measured_entry(state, setup, replicates) for setup in state.setups().values()]
-    tried = {entry["method"] for entry in entries}
+    tried = {setup.arm for setup in state.setups().values()}
     for status, reasons in (("infeasible", state.infeasible), ("skipped", state.skipped)):
-        entries += [bare_entry(name, status, reason) for name, reason in reasons.items() if name not in tried]
-    passed_over = [name for name in state.methods if name not in {entry["method"] for entry in entries}]
-    return entries + [bare_entry(name, "skipped", "other setups promised more for the budget") for name in passed_over]
+        entries += [bare_entry(arm, status, reason) for arm, reason in reasons.items() if arm not in tried]
+    passed_over = [arm for arm in state.arms if arm not in {*tried, *state.infeasible, *state.skipped}]
+    return entries + [bare_entry(arm, "skipped", "other setups promised more for the budget") for arm in passed_over]
 
 
 def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:
     """The entry of a setup that has at least one trial."""
-    trials = [t for t in state.trials.values() if t.setup.id == setup.id]
+    trials = state.trials_of(setup.id)
     measurements = [t.measurement for t in trials if t.measurement is not None]
     entry = {
         "id": setup.id,
@@ -150,12 +150,13 @@ def mean_of(measurements: Sequence[Measurement], name: str) -> float | int:
     return round(mean) if all(isinstance(v, int) for v in values) else mean
 
 
-def bare_entry(method: str, status: str, reason: str) -> dict[str, Any]:
-    """The entry of a method of which nothing was started."""
+def bare_entry(arm: str, status: str, reason: str) -> dict[str, Any]:
+    """The entry of a method, on one of several bases perhaps, of which nothing was started."""
+    model = model_of(arm)
     return {
         "id": None,
-        "method": method,
-        "hyperparameters": {},
+        "method": method_of(arm),
+        "hyperparameters": {} if model is None else {"model": model},
         "stop_examples": None,
         "lineage": None,
         "status": status,

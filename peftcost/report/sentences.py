@@ -13,7 +13,7 @@ from peftcost.recommend.policies import what_it_takes
 from peftcost.report.choices import choices_of
 from peftcost.report.numbers import percent, period, plural
 
-HEADLINE_CHOICES = {"learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
+HEADLINE_CHOICES = {"model", "learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
 
 POLICIES = {
     "non-inferior": "the cheapest setup shown to be within {margin:g} of the best, else the best observed",
@@ -57,7 +57,13 @@ def cost_word(result: Result) -> str:
 
 
 def title(result: Result) -> str:
-    return f"Fine-tuning {result['task']['model']} for {result['task']['task']}"
+    return f"Fine-tuning {models_text(result)} for {result['task']['task']}"
+
+
+def models_text(result: Result) -> str:
+    """The base, or the bases."""
+    model = result["task"]["model"]
+    return model if isinstance(model, str) else " or ".join(model)
 
 
 def data_text(result: Result) -> str:
@@ -75,7 +81,7 @@ def question(result: Result) -> str:
     """What was asked, in one sentence."""
     task = result["task"]
     return (
-        f"Which setup is the cheapest way to fine-tune {task['model']} on this data that is as good as the best one, "
+        f"Which setup is the cheapest way to fine-tune {models_text(result)} on this data that is as good as the best one, "
         f"to within {task['margin']:g} of {task['metric']}?"
     )
 

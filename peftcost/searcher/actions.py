@@ -9,16 +9,16 @@ from peftcost.core.setup import Setup
 
 @dataclass(frozen=True)
 class Fund:
-    """Measure the prior-best setup of this method at its first stop."""
+    """Measure the prior-best setup of this arm at its first stop."""
 
-    method: str
+    arm: str
 
 
 @dataclass(frozen=True)
 class Skip:
-    """This method cannot be paid for."""
+    """This arm cannot be paid for."""
 
-    method: str
+    arm: str
     needs_gpu_seconds: float
 
 

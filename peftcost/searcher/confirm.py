@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from peftcost.core.measurement import timed_undisturbed
-from peftcost.core.setup import Setup
 from peftcost.core.statistics import (
     CONFIRM_SEEDS,
     Replicates,
@@ -50,23 +49,27 @@ def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, 
     return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
 
 
-def gpu_seconds_of(state: SearchState) -> dict[str, float]:
-    """Per measured setup the mean over the trials that speak for it."""
+def gpu_seconds_of(state: SearchState, replicates: Replicates) -> dict[str, float]:
+    """Per setup the mean over the trials that speak for it."""
     found: dict[str, float] = {}
-    for setup_id in {trial.setup.id for trial in state.measured()}:
+    for setup_id in replicates.observed:
         measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
         costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
         found[setup_id] = sum(costs) / len(costs)
     return found
 
 
-def confirm_reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
-    """What confirming the contenders will take: the present ones, or `upcoming` in their place if that is dearer."""
-    known = contenders(replicates, margin, gpu_seconds_of(state))[:CONTENDERS] if replicates is not None else []
-    setups = state.setups()
-    costs = [state.cost.predict(setups[s]).trial_seconds for s in known]
-    costs.append(state.cost.predict(upcoming).trial_seconds)
-    return SAFETY * CONFIRM_SEEDS * sum(sorted(costs)[-CONTENDERS:])
+def contenders_seconds(state: SearchState, replicates: Replicates | None, margin: float) -> list[float]:
+    """What training the present contenders takes."""
+    if replicates is None:
+        return []
+    known = contenders(replicates, margin, gpu_seconds_of(state, replicates))[:CONTENDERS]
+    return [state.cost.predict(state.trials_of(s)[0].setup).trial_seconds for s in known]
+
+
+def confirm_reserve(present: Sequence[float], upcoming_seconds: float) -> float:
+    """What confirming the contenders will take: the present ones, or what is upcoming in their place if that is dearer."""
+    return SAFETY * CONFIRM_SEEDS * sum(sorted([*present, upcoming_seconds])[-CONTENDERS:])
 
 
 def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard: Standard, available: float) -> Action:
@@ -87,20 +90,20 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
         return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
     if fewest >= CONFIRM_SEEDS and running:
         return Wait()  # its result may settle the matter
-    setup = state.setups()[next(s for s in wanted if done[s] == fewest)]
+    setup = state.trials_of(next(s for s in wanted if done[s] == fewest))[0].setup
     return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
     """Contenders whose missing confirmations (one more, if none is missing) can all be paid for, those begun first; of those
     that still miss some, a few. One that is dearer than another chosen one is there to be held against: one will do."""
-    setups, gpu_seconds = state.setups(), gpu_seconds_of(state)
+    gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
     chosen: list[str] = []
     for setup_id in sorted(contenders(replicates, margin, gpu_seconds), key=lambda s: done[s] == 0):
         is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in chosen)
         missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
-        needs = SAFETY * missing * state.cost.predict(setups[setup_id]).trial_seconds
+        needs = SAFETY * missing * state.cost.predict(state.trials_of(setup_id)[0].setup).trial_seconds
         if setup_id in failed or needs > available:
             continue
         if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:
@@ -120,7 +123,7 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
     shown = [s for s, bound in bounds.items() if bound > -standard.margin and finished[s] >= CONFIRM_SEEDS]
     if not shown:
         return None
-    gpu_seconds = gpu_seconds_of(state)
+    gpu_seconds = gpu_seconds_of(state, replicates)
     cheapest = min(shown, key=lambda s: gpu_seconds[s])
     open_ones = [s for s in contenders(replicates, standard.margin, gpu_seconds) if s not in shown]
     return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,8 @@ MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
 ENDING_SECONDS = 1.5
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
+MOST_COMPARED = 200
+"""Setups whose qualities are resampled after each result; the recommendation compares all."""
 MOST_INTERRUPTIONS = 1
 """How often a trial whose worker died is taken up again within one session."""
 
@@ -70,8 +72,9 @@ class Controller:
             self.record("released", device=index)
 
     def release_idle(self) -> None:
-        """Stop the bill of all devices but the first: what closes a run goes one job at a time."""
-        for index in sorted(self.state.held - {0}):
+        """Stop the bill of the devices that have nothing to do, but never of all."""
+        busy = {trial.device for trial in self.state.running()} or {min(self.state.held)}
+        for index in sorted(self.state.held - busy):
             self.record("released", device=index)
 
     def spent(self) -> float:
@@ -83,13 +86,13 @@ class Controller:
     # -- single jobs -----------------------------------------------------------------------------------------------
 
     def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Run jobs of one kind on all devices; the last message of each, in order. They hold to the budget."""
+        """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
         waiting = list(enumerate(payloads))
         running: dict[int, int] = {}
         last: dict[int, dict[str, Any]] = {}
         while waiting or running:
             for index in self.executor.free():
-                if waiting:
+                if waiting and index in self.state.held:
                     job, payload = waiting.pop(0)
                     self.executor.start(index, kind, payload)
                     running[index] = job
@@ -137,7 +140,7 @@ class Controller:
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
-        evidence = run.evidence.replicates(self.state)
+        evidence = run.evidence.replicates(self.state, MOST_COMPARED)
         while True:
             stop = self._start_what_is_decided(run, evidence)
             if stop is not None and not self.state.running():
@@ -146,23 +149,23 @@ class Controller:
             for index, message in self._listen():
                 news |= self._on_message(run, index, message)
             if news:
-                evidence = run.evidence.replicates(self.state)
+                evidence = run.evidence.replicates(self.state, MOST_COMPARED)
                 self.forget_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
-        """Give every free device something to do; why the search is over, if it is."""
+        """Give every free device something to do, or release it; why the search is over, if it is."""
         for index in self.executor.free():
             if self._take_up_interrupted(run, index):
                 continue
             while True:
                 ideas = partial(run.proposals.ideas, self.state)
                 match decide.next_action(self.state, run.prior, ideas, evidence, run.standard, self.journal.clock()):
-                    case actions.Skip(method, needs):
-                        self.record("skipped", method=method, reason=f"needs {needs:.0f} gpu-s")
+                    case actions.Skip(arm, needs):
+                        self.record("skipped", method=arm, reason=f"needs {needs:.0f} gpu-s")
                         continue
-                    case actions.Fund(method):
-                        self._start(run, index, run.prior[method], run.seed, "explore")
+                    case actions.Fund(arm):
+                        self._start(run, index, run.prior[arm], run.seed, "explore")
                     case actions.Propose(setup):
                         self._start(run, index, setup, run.seed, "explore")
                     case actions.Promote(number, stop):
@@ -175,6 +178,7 @@ class Controller:
                     case actions.Stop(because):
                         return because
                     case actions.Wait():
+                        self.release_idle()
                         return None
                 break
         return None
@@ -208,11 +212,13 @@ class Controller:
         self._start_worker(run, index, self.state.trials[number])
 
     def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
+        if index not in self.state.held:
+            self.record("acquired", device=index, category="startup")
         out = run.folder.trial(trial.setup.id, trial.seed)
         out.mkdir(parents=True, exist_ok=True)
         parent = None if trial.parent is None else self.state.trials[trial.parent]
         job = TrainJob(
-            run.prepared,
+            run.prepared_for(trial.setup),
             trial.setup,
             trial.seed,
             str(out),
@@ -225,7 +231,8 @@ class Controller:
 
     def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
         """Book what a worker said; True when there is a new measurement or failure."""
-        trial = next(t for t in self.state.running() if t.device == index)
+        trial = self.state.running_on(index)
+        assert trial is not None, "only trials run while searching"
         if message["type"] == "progress":
             trial.step, trial.total_steps = message["step"], message["total_steps"]
             trial.train_loss = message["train_loss"]
@@ -267,7 +274,7 @@ class Controller:
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data, and the prior-best setups at the first stop."""
+    """What a search works on: folder, study, prepared data by base, and each arm's prior-best setup at the first stop."""
 
     def __init__(
         self,
@@ -275,7 +282,7 @@ class SearchRun:
         study: Study,
         proposals: Proposals,
         evidence: Evidence,
-        prepared: str,
+        prepared: Mapping[str, str],
         prior: dict[str, Setup],
         metric: Metric,
         standard: Standard,
@@ -284,6 +291,11 @@ class SearchRun:
         self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
         self.proposals, self.evidence = proposals, evidence
         self.metric, self.standard, self.seed = metric, standard, seed
+
+    def prepared_for(self, setup: Setup) -> str:
+        """The folder of the data as the setup's base reads it."""
+        model = setup.hyperparameters.get("model")
+        return self.prepared[str(model)] if model is not None else next(iter(self.prepared.values()))
 
 
 def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:

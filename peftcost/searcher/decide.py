@@ -13,14 +13,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from peftcost.core.budget import spell_seconds
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import Replicates, Standard
 from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Stop, Wait
-from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve
+from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
 from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import ANCHORS, SAFETY
+from peftcost.searcher.stops import SAFETY
 
 ANCHOR_SHARE = 0.35
 """An anchor goes on where its whole way to the last stop takes no more than this of what is left to explore."""
@@ -37,10 +37,10 @@ MOST_RESERVED = 0.35
 proof."""
 
 
-def funding_order(methods: Sequence[str], cheapest: str) -> list[str]:
-    """The cheapest method, full, LoRA, then the order in which the methods are given."""
-    first = [name for name in (cheapest, "full", "lora") if name in methods]
-    return list(dict.fromkeys([*first, *methods]))
+def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
+    """The cheapest, full, LoRA: those of the arms that go first. With several bases, each of these on all of them."""
+    first = [*cheapest, *(arm for name in ("full", "lora") for arm in arms if method_of(arm) == name)]
+    return list(dict.fromkeys(first))
 
 
 def next_action(
@@ -53,22 +53,22 @@ def next_action(
 ) -> Action:
     """What to start on a free device.
 
-    prior: each method's prior-best setup at the first stop. ideas: what Optuna proposes. replicates: of all measured setups
+    prior: each arm's prior-best setup at the first stop. ideas: what Optuna proposes. replicates: of all measured setups
     (None before any). now: seconds on the run's clock.
     """
     left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
-    margin = standard.margin
-    tried = {t.setup.method for t in state.trials.values() if t.role == "explore"}
-    untried = [method for method in state.methods if method not in tried and method not in state.skipped]
-    first = {m: SAFETY * state.cost.predict(prior[m], dev_rows=state.dev_sample).trial_seconds for m in untried}
+    present = contenders_seconds(state, replicates, standard.margin)
+    tried = {t.setup.arm for t in state.trials.values() if t.role == "explore"}
+    untried = [arm for arm in state.arms if arm not in tried and arm not in state.skipped]
+    first = {arm: SAFETY * state.cost.predict(prior[arm], dev_rows=state.dev_sample).trial_seconds for arm in untried}
     all_go_first = sum(first.values()) <= FIRST_SHARE * state.limit_gpu_seconds
-    for method, needs in first.items():
-        kept = reserve(state, replicates, margin, prior[method]) if tried else 0.0  # one result is better than none
+    for arm, needs in first.items():
+        kept = reserve(state, present, prior[arm]) if tried else 0.0  # one result is better than none
         if needs + kept > left:
-            return Skip(method, needs)
-        if all_go_first or method in state.methods[:ANCHORS]:
-            return Fund(method)
-    explored = explore_more(state, prior, ideas, replicates, margin, left, now)
+            return Skip(arm, needs)
+        if all_go_first or arm in state.anchors:
+            return Fund(arm)
+    explored = explore_more(state, prior, ideas, present, standard.margin, left, now)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -88,13 +88,14 @@ def explore_more(
     state: SearchState,
     prior: Mapping[str, Setup],
     ideas: Ideas,
-    replicates: Replicates | None,
+    present: Sequence[float],
     margin: float,
     available: float,
     now: float,
 ) -> Promote | Propose | None:
-    """The promotion or proposal that is worth most and can be paid for, or None when exploring is over."""
-    if replicates is None or not replicates.observed or not state.exploring:
+    """The promotion or proposal that is worth most and can be paid for, or None when exploring is over. present: what
+    training the present contenders takes."""
+    if not present or not state.exploring:
         return None
     before = state.spent_before_gpu_seconds
     left = EXPLORE_SHARE * (state.limit_gpu_seconds - before) - (state.ledger.spent(now) - before)
@@ -102,7 +103,7 @@ def explore_more(
         return None
 
     def is_payable(candidate: Candidate) -> bool:
-        return candidate.needs_gpu_seconds + reserve(state, replicates, margin, candidate.setup) <= available
+        return candidate.needs_gpu_seconds + reserve(state, present, candidate.setup) <= available
 
     anchor = next_anchor(state, prior, ANCHOR_SHARE * left)
     if anchor is not None and is_payable(anchor):
@@ -124,7 +125,7 @@ def explore_again(
     stop: Stop,
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
-    advised = state.setups()[advised_now(state, replicates, standard)]
+    advised = state.trials_of(advised_now(state, replicates, standard))[0].setup
     further = prospect(state, ideas, standard.margin, advised, available)
     if further.action is None:
         return stop
@@ -133,15 +134,15 @@ def explore_again(
     return Stop(f"{stop.because}, and the rest of the budget would change it with a chance of {further.chance:.0%}")
 
 
-def reserve(state: SearchState, replicates: Replicates | None, margin: float, upcoming: Setup) -> float:
-    """gpu-seconds to keep back for confirmation."""
+def reserve(state: SearchState, present: Sequence[float], upcoming: Setup) -> float:
+    """gpu-seconds to keep back for confirmation. present: what training the present contenders takes."""
     most = MOST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
-    return min(most, confirm_reserve(state, replicates, margin, upcoming))
+    return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
 
 
 def next_anchor(state: SearchState, prior: Mapping[str, Setup], affordable: float) -> Candidate | None:
     """The next stop of an anchor whose whole way to the last one is affordable."""
-    lineages = {prior[method].lineage for method in state.methods[:ANCHORS]}
+    lineages = {prior[arm].lineage for arm in state.anchors}
     for way in promotions(state):
         needs = needs_along(state, way)
         if way.ahead[0].lineage in lineages and needs[-1] <= affordable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -25,18 +25,19 @@ class Evidence:
         self.rows_of, self.metric, self.seed = rows_of, metric, seed
         self._drawn: dict[tuple[str, int, int | None], tuple[float, np.ndarray]] = {}
 
-    def replicates(self, state: SearchState) -> Replicates | None:
-        """Of every measured setup's quality, or None before anything is measured.
+    def replicates(self, state: SearchState, most: int | None = None) -> Replicates | None:
+        """Of every measured setup's quality, or None before anything is measured. most: of so many of the best alone, and of
+        all that were trained again.
 
         A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
         is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew).
         """
-        ids = sorted({trial.setup.id for trial in state.measured()})
-        if not ids:
+        decisive = {setup_id: trials for setup_id in state.setups() if (trials := state.decisive(setup_id))}
+        if not decisive:
             return None
-        n, decisive = state.cost.dev_rows, {setup_id: state.decisive(setup_id) for setup_id in ids}
+        ids, n = sorted(best_of(decisive, most)), state.cost.dev_rows
         sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
-        drawn = {s: [self._draw(t, n) for t in trials] for s, trials in decisive.items()}
+        drawn = {s: [self._draw(t, n) for t in decisive[s]] for s in ids}
         both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
         ease = [
             (part - whole, parts - wholes)
@@ -60,6 +61,18 @@ class Evidence:
             (values,) = resample_examples([rows], self.metric.compute, n, REPLICATES, self.seed)
             self._drawn[key] = (plain_value(rows, self.metric.compute), values)
         return self._drawn[key]
+
+
+def best_of(decisive: Mapping[str, Sequence[Trial]], most: int | None) -> list[str]:
+    """Setups that were trained again, then so many of the others, the best first."""
+
+    def rank(setup_id: str) -> tuple[bool, float]:
+        qualities = [t.measurement.quality for t in decisive[setup_id] if t.measurement is not None]
+        return decisive[setup_id][0].role == "explore", -sum(qualities) / len(qualities)
+
+    ranked = sorted(decisive, key=rank)
+    again = sum(trials[0].role == "confirm" for trials in decisive.values())
+    return ranked if most is None else ranked[: again + most]
 
 
 def spread_groups(state: SearchState) -> list[list[float]]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from peftcost.core.front import Point
+from peftcost.core.front import Point, front
 from peftcost.core.hypervolume import Volume
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.outlook import MOST, Outlook, Seen
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.searcher.stops import SAFETY
 
@@ -30,8 +30,11 @@ BEYOND = 3.0
 TOP_MARGINS = 5
 """How deep the top of the front is, in margins."""
 
+MOST_LINEAGES = 50
+"""That are looked at, of those waiting at one stop."""
+
 Ideas = Callable[[str, int], Sequence[Setup]]
-"""(method, stop) -> setups that nobody tried, as Optuna proposes them."""
+"""(arm, stop) -> setups that nobody tried, as Optuna proposes them."""
 
 
 @dataclass(frozen=True)
@@ -79,27 +82,32 @@ def needs_along(state: SearchState, way: Way) -> list[float]:
 
 
 def promotions(state: SearchState) -> list[Way]:
-    """The measured lineages that can go on."""
-    found = []
+    """The measured lineages that can go on; at each stop the best."""
+    at_stop: dict[int, list[tuple[float, Trial]]] = {stop: [] for stop in state.stops[:-1]}
     for trial in latest_of_lineages(state):
-        later = [stop for stop in state.stops if stop > trial.setup.stop_examples]
-        if trial.status == "measured" and later and not get_method(trial.setup.method).fixed_horizon:
-            ahead = [replace(trial.setup, stop_examples=stop) for stop in later]
+        stop, m = trial.setup.stop_examples, trial.measurement
+        if m is not None and stop in at_stop and not get_method(trial.setup.method).fixed_horizon:
+            at_stop[stop].append((m.quality, trial))
+    found = []
+    for stop, trials in at_stop.items():
+        for _, trial in sorted(trials, key=lambda pair: -pair[0])[:MOST_LINEAGES]:
+            later = [longer for longer in state.stops if longer > stop]
+            ahead = [replace(trial.setup, stop_examples=longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
             found.append(Way(Promote(trial.number, later[0]), ahead, parent))
     return found
 
 
 def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
-    """New setups of the methods that can be paid. A method that needs its length beforehand is begun at any stop and has no
+    """New setups of the arms that can be paid. A method that needs its length beforehand is begun at any stop and has no
     way on; the others begin at the first."""
     found = []
-    for method in state.methods:
-        if method in state.skipped:
+    for arm in state.arms:
+        if arm in state.skipped:
             continue
-        alone = get_method(method).fixed_horizon
+        alone = get_method(method_of(arm)).fixed_horizon
         for begins in state.stops if alone else state.stops[:1]:
-            for setup in ideas(method, begins):
+            for setup in ideas(arm, begins):
                 ahead = [replace(setup, stop_examples=stop) for stop in ([begins] if alone else state.stops)]
                 found.append(Way(Propose(ahead[0]), ahead))
     return found
@@ -115,15 +123,24 @@ def outlook_of(state: SearchState) -> Outlook:
 def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, outlook: Outlook) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
-    explored = state.measured("explore")
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
-    setups = [t.setup for t in (*explored, *running)]
+    setups = [*worth_a_look(state), *(t.setup for t in running)]
     points = [point_of(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
     dearest = [state.cost.predict(replace(s, stop_examples=state.stops[-1])) for s in (*prior.values(), *setups)]
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
     worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)
     return [Volume(points, (floor, cost, memory)) for floor in (worst, best - TOP_MARGINS * margin)]
+
+
+def worth_a_look(state: SearchState) -> list[Setup]:
+    """The setups on the front of what exploring has read, and the best others."""
+    explored = {t.number: (t.setup, m) for t in state.measured("explore") if (m := t.measurement) is not None}
+    if len(explored) <= MOST:
+        return [setup for setup, _ in explored.values()]
+    seen = {str(n): (m.quality, m.gpu_seconds, float(m.peak_bytes)) for n, (_, m) in explored.items()}
+    best = sorted(seen, key=lambda n: -seen[n][0])[:MOST]
+    return [explored[int(n)][0] for n in dict.fromkeys([*best, *front(seen)])]
 
 
 def latest_of_lineages(state: SearchState) -> list[Trial]:

@@ -4,6 +4,8 @@ A Gaussian process with a plain additive form. With t the doublings of length th
 
     quality = common - common gain * t + method - method's gain * t + choices - choices' gain * t + reading noise
 
+(and base - base's gain * t where there are several bases, on each of which a method counts as another),
+
 where each term is normal, and two setups of one method share more of the last two terms the nearer their choices are (the
 same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
 speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
@@ -21,13 +23,14 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.methods import get_method
 from peftcost.methods.places import Space, place_of
 
 GAIN = 0.03
 """What a doubling of the length is expected to bring, before anything was seen."""
 COMMON, COMMON_GAIN = 0.3, 0.03
+BASE, BASE_GAIN = 0.06, 0.03
 METHOD, METHOD_GAIN = 0.04, 0.03
 CHOICES, CHOICES_GAIN = 0.05, 0.02
 """Standard deviations of the terms, at scale 1."""
@@ -74,6 +77,7 @@ class Outlook:
         self.longest = longest
         self._seen = sorted(seen, key=lambda s: (s.task != 0, -s.quality))[:MOST]
         self._setups = [s.setup for s in self._seen]
+        self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
         self._tasks = np.array([s.task for s in self._seen], dtype=int)
         quality, noise = self._read()
         levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
@@ -126,17 +130,21 @@ class Outlook:
         """Covariance at scale 1 of two lists of setups, less what is common to all."""
         t = np.outer(self._doublings(ones), self._doublings(others))
         found = COMMON_GAIN**2 * t
-        for method in {s.method for s in ones} & {s.method for s in others}:
-            space = get_method(method).space()
-            rows, columns = (np.array([i for i, s in enumerate(a) if s.method == method]) for a in (ones, others))
+        if self._several_bases:
+            same = np.array([[model_of(one.arm) == model_of(other.arm) for other in others] for one in ones])
+            found += (BASE**2 + BASE_GAIN**2 * t) * same.reshape(t.shape)
+        for arm in {s.arm for s in ones} & {s.arm for s in others}:
+            space = get_method(method_of(arm)).space()
+            rows, columns = (np.array([i for i, s in enumerate(a) if s.arm == arm]) for a in (ones, others))
             apart = cdist(*(_places(a, at, space) for a, at in ((ones, rows), (others, columns))), "sqeuclidean")
             near, block = np.exp(-0.5 * apart / NEAR**2), np.ix_(rows, columns)
             found[block] += METHOD**2 + CHOICES**2 * near + (METHOD_GAIN**2 + CHOICES_GAIN**2 * near) * t[block]
         return found
 
     def _variance(self, setups: Sequence[Setup]) -> np.ndarray:
-        gains = COMMON_GAIN**2 + METHOD_GAIN**2 + CHOICES_GAIN**2
-        return np.asarray(METHOD**2 + CHOICES**2 + gains * self._doublings(setups) ** 2)
+        base, base_gain = (BASE, BASE_GAIN) if self._several_bases else (0.0, 0.0)
+        gains = COMMON_GAIN**2 + base_gain**2 + METHOD_GAIN**2 + CHOICES_GAIN**2
+        return np.asarray(base**2 + METHOD**2 + CHOICES**2 + gains * self._doublings(setups) ** 2)
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         """Qualities and the variances of their noise, those of one stop drawn to their line."""

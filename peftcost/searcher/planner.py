@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import ON, Scalar, Setup, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
@@ -32,7 +32,7 @@ MOST_LESSONS = 3
 
 
 class Asked(Protocol):
-    """What planning needs to know of a search's question."""
+    """What preparing needs to know of a question on one base."""
 
     @property
     def task(self) -> Task: ...
@@ -43,9 +43,22 @@ class Asked(Protocol):
     @property
     def fingerprints(self) -> dict[str, str]: ...
     @property
+    def seed(self) -> int: ...
+
+
+class Question(Protocol):
+    """What planning needs to know of a search's question. bases: the same on each base, by the base's name."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def data(self) -> TaskData: ...
+    @property
     def methods(self) -> list[str]: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def bases(self) -> Mapping[str, Asked]: ...
 
 
 def prepare_data(controller: Controller, asked: Asked) -> str:
@@ -57,26 +70,38 @@ def prepare_data(controller: Controller, asked: Asked) -> str:
     return str(prepared["prepared"])
 
 
-def plan(controller: Controller, asked: Asked) -> str:
-    """Prepare, probe and choose the length; recorded as `planned`. Returns the folder of the prepared data.
+def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
+    """The folder of the tokenized data by base."""
+    return {name: prepare_data(controller, asked) for name, asked in question.bases.items()}
+
+
+def plan(controller: Controller, question: Question) -> dict[str, str]:
+    """Prepare, probe and choose the length; recorded as `planned`. Returns the folders of the prepared data, by base.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
-    prepared = prepare_data(controller, asked)
-    probed, infeasible = probe_methods(controller, asked.methods, prepared, asked.seed)
+    prepared = prepare_all(controller, question)
+    probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
-        raise UserError(f"None of the methods can train {asked.task.model} here. {reasons}")
-    data = asked.data
+        raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
+    data = question.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
-    cheapest = min(probed, key=lambda name: probed[name].training_seconds(len(data.train), len(data.train)))
-    order = decide.funding_order(list(probed), cheapest)
+    by_base: dict[str | None, list[str]] = {}
+    for arm in probed:
+        by_base.setdefault(model_of(arm), []).append(arm)
+
+    def epoch_seconds(arm: str) -> float:
+        return probed[arm].training_seconds(len(data.train), len(data.train))
+
+    anchors = decide.anchors_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
     controller.record(
         "planned",
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
-        methods=order,
-        stops=choose_length(controller, cost, order, len(data.train)),
+        methods=list(dict.fromkeys([*anchors, *probed])),
+        anchors=anchors,
+        stops=choose_length(controller, cost, anchors, len(data.train)),
         dev_sample=EXPLORE_DEV_ROWS if len(data.dev) > EXPLORE_DEV_ROWS else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
@@ -85,14 +110,19 @@ def plan(controller: Controller, asked: Asked) -> str:
     return prepared
 
 
-def priors(names: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] | None = None) -> dict[str, Setup]:
-    """Each method's prior-best setup, with what its probe found necessary to fit the device."""
-    fitting = {name: probe.fitting() for name, probe in (probes or {}).items()}
-    return {name: Setup.of(name, {**get_method(name).prior(), **fitting.get(name, {})}, stop_examples) for name in names}
+def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] | None = None) -> dict[str, Setup]:
+    """Each arm's prior-best setup, with what its probe found necessary to fit the device."""
+    found = {}
+    for arm in arms:
+        model, fitting = model_of(arm), (probes or {})[arm].fitting() if arm in (probes or {}) else {}
+        base: dict[str, Scalar] = {} if model is None else {"model": model}
+        method = get_method(method_of(arm))
+        found[arm] = Setup.of(method.name, {**method.prior(), **fitting, **base}, stop_examples)
+    return found
 
 
 def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> tuple[dict[str, Setup], list[Setup]]:
-    """What each method is tried with first, and what is proposed next: the best of the earlier setups take the place of the
+    """What each arm is tried with first, and what is proposed next: the best of the earlier setups take the place of the
     prior-best one, which then is proposed right after them. Only what the method's space names is taken over, since batch,
     precision and the like suit the device."""
     first, then = dict(plain), []
@@ -101,7 +131,7 @@ def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spac
         lessons = [
             replace(setup, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
             for e in earlier
-            if e.method == name and keys.keys() <= e.hyperparameters.keys()
+            if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
         if lessons:
             first[name] = lessons[0]
@@ -109,35 +139,38 @@ def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spac
     return first, then
 
 
-def probe_methods(
-    controller: Controller, names: Sequence[str], prepared: str, seed: int
+def probe_arms(
+    controller: Controller, methods: Sequence[str], prepared: Mapping[str, str], seed: int
 ) -> tuple[dict[str, Probe], dict[str, str]]:
-    """Probes of the methods that run here, and why the others do not."""
+    """Probes of the arms that run here, and why the others do not. prepared: by base."""
+    several = len(prepared) > 1
+    arms = [f"{name}{ON}{model}" if several else name for name in methods for model in prepared]
     infeasible: dict[str, str] = {}
     payloads: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
-        for name, setup in priors(names, PROBE_EXAMPLES).items():
+        for number, (arm, setup) in enumerate(priors(arms, PROBE_EXAMPLES).items()):
             memory_bytes = controller.executor.devices[0].memory_bytes
-            job = TrainJob(prepared, setup, seed, str(Path(out) / name), memory_bytes=memory_bytes)
-            payloads[name] = job.as_dict()
+            folder = prepared[model_of(arm) or next(iter(prepared))]
+            job = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes)
+            payloads[arm] = job.as_dict()
         messages = controller.run_all("probe", list(payloads.values()))
     probed: dict[str, Probe] = {}
-    for name, message in zip(payloads, messages, strict=True):
+    for arm, message in zip(payloads, messages, strict=True):
         if message["type"] == "done":
-            probed[name] = Probe(**message["result"])
+            probed[arm] = Probe(**message["result"])
         else:
-            infeasible[name] = message.get("reason", "its worker died while it was probed")
+            infeasible[arm] = message.get("reason", "its worker died while it was probed")
     return probed, infeasible
 
 
-def choose_length(controller: Controller, cost: CostModel, order: Sequence[str], rows: int) -> list[int]:
-    """The stops that the budget pays for; UserError when it pays for none. order: the methods, in funding order."""
+def choose_length(controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int) -> list[int]:
+    """The stops that the budget pays for; UserError when it pays for none."""
     limit = controller.state.limit_gpu_seconds
     closing = decide.SAFETY * cost.closing_seconds()
     probes = cost.probes
-    setups = priors(order, 0)
+    setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    paces = [pace_of(cost, setup) for setup in setups.values()]
+    paces = paces_of(cost, setups, anchors)
     stops = choose_stops(rows, batch_size, paces, controller.left_after(closing))
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
@@ -146,14 +179,19 @@ def choose_length(controller: Controller, cost: CostModel, order: Sequence[str],
     return reaching_beyond(stops, rows)
 
 
-def pace_of(cost: CostModel, setup: Setup) -> Pace:
-    """What the setup's method takes."""
-    probe, unstarted = cost.probes[setup.method], replace(setup, stop_examples=0)
-    return Pace(
-        per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
-        beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,
-        beside_confirmed=cost.predict(unstarted).trial_seconds,
-    )
+def paces_of(cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str]) -> list[Pace]:
+    """What the arms take. setups: one of each."""
+    found = []
+    for arm, setup in setups.items():
+        probe, unstarted = cost.probes[arm], replace(setup, stop_examples=0)
+        pace = Pace(
+            per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
+            beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,
+            beside_confirmed=cost.predict(unstarted).trial_seconds,
+            is_anchor=arm in anchors,
+        )
+        found.append(pace)
+    return found
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
@@ -167,9 +205,9 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     least = min(rows, FEWEST_STEPS * 16)
 
     def trials(stop: int) -> list[float]:
-        return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.methods, stop).values())
+        return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
-    paces = [pace_of(state.cost, setup) for setup in priors(state.methods, 0).values()]
+    paces = paces_of(state.cost, priors(state.arms, 0), state.anchors)
 
     def search(longest: int) -> float:
         return needs_of(ladder(longest, least), paces)

@@ -1,6 +1,7 @@
-"""Which choices a method should try next: one Optuna sampler per method, told what its setups gave at one stop.
+"""Which choices an arm (a method, or a method on one of several bases) should try next: one Optuna sampler per arm, told what
+its setups gave at one stop.
 
-A mixed space over all methods is modelled poorly, so each method has a study of its own, in memory: the run's study.db is
+A mixed space over all methods is modelled poorly, so each arm has a study of its own, in memory: the run's study.db is
 the record. All setups are told at the stop where they were first measured, so a short training does not look like a good
 bargain; and by their dev loss, which ranks setups better than their quality on a sample does.
 """
@@ -8,6 +9,7 @@ bargain; and by their dev loss, which ranks setups better than their quality on 
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,15 +24,19 @@ from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.study import Spaces
 
 STARTUP_TRIALS = 4
-"""Of each method, drawn at random before its sampler models anything; the prior-best setup is one."""
+"""Of each arm, drawn at random before its sampler models anything; the prior-best setup is one."""
+NEWS = 1.05
+"""Proposals are drawn anew when so many times as much is known of an arm."""
+MOST_TOLD = 200
+"""Setups of an arm that its sampler is told of: those that are running, and the best. It grows slower with each."""
 IDEAS = 6
-"""Proposals of a method that are compared."""
+"""Proposals of an arm that are compared."""
 
 
 class Proposals:
     """Proposes setups; a function of the seed and of what is told.
 
-    prior: each method's prior-best setup, whose choices stand where the space has none. good: setups that are proposed
+    spaces, prior: of each arm; the prior-best setup's choices stand where the space has none. good: setups that are proposed
     before Optuna is asked, the best first.
     """
 
@@ -38,49 +44,54 @@ class Proposals:
         optuna.logging.set_verbosity(logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
         self.spaces, self.prior, self.seed, self.good = spaces, prior, seed, good
-        self._ideas: dict[tuple[str, int], tuple[tuple[int, int], list[Setup]]] = {}
+        self._ideas: dict[tuple[str, int], tuple[int, list[Setup]]] = {}
 
-    def ideas(self, state: SearchState, method: str, stop_examples: int) -> list[Setup]:
-        """A few setups of the method that nobody tried and that begin at this stop; none when it has nothing new. They are
-        drawn ahead, and anew when something of the method has changed. The prior-best one comes alone, before all others."""
-        begun = first_trials(state, method)
+    def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
+        """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
+        drawn ahead, and anew when something of the arm has changed. The prior-best one comes alone, before all others."""
+        begun = first_trials(state, arm)
         if not begun:
-            return [replace(self.prior[method], stop_examples=stop_examples)]
+            return [replace(self.prior[arm], stop_examples=stop_examples)]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
-        news = len(first), sum(t.measurement is not None for t in first)
-        if (method, stop_examples) not in self._ideas or self._ideas[method, stop_examples][0] != news:
-            tried = {t.setup.id for t in first}
+        tried = {t.setup.id for t in first}
+        known = len(first) + sum(t.measurement is not None for t in first)
+        drawn_at, drawn = self._ideas.get((arm, stop_examples), (0, []))
+        untried = [setup for setup in drawn if setup.id not in tried]
+        if not untried or known >= NEWS * drawn_at:
             ideas: dict[str, Setup] = {}
-            good = [{key: s.hyperparameters[key] for key in self.spaces[method]} for s in self.good if s.method == method]
-            for choices in (*good[:IDEAS], *self._asked(first, method)):
-                setup = self.setup_of(method, choices, stop_examples, tried | ideas.keys())
+            good = [{key: s.hyperparameters[key] for key in self.spaces[arm]} for s in self.good if s.arm == arm]
+            for choices in (*good[:IDEAS], *self._asked(first, arm)):
+                setup = self.setup_of(arm, choices, stop_examples, tried | ideas.keys())
                 if setup is not None and setup.id not in tried:
                     ideas[setup.id] = setup
-            self._ideas[method, stop_examples] = news, list(ideas.values())
-        return self._ideas[method, stop_examples][1]
+            untried = list(ideas.values())
+            self._ideas[arm, stop_examples] = known, untried
+        return untried
 
-    def setup_of(self, method: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
+    def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The setup with these choices. known: the ids of those that there are already."""
-        return Setup(method, {**self.prior[method].hyperparameters, **choices}, stop_examples)
+        prior = self.prior[arm]
+        return Setup(prior.method, {**prior.hyperparameters, **choices}, stop_examples)
 
-    def _asked(self, first: Sequence[Trial], method: str) -> list[dict[str, Scalar]]:
-        space = self.spaces[method]
+    def _asked(self, first: Sequence[Trial], arm: str) -> list[dict[str, Scalar]]:
+        space = self.spaces[arm]
         sampler = optuna.samplers.TPESampler(
-            seed=zlib.crc32(f"{self.seed} {method} {len(first)}".encode()),
+            seed=zlib.crc32(f"{self.seed} {arm} {len(first)}".encode()),
             multivariate=True,
             n_startup_trials=STARTUP_TRIALS,
             constant_liar=True,
         )
         study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-        study.add_trials([trial_of(trial, space) for trial in first if is_inside(trial, space)])
+        told = sorted(first, key=lambda t: t.measurement.dev_loss if t.measurement is not None else -math.inf)[:MOST_TOLD]
+        study.add_trials([trial_of(trial, space) for trial in told if is_inside(trial, space)])
         return [dict(study.ask(dict(space)).params) for _ in range(IDEAS)]
 
 
-def first_trials(state: SearchState, method: str) -> list[Trial]:
-    """Of each lineage of the method the trial that came first."""
+def first_trials(state: SearchState, arm: str) -> list[Trial]:
+    """Of each lineage of the arm the trial that came first."""
     found: dict[str, Trial] = {}
     for trial in state.trials.values():
-        if trial.setup.method == method and trial.role == "explore":
+        if trial.setup.arm == arm and trial.role == "explore":
             found.setdefault(trial.setup.lineage, trial)
     return list(found.values())
 

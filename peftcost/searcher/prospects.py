@@ -14,7 +14,7 @@ import numpy as np
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals
+from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals, worth_a_look
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
@@ -56,7 +56,7 @@ def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, av
     options = payable(state, ideas, available)
     if not options:
         return Prospect(available, 0.0, 0.0, 1.0, None)
-    known = list({t.setup.id: t.setup for t in state.measured("explore")}.values())
+    known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
     drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], DRAWS)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)

@@ -41,14 +41,16 @@ class Trial:
 
 @dataclass
 class SearchState:
-    """limit_gpu_seconds: the budget. limit_wall_seconds: on the clock, while devices are held. stops: the lengths at which
+    """limit_gpu_seconds: the budget. limit_wall_seconds: on the clock, while devices are held. arms: methods (on bases, where
+    there are several); anchors: those that go first. stops: the lengths at which
     lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
     first confirmation. spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of
     earlier runs, and what these measured."""
 
     limit_gpu_seconds: float = float("inf")
     limit_wall_seconds: float = float("inf")
-    methods: list[str] = field(default_factory=list)
+    arms: list[str] = field(default_factory=list)
+    anchors: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
@@ -67,6 +69,8 @@ class SearchState:
     warnings: list[str] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
     last_t: float = 0.0
+    _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
+    _by_device: dict[int, Trial] = field(default_factory=dict)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -75,11 +79,18 @@ class SearchState:
         return [t for t in self.trials.values() if t.measurement is not None and role in (None, t.role)]
 
     def running(self) -> list[Trial]:
-        return [t for t in self.trials.values() if t.status == "running"]
+        """In the order in which they were started."""
+        return sorted(self._by_device.values(), key=lambda trial: trial.number)
+
+    def running_on(self, device: int) -> Trial | None:
+        return self._by_device.get(device)
 
     def setups(self) -> dict[str, Setup]:
         """Every setup of a trial, by id, in the order of first use."""
-        return {trial.setup.id: trial.setup for trial in self.trials.values()}
+        return {setup_id: trials[0].setup for setup_id, trials in self._by_setup.items()}
+
+    def trials_of(self, setup_id: str) -> list[Trial]:
+        return self._by_setup.get(setup_id, [])
 
     def decisive(self, setup_id: str) -> list[Trial]:
         """The measured trials that speak for a setup: confirmations if there are any, else what exploring gave.
@@ -87,13 +98,13 @@ class SearchState:
         The best of many noisy results looks better than it is, so a contender's first result is set aside once
         fresh seeds have been measured.
         """
-        own = [t for t in self.measured() if t.setup.id == setup_id]
+        own = [t for t in self.trials_of(setup_id) if t.measurement is not None]
         return [t for t in own if t.role == "confirm"] or own
 
     def left_after(self, closing_seconds: float, now: float | None = None) -> float:
         """gpu_seconds that may still be spent before what closes the run, on one device."""
         left = self.limit_gpu_seconds - self.ledger.spent(now) - closing_seconds
-        on_the_clock = self.limit_wall_seconds - self.ledger.held_seconds(0, now) - closing_seconds
+        on_the_clock = self.limit_wall_seconds - self.ledger.wall_seconds(now) - closing_seconds
         return min(left, max(1, len(self.held)) * on_the_clock)
 
     # -- folding ---------------------------------------------------------------------------------------------------
@@ -113,10 +124,13 @@ class SearchState:
         """A run that is given more explores again, and what there was too little for may now be paid."""
         self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
         more = event.get("wall_seconds")
-        self.limit_wall_seconds = float("inf") if more is None else self.ledger.held_seconds(0) + more
+        self.limit_wall_seconds = float("inf") if more is None else self.ledger.wall_seconds() + more
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
         self.skipped.clear()
         self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
+        self._by_setup = {}
+        for trial in self.trials.values():
+            self._by_setup.setdefault(trial.setup.id, []).append(trial)
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
@@ -129,11 +143,11 @@ class SearchState:
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         self.ledger.switch(event["device"], event["t"], event["category"])
-        for trial in self.running():
-            if trial.device == event["device"]:
-                if trial.phase == "checkpoint":
-                    trial.saved_t = event["t"]
-                trial.phase = event["category"]
+        trial = self.running_on(event["device"])
+        if trial is not None:
+            if trial.phase == "checkpoint":
+                trial.saved_t = event["t"]
+            trial.phase = event["category"]
 
     def _on_released(self, event: dict[str, Any]) -> None:
         self.ledger.release(event["device"], event["t"])
@@ -143,12 +157,13 @@ class SearchState:
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
-        self.methods = event["methods"]
+        self.arms = event["methods"]
+        self.anchors = event.get("anchors", self.arms[:3])
         self.infeasible = dict(event["infeasible"])
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")
         told = ", ".join(str(stop) for stop in self.stops)
-        self.log.append(f"planned: {len(self.methods)} methods, stops at {told} examples")
+        self.log.append(f"planned: {len(self.arms)} methods, stops at {told} examples")
         self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
@@ -162,7 +177,7 @@ class SearchState:
 
     def _on_started(self, event: dict[str, Any]) -> None:
         setup = Setup.from_dict(event["setup"])
-        self.trials[event["trial"]] = Trial(
+        trial = Trial(
             number=event["trial"],
             setup=setup,
             seed=event["seed"],
@@ -173,6 +188,8 @@ class SearchState:
             started_t=event["t"],
             saved_t=event["t"],
         )
+        self.trials[trial.number] = self._by_device[trial.device] = trial
+        self._by_setup.setdefault(setup.id, []).append(trial)
         self.exploring &= event["role"] == "explore"
         self.phase = "exploring" if event["role"] == "explore" else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
@@ -184,6 +201,7 @@ class SearchState:
 
     def _on_measured(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
+        self._by_device.pop(trial.device, None)
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
         m = trial.measurement
         if not m.contended:
@@ -193,6 +211,7 @@ class SearchState:
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
+        self._by_device.pop(trial.device, None)
         trial.status, trial.reason = "failed", event["reason"]
         trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
@@ -201,12 +220,14 @@ class SearchState:
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
         trial = self.trials[event["trial"]]
+        self._by_device.pop(trial.device, None)
         trial.status, trial.reason = "interrupted", event["reason"]
         self.ledger.rebook(trial.device, trial.saved_t, event["t"], "lost")
 
     def _on_taken_up(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.device, trial.phase = "running", event["device"], "startup"
+        self._by_device[trial.device] = trial
         trial.started_t = trial.saved_t = event["t"]
 
     def _on_closing(self, event: dict[str, Any]) -> None:

@@ -12,9 +12,6 @@ EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.
 FACTOR, MOST_STOPS = 2, 3
 FEWEST_STEPS = 20
 """Optimizer steps of the first stop, at least."""
-ANCHORS = 3
-"""The first methods in funding order (the cheapest, full, LoRA): advice is not worth much that was not held against these.
-Their prior-best setups are trained first, and to the last stop; the other methods' compete."""
 CONTENDERS = 2
 """For how many setups the budget keeps confirmation back."""
 SAFETY = 1.1
@@ -31,18 +28,19 @@ def ladder(longest: int, least: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Pace:
-    """What a method takes: gpu-seconds an example trained, and beside training for a trial while exploring and for a
+    """What an arm takes: gpu-seconds an example trained, and beside training for a trial while exploring and for a
     confirmation, which predicts all of dev."""
 
     per_example: float
     beside: float
     beside_confirmed: float
+    is_anchor: bool
 
 
 def needs_of(stops: Sequence[int], paces: Sequence[Pace]) -> float:
     """gpu-seconds of the anchors up to the last stop, of the other methods at the first, and of confirming the dearest
-    anchors. paces: per method, in funding order."""
-    anchors, others = paces[:ANCHORS], paces[ANCHORS:]
+    anchors."""
+    anchors, others = [p for p in paces if p.is_anchor], [p for p in paces if not p.is_anchor]
     total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in anchors)
     total += sum(p.per_example * stops[0] + p.beside for p in others)
     confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-CONTENDERS:]

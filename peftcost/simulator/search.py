@@ -22,7 +22,7 @@ from peftcost.methods import get_method
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.decide import funding_order
+from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.planner import EXPLORE_DEV_ROWS
 from peftcost.searcher.proposals import Proposals
@@ -43,7 +43,8 @@ STANDARD = Standard(ACCURACY.default_margin)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated search found. entries: as in result.json. spent_gpu_seconds: of limit_gpu_seconds."""
+    """What a simulated search found. entries: as in result.json. spent_gpu_seconds: of limit_gpu_seconds;
+    wall_seconds: on the clock."""
 
     state: SearchState
     entries: list[dict[str, Any]]
@@ -51,6 +52,7 @@ class Outcome:
     advice: Recommendation | None
     spent_gpu_seconds: float
     limit_gpu_seconds: float
+    wall_seconds: float
     because: str
 
 
@@ -61,10 +63,10 @@ class TableProposals(Proposals):
         super().__init__({name: get_method(name).space() for name in prior}, prior, seed)
         self.table = table
 
-    def setup_of(self, method: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
-        """The nearest of the method's recorded ones that is not known."""
-        recorded = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.method == method]
-        return nearest([s for s in recorded if s.id not in known], choices, self.spaces[method])
+    def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
+        """The nearest of the arm's recorded ones that is not known."""
+        recorded = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.arm == arm]
+        return nearest([s for s in recorded if s.id not in known], choices, self.spaces[arm])
 
 
 def simulate(
@@ -74,6 +76,7 @@ def simulate(
     *,
     dev_size: int = 1500,
     standard: Standard = STANDARD,
+    wall_seconds: float | None = None,
     devices: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
@@ -88,13 +91,14 @@ def simulate(
     executor = SimulatedExecutor(table, dev, clock, held, random, slowness, crashes)
     state = SearchState()
     controller = Controller(executor, Journal(monotonic=clock), state)
-    controller.record("budget", limit_gpu_seconds=limit_gpu_seconds)
+    controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)
     controller.acquire()
     methods = sorted({setup.method for setup in table.lineages.values()})
     priors = {name: prior_of(table, name) for name in methods}
     probes = {name: probe_of(table, name) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
     by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
+    anchors = anchors_of(by_rank, [cheapest])
     probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
     clock.seconds += probing / devices
     if probing > limit_gpu_seconds:
@@ -103,7 +107,8 @@ def simulate(
         "planned",
         probes={name: probe.as_dict() for name, probe in probes.items()},
         infeasible={},
-        methods=funding_order(by_rank, cheapest),
+        methods=list(dict.fromkeys([*anchors, *by_rank])),
+        anchors=anchors,
         stops=table.stops,
         dev_sample=dev.sample,
         train_rows=table.stops[-1],
@@ -131,7 +136,7 @@ def simulate(
     advice = None
     if replicates is not None:
         advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(dev.chosen))
-    return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, because)
+    return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 
 def prior_of(table: Table, method: str) -> Setup:

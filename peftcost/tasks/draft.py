@@ -18,7 +18,7 @@ from peftcost.tasks.splits import checked_labels
 from peftcost.tasks.task import DEFAULT_MODEL, Task
 
 COMMENTS = {
-    "model": "hub id, folder, or builtin:minilm",
+    "model": "hub id, folder, or builtin:minilm; a list of them is searched over",
     "task": "left out: inferred when only one fits",
     "data": "a file, or {train: …, dev: …, test: …}; dev and test are split off when absent",
     "columns": "which column plays which role",

@@ -70,13 +70,14 @@ def _kind_of_data(value: Any) -> str:
 class Task(BaseModel):
     """A task.yaml.
 
-    model: a hub id, a folder, or builtin:NAME. data: a file, or one for each split. columns: role -> column.
+    model: a hub id, a folder, or builtin:NAME; or several, to search over. data: a file, or one for each split. columns:
+    role -> column.
     margin: quality that one would give up for a cheaper setup. max_length: tokens at which inputs are cut.
     What is None is inferred, or takes the default of the task type or of the metric.
     """
 
     model_config = ConfigDict(extra="forbid")
-    model: str = Field(min_length=1)
+    model: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
     task: str | None = None
     data: Annotated[Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)]
     columns: dict[str, str] | None = None
@@ -114,6 +115,32 @@ class Task(BaseModel):
     @classmethod
     def _methods_as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) and value != "all" else value
+
+    @field_validator("model")
+    @classmethod
+    def _each_model_once(cls, value: str | list[str]) -> str | list[str]:
+        names = [value] if isinstance(value, str) else value
+        if "" in names:
+            raise ValueError("a model's name is empty")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)} stands there twice")
+        return names[0] if len(names) == 1 else value
+
+    @property
+    def models(self) -> list[str]:
+        """The base, or the bases."""
+        return [self.model] if isinstance(self.model, str) else self.model
+
+    @property
+    def only_model(self) -> str:
+        """The base. UserError where there are several."""
+        if len(self.models) > 1:
+            raise UserError(f"The task names {len(self.models)} models, which only `peftcost search` compares; keep one.")
+        return self.models[0]
+
+    def on(self, model: str) -> Task:
+        """The task with this base alone."""
+        return self.model_copy(update={"model": model})
 
     @property
     def files(self) -> DataFiles:
@@ -172,9 +199,13 @@ def absolute_paths(task: Task, folder: Path) -> Task:
     """The task with its relative paths taken from this folder."""
     files = {name: _absolute(path, folder) for name, path in task.files.model_dump(exclude_none=True).items()}
     data = files["train"] if isinstance(task.data, str) else DataFiles(**files)
-    is_folder = looks_like_a_path(task.model) or (folder / task.model).is_dir()
-    model = _absolute(task.model, folder) if is_folder and not task.model.startswith(PREFIX) else task.model
-    return task.model_copy(update={"data": data, "model": model})
+    models = [_absolute_model(model, folder) for model in task.models]
+    return task.model_copy(update={"data": data, "model": models if len(models) > 1 else models[0]})
+
+
+def _absolute_model(model: str, folder: Path) -> str:
+    is_folder = looks_like_a_path(model) or (folder / model).is_dir()
+    return _absolute(model, folder) if is_folder and not model.startswith(PREFIX) else model
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -53,3 +53,15 @@ def test_misuse_is_told() -> None:
     ledger.acquire(0, 0)
     with pytest.raises(ValueError, match="held already"):
         ledger.acquire(0, 1)
+
+
+def test_time_on_the_clock_counts_devices_once() -> None:
+    ledger = Ledger()
+    ledger.acquire(0, 10.0)
+    ledger.acquire(1, 12.0)
+    ledger.release(0, 15.0)
+    assert ledger.wall_seconds(20.0) == 10.0
+    ledger.release(1, 20.0)
+    ledger.acquire(0, 100.0)
+    ledger.release(0, 101.0)
+    assert (ledger.wall_seconds(), ledger.spent()) == (11.0, 14.0)

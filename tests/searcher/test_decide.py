@@ -7,7 +7,7 @@ from synthetic_table import synthetic_table
 
 from peftcost.core.statistics import CONFIRM_SEEDS, Standard
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
-from peftcost.searcher.decide import funding_order
+from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
 
@@ -66,8 +66,13 @@ def test_a_promising_lineage_goes_on_and_a_hopeless_one_does_not() -> None:
     assert farthest[ordered[-1]] == TABLE.stops[0]
 
 
-def test_the_funding_order_starts_with_the_cheapest_full_and_lora() -> None:
-    assert funding_order(["frozen", "full", "lora", "ia3", "bitfit"], "ia3") == ["ia3", "full", "lora", "frozen", "bitfit"]
+def test_the_cheapest_full_and_lora_go_first_on_every_base() -> None:
+    assert anchors_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
+    both = [f"{name} on {base}" for name in ("frozen", "full", "lora") for base in ("a", "b")]
+    assert anchors_of(both, ["frozen on a", "full on b"]) == [
+        *("frozen on a", "full on b", "full on a"),
+        *("lora on a", "lora on b"),
+    ]
 
 
 @pytest.mark.parametrize("event", ["heartbeat", "something a later version writes"])

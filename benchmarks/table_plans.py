@@ -1,0 +1,121 @@
+"""What benchmarks/record_table.py records: the tasks, and the lineages of each."""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from peftcost.core.setup import Setup
+from peftcost.data.fingerprint import cache_folder
+from peftcost.methods import get_method
+from peftcost.tasks.task import DEFAULT_MODEL, Rows, Task, load_task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is recorded of a task. best: how many lineages get more seeds, first the best of each method and placement, then
+    the best of all. left_out: kinds of `GRIDS`."""
+
+    task: Callable[[], Task]
+    rows: Rows
+    stops: tuple[int, ...]
+    best: int
+    left_out: frozenset[str] = frozenset()
+
+
+RATES = {
+    "full": (2e-5, 5e-5, 1e-4, 2e-4, 4e-4),
+    "bitfit": (3e-4, 1e-3, 3e-3, 1e-2),
+    "lora": (2e-4, 5e-4, 1e-3, 2e-3, 5e-3),
+    "top": (3e-4, 1e-3, 3e-3),
+    "quantized": (5e-4, 1e-3, 2e-3),
+    "adalora": (5e-4, 2e-3, 6e-3),
+    "houlsby": (3e-4, 1e-3, 3e-3),
+    "ia3": (3e-3, 1e-2, 4e-2),
+    "prefix": (3e-3, 1e-2, 4e-2),
+    "prompt": (3e-3, 1e-2, 4e-2),
+    "frozen": (5e-4, 1e-3, 2e-3, 5e-3),
+}
+
+
+GRIDS: dict[str, tuple[str, str, dict[str, tuple[Any, ...]]]] = {
+    "frozen": ("frozen", "frozen", {"top_layers": (0, 1, 2)}),
+    "full": ("full", "full", {}),
+    "bitfit": ("bitfit", "bitfit", {}),
+    "bitfit, top": ("bitfit", "top", {"top_layers": (2,)}),
+    "lora": ("lora", "lora", {"rank": (4, 8, 32)}),
+    "lora, top": ("lora", "top", {"rank": (8,), "top_layers": (2, 4)}),
+    "rslora": ("lora", "top", {"rslora": (True,)}),
+    "dora": ("lora", "top", {"dora": (True,)}),
+    "adalora": ("adalora", "adalora", {"rank": (4, 8)}),
+    "houlsby": ("houlsby", "houlsby", {"bottleneck": (8, 32)}),
+    "ia3": ("ia3", "ia3", {}),
+    "prefix": ("prefix", "prefix", {}),
+    "prompt": ("prompt", "prompt", {}),
+    "int8-lora": ("int8-lora", "quantized", {"rank": (8, 32)}),
+    "nf4-lora": ("nf4-lora", "quantized", {"rank": (8, 32)}),
+}
+"""Kinds of lineages: method, rates, and the choices that are combined with each rate."""
+
+
+def reviews() -> Task:
+    """Movie reviews by their mean human rating, positive or negative (Hutto & Gilbert 2014, in vaderSentiment's sdist)."""
+    table = cache_folder() / "reviews.csv"
+    if not table.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            download = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, "vaderSentiment==3.3.2"]
+            subprocess.run([sys.executable, "-m", "pip", *download], check=True)
+            write_reviews(next(Path(folder).glob("*.tar.gz")), table)
+    columns = {"text": "text", "label": "label"}
+    return Task(model=DEFAULT_MODEL, task="text-classification", data=str(table), columns=columns)
+
+
+def write_reviews(sdist: Path, table: Path) -> None:
+    """The snippets that are rated clearly (0.8 of 4 or more, either way), as CSV."""
+    with tarfile.open(sdist) as outer:
+        member = next(m for m in outer if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
+        with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+            rated = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
+            file = inner.extractfile(rated)
+            assert file is not None
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with open(table, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["text", "label"])
+        for line in lines:
+            _, rating, text = line.split("\t", 2)
+            if abs(float(rating)) >= 0.8:
+                writer.writerow([text.strip(), "positive" if float(rating) > 0 else "negative"])
+
+
+PLANS = {
+    "tweets": Plan(lambda: load_task("builtin:tweets"), Rows(train=1600, dev=1500, test=1000), (400, 800, 1600), best=24),
+    "reviews": Plan(
+        reviews,
+        Rows(train=800, dev=1000, test=1000),
+        (200, 400, 800),
+        best=16,
+        left_out=frozenset({"rslora", "prefix", "ia3"}),
+    ),
+}
+
+
+def lineages(plan: Plan) -> list[Setup]:
+    """What is trained, each at its longest stop, in a shuffled order, so that a part of the table is a fair sample."""
+    found = []
+    for kind, (method, rates, choices) in GRIDS.items():
+        for values in () if kind in plan.left_out else product(RATES[rates], *choices.values()):
+            chosen = dict(zip(("learning_rate", *choices), values, strict=True))
+            found.append(Setup.of(method, {**get_method(method).prior(), **chosen}, plan.stops[-1]))
+    random.Random(0).shuffle(found)
+    return found
