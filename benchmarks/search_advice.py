@@ -6,35 +6,51 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from peftcost.core.front import Point
 from peftcost.core.statistics import Standard
 from peftcost.errors import UserError
+from peftcost.searcher import confirm
 from peftcost.simulator.search import Outcome, simulate, true_points
 from peftcost.simulator.table import Table
 
 SHARE = 0.1
 """Of the table's total cost: the budget of a replay."""
-DEV_SIZES = (100, 200, 500, 1500, 3000)
-MARGINS = (0.01, 0.02, 0.03)
-REPLAYS = 20
+USUAL: dict[str, Any] = {"dev_size": 1500, "margin": 0.02, "confidence": 0.95, "most_seeds": 3}
+VARIED: dict[str, tuple[Any, ...]] = {
+    "dev_size": (100, 200, 500, 1500, 3000),
+    "margin": (0.01, 0.02, 0.03, 0.05),
+    "confidence": (0.5, 0.8, 0.9, 0.95),
+    "most_seeds": (2, 3),
+}
+"""Each is varied while the others are as usual."""
+REPLAYS = 40
 BUDGETS = 1000
 
 
 def advice(table: Table) -> dict[str, Any]:
-    """Replays by size of dev and margin."""
-    truth, found = true_points(table), {}
-    for margin in MARGINS:
-        for size in DEV_SIZES:
-            outcomes = [
-                simulate(table, SHARE * table.total_gpu_seconds, seed, dev_size=size, standard=Standard(margin))
-                for seed in range(REPLAYS)
-            ]
-            found[f"margin {margin}, {size} dev rows"] = summary([judged(o, truth, margin) for o in outcomes])
-            print(margin, size, found[f"margin {margin}, {size} dev rows"], flush=True)
-    return found
+    """Replays by size of dev, margin, confidence and seeds of a confirmation."""
+    truth = true_points(table)
+    replayed: dict[str, list[dict[str, float]]] = {}
+    found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
+    for name, values in VARIED.items():
+        for value in values:
+            asked = {**USUAL, name: value}
+            key = str(sorted(asked.items()))
+            if key not in replayed:
+                replayed[key] = [judged(replay(table, seed, **asked), truth, asked["margin"]) for seed in range(REPLAYS)]
+            found[name][str(value)] = summary(replayed[key])
+            print(name, value, found[name][str(value)], flush=True)
+    return {"usual": USUAL, **found, "all": summary([facts for every in replayed.values() for facts in every])}
+
+
+def replay(table: Table, seed: int, dev_size: int, margin: float, confidence: float, most_seeds: int) -> Outcome:
+    limit = SHARE * table.total_gpu_seconds
+    with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", most_seeds):
+        return simulate(table, limit, seed, dev_size=dev_size, standard=Standard(margin, confidence))
 
 
 def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str, float]:
@@ -49,6 +65,7 @@ def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str
     facts = {
         "confirmed": float(outcome.advice.confirmed),
         "held": float(low <= truth[chosen][0] <= high),
+        "held_of_exploring": float(held_of_exploring(outcome, truth)),
         "short_of_observed": truth[observed][0] - truth[chosen][0],
         "cost_over_observed": truth[chosen][1] / truth[observed][1],
     }
@@ -58,6 +75,17 @@ def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str
         facts |= {f"short_of_{name}": best - truth[chosen][0], f"cost_over_{name}": truth[chosen][1] / min(good)}
         facts[f"wrong_of_{name}"] = float(best - truth[chosen][0] > margin)
     return facts
+
+
+def held_of_exploring(outcome: Outcome, truth: dict[str, Point]) -> bool:
+    """Whether the best of exploring is truly within the 95 % interval that its own dev sample gives: what one would believe
+    without confirmation."""
+    explored = [t for t in outcome.state.measured("explore") if t.measurement is not None]
+    best = max(explored, key=lambda t: t.measurement.quality if t.measurement is not None else 0.0)
+    assert best.measurement is not None
+    quality, rows = best.measurement.quality, best.measurement.dev_rows or outcome.state.cost.dev_rows
+    half = 1.96 * math.sqrt(quality * (1 - quality) / rows)
+    return abs(truth[best.setup.id][0] - quality) <= half
 
 
 def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -81,6 +109,7 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
         "unsure_short_of_observed": mean(unsure, "short_of_observed"),
         "unsure_cost_over_observed": mean(unsure, "cost_over_observed"),
         "interval_held": mean(told, "held"),
+        "interval_of_exploring_held": mean(told, "held_of_exploring"),
     }
 
 

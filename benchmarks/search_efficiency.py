@@ -2,7 +2,7 @@
 is true.
 
 python benchmarks/search_efficiency.py TABLE.parquet [SECTION ...]     a table as benchmarks/record_table.py writes it.
-Sections: hypervolume, advice, budget. Each writes its part of results/search_efficiency-NAME.json when it is done.
+Sections: hypervolume, advice, budget, ablations, scale. Each writes its part of results/search_efficiency-NAME.json when it is done.
 
 Everybody pays the same for the same: start-up, training, predicting a sample of dev, saving. Rivals train to the last stop
 (ASHA goes on from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without
@@ -24,7 +24,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import search_ablations
 import search_advice
+import search_scale
 from machine import RESULTS, write_result
 from search_rivals import DEV, RIVALS, Found
 
@@ -95,6 +97,8 @@ SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
     "hypervolume": hypervolumes,
     "advice": search_advice.advice,
     "budget": search_advice.budget,
+    "ablations": search_ablations.ablations,
+    "scale": search_scale.scale,
 }
 
 

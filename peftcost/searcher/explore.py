@@ -71,9 +71,14 @@ def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, mar
     found = []
     for way in ways:
         needs = needs_along(state, way)
-        rate = max(next(gains) / seconds for seconds in needs)
+        rate = max(rate_of(next(gains), seconds) for seconds in needs)
         found.append(Candidate(way.action, way.ahead[0], needs[0], rate))
     return sorted(found, key=lambda c: -c.gain_rate)
+
+
+def rate_of(gain: float, gpu_seconds: float) -> float:
+    """By what candidates are compared."""
+    return gain / gpu_seconds
 
 
 def needs_along(state: SearchState, way: Way) -> list[float]:

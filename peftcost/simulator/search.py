@@ -19,6 +19,7 @@ from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.methods.places import place_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.controller import Controller, SearchRun
@@ -61,12 +62,23 @@ class TableProposals(Proposals):
 
     def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int) -> None:
         super().__init__({name: get_method(name).space() for name in prior}, prior, seed)
+        self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
 
     def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The nearest of the arm's recorded ones that is not known."""
-        recorded = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.arm == arm]
-        return nearest([s for s in recorded if s.id not in known], choices, self.spaces[arm])
+        setups, places = self._recorded_of(arm, stop_examples)
+        apart = np.linalg.norm(places - place_of(choices, self.spaces[arm]), axis=1)
+        return next((setups[at] for at in np.argsort(apart, kind="stable") if setups[at].id not in known), None)
+
+    def _recorded_of(self, arm: str, stop_examples: int) -> tuple[list[Setup], np.ndarray]:
+        """The arm's recorded setups of this length, by id, and where they lie."""
+        if (arm, stop_examples) not in self._recorded:
+            of_arm = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.arm == arm]
+            setups = sorted(of_arm, key=lambda setup: setup.id)
+            places = np.array([place_of(setup.hyperparameters, self.spaces[arm]) for setup in setups])
+            self._recorded[arm, stop_examples] = setups, places
+        return self._recorded[arm, stop_examples]
 
 
 def simulate(

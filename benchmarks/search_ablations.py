@@ -1,0 +1,105 @@
+"""What each part of the search brings: the same searches without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from peftcost.core.setup import Setup
+from peftcost.searcher import decide, explore, outlook
+from peftcost.simulator import search as simulator
+from peftcost.simulator.search import Outcome, chosen_front, reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.table import Table
+
+SHARE = 0.09
+SEEDS = 20
+
+
+def whole(table: Table, seed: int) -> Outcome:
+    return simulate(table, SHARE * table.total_gpu_seconds, seed)
+
+
+def patched(patches: Callable[[int], list[AbstractContextManager[Any]]], table: Table, seed: int) -> Outcome:
+    with ExitStack() as stack:
+        for patch in patches(seed):
+            stack.enter_context(patch)
+        return whole(table, seed)
+
+
+def without_stops(table: Table, seed: int) -> Outcome:
+    """Every setup is trained to the end at once."""
+    rows = {key: row for key, row in table.rows.items() if row.setup.stop_examples == table.stops[-1]}
+    return simulate(Table(rows, table.early), SHARE * table.total_gpu_seconds, seed)
+
+
+def without_costs(seed: int) -> list[AbstractContextManager[Any]]:
+    """What is bought is what adds most, whatever it takes."""
+    return [mock.patch.object(explore, "rate_of", lambda gain, seconds: gain)]
+
+
+def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
+    """Each method begins with any of its setups."""
+
+    def any_of(table: Table, method: str) -> Setup:
+        of_method = sorted((s for s in table.lineages.values() if s.method == method), key=lambda s: s.id)
+        chosen = of_method[int(np.random.default_rng([seed, len(of_method)]).integers(len(of_method)))]
+        return replace(chosen, stop_examples=table.stops[0])
+
+    return [mock.patch.object(simulator, "prior_of", any_of)]
+
+
+def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
+    """All is spent on exploring, and the best observed is recommended."""
+    return [
+        mock.patch.object(decide, "EXPLORE_SHARE", 1.0),
+        mock.patch.object(decide, "MOST_RESERVED", 0.0),
+        mock.patch.object(decide, "confirm_or_stop", lambda *_: decide.Stop("exploring is over")),
+    ]
+
+
+def without_losses(seed: int) -> list[AbstractContextManager[Any]]:
+    """Qualities are taken as they are read."""
+    return [mock.patch.object(outlook, "FEWEST_FOR_A_LINE", 10**9)]
+
+
+def without_going_back(seed: int) -> list[AbstractContextManager[Any]]:
+    """The search ends when confirming does."""
+    return [mock.patch.object(decide, "STAKE", 2.0)]
+
+
+PARTS: dict[str, Callable[[Table, int], Outcome]] = {
+    "whole": whole,
+    "without stops": without_stops,
+    "without costs": partial(patched, without_costs),
+    "without priors": partial(patched, without_priors),
+    "without confirmation": partial(patched, without_confirmation),
+    "without losses": partial(patched, without_losses),
+    "without going back": partial(patched, without_going_back),
+}
+
+
+def ablations(table: Table) -> dict[str, Any]:
+    """Hypervolume, and how far below the best and how much dearer than the cheapest as good the advice truly is."""
+    truth, reference = true_points(table), reference_of(table)
+    best = max(quality for quality, _, _ in truth.values())
+    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.STANDARD.margin)
+    found: dict[str, Any] = {}
+    for name, searcher in PARTS.items():
+        outcomes = [searcher(table, seed) for seed in range(SEEDS)]
+        volumes = [true_hypervolume(table, chosen_front(o.entries), truth, reference) for o in outcomes]
+        advised = [truth[o.advice.id] for o in outcomes if o.advice is not None]
+        found[name] = {
+            "hypervolume": float(np.mean(volumes)),
+            "error": float(np.std(volumes) / np.sqrt(len(volumes))),
+            "short_of_best": float(np.mean([best - quality for quality, _, _ in advised])),
+            "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in advised])),
+            "confirmed": float(np.mean([o.advice is not None and o.advice.confirmed for o in outcomes])),
+        }
+        print(name, found[name], flush=True)
+    return found
