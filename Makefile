@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # These run whole searches against a budget of time, so nothing may run beside them.
-TIMED := tests/searcher/test_search.py tests/recipe
+TIMED := tests/searcher/test_search.py tests/searcher/test_bases.py tests/recipe
 
 .PHONY: demo install test lint bench clean
 

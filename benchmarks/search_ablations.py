@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import optuna
 
 from peftcost.core.setup import Setup
 from peftcost.searcher import decide, explore, outlook
@@ -73,6 +74,11 @@ def without_going_back(seed: int) -> list[AbstractContextManager[Any]]:
     return [mock.patch.object(decide, "STAKE", 2.0)]
 
 
+def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
+    """Optuna draws at random."""
+    return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed, **_: optuna.samplers.RandomSampler(seed=seed))]
+
+
 PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "whole": whole,
     "without stops": without_stops,
@@ -81,6 +87,7 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without confirmation": partial(patched, without_confirmation),
     "without losses": partial(patched, without_losses),
     "without going back": partial(patched, without_going_back),
+    "with random proposals": partial(patched, with_random_proposals),
 }
 
 

@@ -2,7 +2,8 @@
 is true.
 
 python benchmarks/search_efficiency.py TABLE.parquet [SECTION ...]     a table as benchmarks/record_table.py writes it.
-Sections: hypervolume, advice, budget, ablations, scale. Each writes its part of results/search_efficiency-NAME.json when it is done.
+Sections: hypervolume, advice, budget, ablations, scale. Each writes its part of results/search_efficiency-NAME.json when
+it is done.
 
 Everybody pays the same for the same: start-up, training, predicting a sample of dev, saving. Rivals train to the last stop
 (ASHA goes on from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without

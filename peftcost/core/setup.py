@@ -27,6 +27,7 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
 }
 """Choices that every method has. A setup's hyperparameters always name all of them."""
 
+NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 ON = " on "
 
 
@@ -56,6 +57,12 @@ class Setup:
     def lineage(self) -> str:
         """A hash of all but the length: setups that differ only there are stops of one training run (per seed)."""
         return f"{self.method}-{_digest([self.method, dict(self.hyperparameters)])}"
+
+    @cached_property
+    def memory_key(self) -> str:
+        """Setups with one key need the same memory: all but rates, lengths and strengths decides."""
+        choices = {k: v for k, v in self.hyperparameters.items() if k not in NO_MATTER_TO_MEMORY}
+        return json.dumps([self.method, choices], sort_keys=True)
 
     @property
     def arm(self) -> str:

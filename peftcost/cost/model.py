@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +9,6 @@ from typing import Any
 
 from peftcost.core.setup import Scalar, Setup
 
-NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
@@ -84,12 +82,12 @@ class CostModel:
         """KeyError for an arm that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
         from; dev_rows: how many dev examples are predicted, None for all."""
         probe = self.probes[setup.arm]
-        correction = self.corrections.get(memory_key(setup), self.corrections.get(setup.arm, 1.0))
+        correction = self.corrections.get(setup.memory_key, self.corrections.get(setup.arm, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
         beside = probe.startup_seconds + probe.evaluation_seconds_per_example * rows + FIXED_SECONDS
         paid = 0.0 if parent is None else correction * probe.training_seconds(trunk_examples(parent), self.train_rows)
-        peak_bytes = self.peaks.get(memory_key(setup), probe.predicted_peak_bytes or probe.peak_bytes)
+        peak_bytes = self.peaks.get(setup.memory_key, probe.predicted_peak_bytes or probe.peak_bytes)
         return Prediction(gpu_seconds, peak_bytes, gpu_seconds - paid + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
@@ -98,16 +96,16 @@ class CostModel:
         probed = self.probes[setup.arm].training_seconds(setup.stop_examples, self.train_rows)
         factor = gpu_seconds / max(probed, 1e-9)
         dearest = max(factor, self.corrections.get(setup.arm, 0.0))
-        return replace(self, corrections={**self.corrections, memory_key(setup): factor, setup.arm: dearest})
+        return replace(self, corrections={**self.corrections, setup.memory_key: factor, setup.arm: dearest})
 
     def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
         """The model after a rehearsal."""
-        return replace(self, peaks={**self.peaks, memory_key(setup): peak_bytes})
+        return replace(self, peaks={**self.peaks, setup.memory_key: peak_bytes})
 
     def wants_rehearsal(self, setup: Setup, memory_bytes: int) -> bool:
         """Whether it is not plain that the setup fits: none that needs just as much memory was measured or rehearsed, and
         the method's first one took a good part of memory_bytes. A rehearsal keeps the device for a second or two."""
-        return memory_key(setup) not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
+        return setup.memory_key not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:
         """What test and baselines take at the end: `models` artifacts, one of them of the slowest method, and the untuned
@@ -124,9 +122,3 @@ class CostModel:
 def trunk_examples(setup: Setup) -> int:
     """How many examples are behind the checkpoint that a longer stop goes on from: all but the cool-down's."""
     return round(setup.stop_examples * (1 - float(setup.hyperparameters.get("cooldown_share") or 0.0)))
-
-
-def memory_key(setup: Setup) -> str:
-    """Setups with one key need the same memory: all but rates, lengths and strengths decides."""
-    choices = {k: v for k, v in setup.hyperparameters.items() if k not in NO_MATTER_TO_MEMORY}
-    return json.dumps([setup.method, choices], sort_keys=True)

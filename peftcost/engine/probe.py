@@ -13,7 +13,6 @@ import torch
 
 from peftcost.cost.device import cpu_computes_in_bf16
 from peftcost.cost.meter import Stopwatch
-from peftcost.cost.model import memory_key
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
@@ -108,7 +107,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "total_parameters": total,
         "predicted_peak_bytes": footprint.peak_bytes,
-        "memory_key": memory_key(job.setup),
+        "memory_key": job.setup.memory_key,
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
         "precision": job.setup.hyperparameters["precision"],

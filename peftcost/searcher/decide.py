@@ -131,7 +131,9 @@ def explore_again(
         return stop
     if further.chance >= STAKE:
         return further.action
-    return Stop(f"{stop.because}, and the rest of the budget would change it with a chance of {further.chance:.0%}")
+    return Stop(
+        f"{stop.because}; the rest of the budget would change the recommendation with a chance of {further.chance:.0%}"
+    )
 
 
 def reserve(state: SearchState, present: Sequence[float], upcoming: Setup) -> float:

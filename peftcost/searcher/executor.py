@@ -68,7 +68,6 @@ class LocalExecutor:
 
     def __enter__(self) -> LocalExecutor:
         os.environ["HF_HUB_OFFLINE"] = "1"  # models were resolved before; a worker never waits for a network
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: huge pages for large tensors (docs/engine.md)
         self._context.set_forkserver_preload(["peftcost.engine.preload"])
         return self
 

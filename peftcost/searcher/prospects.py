@@ -1,8 +1,8 @@
 """Whether exploring further would change the recommendation, and to what. Pure.
 
 What was measured and what could be tried next are drawn together from the outlook, many times. A draw is better for a new
-setup if that is better than everything measured by more than the margin, or cheaper than the recommended one and within the
-margin of everything measured. That every such setup would be recognised is assumed, so these are upper bounds.
+setup if that is better than everything measured by more than the margin, or cheaper than the recommended one by a tenth and
+within the margin of everything measured. That every such setup would be recognised is assumed, so these are upper bounds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 DRAWS = 1000
+CHEAPER = 0.9
+"""A setup that takes less than this share of the recommended one's cost is worth a change."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,17 @@ def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, av
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
     cost = state.cost.predict(advised).gpu_seconds
-    improves = (new > bar[:, None] + margin) | ((new >= bar[:, None] - margin) & (costs < cost))
+    improves = (new > bar[:, None] + margin) | ((new >= bar[:, None] - margin) & (costs < CHEAPER * cost))
     needs = np.array([o.needs_gpu_seconds for o in options])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
-    if not len(bought):
-        bought = order[:1]
     quality = measured[:, [s.id for s in known].index(advised.id)]
-    new, costs = new[:, bought], np.where(improves[:, bought], costs[bought], np.inf)
-    chosen = np.argmin(np.where(new >= new.max(axis=1, keepdims=True) - margin, costs, np.inf), axis=1)
-    changed = improves[:, bought].any(axis=1)
-    draws = np.arange(DRAWS)
-    gain = np.where(changed, new[draws, chosen] - quality, 0.0)
-    share = np.where(changed, costs[draws, chosen] / cost, 1.0)
+    better = np.where(improves, new, -np.inf)[:, bought]
+    changed = better.max(axis=1) > -np.inf
+    good = better >= better.max(axis=1, keepdims=True) - margin
+    chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
+    gain = np.where(changed, better[np.arange(DRAWS), chosen], quality) - quality
+    share = np.where(changed, costs[bought][chosen] / cost, 1.0)
     return Prospect(
         gpu_seconds=available,
         chance=float(changed.mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.planner import EXPLORE_DEV_ROWS
+from peftcost.searcher.planner import EXPLORE_DEV_ROWS, best_bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
@@ -60,8 +60,8 @@ class Outcome:
 class TableProposals(Proposals):
     """Proposes what the table has."""
 
-    def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int) -> None:
-        super().__init__({name: get_method(name).space() for name in prior}, prior, seed)
+    def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int, good: Sequence[Setup] = ()) -> None:
+        super().__init__({name: get_method(name).space() for name in prior}, prior, seed, good)
         self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
 
@@ -89,11 +89,13 @@ def simulate(
     dev_size: int = 1500,
     standard: Standard = STANDARD,
     wall_seconds: float | None = None,
+    lessons: Mapping[str, Any] | None = None,
     devices: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
 ) -> Outcome:
-    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed.
+    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed. lessons: of
+    earlier runs, as `peftcost.recipe.warm_start` gives them.
 
     UserError when the budget is too small to begin.
     """
@@ -127,7 +129,12 @@ def simulate(
         dev_rows=len(dev.chosen),
         test_rows=0,
     )
-    proposals = TableProposals(table, priors, seed)
+    good: list[Setup] = []
+    if lessons is not None:
+        controller.record("warmed", **lessons)
+        first, good = best_bets(priors, state.earlier, {name: get_method(name).space() for name in methods})
+        priors = {name: recorded_like(table, setup) for name, setup in first.items()}
+    proposals = TableProposals(table, priors, seed, good)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
@@ -135,7 +142,7 @@ def simulate(
             study=Study(None, "simulated", proposals.spaces),
             proposals=proposals,
             evidence=evidence,
-            prepared="",
+            prepared={"simulated": ""},
             prior=priors,
             metric=ACCURACY,
             standard=standard,
@@ -153,10 +160,15 @@ def simulate(
 
 def prior_of(table: Table, method: str) -> Setup:
     """The method's prior-best setup, or what the table has nearest to it, at the first stop."""
-    of_method = [setup for setup in table.lineages.values() if setup.method == method]
-    found = nearest(of_method, get_method(method).prior(), dict(get_method(method).space()))
+    return recorded_like(table, Setup(method, get_method(method).prior(), table.stops[0]))
+
+
+def recorded_like(table: Table, setup: Setup) -> Setup:
+    """What the table has nearest to the setup, at the setup's length."""
+    of_method = [found for found in table.lineages.values() if found.method == setup.method]
+    found = nearest(of_method, setup.hyperparameters, dict(get_method(setup.method).space()))
     assert found is not None
-    return replace(found, stop_examples=table.stops[0])
+    return replace(found, stop_examples=setup.stop_examples)
 
 
 def probe_of(table: Table, method: str) -> Probe:

@@ -43,6 +43,20 @@ def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
     assert found.resolvable_difference > 0.01
 
 
+def test_less_confidence_shows_more() -> None:
+    drawn = replicates(OBSERVED, 0.004)
+    assert recommend(SETUPS, drawn, Standard(0.01, 0.95)).id == "full"
+    found = recommend(SETUPS, drawn, Standard(0.01, 0.5))
+    assert (found.id, found.confirmed, found.confidence) == ("lora", True, 0.5)
+    assert "50% confidence" in found.because
+
+
+def test_the_next_better_and_the_next_cheaper_are_named() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD)
+    assert (found.id, found.next_better, found.next_cheaper) == ("lora", "full", "frozen")
+    assert recommend(SETUPS, replicates(OBSERVED, 0.02), STANDARD).next_better is None
+
+
 def test_one_seed_proves_nothing() -> None:
     once = [Evidence(e.id, e.quality, e.gpu_seconds, e.peak_bytes, 0) for e in SETUPS]
     found = recommend(once, replicates(OBSERVED, 0.0001), STANDARD)

@@ -12,6 +12,7 @@ from synthetic_table import STOPS, synthetic_table
 
 from peftcost.core.statistics import Standard
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.searcher.controller import MOMENT_SECONDS
 from peftcost.simulator.search import chosen_front, reference_of, simulate, true_hypervolume, true_points
 
 TABLE = synthetic_table()
@@ -83,8 +84,8 @@ def test_a_limit_on_the_clock_holds_on_several_devices(share: float, seed: int, 
     """What closes the run is done by one device, and takes as long on the clock as it takes one."""
     wall = share * TABLE.total_gpu_seconds / devices
     found = simulate(TABLE, 10 * TABLE.total_gpu_seconds, seed, devices=devices, slowness=0.2, wall_seconds=wall)
-    assert found.wall_seconds + found.state.cost.closing_seconds() <= wall
-    assert found.spent_gpu_seconds <= devices * found.wall_seconds * (1 + 1e-9)
+    assert found.wall_seconds + found.state.cost.closing_seconds() <= wall + MOMENT_SECONDS
+    assert found.spent_gpu_seconds <= devices * found.wall_seconds + 0.01
 
 
 def test_a_device_that_waits_is_not_billed() -> None:
@@ -92,11 +93,11 @@ def test_a_device_that_waits_is_not_billed() -> None:
     assert found.state.ledger.totals()["idle"] < 0.02 * found.spent_gpu_seconds
 
 
-def test_exploring_goes_on_when_the_advice_is_settled_and_money_is_left() -> None:
-    found = simulate(TABLE, 2 * TABLE.total_gpu_seconds, 0, standard=Standard(0.05))
+def test_exploring_goes_on_when_confirming_is_over_and_money_is_left() -> None:
+    found = simulate(TABLE, 0.2 * TABLE.total_gpu_seconds, 0, standard=Standard(0.03))
     roles = [t.role for t in found.state.trials.values()]
     assert "explore" in roles[roles.index("confirm") :]
-    assert "of the budget would change it with a chance of" in found.because or len(set(roles)) == 2
+    assert "the rest of the budget would change the recommendation with a chance of" in found.because
 
 
 def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
