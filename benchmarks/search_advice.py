@@ -29,6 +29,8 @@ VARIED: dict[str, tuple[Any, ...]] = {
 """Each is varied while the others are as usual."""
 REPLAYS = 40
 BUDGETS = 1000
+EARLY = 50
+"""Searches that ended before their budget did, which are run again with twice as much."""
 
 
 def advice(table: Table) -> dict[str, Any]:
@@ -115,8 +117,8 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 def budget(table: Table) -> dict[str, Any]:
     """Searches with random budgets, costs, devices and crashes: none may spend more than it was given."""
-    random = np.random.default_rng(0)
-    over, shares, ends = 0, [], Counter[str]()
+    random, truth = np.random.default_rng(0), true_points(table)
+    over, shares, ends, early = 0, [], Counter[str](), Counter[str]()
     for seed in range(BUDGETS):
         limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
         conditions = {
@@ -130,10 +132,30 @@ def budget(table: Table) -> dict[str, Any]:
             ends["too small"] += 1
             continue
         over += found.spent_gpu_seconds > limit
-        ends[found.because] += 1
-        if "budget" in found.because:
+        because = found.because.partition(";")[0]
+        ends[because] += 1
+        if because == "the recommendation is confirmed" and early["searches"] < EARLY:
+            more = simulate(table, 2 * limit, seed, **conditions)
+            early["searches"] += 1
+            early["changed"] += found.advice is not None and more.advice is not None and is_better(found, more, truth)
+        if "budget" in because:
             shares.append((found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit)
-    return {"searches": BUDGETS, "overspent": over, "ends": dict(ends), "spent_where_the_budget_ended_it": quantiles(shares)}
+    return {
+        "searches": BUDGETS,
+        "overspent": over,
+        "ends": dict(ends),
+        "spent_where_the_budget_ended_it": quantiles(shares),
+        "stopped_early_and_twice_the_budget_is_better": dict(early),
+    }
+
+
+def is_better(found: Outcome, more: Outcome, truth: dict[str, Point]) -> bool:
+    """Whether the advice of a search with more budget is truly better by more than the margin, or cheaper by a tenth and as
+    good."""
+    assert found.advice is not None and more.advice is not None
+    (quality, cost, _), (later_quality, later_cost, _) = truth[found.advice.id], truth[more.advice.id]
+    margin = found.advice.margin
+    return later_quality > quality + margin or (later_cost < 0.9 * cost and later_quality >= quality - margin)
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:

@@ -15,10 +15,9 @@ from filelock import FileLock, Timeout
 
 from peftcost.core.budget import parse_budget
 from peftcost.core.setup import method_of
-from peftcost.core.statistics import CONFIDENCE, Standard
+from peftcost.core.statistics import Standard
 from peftcost.core.versions import versions
-from peftcost.cost.device import Device, choose_devices
-from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.cost.device import Device
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
@@ -26,25 +25,21 @@ from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import best_bets, methods_of, plan, prepare_all, priors, sizes
+from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.prospects import prospect
+from peftcost.searcher.question import Question, ask, checked_confidence
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
 from peftcost.store.study import Study
 from peftcost.tasks import get_task_type
-from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task, load_task, task_yaml
 
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
-
-CONFIDENCES = (0.5, 0.99)
-"""Below, "shown" would mean nothing; above, so rare a loss is not seen among the bootstrap's resamples."""
 
 OnChange = Callable[[SearchState], None]
 
@@ -86,64 +81,6 @@ class Run:
     def report(self) -> dict[str, Path]:
         """Write report.html, report.md and front.png; their paths."""
         return write_report(self.folder.path)
-
-
-@dataclass(frozen=True)
-class OnBase:
-    """The task on one base. model: its folder."""
-
-    task: Task
-    data: TaskData
-    model: str
-    fingerprints: dict[str, str]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a search is asked: everything that is known before the first device-second."""
-
-    task: Task
-    data: TaskData
-    bases: dict[str, OnBase]
-    methods: list[str]
-    devices: list[Device]
-    seed: int
-    command: str
-    confidence: float
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Of the data and of the model; of several models one after the other."""
-        models = ",".join(base.fingerprints["model"] for base in self.bases.values())
-        return {"data": self.data.fingerprint, "model": models}
-
-    @property
-    def standard(self) -> Standard:
-        return Standard(self.data.margin, self.confidence)
-
-
-def ask(
-    task: Task | str | Path,
-    methods: Sequence[str] | None = None,
-    seed: int = 0,
-    devices: str | None = None,
-    command: str = "peftcost.search",
-    confidence: float | None = None,
-) -> Question:
-    """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
-    if not 0 <= seed < FIRST_CONFIRM_SEED:
-        raise UserError(f"--seed {seed} must be from 0 to {FIRST_CONFIRM_SEED - 1}; the seeds above are for confirmation.")
-    task = task if isinstance(task, Task) else load_task(task)
-    names = methods_of(task, methods)
-    data = load_task_data(task, seed)
-    bases = {}
-    for name in task.models:
-        model = resolve_model(name)
-        prints = {"data": data.fingerprint, "model": model_fingerprint(model)}
-        bases[name] = OnBase(task.on(name), data, str(model), prints, seed)
-    confidence = checked_confidence(confidence)
-    return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
 
 
 def search(
@@ -416,16 +353,6 @@ def check_unchanged(then: dict[str, str], now: dict[str, str], folder: RunFolder
                 f"The {name} of {folder.path} changed since the run began (fingerprint {then[name][:12]}, now "
                 f"{now[name][:12]}); put the old one back, or start a new search."
             )
-
-
-def checked_confidence(confidence: float | None) -> float:
-    """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
-    if confidence is None:
-        return CONFIDENCE
-    low, high = CONFIDENCES
-    if not low <= confidence <= high:
-        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
-    return confidence
 
 
 def single_writer(folder: RunFolder) -> FileLock:

@@ -15,15 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from peftcost.core.setup import Setup
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
-from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
-from peftcost.recipe.train import Order
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
+from peftcost.searcher.question import on_base
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.tasks.splits import load_task_data
@@ -87,13 +86,11 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
     if not missing:
         return
     data = load_task_data(task, seed=0)
-    model = str(resolve_model(task.only_model))
-    fingerprints = {"data": data.fingerprint, "model": model_fingerprint(Path(model))}
-    order = Order(task, data, model, fingerprints, [], seed=0)
+    base = on_base(task, data, seed=0)
     with LocalExecutor(devices, folder / "workers.log") as executor:
         controller = Controller(executor, Journal(), SearchState())
         controller.acquire()
-        prepared = prepare_data(controller, order)
+        prepared = prepare_data(controller, base)
         for setup, seed in missing:
             facts = measure(controller, prepared, setup, seed)
             file = measurement_file(folder, name, setup, seed)

@@ -20,7 +20,8 @@ from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher.decide import anchors_of
-from peftcost.searcher.planner import methods_named, paces_of
+from peftcost.searcher.planner import paces_of
+from peftcost.searcher.question import methods_named
 from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data

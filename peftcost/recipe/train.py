@@ -12,34 +12,21 @@ from typing import Any
 
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
-from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
+from peftcost.searcher.question import OnBase, on_base
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
-from peftcost.tasks.splits import TaskData, load_task_data
-from peftcost.tasks.task import Task
+from peftcost.tasks.splits import load_task_data
 
 COST_TOLERANCE = 1.5
 """A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""
 COST_SLACK_SECONDS = 5.0
 """On top of that: a training of a second or two varies by more than half on a machine that is in use."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What one production training is asked to do (the shape that planning wants)."""
-
-    task: Task
-    data: TaskData
-    model: str
-    fingerprints: dict[str, str]
-    methods: list[str]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -95,12 +82,12 @@ def train_recipe(
     return Trained(out, report)
 
 
-def order_of(recipe: Recipe, data: str | None, seed: int) -> Order:
+def order_of(recipe: Recipe, data: str | None, seed: int) -> OnBase:
     """Read data and model. Given the recipe's own data, it has to be what the recipe was made from."""
     task = recipe.task if data is None else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
     loaded = load_task_data(task, recipe.task_seed)
-    model = str(resolve_model(task.only_model))
-    fingerprints = {"data": loaded.fingerprint, "model": model_fingerprint(Path(model))}
+    order = on_base(task, loaded, seed)
+    fingerprints = order.fingerprints
     for name in ("model",) if data is not None else ("data", "model"):
         if fingerprints[name] != recipe.fingerprints[name]:
             raise UserError(
@@ -108,7 +95,7 @@ def order_of(recipe: Recipe, data: str | None, seed: int) -> Order:
                 f"has {recipe.fingerprints[name][:12]}); "
                 + ("give the new data with --data." if name == "data" else "search again with this model.")
             )
-    return Order(task, loaded, model, fingerprints, [recipe.setup.method], seed)
+    return order
 
 
 def task_data(path: str) -> Any:
@@ -116,7 +103,7 @@ def task_data(path: str) -> Any:
     return str(Path(path).absolute())
 
 
-def report_of(recipe: Recipe, measured: dict[str, Any], order: Order, device: str, new_data: bool) -> dict[str, Any]:
+def report_of(recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
     expected = recipe.expected
     low, high = expected.new_data_interval if new_data else expected.prediction_interval

@@ -6,22 +6,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from peftcost.core.setup import ON, Scalar, Setup, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.errors import UserError
-from peftcost.methods import get_method, methods
+from peftcost.methods import get_method
 from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
 from peftcost.searcher.controller import Controller
+from peftcost.searcher.question import OnBase, Question
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
-from peftcost.tasks.splits import TaskData
-from peftcost.tasks.task import Task
 
 PROBE_EXAMPLES = 1600
 """The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
@@ -31,37 +30,7 @@ MOST_LESSONS = 3
 """Setups of one method that are taken over from earlier runs."""
 
 
-class Asked(Protocol):
-    """What preparing needs to know of a question on one base."""
-
-    @property
-    def task(self) -> Task: ...
-    @property
-    def data(self) -> TaskData: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def fingerprints(self) -> dict[str, str]: ...
-    @property
-    def seed(self) -> int: ...
-
-
-class Question(Protocol):
-    """What planning needs to know of a search's question. bases: the same on each base, by the base's name."""
-
-    @property
-    def task(self) -> Task: ...
-    @property
-    def data(self) -> TaskData: ...
-    @property
-    def methods(self) -> list[str]: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def bases(self) -> Mapping[str, Asked]: ...
-
-
-def prepare_data(controller: Controller, asked: Asked) -> str:
+def prepare_data(controller: Controller, asked: OnBase) -> str:
     """The folder of the tokenized data; written if it is not there yet."""
     payload = prepare_payload(asked.task, asked.seed, asked.model, asked.fingerprints["model"])
     prepared = controller.run_one("prepare", payload)
@@ -220,18 +189,3 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
         "useful": planning + closing + search(rows),
         "confident": planning + closing + confident,
     }
-
-
-def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
-    """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
-    wanted = chosen or task.methods
-    if wanted is None:
-        return [name for name, method in methods().items() if method.usual]
-    return methods_named(wanted)
-
-
-def methods_named(wanted: Sequence[str] | str) -> list[str]:
-    """The names, each once and known; every method for "all"."""
-    if wanted == "all" or list(wanted) == ["all"]:
-        return list(methods())
-    return [found.name for found in (get_method(name) for name in dict.fromkeys(wanted))]

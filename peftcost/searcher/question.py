@@ -1,0 +1,104 @@
+"""What a search is asked: everything that is known before the first device-second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from peftcost.core.statistics import CONFIDENCE, Standard
+from peftcost.cost.device import Device, choose_devices
+from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.errors import UserError
+from peftcost.methods import get_method, methods
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.tasks.splits import TaskData, load_task_data
+from peftcost.tasks.task import Task, load_task
+
+CONFIDENCES = (0.5, 0.99)
+"""Below, "shown" would mean nothing; above, so rare a loss is not seen among the bootstrap's resamples."""
+
+
+@dataclass(frozen=True)
+class OnBase:
+    """The task on one base. model: its folder."""
+
+    task: Task
+    data: TaskData
+    model: str
+    fingerprints: dict[str, str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search is asked: everything that is known before the first device-second."""
+
+    task: Task
+    data: TaskData
+    bases: dict[str, OnBase]
+    methods: list[str]
+    devices: list[Device]
+    seed: int
+    command: str
+    confidence: float
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the data and of the model; of several models one after the other."""
+        models = ",".join(base.fingerprints["model"] for base in self.bases.values())
+        return {"data": self.data.fingerprint, "model": models}
+
+    @property
+    def standard(self) -> Standard:
+        return Standard(self.data.margin, self.confidence)
+
+
+def ask(
+    task: Task | str | Path,
+    methods: Sequence[str] | None = None,
+    seed: int = 0,
+    devices: str | None = None,
+    command: str = "peftcost.search",
+    confidence: float | None = None,
+) -> Question:
+    """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
+    if not 0 <= seed < FIRST_CONFIRM_SEED:
+        raise UserError(f"--seed {seed} must be from 0 to {FIRST_CONFIRM_SEED - 1}; the seeds above are for confirmation.")
+    task = task if isinstance(task, Task) else load_task(task)
+    names = methods_of(task, methods)
+    data = load_task_data(task, seed)
+    bases = {name: on_base(task.on(name), data, seed) for name in task.models}
+    confidence = checked_confidence(confidence)
+    return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
+
+
+def on_base(task: Task, data: TaskData, seed: int) -> OnBase:
+    """The task, which names one base, with the base's files found. UserError if they are not."""
+    model = resolve_model(task.only_model)
+    return OnBase(task, data, str(model), {"data": data.fingerprint, "model": model_fingerprint(model)}, seed)
+
+
+def checked_confidence(confidence: float | None) -> float:
+    """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
+    if confidence is None:
+        return CONFIDENCE
+    low, high = CONFIDENCES
+    if not low <= confidence <= high:
+        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
+    return confidence
+
+
+def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
+    """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
+    wanted = chosen or task.methods
+    if wanted is None:
+        return [name for name, method in methods().items() if method.usual]
+    return methods_named(wanted)
+
+
+def methods_named(wanted: Sequence[str] | str) -> list[str]:
+    """The names, each once and known; every method for "all"."""
+    if wanted == "all" or list(wanted) == ["all"]:
+        return list(methods())
+    return [found.name for found in (get_method(name) for name in dict.fromkeys(wanted))]
