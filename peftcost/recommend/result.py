@@ -107,7 +107,7 @@ def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dic
 
 
 def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:
-    """The entry of a setup that has at least one trial."""
+    """The entry of a setup that has at least one trial. Its quality is what it would be on all of dev, as far as is known."""
     trials = state.trials_of(setup.id)
     measurements = [t.measurement for t in trials if t.measurement is not None]
     entry = {
@@ -125,10 +125,12 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
     if not measurements:
         return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
-    interval = quality_interval(replicates, setup.id) if replicates is not None else (math.nan, math.nan)
+    quality, interval = mean_of(decisive, "quality"), (math.nan, math.nan)
+    if replicates is not None:
+        quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
-    return entry | means | {"quality": mean_of(decisive, "quality"), "quality_interval": list(interval)}
+    return entry | means | {"quality": quality, "quality_interval": list(interval)}
 
 
 TIMES = ("gpu_seconds", "latency_seconds")
