@@ -118,10 +118,15 @@ def with_seed_noise(
     shared = np.random.default_rng([seed, freedom]).chisquare(freedom, replicates) / freedom if freedom else np.inf
     values = {}
     for name, by_seed in resampled.items():
-        normal = np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=replicates)
-        values[name] = by_seed.mean(axis=0) + normal * np.sqrt(seed_variance / len(by_seed) / shared)
+        deviations = np.sqrt(seed_variance / len(by_seed) / shared)
+        values[name] = by_seed.mean(axis=0) + _normals(seed, name, replicates) * deviations
     observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
     return Replicates(observed, values, freedom > 0, limits)
+
+
+@lru_cache(maxsize=1024)
+def _normals(seed: int, name: str, n: int) -> np.ndarray:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=n)
 
 
 def resample_examples(

@@ -126,7 +126,7 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
     quality, interval = mean_of(decisive, "quality"), (math.nan, math.nan)
-    if replicates is not None:
+    if replicates is not None and setup.id in replicates.observed:
         quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}

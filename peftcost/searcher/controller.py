@@ -15,7 +15,6 @@ from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.executor import Executor
-from peftcost.searcher.explore import latest_of_lineages
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.journal import Journal
@@ -265,7 +264,7 @@ class Controller:
 
     def forget_checkpoints(self, run: SearchRun) -> None:
         """A measured trial is not taken up again; its lineage may be, from the farthest stop, until the search has ended."""
-        kept = {t.number for t in latest_of_lineages(self.state)} if self.state.stopped_because is None else set()
+        kept = {t.number for t in self.state.explored.latest.values()} if self.state.stopped_because is None else set()
         unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
         kept |= {t.parent for t in unfinished if t.parent is not None}
         for trial in self.state.measured():

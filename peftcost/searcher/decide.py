@@ -58,7 +58,7 @@ def next_action(
     """
     left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
     present = contenders_seconds(state, replicates, standard.margin)
-    tried = {t.setup.arm for t in state.trials.values() if t.role == "explore"}
+    tried = state.explored.first.keys()
     untried = [arm for arm in state.arms if arm not in tried and arm not in state.skipped]
     first = {arm: SAFETY * state.cost.predict(prior[arm], dev_rows=state.dev_sample).trial_seconds for arm in untried}
     all_go_first = sum(first.values()) <= FIRST_SHARE * state.limit_gpu_seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -32,10 +32,10 @@ class Evidence:
         A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
         is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew).
         """
-        decisive = {setup_id: trials for setup_id in state.setups() if (trials := state.decisive(setup_id))}
-        if not decisive:
+        ids = sorted({*state.confirmed, *(trial.setup.id for trial in state.explored.best(most))})
+        if not ids:
             return None
-        ids, n = sorted(best_of(decisive, most)), state.cost.dev_rows
+        n, decisive = state.cost.dev_rows, {setup_id: state.decisive(setup_id) for setup_id in ids}
         sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
         drawn = {s: [self._draw(t, n) for t in decisive[s]] for s in ids}
         both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
@@ -63,25 +63,14 @@ class Evidence:
         return self._drawn[key]
 
 
-def best_of(decisive: Mapping[str, Sequence[Trial]], most: int | None) -> list[str]:
-    """Setups that were trained again, then so many of the others, the best first."""
-
-    def rank(setup_id: str) -> tuple[bool, float]:
-        qualities = [t.measurement.quality for t in decisive[setup_id] if t.measurement is not None]
-        return decisive[setup_id][0].role == "explore", -sum(qualities) / len(qualities)
-
-    ranked = sorted(decisive, key=rank)
-    again = sum(trials[0].role == "confirm" for trials in decisive.values())
-    return ranked if most is None else ranked[: again + most]
-
-
 def spread_groups(state: SearchState) -> list[list[float]]:
     """Qualities by setup and size of the dev sample, to see how far seeds differ: between a sample and all of dev they
     differ for other reasons, too."""
     groups: dict[tuple[str, int | None], list[float]] = {}
-    for trial in state.measured():
-        if trial.measurement is not None:
-            groups.setdefault((trial.setup.id, trial.measurement.dev_rows), []).append(trial.measurement.quality)
+    for setup_id in sorted(state.confirmed):
+        for m in (trial.measurement for trial in state.trials_of(setup_id)):
+            if m is not None:
+                groups.setdefault((setup_id, m.dev_rows), []).append(m.quality)
     return list(groups.values())
 
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
-from peftcost.core.front import Point, front
+from peftcost.core.front import Point
 from peftcost.core.hypervolume import Volume
 from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.outlook import MOST, Outlook, Seen
-from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 NEGLIGIBLE = 0.005
@@ -88,15 +89,11 @@ def needs_along(state: SearchState, way: Way) -> list[float]:
 
 def promotions(state: SearchState) -> list[Way]:
     """The measured lineages that can go on; at each stop the best."""
-    at_stop: dict[int, list[tuple[float, Trial]]] = {stop: [] for stop in state.stops[:-1]}
-    for trial in latest_of_lineages(state):
-        stop, m = trial.setup.stop_examples, trial.measurement
-        if m is not None and stop in at_stop and not get_method(trial.setup.method).fixed_horizon:
-            at_stop[stop].append((m.quality, trial))
     found = []
-    for stop, trials in at_stop.items():
-        for _, trial in sorted(trials, key=lambda pair: -pair[0])[:MOST_LINEAGES]:
-            later = [longer for longer in state.stops if longer > stop]
+    for stop in state.stops[:-1]:
+        later = [longer for longer in state.stops if longer > stop]
+        able = (t for t in state.explored.waiting_at(stop) if not get_method(t.setup.method).fixed_horizon)
+        for trial in islice(able, MOST_LINEAGES):
             ahead = [replace(trial.setup, stop_examples=longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
             found.append(Way(Promote(trial.number, later[0]), ahead, parent))
@@ -120,8 +117,8 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
 
 def outlook_of(state: SearchState) -> Outlook:
     """Guesses from what exploring has measured, here and in earlier runs."""
-    explored = state.measured("explore")
-    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in explored if (m := t.measurement)]
+    best = state.explored.best(MOST)
+    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
     return Outlook([*seen, *state.earlier_seen], state.stops[-1])
 
 
@@ -139,24 +136,9 @@ def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, ou
 
 
 def worth_a_look(state: SearchState) -> list[Setup]:
-    """The setups on the front of what exploring has read, and the best others."""
-    explored = {t.number: (t.setup, m) for t in state.measured("explore") if (m := t.measurement) is not None}
-    if len(explored) <= MOST:
-        return [setup for setup, _ in explored.values()]
-    seen = {str(n): (m.quality, m.gpu_seconds, float(m.peak_bytes)) for n, (_, m) in explored.items()}
-    best = sorted(seen, key=lambda n: -seen[n][0])[:MOST]
-    return [explored[int(n)][0] for n in dict.fromkeys([*best, *front(seen)])]
-
-
-def latest_of_lineages(state: SearchState) -> list[Trial]:
-    """Per lineage the exploring trial with the farthest stop; a failed one ends its lineage."""
-    found: dict[str, Trial] = {}
-    for trial in state.trials.values():
-        if trial.role == "explore":
-            known = found.get(trial.setup.lineage)
-            if known is None or trial.setup.stop_examples > known.setup.stop_examples:
-                found[trial.setup.lineage] = trial
-    return list(found.values())
+    """The best setups of exploring, and those on the front of what it has read."""
+    trials = [*state.explored.best(MOST), *state.explored.front]
+    return [trial.setup for trial in {trial.number: trial for trial in trials}.values()]
 
 
 def point_of(state: SearchState, setup: Setup, quality: float) -> Point:

@@ -49,7 +49,7 @@ class Proposals:
     def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
         drawn ahead, and anew when something of the arm has changed. The prior-best one comes alone, before all others."""
-        begun = first_trials(state, arm)
+        begun = list(state.explored.first.get(arm, {}).values())
         if not begun:
             return [replace(self.prior[arm], stop_examples=stop_examples)]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
@@ -85,15 +85,6 @@ class Proposals:
         told = sorted(first, key=lambda t: t.measurement.dev_loss if t.measurement is not None else -math.inf)[:MOST_TOLD]
         study.add_trials([trial_of(trial, space) for trial in told if is_inside(trial, space)])
         return [dict(study.ask(dict(space)).params) for _ in range(IDEAS)]
-
-
-def first_trials(state: SearchState, arm: str) -> list[Trial]:
-    """Of each lineage of the arm the trial that came first."""
-    found: dict[str, Trial] = {}
-    for trial in state.trials.values():
-        if trial.setup.arm == arm and trial.role == "explore":
-            found.setdefault(trial.setup.lineage, trial)
-    return list(found.values())
 
 
 def is_inside(trial: Trial, space: Mapping[str, BaseDistribution]) -> bool:

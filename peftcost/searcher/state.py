@@ -10,6 +10,7 @@ from peftcost.core.ledger import Ledger
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
+from peftcost.searcher.index import Explored
 from peftcost.searcher.outlook import Seen
 
 
@@ -69,6 +70,9 @@ class SearchState:
     warnings: list[str] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
     last_t: float = 0.0
+    explored: Explored = field(default_factory=Explored)
+    confirmed: set[str] = field(default_factory=set)
+    """Setups that were trained again, with a measurement."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
     _by_device: dict[int, Trial] = field(default_factory=dict)
 
@@ -128,9 +132,13 @@ class SearchState:
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
         self.skipped.clear()
         self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
-        self._by_setup = {}
+        self._by_setup, self.explored = {}, Explored()
         for trial in self.trials.values():
             self._by_setup.setdefault(trial.setup.id, []).append(trial)
+            if trial.role == "explore":
+                self.explored.start(trial)
+                if trial.measurement is not None:
+                    self.explored.measure(trial)
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
@@ -190,6 +198,8 @@ class SearchState:
         )
         self.trials[trial.number] = self._by_device[trial.device] = trial
         self._by_setup.setdefault(setup.id, []).append(trial)
+        if trial.role == "explore":
+            self.explored.start(trial)
         self.exploring &= event["role"] == "explore"
         self.phase = "exploring" if event["role"] == "explore" else "confirming"
         self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
@@ -204,6 +214,10 @@ class SearchState:
         self._by_device.pop(trial.device, None)
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
         m = trial.measurement
+        if trial.role == "explore":
+            self.explored.measure(trial)
+        else:
+            self.confirmed.add(trial.setup.id)
         if not m.contended:
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
         self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)

@@ -1,0 +1,66 @@
+"""What decisions ask of the trials of exploring, kept as they come in, so that none has to look through all of them."""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from peftcost.core.front import Point, dominates
+
+if TYPE_CHECKING:
+    from peftcost.searcher.state import Trial
+
+Ranked = list[tuple[float, int, "Trial"]]
+"""(quality with its sign turned, number, trial), so the best come first."""
+
+
+class Explored:
+    """The trials of exploring.
+
+    first: by arm and lineage, the trial that came first. latest: by lineage, the one with the farthest stop. front: the
+    measured ones that no other beats on quality, cost and memory at once.
+    """
+
+    def __init__(self) -> None:
+        self.first: dict[str, dict[str, Trial]] = {}
+        self.latest: dict[str, Trial] = {}
+        self.front: list[Trial] = []
+        self._ranked: dict[int, Ranked] = {}
+
+    def start(self, trial: Trial) -> None:
+        """A trial has begun."""
+        lineage = trial.setup.lineage
+        self.first.setdefault(trial.setup.arm, {}).setdefault(lineage, trial)
+        known = self.latest.get(lineage)
+        if known is None or trial.setup.stop_examples > known.setup.stop_examples:
+            self.latest[lineage] = trial
+
+    def measure(self, trial: Trial) -> None:
+        """A trial's measurement has come in. One without a quality (of a constant prediction, say) is passed over."""
+        point = point_of(trial)
+        if math.isnan(point[0]):
+            return
+        insort(self._ranked.setdefault(trial.setup.stop_examples, []), (-point[0], trial.number, trial))
+        if not any(dominates(point_of(other), point) for other in self.front):
+            self.front = [other for other in self.front if not dominates(point, point_of(other))] + [trial]
+
+    def best(self, most: int | None = None) -> list[Trial]:
+        """The measured ones, by quality."""
+        return [trial for _, _, trial in islice(merge(*self._ranked.values()), most)]
+
+    def waiting_at(self, stop_examples: int) -> Iterator[Trial]:
+        """The measured ones whose lineage has not gone on from this stop, by quality."""
+        for _, _, trial in self._ranked.get(stop_examples, []):
+            if self.latest[trial.setup.lineage] is trial:
+                yield trial
+
+
+def point_of(trial: Trial) -> Point:
+    """As it was measured."""
+    m = trial.measurement
+    assert m is not None
+    return m.quality, m.gpu_seconds, float(m.peak_bytes)
