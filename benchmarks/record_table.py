@@ -57,6 +57,7 @@ def record(
     from peftcost.engine.prepared import load_about, load_split
     from peftcost.engine.train import train
     from peftcost.engine.trainee import reader_for
+    from peftcost.methods.layers import count_layers
 
     os.sched_setaffinity(0, {core})
     settle(Device(**device))
@@ -74,7 +75,7 @@ def record(
         reader = reader_for(about, method, at.hyperparameters)
         seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), rows))
         np.save(folder / "test_rows.npy", seen.rows)
-        found.append({"stop_examples": stop, **measured})
+        found.append({"stop_examples": stop, **measured, "layers": count_layers(model)})
     (Path(out) / "rows.json").write_text(json.dumps(found))
 
 
@@ -83,7 +84,7 @@ def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
     if not (out / "rows.json").exists():
         return []
     kept = ("stop_examples", "seed", "quality", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds")
-    also = ("evaluation_seconds", "peak_bytes", "process_peak_bytes", "contended")
+    also = ("evaluation_seconds", "peak_bytes", "process_peak_bytes", "contended", "total_parameters", "layers")
     rows = []
     for measured in json.loads((out / "rows.json").read_text()):
         folder = out / str(measured["stop_examples"])

@@ -36,7 +36,7 @@ def patched(patches: Callable[[int], list[AbstractContextManager[Any]]], table: 
 def without_stops(table: Table, seed: int) -> Outcome:
     """Every setup is trained to the end at once."""
     rows = {key: row for key, row in table.rows.items() if row.setup.stop_examples == table.stops[-1]}
-    return simulate(Table(rows, table.early), SHARE * table.total_gpu_seconds, seed)
+    return simulate(replace(table, rows=rows), SHARE * table.total_gpu_seconds, seed)
 
 
 def without_costs(seed: int) -> list[AbstractContextManager[Any]]:

@@ -13,6 +13,7 @@ FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
 
+FLOAT_BYTES = 4
 PLENTY = 4
 """A device with this many times the memory that a method's first setup takes has room for all of them."""
 BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
@@ -26,7 +27,8 @@ class Probe:
     predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
     gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest.
     seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
-    for each example. evaluation_seconds_per_example: forward only.
+    for each example. evaluation_seconds_per_example: forward only. layers: of the base, 0 where that is not known;
+    top_layers: how many of them the probe trained, None for all.
     """
 
     startup_seconds: float
@@ -41,6 +43,8 @@ class Probe:
     gradient_checkpointing: bool = False
     prefix_seconds_per_example: float = 0.0
     precision: str = "fp32"
+    layers: int = 0
+    top_layers: Scalar = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,6 +53,26 @@ class Probe:
         """Of a training alone."""
         prefix = self.prefix_seconds_per_example * min(stop_examples, train_rows or stop_examples)
         return self.seconds_per_example * stop_examples + prefix
+
+    def at_depth(self, top_layers: Scalar) -> Probe:
+        """What it would have shown with so many layers trained, None for all.
+
+        Each takes its share of the probe's, or of three forward passes where the probe trained none; what lies below them is
+        computed once. Of the memory, all but the weights shrinks with the layers.
+        """
+        if not self.layers or top_layers == self.top_layers:
+            return self
+        k, probed = (self.layers if top is None else min(int(top), self.layers) for top in (top_layers, self.top_layers))
+        forward, share = self.evaluation_seconds_per_example, k / self.layers
+        seconds = self.seconds_per_example * k / probed if probed else self.seconds_per_example + 3 * forward * share
+        peak = self.predicted_peak_bytes or self.peak_bytes
+        weights = min(peak, FLOAT_BYTES * self.total_parameters)
+        return replace(
+            self,
+            seconds_per_example=seconds,
+            prefix_seconds_per_example=forward * (1 - share),
+            predicted_peak_bytes=round(weights + (peak - weights) * k / probed) if 0 < k < probed else peak,
+        )
 
     def fitting(self) -> dict[str, Scalar]:
         """The choices that suit the device."""
@@ -81,7 +105,7 @@ class CostModel:
     def predict(self, setup: Setup, parent: Setup | None = None, dev_rows: int | None = None) -> Prediction:
         """KeyError for an arm that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
         from; dev_rows: how many dev examples are predicted, None for all."""
-        probe = self.probes[setup.arm]
+        probe = self._probe_of(setup)
         correction = self.corrections.get(setup.memory_key, self.corrections.get(setup.arm, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
@@ -93,10 +117,13 @@ class CostModel:
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
         others of the method, the dearest one seen does."""
-        probed = self.probes[setup.arm].training_seconds(setup.stop_examples, self.train_rows)
+        probed = self._probe_of(setup).training_seconds(setup.stop_examples, self.train_rows)
         factor = gpu_seconds / max(probed, 1e-9)
         dearest = max(factor, self.corrections.get(setup.arm, 0.0))
         return replace(self, corrections={**self.corrections, setup.memory_key: factor, setup.arm: dearest})
+
+    def _probe_of(self, setup: Setup) -> Probe:
+        return self.probes[setup.arm].at_depth(setup.hyperparameters.get("top_layers"))
 
     def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
         """The model after a rehearsal."""

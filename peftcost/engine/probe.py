@@ -21,6 +21,7 @@ from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop
 from peftcost.engine.trainee import build, count_parameters
 from peftcost.errors import DoesNotFit
+from peftcost.methods.layers import count_layers
 
 TIMED_STEPS = 3
 WORTH_CHANGING = 0.9
@@ -111,6 +112,8 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
         "precision": job.setup.hyperparameters["precision"],
+        "layers": count_layers(trainee.plain),
+        "top_layers": job.setup.hyperparameters.get("top_layers"),
     }
 
 

@@ -27,6 +27,14 @@ def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList
     return max(lists, key=lambda item: len(item[1]))
 
 
+def count_layers(model: torch.nn.Module) -> int:
+    """Of the base; 0 where it has no list of layers."""
+    try:
+        return len(transformer_layers(model)[1])
+    except LookupError:
+        return 0
+
+
 def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str, ...]:
     """Names of the transformer layers, of the top k or of all (None), each with a dot behind."""
     prefix, layers = transformer_layers(model)

@@ -181,8 +181,10 @@ def probe_of(table: Table, method: str) -> Probe:
         evaluation_seconds_per_example=statistics.median(row.evaluation_seconds_per_example for row in rows),
         peak_bytes=rows[0].peak_bytes,
         trainable_parameters=0,
-        total_parameters=0,
+        total_parameters=table.total_parameters,
         predicted_peak_bytes=rows[0].peak_bytes,
+        layers=table.layers,
+        top_layers=longest.hyperparameters.get("top_layers"),
     )
 
 

@@ -38,10 +38,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """rows, by setup id and seed. early: positions of the examples that every row has."""
+    """rows, by setup id and seed. early: positions of the examples that every row has. layers, total_parameters: of the base,
+    0 where that is not known."""
 
     rows: dict[tuple[str, int], Row]
     early: np.ndarray
+    layers: int = 0
+    total_parameters: int = 0
 
     @cached_property
     def stops(self) -> list[int]:
@@ -94,7 +97,8 @@ def read_table(path: Path) -> Table:
     dev, test = ([len(row[name]) // ROW_WIDTH for row in raw] for name in ("dev_rows", "test_rows"))
     early = np.concatenate([nested_sample(max(dev), min(dev)), max(dev) + nested_sample(max(test), min(test))])
     rows = [_row(one) for one in raw]
-    return Table({(row.setup.id, row.seed): row for row in rows}, early)
+    base = {name: raw[0].get(name, 0) for name in ("layers", "total_parameters")}
+    return Table({(row.setup.id, row.seed): row for row in rows}, early, **base)
 
 
 def _row(raw: dict[str, Any]) -> Row:
