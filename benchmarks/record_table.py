@@ -179,7 +179,9 @@ class Recorder:
 
     def save(self) -> None:
         aside = self.path.with_suffix(".new")
-        pq.write_table(pa.Table.from_pylist(self.rows), aside, compression="zstd")
+        columns = dict.fromkeys(name for row in self.rows for name in row)  # the first rows have not all of them
+        rows = [{name: row.get(name) for name in columns} for row in self.rows]
+        pq.write_table(pa.Table.from_pylist(rows), aside, compression="zstd")
         os.replace(aside, self.path)
 
 

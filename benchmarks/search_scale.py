@@ -40,6 +40,7 @@ METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
 
 def wide_table(lineages: int = LINEAGES) -> Table:
     """So many made-up lineages with random choices; quality falls with the distance from the method's best rate."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     random = np.random.default_rng(0)
     difficulty, names = random.random(DEV), list(METHODS)
     rows: dict[tuple[str, int], Row] = {}

@@ -97,7 +97,7 @@ def read_table(path: Path) -> Table:
     dev, test = ([len(row[name]) // ROW_WIDTH for row in raw] for name in ("dev_rows", "test_rows"))
     early = np.concatenate([nested_sample(max(dev), min(dev)), max(dev) + nested_sample(max(test), min(test))])
     rows = [_row(one) for one in raw]
-    base = {name: raw[0].get(name, 0) for name in ("layers", "total_parameters")}
+    base = {name: max(row.get(name) or 0 for row in raw) for name in ("layers", "total_parameters")}
     return Table({(row.setup.id, row.seed): row for row in rows}, early, **base)
 
 
