@@ -29,6 +29,9 @@ FIRST_SHARE = 0.2
 budget. Elsewhere only the anchors' are, and the others' compete."""
 EXPLORE_SHARE = 0.75
 """Of the budget, or of what was added to it: exploring ends here at the latest."""
+LEAST_RESERVED, OVERTAKEN = 0.12, 0.5
+"""Of the budget, what is kept back for confirmation while the chance that exploring on finds something better than all that
+was measured, by more than the margin, is not below OVERTAKEN."""
 STAKE = 0.05
 """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is not
 below this."""
@@ -69,6 +72,8 @@ def next_action(
         if all_go_first or arm in state.anchors:
             return Fund(arm)
     explored = explore_more(state, prior, ideas, present, standard.margin, left, now)
+    if explored is None and present and state.exploring:
+        explored = explore_in_place_of_proof(state, ideas, replicates, standard, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -114,6 +119,19 @@ def explore_more(
         if is_payable(candidate):
             return candidate.action
     return None
+
+
+def explore_in_place_of_proof(
+    state: SearchState, ideas: Ideas, replicates: Replicates | None, standard: Standard, available: float
+) -> Promote | Propose | None:
+    """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
+    with."""
+    kept = LEAST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
+    if replicates is None or available <= kept:
+        return None
+    advised = state.trials_of(advised_now(state, replicates, standard))[0].setup
+    further = prospect(state, ideas, standard.margin, advised, available - kept, or_cheaper=False)
+    return further.action if further.chance >= OVERTAKEN else None
 
 
 def explore_again(

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals, worth_a_look
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import SAFETY
 
 DRAWS = 1000
 CHEAPER = 0.9
@@ -53,9 +51,12 @@ class Option:
     needs_gpu_seconds: float
 
 
-def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, available: float) -> Prospect:
-    """Of spending `available` gpu_seconds on exploring, then confirming; `advised`: what would be recommended now."""
-    options = payable(state, ideas, available)
+def prospect(
+    state: SearchState, ideas: Ideas, margin: float, advised: Setup, available: float, or_cheaper: bool = True
+) -> Prospect:
+    """Of spending `available` gpu_seconds on exploring; `advised`: what would be recommended now. or_cheaper: whether being
+    cheaper and as good is a change for the better, too."""
+    options = [option for option in options_of(state, ideas) if option.needs_gpu_seconds <= available]
     if not options:
         return Prospect(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
@@ -64,7 +65,9 @@ def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, av
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
     cost = state.cost.predict(advised).gpu_seconds
-    improves = (new > bar[:, None] + margin) | ((new >= bar[:, None] - margin) & (costs < CHEAPER * cost))
+    improves = new > bar[:, None] + margin
+    if or_cheaper:
+        improves |= (new >= bar[:, None] - margin) & (costs < CHEAPER * cost)
     needs = np.array([o.needs_gpu_seconds for o in options])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
@@ -84,12 +87,7 @@ def prospect(state: SearchState, ideas: Ideas, margin: float, advised: Setup, av
     )
 
 
-def payable(state: SearchState, ideas: Ideas, available: float) -> list[Option]:
-    """What could be measured next, and confirmed if it turns out well."""
-    found = []
-    for way in (*promotions(state), *proposals(state, ideas)):
-        for setup, needs in zip(way.ahead, needs_along(state, way), strict=True):
-            confirming = SAFETY * CONFIRM_SEEDS * state.cost.predict(setup).trial_seconds
-            if needs + confirming <= available:
-                found.append(Option(way.action, setup, needs))
-    return found
+def options_of(state: SearchState, ideas: Ideas) -> list[Option]:
+    """What could be measured next."""
+    ways = (*promotions(state), *proposals(state, ideas))
+    return [Option(way.action, s, needs) for way in ways for s, needs in zip(way.ahead, needs_along(state, way), strict=True)]
