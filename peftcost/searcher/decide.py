@@ -1,7 +1,7 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
-not small, of the others, if they can be afforded; the first three of them go on to the last stop; then whatever is expected
+not small, of the others, if they can be afforded; the first three of them go on as far as it pays; then whatever is expected
 to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders with fresh
 seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed in its
 turn; then the end. What confirmation, test and baselines will take is kept back from the start.
@@ -23,8 +23,8 @@ from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 ANCHOR_SHARE = 0.35
-"""An anchor goes on where its whole way to the last stop takes no more than this of what is left to explore."""
-FIRST_SHARE = 0.2
+"""An anchor goes on where its next stop takes no more than this of what is left to explore."""
+FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
 budget. Elsewhere only the anchors' are, and the others' compete."""
 EXPLORE_SHARE = 0.75
@@ -161,11 +161,11 @@ def reserve(state: SearchState, present: Sequence[float], upcoming: Setup) -> fl
 
 
 def next_anchor(state: SearchState, prior: Mapping[str, Setup], affordable: float) -> Candidate | None:
-    """The next stop of an anchor whose whole way to the last one is affordable."""
+    """The next stop of an anchor, if it is affordable; the nearest first."""
     lineages = {prior[arm].lineage for arm in state.anchors}
     for way in promotions(state):
         needs = needs_along(state, way)
-        if way.ahead[0].lineage in lineages and needs[-1] <= affordable:
+        if way.ahead[0].lineage in lineages and needs[0] <= affordable:
             return Candidate(way.action, way.ahead[0], needs[0], 0.0)
     return None
 

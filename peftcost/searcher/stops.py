@@ -9,7 +9,7 @@ from peftcost.core.statistics import CONFIRM_SEEDS
 
 EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.5, 2.0, 3.0)
 """The longest stop is one of these, as far as the budget goes."""
-FACTOR, MOST_STOPS = 2, 3
+FACTOR, MOST_STOPS, MOST_BEYOND = 2, 3, 2
 FEWEST_STEPS = 20
 """Optimizer steps of the first stop, at least."""
 CONTENDERS = 2
@@ -48,9 +48,9 @@ def needs_of(stops: Sequence[int], paces: Sequence[Pace]) -> float:
 
 
 def reaching_beyond(stops: Sequence[int], rows: int) -> list[int]:
-    """The stops and one more, which not every anchor can be paid for to reach: whatever is worth it may."""
-    beyond = FACTOR * stops[-1]
-    return [*stops, beyond] if beyond <= EPOCHS[-1] * rows else list(stops)
+    """The stops and a few more, which not every anchor can be paid for to reach: whatever is worth it may."""
+    beyond = [stops[-1] * FACTOR**n for n in range(1, MOST_BEYOND + 1)]
+    return [*stops, *(stop for stop in beyond if stop <= EPOCHS[-1] * rows)]
 
 
 def choose_stops(rows: int, batch_size: int, paces: Sequence[Pace], available: float) -> list[int]:

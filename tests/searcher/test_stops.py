@@ -47,6 +47,7 @@ def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
     assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
 
 
-def test_one_stop_lies_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:
-    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200]
+def test_two_stops_lie_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:
+    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200, 2400]
+    assert reaching_beyond([600, 1200], 1000) == [600, 1200, 2400]
     assert reaching_beyond([1000, 2000], 1000) == [1000, 2000]
