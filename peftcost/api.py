@@ -199,7 +199,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
         advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
         ideas = partial(run.proposals.ideas, state)
-        advised = state.trials_of(advice.id)[0].setup
+        advised = state.setup(advice.id)
         more = prospect(state, ideas, run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
@@ -248,7 +248,7 @@ def open_tests(
 
 def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
     """The recommended setup's base, else the first."""
-    chosen = None if advice is None else state.trials_of(advice.id)[0].setup.hyperparameters.get("model")
+    chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
     return question.task.models[0] if chosen is None else str(chosen)
 
 

@@ -69,7 +69,7 @@ class Setup:
         """What is probed, priced and searched by itself: the method, and its base where a task names several. The base is
         then one of the choices, `model`."""
         model = self.hyperparameters.get("model")
-        return self.method if model is None else f"{self.method}{ON}{model}"
+        return arm_of(self.method, None if model is None else str(model))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -81,6 +81,11 @@ class Setup:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Setup:
         return cls(raw["method"], dict(raw["hyperparameters"]), int(raw["stop_examples"]))
+
+
+def arm_of(method: str, model: str | None) -> str:
+    """The arm's name. model: the base, None where the task names one alone."""
+    return method if model is None else f"{method}{ON}{model}"
 
 
 def method_of(arm: str) -> str:

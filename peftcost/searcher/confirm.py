@@ -64,7 +64,7 @@ def contenders_seconds(state: SearchState, replicates: Replicates | None, margin
     if replicates is None:
         return []
     known = contenders(replicates, margin, gpu_seconds_of(state, replicates))[:CONTENDERS]
-    return [state.cost.predict(state.trials_of(s)[0].setup).trial_seconds for s in known]
+    return [state.cost.predict(state.setup(s)).trial_seconds for s in known]
 
 
 def confirm_reserve(present: Sequence[float], upcoming_seconds: float) -> float:
@@ -90,7 +90,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
         return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
     if fewest >= CONFIRM_SEEDS and running:
         return Wait()  # its result may settle the matter
-    setup = state.trials_of(next(s for s in wanted if done[s] == fewest))[0].setup
+    setup = state.setup(next(s for s in wanted if done[s] == fewest))
     return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
 
 
@@ -103,7 +103,7 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
     for setup_id in sorted(contenders(replicates, margin, gpu_seconds), key=lambda s: done[s] == 0):
         is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in chosen)
         missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
-        needs = SAFETY * missing * state.cost.predict(state.trials_of(setup_id)[0].setup).trial_seconds
+        needs = SAFETY * missing * state.cost.predict(state.setup(setup_id)).trial_seconds
         if setup_id in failed or needs > available:
             continue
         if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:

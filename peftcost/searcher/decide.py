@@ -129,7 +129,7 @@ def explore_in_place_of_proof(
     kept = LEAST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if replicates is None or available <= kept:
         return None
-    advised = state.trials_of(advised_now(state, replicates, standard))[0].setup
+    advised = state.setup(advised_now(state, replicates, standard))
     further = prospect(state, ideas, standard.margin, advised, available - kept, or_cheaper=False)
     return further.action if further.chance >= OVERTAKEN else None
 
@@ -143,7 +143,7 @@ def explore_again(
     stop: Stop,
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
-    advised = state.trials_of(advised_now(state, replicates, standard))[0].setup
+    advised = state.setup(advised_now(state, replicates, standard))
     further = prospect(state, ideas, standard.margin, advised, available)
     if further.action is None:
         return stop

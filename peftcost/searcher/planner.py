@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftcost.core.setup import ON, Scalar, Setup, method_of, model_of
+from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
@@ -81,12 +81,13 @@ def plan(controller: Controller, question: Question) -> dict[str, str]:
 
 def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] | None = None) -> dict[str, Setup]:
     """Each arm's prior-best setup, with what its probe found necessary to fit the device."""
+    fitting = {arm: probe.fitting() for arm, probe in (probes or {}).items()}
     found = {}
     for arm in arms:
-        model, fitting = model_of(arm), (probes or {})[arm].fitting() if arm in (probes or {}) else {}
+        model = model_of(arm)
         base: dict[str, Scalar] = {} if model is None else {"model": model}
         method = get_method(method_of(arm))
-        found[arm] = Setup.of(method.name, {**method.prior(), **fitting, **base}, stop_examples)
+        found[arm] = Setup.of(method.name, {**method.prior(), **fitting.get(arm, {}), **base}, stop_examples)
     return found
 
 
@@ -113,7 +114,7 @@ def probe_arms(
 ) -> tuple[dict[str, Probe], dict[str, str]]:
     """Probes of the arms that run here, and why the others do not. prepared: by base."""
     several = len(prepared) > 1
-    arms = [f"{name}{ON}{model}" if several else name for name in methods for model in prepared]
+    arms = [arm_of(name, model if several else None) for name in methods for model in prepared]
     infeasible: dict[str, str] = {}
     payloads: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:

@@ -93,6 +93,9 @@ class SearchState:
         """Every setup of a trial, by id, in the order of first use."""
         return {setup_id: trials[0].setup for setup_id, trials in self._by_setup.items()}
 
+    def setup(self, setup_id: str) -> Setup:
+        return self._by_setup[setup_id][0].setup
+
     def trials_of(self, setup_id: str) -> list[Trial]:
         return self._by_setup.get(setup_id, [])
 
