@@ -13,9 +13,10 @@ import numpy as np
 import optuna
 
 from peftcost.core.setup import Setup
+from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore, outlook
 from peftcost.simulator import search as simulator
-from peftcost.simulator.search import Outcome, chosen_front, reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import Table
 
 SHARE = 0.09
@@ -99,7 +100,7 @@ def ablations(table: Table) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, searcher in PARTS.items():
         outcomes = [searcher(table, seed) for seed in range(SEEDS)]
-        volumes = [true_hypervolume(table, chosen_front(o.entries), truth, reference) for o in outcomes]
+        volumes = [true_hypervolume(table, front_of(o.entries), truth, reference) for o in outcomes]
         advised = [truth[o.advice.id] for o in outcomes if o.advice is not None]
         found[name] = {
             "hypervolume": float(np.mean(volumes)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.core.front import Point, front
+from peftcost.core.front import Point
 from peftcost.core.hypervolume import hypervolume
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import Replicates, Standard
@@ -202,14 +202,6 @@ def true_points(table: Table) -> dict[str, Point]:
         setup_id: (table.truth(setup_id, accuracy), table.cost(row.setup), float(row.peak_bytes))
         for setup_id, row in setups.items()
     }
-
-
-def chosen_front(entries: list[dict[str, Any]]) -> list[str]:
-    """The front that a search would show: over the setups' means as measured."""
-    measured: Mapping[str, Point] = {
-        e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in entries if e["status"] == "measured"
-    }
-    return front(measured)
 
 
 def true_hypervolume(table: Table, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
