@@ -1,9 +1,9 @@
 """What the engine saves: its loop against a bare one and Trainer, shared activations, buckets, warm workers, kernels.
 
 python benchmarks/engine.py [SECTION …]     all: about an hour on two cores; nothing may run beside it.
-Sections: loop, overhead, upper, buckets, kernels, compiling, pages, flops, warm, frozen, mix. Each writes its part of
-results/engine.json when it is done, so a run can be taken up section by section; ratios compare what ran side by side in one
-section.
+Sections: loop, overhead, upper, buckets, packing, kernels, compiling, pages, flops, warm, frozen, mix. Each writes its part
+of results/engine.json when it is done, so a run can be taken up section by section; ratios compare what ran side by side in
+one section.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 def main(names: list[str]) -> None:
     import engine_jobs
+    import engine_packing
     import engine_pages
     import engine_steps
 
@@ -79,6 +80,7 @@ def main(names: list[str]) -> None:
         "overhead": engine_steps.overhead,
         "upper": engine_steps.upper,
         "buckets": engine_steps.buckets,
+        "packing": engine_packing.packing,
         "kernels": engine_steps.kernels,
         "compiling": engine_steps.compiling,
         "pages": engine_pages.pages,
@@ -90,7 +92,7 @@ def main(names: list[str]) -> None:
     os.environ["PEFTCOST_CACHE"] = tempfile.mkdtemp(prefix="peftcost-benchmark-")  # nothing was computed before
     for name in names or list(sections):
         run = sections[name]
-        if run.__module__ == "engine_steps":
+        if run.__module__ in ("engine_steps", "engine_packing"):
             settle(choose_devices()[0])
         path = RESULTS / "engine.json"
         found = run()

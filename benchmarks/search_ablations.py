@@ -11,8 +11,10 @@ from unittest import mock
 
 import numpy as np
 import optuna
+from search_replays import replays
 
 from peftcost.core.setup import Setup
+from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore, outlook
 from peftcost.simulator import search as simulator
@@ -92,6 +94,12 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
 }
 
 
+def found_by(searcher: Callable[[Table, int], Outcome], table: Table, seed: int) -> tuple[list[str], Recommendation | None]:
+    """The front and the advice of a search."""
+    outcome = searcher(table, seed)
+    return front_of(outcome.entries), outcome.advice
+
+
 def ablations(table: Table) -> dict[str, Any]:
     """Hypervolume, and how far below the best and how much dearer than the cheapest as good the advice truly is."""
     truth, reference = true_points(table), reference_of(table)
@@ -99,15 +107,15 @@ def ablations(table: Table) -> dict[str, Any]:
     cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.STANDARD.margin)
     found: dict[str, Any] = {}
     for name, searcher in PARTS.items():
-        outcomes = [searcher(table, seed) for seed in range(SEEDS)]
-        volumes = [true_hypervolume(table, front_of(o.entries), truth, reference) for o in outcomes]
-        advised = [truth[o.advice.id] for o in outcomes if o.advice is not None]
+        outcomes = replays(partial(found_by, searcher, table), range(SEEDS))
+        volumes = [true_hypervolume(table, chosen, truth, reference) for chosen, _ in outcomes]
+        advised = [truth[advice.id] for _, advice in outcomes if advice is not None]
         found[name] = {
             "hypervolume": float(np.mean(volumes)),
             "error": float(np.std(volumes) / np.sqrt(len(volumes))),
             "short_of_best": float(np.mean([best - quality for quality, _, _ in advised])),
             "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in advised])),
-            "confirmed": float(np.mean([o.advice is not None and o.advice.confirmed for o in outcomes])),
+            "confirmed": float(np.mean([advice is not None and advice.confirmed for _, advice in outcomes])),
         }
         print(name, found[name], flush=True)
     return found

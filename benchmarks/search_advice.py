@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import numpy as np
+from search_replays import replays
 
 from peftcost.core.front import Point
 from peftcost.core.statistics import Standard
@@ -29,13 +32,12 @@ VARIED: dict[str, tuple[Any, ...]] = {
 """Each is varied while the others are as usual."""
 REPLAYS = 40
 BUDGETS = 1000
-EARLY = 50
-"""Searches that ended before their budget did, which are run again with twice as much."""
+EARLY = "the recommendation is confirmed"
+"""Why a search ends before its budget does; it is run again with twice as much."""
 
 
 def advice(table: Table) -> dict[str, Any]:
     """Replays by size of dev, margin, confidence and seeds of a confirmation."""
-    truth = true_points(table)
     replayed: dict[str, list[dict[str, float]]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
     for name, values in VARIED.items():
@@ -43,16 +45,18 @@ def advice(table: Table) -> dict[str, Any]:
             asked = {**USUAL, name: value}
             key = str(sorted(asked.items()))
             if key not in replayed:
-                replayed[key] = [judged(replay(table, seed, **asked), truth, asked["margin"]) for seed in range(REPLAYS)]
+                replayed[key] = replays(partial(judged_replay, table, asked), range(REPLAYS))
             found[name][str(value)] = summary(replayed[key])
             print(name, value, found[name][str(value)], flush=True)
     return {"usual": USUAL, **found, "all": summary([facts for every in replayed.values() for facts in every])}
 
 
-def replay(table: Table, seed: int, dev_size: int, margin: float, confidence: float, most_seeds: int) -> Outcome:
-    limit = SHARE * table.total_gpu_seconds
-    with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", most_seeds):
-        return simulate(table, limit, seed, dev_size=dev_size, standard=Standard(margin, confidence))
+def judged_replay(table: Table, asked: dict[str, Any], seed: int) -> dict[str, float]:
+    """The advice of one search, as asked for, against the truth."""
+    limit, standard = SHARE * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
+    with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", asked["most_seeds"]):
+        outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard)
+    return judged(outcome, true_points(table), asked["margin"])
 
 
 def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str, float]:
@@ -115,38 +119,51 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a search ended. share: what it spent of its budget, closing included, where the budget ended it. better_with_more:
+    whether twice the budget gave better advice, where the search ended early."""
+
+    because: str
+    overspent: bool = False
+    share: float | None = None
+    better_with_more: bool | None = None
+
+
 def budget(table: Table) -> dict[str, Any]:
     """Searches with random budgets, costs, devices and crashes: none may spend more than it was given."""
-    random, truth = np.random.default_rng(0), true_points(table)
-    over, shares, ends, early = 0, [], Counter[str](), Counter[str]()
-    for seed in range(BUDGETS):
-        limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
-        conditions = {
-            "devices": int(random.integers(1, 5)),
-            "slowness": float(random.choice([0.0, 0.1, 0.3])),
-            "crashes": float(random.choice([0.0, 0.05, 0.3])),
-        }
-        try:
-            found = simulate(table, limit, seed, **conditions)
-        except UserError:
-            ends["too small"] += 1
-            continue
-        over += found.spent_gpu_seconds > limit
-        because = found.because.partition(";")[0]
-        ends[because] += 1
-        if because == "the recommendation is confirmed" and early["searches"] < EARLY:
-            more = simulate(table, 2 * limit, seed, **conditions)
-            early["searches"] += 1
-            early["changed"] += found.advice is not None and more.advice is not None and is_better(found, more, truth)
-        if "budget" in because:
-            shares.append((found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit)
+    every = replays(partial(ended, table), range(BUDGETS))
+    shares = [search.share for search in every if search.share is not None]
+    asked_again = [search.better_with_more for search in every if search.better_with_more is not None]
     return {
         "searches": BUDGETS,
-        "overspent": over,
-        "ends": dict(ends),
+        "overspent": sum(search.overspent for search in every),
+        "ends": dict(Counter(search.because for search in every)),
         "spent_where_the_budget_ended_it": quantiles(shares),
-        "stopped_early_and_twice_the_budget_is_better": dict(early),
+        "ended_early": len(asked_again),
+        "of_these_better_with_twice_the_budget": sum(asked_again),
     }
+
+
+def ended(table: Table, seed: int) -> Ended:
+    random = np.random.default_rng([1, seed])
+    limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
+    conditions = {
+        "devices": int(random.integers(1, 5)),
+        "slowness": float(random.choice([0.0, 0.1, 0.3])),
+        "crashes": float(random.choice([0.0, 0.05, 0.3])),
+    }
+    try:
+        found = simulate(table, limit, seed, **conditions)
+    except UserError:
+        return Ended("too small")
+    because = found.because.partition(";")[0]
+    share = (found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit if "budget" in because else None
+    better = None
+    if because == EARLY:
+        more = simulate(table, 2 * limit, seed, **conditions)
+        better = found.advice is not None and more.advice is not None and is_better(found, more, true_points(table))
+    return Ended(because, found.spent_gpu_seconds > limit, share, better)
 
 
 def is_better(found: Outcome, more: Outcome, truth: dict[str, Point]) -> bool:

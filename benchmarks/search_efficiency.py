@@ -14,11 +14,15 @@ log memory, over that of the whole table.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # every core has a search of its own
 
 import matplotlib
 
@@ -29,6 +33,7 @@ import search_ablations
 import search_advice
 import search_scale
 from machine import RESULTS, write_result
+from search_replays import replays
 from search_rivals import DEV, RIVALS, Found
 
 from peftcost.core.front import front
@@ -48,17 +53,13 @@ def ours(table: Table, budget: float, seed: int) -> Found:
 
 def hypervolumes(table: Table) -> dict[str, Any]:
     """Per searcher and budget the true hypervolume of each seed."""
-    truth, reference, total = true_points(table), reference_of(table), table.total_gpu_seconds
-    ten_trainings = 10 * total / len(table.lineages) / total
+    ten_trainings = 10 / len(table.lineages)
     shares = sorted({*SHARES, round(ten_trainings, 4)})
     found: dict[str, Any] = {}
     for name, searcher in {"peftcost": ours, **RIVALS}.items():
         started = time.monotonic()
         found[name] = {
-            str(share): [
-                true_hypervolume(table, front(searcher(table, share * total, s)), truth, reference) for s in range(SEEDS)
-            ]
-            for share in shares
+            str(share): replays(partial(hypervolume_found, searcher, table, share), range(SEEDS)) for share in shares
         }
         means = {share: round(float(np.mean(values)), 3) for share, values in found[name].items()}
         print(name, means, f"{time.monotonic() - started:.0f} s", flush=True)
@@ -67,6 +68,12 @@ def hypervolumes(table: Table) -> dict[str, Any]:
         "mean": {n: {share: float(np.mean(v)) for share, v in by.items()} for n, by in found.items()},
         "lead": {str(share): leads(found, str(share)) for share in shares},
     }
+
+
+def hypervolume_found(searcher: Callable[[Table, float, int], Found], table: Table, share: float, seed: int) -> float:
+    """The true hypervolume of the front that the searcher shows for this share of the table's cost."""
+    chosen = front(searcher(table, share * table.total_gpu_seconds, seed))
+    return true_hypervolume(table, chosen, true_points(table), reference_of(table))
 
 
 def leads(found: dict[str, Any], share: str) -> dict[str, Any]:

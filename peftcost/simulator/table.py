@@ -14,6 +14,7 @@ import numpy as np
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
 from peftcost.methods.places import Space, place_of
+from peftcost.simulator.recorded import know_methods
 
 ROW_WIDTH = 2
 """Columns of a recorded example: predicted and true class."""
@@ -90,13 +91,14 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table from Parquet."""
+    """Read a table from Parquet. A method that peftcost does not have is known from then on, by its recorded setups."""
     import pyarrow.parquet as pq
 
     raw = pq.read_table(path).to_pylist()
     dev, test = ([len(row[name]) // ROW_WIDTH for row in raw] for name in ("dev_rows", "test_rows"))
     early = np.concatenate([nested_sample(max(dev), min(dev)), max(dev) + nested_sample(max(test), min(test))])
     rows = [_row(one) for one in raw]
+    know_methods([row.setup for row in rows])
     base = {name: max(row.get(name) or 0 for row in raw) for name in ("layers", "total_parameters")}
     return Table({(row.setup.id, row.seed): row for row in rows}, early, **base)
 

@@ -1,0 +1,56 @@
+"""Methods that a table has and peftcost has not: all that is known of them is what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from peftcost.core.setup import Scalar, Setup
+from peftcost.methods import Method, methods
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class RecordedMethod(Method):
+    """A method whose choices are those of its recorded setups; the first of them is its prior. It cannot be trained with."""
+
+    trains = "what a table recorded"
+    citation = ""
+    recorded: ClassVar[Sequence[Setup]]
+
+    def space(self) -> dict[str, BaseDistribution]:
+        values = {name: [setup.hyperparameters[name] for setup in self.recorded] for name in self.prior()}
+        return {name: distribution_of(found) for name, found in values.items()}
+
+    def prior(self) -> dict[str, Scalar]:
+        return dict(self.recorded[0].hyperparameters)
+
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+        raise NotImplementedError(f"{self.name} is known from a table only")
+
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        raise NotImplementedError(f"{self.name} is known from a table only")
+
+    def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
+        raise NotImplementedError(f"{self.name} is known from a table only")
+
+
+def distribution_of(values: Sequence[Scalar]) -> BaseDistribution:
+    """The range of recorded floats, on a logarithmic scale where they are positive; of anything else, what there is."""
+    numbers = [value for value in values if isinstance(value, float)]
+    if len(numbers) == len(values):
+        return FloatDistribution(min(numbers), max(numbers), log=min(numbers) > 0)
+    return CategoricalDistribution(tuple(dict.fromkeys(values)))
+
+
+def know_methods(setups: Sequence[Setup]) -> None:
+    """Make every method of these setups known that is not."""
+    for name in dict.fromkeys(setup.method for setup in setups):
+        if name not in methods():
+            of_method = [setup for setup in setups if setup.method == name]
+            methods()[name] = type(name, (RecordedMethod,), {"name": name, "recorded": of_method})()
