@@ -14,12 +14,14 @@ import optuna
 from search_replays import replays
 
 from peftcost.core.setup import Setup
+from peftcost.recipe.warm_start import lessons_of_run
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore, outlook
 from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import Table
+from peftcost.tasks.metrics import accuracy
 
 SHARE = 0.09
 SEEDS = 20
@@ -82,6 +84,30 @@ def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
     return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed, **_: optuna.samplers.RandomSampler(seed=seed))]
 
 
+def warm(earlier: Callable[[Table], Table], table: Table, seed: int) -> Outcome:
+    """With what a search of as much on an earlier table taught."""
+    before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
+    lessons = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
+    return simulate(table, SHARE * table.total_gpu_seconds, seed, lessons=lessons)
+
+
+def same(table: Table) -> Table:
+    return table
+
+
+def upside_down(table: Table) -> Table:
+    """The best lineage is as good as the worst was, and so on; costs stay."""
+    ranked = sorted(table.lineages.values(), key=lambda s: table.truth(s.id, accuracy))
+    opposite = {one.lineage: other for one, other in zip(ranked, reversed(ranked), strict=True)}
+    rows = {}
+    for key, row in table.rows.items():
+        other = replace(opposite[row.setup.lineage], stop_examples=row.setup.stop_examples)
+        seed = min(row.seed, max(table.seeds(other.id)))
+        shown = table.rows[other.id, seed]
+        rows[key] = replace(row, examples=shown.examples, dev_loss=shown.dev_loss, train_loss=shown.train_loss)
+    return replace(table, rows=rows)
+
+
 PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "whole": whole,
     "without stops": without_stops,
@@ -91,6 +117,8 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without losses": partial(patched, without_losses),
     "without going back": partial(patched, without_going_back),
     "with random proposals": partial(patched, with_random_proposals),
+    "warm start, the same task": partial(warm, same),
+    "warm start, a task upside down": partial(warm, upside_down),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,12 +64,27 @@ class Setup:
         choices = {k: v for k, v in self.hyperparameters.items() if k not in NO_MATTER_TO_MEMORY}
         return json.dumps([self.method, choices], sort_keys=True)
 
-    @property
+    @cached_property
     def arm(self) -> str:
         """What is probed, priced and searched by itself: the method, and its base where a task names several. The base is
         then one of the choices, `model`."""
         model = self.hyperparameters.get("model")
         return arm_of(self.method, None if model is None else str(model))
+
+    def until(self, stop_examples: int) -> Setup:
+        """The same lineage with this length; each is made once, so that what was worked out of it is kept."""
+        if stop_examples not in self._stops:
+            other = replace(self, stop_examples=stop_examples)
+            vars(other)["_stops"] = self._stops
+            self._stops[stop_examples] = other
+        return self._stops[stop_examples]
+
+    @cached_property
+    def _stops(self) -> dict[int, Setup]:
+        return {self.stop_examples: self}
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def as_dict(self) -> dict[str, Any]:
         return {

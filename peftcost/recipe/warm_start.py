@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from peftcost.store.run_folder import open_run_folder
 
 
 def lessons_of(sources: Sequence[Path]) -> dict[str, Any]:
-    """setups: the best first, of each source in turn. seen: every measurement of exploring, with the source's number.
+    """What each source in turn teaches.
 
     UserError for what is neither a finished run's folder nor a recipe.
     """
@@ -22,12 +22,22 @@ def lessons_of(sources: Sequence[Path]) -> dict[str, Any]:
             lessons["setups"].append(load_recipe(source).setup.to_setup().as_dict())
             continue
         result = open_run_folder(source).read_result()
-        entries = [entry for entry in result["setups"] if entry["status"] == "measured"]
-        for entry in sorted(entries, key=lambda e: -e["quality"]):
-            setup = Setup.from_dict(entry).as_dict()
-            lessons["setups"].append(setup)
-            for m in entry["measurements"]:
-                if m["role"] == "explore":
-                    rows = m.get("dev_rows") or result["task"]["rows"]["dev"]
-                    lessons["seen"].append({"setup": setup, "reading": [m["quality"], m["dev_loss"], rows, number]})
+        taught = lessons_of_run(result["setups"], result["task"]["rows"]["dev"], number)
+        for kind, found in taught.items():
+            lessons[kind] += found
+    return lessons
+
+
+def lessons_of_run(entries: Sequence[Mapping[str, Any]], dev_rows: int, number: int) -> dict[str, list[Any]]:
+    """Of a run's setups, as result.json has them. setups: the best first. seen: every measurement of exploring, with the
+    source's number; dev_rows: of those that do not say how many rows they are of."""
+    lessons: dict[str, list[Any]] = {"setups": [], "seen": []}
+    measured = [entry for entry in entries if entry["status"] == "measured"]
+    for entry in sorted(measured, key=lambda e: -e["quality"]):
+        setup = Setup.from_dict(entry).as_dict()
+        lessons["setups"].append(setup)
+        for m in entry["measurements"]:
+            if m["role"] == "explore":
+                reading = [m["quality"], m["dev_loss"], m.get("dev_rows") or dev_rows, number]
+                lessons["seen"].append({"setup": setup, "reading": reading})
     return lessons

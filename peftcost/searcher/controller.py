@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -169,7 +168,7 @@ class Controller:
                         self._start(run, index, setup, run.seed, "explore")
                     case actions.Promote(number, stop):
                         before = self.state.trials[number]
-                        setup = replace(before.setup, stop_examples=stop)
+                        setup = before.setup.until(stop)
                         parent = before if before.has_checkpoint else None
                         self._start(run, index, setup, before.seed, "explore", parent)
                     case actions.Confirm(setup, seed):

@@ -10,7 +10,7 @@ a time, so that a disappointment costs no more than a stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -94,7 +94,7 @@ def promotions(state: SearchState) -> list[Way]:
         later = [longer for longer in state.stops if longer > stop]
         able = (t for t in state.explored.waiting_at(stop) if not get_method(t.setup.method).fixed_horizon)
         for trial in islice(able, MOST_LINEAGES):
-            ahead = [replace(trial.setup, stop_examples=longer) for longer in later]
+            ahead = [trial.setup.until(longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
             found.append(Way(Promote(trial.number, later[0]), ahead, parent))
     return found
@@ -110,7 +110,7 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
         alone = get_method(method_of(arm)).fixed_horizon
         for begins in state.stops if alone else state.stops[:1]:
             for setup in ideas(arm, begins):
-                ahead = [replace(setup, stop_examples=stop) for stop in ([begins] if alone else state.stops)]
+                ahead = [setup.until(stop) for stop in ([begins] if alone else state.stops)]
                 found.append(Way(Propose(ahead[0]), ahead))
     return found
 
@@ -128,7 +128,7 @@ def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, ou
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
     points = [point_of(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
-    dearest = [state.cost.predict(replace(s, stop_examples=state.stops[-1])) for s in (*prior.values(), *setups)]
+    dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*prior.values(), *setups)]
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
     worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)

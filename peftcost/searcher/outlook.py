@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from peftcost.core.setup import Setup, method_of, model_of
+from peftcost.core.setup import Setup, model_of
 from peftcost.methods import get_method
-from peftcost.methods.places import Space, place_of
+from peftcost.methods.places import place_of
 
 GAIN = 0.03
 """What a doubling of the length is expected to bring, before anything was seen."""
@@ -134,9 +135,9 @@ class Outlook:
             same = np.array([[model_of(one.arm) == model_of(other.arm) for other in others] for one in ones])
             found += (BASE**2 + BASE_GAIN**2 * t) * same.reshape(t.shape)
         for arm in {s.arm for s in ones} & {s.arm for s in others}:
-            space = get_method(method_of(arm)).space()
             rows, columns = (np.array([i for i, s in enumerate(a) if s.arm == arm]) for a in (ones, others))
-            apart = cdist(*(_places(a, at, space) for a, at in ((ones, rows), (others, columns))), "sqeuclidean")
+            places = ([_place(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
+            apart = cdist(*(np.array(each) for each in places), "sqeuclidean")
             near, block = np.exp(-0.5 * apart / NEAR**2), np.ix_(rows, columns)
             found[block] += METHOD**2 + CHOICES**2 * near + (METHOD_GAIN**2 + CHOICES_GAIN**2 * near) * t[block]
         return found
@@ -157,8 +158,10 @@ class Outlook:
         return quality, noise
 
 
-def _places(setups: Sequence[Setup], at: np.ndarray, space: Space) -> np.ndarray:
-    return np.array([place_of(setups[i].hyperparameters, space) for i in at])
+@lru_cache(maxsize=100_000)
+def _place(setup: Setup) -> np.ndarray:
+    """Where the setup's choices lie in its method's space."""
+    return place_of(setup.hyperparameters, get_method(setup.method).space())
 
 
 def _log_likelihood(values: np.ndarray, factor: tuple[np.ndarray, bool]) -> float:

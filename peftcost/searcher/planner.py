@@ -153,7 +153,7 @@ def paces_of(cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str
     """What the arms take. setups: one of each."""
     found = []
     for arm, setup in setups.items():
-        probe, unstarted = cost.probes[arm], replace(setup, stop_examples=0)
+        probe, unstarted = cost.probes[arm], setup.until(0)
         pace = Pace(
             per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
             beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,

@@ -13,7 +13,6 @@ import math
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -51,7 +50,7 @@ class Proposals:
         drawn ahead, and anew when something of the arm has changed. The prior-best one comes alone, before all others."""
         begun = list(state.explored.first.get(arm, {}).values())
         if not begun:
-            return [replace(self.prior[arm], stop_examples=stop_examples)]
+            return [self.prior[arm].until(stop_examples)]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
         tried = {t.setup.id for t in first}
         known = len(first) + sum(t.measurement is not None for t in first)

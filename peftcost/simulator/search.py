@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class TableProposals(Proposals):
     def _recorded_of(self, arm: str, stop_examples: int) -> tuple[list[Setup], np.ndarray]:
         """The arm's recorded setups of this length, by id, and where they lie."""
         if (arm, stop_examples) not in self._recorded:
-            of_arm = [replace(s, stop_examples=stop_examples) for s in self.table.lineages.values() if s.arm == arm]
+            of_arm = [s.until(stop_examples) for s in self.table.lineages.values() if s.arm == arm]
             setups = sorted(of_arm, key=lambda setup: setup.id)
             places = np.array([place_of(setup.hyperparameters, self.spaces[arm]) for setup in setups])
             self._recorded[arm, stop_examples] = setups, places
@@ -168,12 +168,12 @@ def recorded_like(table: Table, setup: Setup) -> Setup:
     of_method = [found for found in table.lineages.values() if found.method == setup.method]
     found = nearest(of_method, setup.hyperparameters, dict(get_method(setup.method).space()))
     assert found is not None
-    return replace(found, stop_examples=setup.stop_examples)
+    return found.until(setup.stop_examples)
 
 
 def probe_of(table: Table, method: str) -> Probe:
     """What a probe of the method's prior-best setup would have shown."""
-    longest = replace(prior_of(table, method), stop_examples=table.stops[-1])
+    longest = prior_of(table, method).until(table.stops[-1])
     rows = [table.rows[longest.id, seed] for seed in table.seeds(longest.id)]
     return Probe(
         startup_seconds=statistics.median(row.startup_seconds for row in rows),
