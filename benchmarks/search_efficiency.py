@@ -1,7 +1,7 @@
 """How much of a table's best trade-offs a search finds for a budget, against what people use today, and whether its advice
 is true.
 
-python benchmarks/search_efficiency.py TABLE.parquet [SECTION ...]     a table as benchmarks/record_table.py writes it.
+python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, with the columns of docs/table.md.
 Sections: hypervolume, advice, budget, ablations, scale. Each writes its part of results/search_efficiency-NAME.json when
 it is done.
 
@@ -13,9 +13,9 @@ log memory, over that of the whole table.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -110,11 +110,11 @@ SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
 }
 
 
-def main(file: str, names: list[str]) -> None:
-    table, task = read_table(Path(file)), Path(file).stem.removeprefix("table-")
+def main(file: Path, names: list[str]) -> None:
+    table, task = read_table(file), file.stem.removeprefix("table-")
     path = RESULTS / f"search_efficiency-{task}.json"
     about = {"lineages": len(table.lineages), "stops": table.stops, "gpu_seconds": table.total_gpu_seconds}
-    for name in names or list(SECTIONS):
+    for name in names:
         found = SECTIONS[name](table)
         print(json.dumps({name: found}, indent=1), flush=True)
         known = json.loads(path.read_text())["sections"] if path.exists() else {}
@@ -124,4 +124,8 @@ def main(file: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), metavar="SECTION")
+    asked = parser.parse_args()
+    main(asked.table, asked.sections)

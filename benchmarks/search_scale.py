@@ -91,7 +91,7 @@ def one_decision(table: Table) -> dict[str, Any]:
         decide.next_action(state, priors, ideas, replicates, STANDARD, state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.rows.values())[3 * (TRIALS + number)])
-    return {"trials": len(state.trials), **{name: quantiles(found) for name, found in seconds.items()}}
+    return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}
 
 
 def crowded_state(table: Table) -> SearchState:
@@ -135,7 +135,7 @@ def many_workers(table: Table) -> dict[str, Any]:
         "lost": totals["lost"] / spent,
         "spent_over_budget": spent / limit,
         "because": found.because,
-        "decision": quantiles(seconds),
+        "decision": median_and_most(seconds),
         "deciding_over_budget": sum(seconds) / limit,
     }
 
@@ -156,5 +156,5 @@ def timed_decisions() -> Iterator[list[float]]:
         yield seconds
 
 
-def quantiles(values: list[float]) -> dict[str, float]:
+def median_and_most(values: list[float]) -> dict[str, float]:
     return {"median": float(np.median(values)), "most": float(np.max(values)), "n": len(values)}

@@ -65,7 +65,7 @@ def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, mar
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
     guesses = outlook.guesses(ahead)
-    points = [point_of(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
+    points = [predicted_point(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
     deviations = [guess.deviation for guess in guesses]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
     gains = iter(np.asarray(shares).tolist())
@@ -127,7 +127,7 @@ def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, ou
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [point_of(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
+    points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*prior.values(), *setups)]
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
@@ -141,6 +141,7 @@ def worth_a_look(state: SearchState) -> list[Setup]:
     return [trial.setup for trial in {trial.number: trial for trial in trials}.values()]
 
 
-def point_of(state: SearchState, setup: Setup, quality: float) -> Point:
+def predicted_point(state: SearchState, setup: Setup, quality: float) -> Point:
+    """What the setup offers if it has this quality."""
     predicted = state.cost.predict(setup)
     return quality, predicted.gpu_seconds, float(predicted.peak_bytes)

@@ -135,17 +135,18 @@ def probe_arms(
 
 def choose_length(controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
-    limit = controller.state.limit_gpu_seconds
     closing = decide.SAFETY * cost.closing_seconds()
     probes = cost.probes
     setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
     paces = paces_of(cost, setups, anchors)
-    stops = choose_stops(rows, batch_size, paces, controller.left_after(closing))
+    left = controller.left_after(closing)
+    stops = choose_stops(rows, batch_size, paces, left)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
-    needs = controller.spent() + closing + decide.SAFETY * cost.predict(cheapest).trial_seconds
-    if needs > limit:
-        raise UserError(decide.too_small(needs, limit, cheapest.method))
+    trial_seconds = decide.SAFETY * cost.predict(cheapest).trial_seconds
+    if trial_seconds > left:
+        gone = controller.spent() + closing
+        raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method))
     return reaching_beyond(stops, rows)
 
 

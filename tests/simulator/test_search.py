@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from peftcost.recommend.result import front_of
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import MOMENT_SECONDS
 from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.table import read_table
 
 TABLE = synthetic_table()
 TENTH = 0.15 * TABLE.total_gpu_seconds
+FOREIGN = Path(__file__).parents[2] / "benchmarks" / "results" / "table-metamath.parquet"
 
 
 def test_lineages_go_on_from_their_own_checkpoints() -> None:
@@ -110,3 +113,15 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
             wrong += truth[advice.id][0] < best - 0.03
     assert confirmed >= 4
     assert wrong <= 1
+
+
+def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same() -> None:
+    table = read_table(FOREIGN)
+    found = simulate(table, 0.2 * table.total_gpu_seconds, 0)
+    measured = {e["method"] for e in found.entries if e["status"] == "measured"}
+    assert len(measured) > 10
+    assert {"full", "lora"} <= measured
+    assert found.spent_gpu_seconds <= found.limit_gpu_seconds
+    assert found.advice is not None
+    truth = true_points(table)
+    assert truth[found.advice.id][0] > np.median([quality for quality, _, _ in truth.values()])
