@@ -3,8 +3,9 @@
 python benchmarks/record_table.py TASK [HOURS]     TASK: tweets, reviews. Stops after HOURS (default: when all is recorded).
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
-was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then the best ones with three
-more seeds. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does. Every core
+was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then with three more seeds those
+that matter: the best of each method and placement, those that seem to be on the front (one seed alone flatters them), and the
+best of all. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does. Every core
 is a device and trains its own lineages. Between two trainings another program may borrow a core, with what is to be run on
 it: flock /tmp/peftcost-core-1.lock taskset -c 1 COMMAND.
 """
@@ -31,6 +32,7 @@ from filelock import FileLock
 from machine import RESULTS
 from table_plans import PLANS, Plan, lineages
 
+from peftcost.core.front import front
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.device import Device, choose_devices, cpu_name, usable_cores
@@ -38,9 +40,11 @@ from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method
+from peftcost.simulator.search import true_points
+from peftcost.simulator.table import table_of
 
-EARLY_ROWS = 400
-"""Of dev and of test, at all stops but the last, with seed 0; the other seeds stand for confirmations."""
+SEEN_ROWS = 400
+"""Of dev and of test, that each stop predicts."""
 MORE_SEEDS = (1, 2, 3)
 """Seeds of confirmations."""
 LONGEST_SECONDS = 600
@@ -66,14 +70,13 @@ def record(
     parent, found = None, []
     for stop in stops:
         at = replace(setup, stop_examples=stop)
-        rows = None if seed or stop == stops[-1] else EARLY_ROWS
         folder = Path(out) / str(stop)
         folder.mkdir()
-        measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=rows), Silent())
+        measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), Silent())
         parent = None if method.fixed_horizon else str(folder / "checkpoint")
         model, torch_device = load_artifact(folder / "model", at, about, seed)
         reader = reader_for(about, method, at.hyperparameters)
-        seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), rows))
+        seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), SEEN_ROWS))
         np.save(folder / "test_rows.npy", seen.rows)
         found.append({"stop_examples": stop, **measured, "layers": count_layers(model)})
     (Path(out) / "rows.json").write_text(json.dumps(found))
@@ -111,10 +114,12 @@ def wanted(plan: Plan, rows: list[dict[str, Any]], taken: set[tuple[str, int]]) 
     if missing:
         yield from missing
         return
-    final = {r["lineage"]: r["quality"] for r in rows if r["seed"] == 0 and r["stop_examples"] == plan.stops[-1]}
-    ranked = sorted(every, key=lambda setup: -final.get(setup.lineage, -1.0))
+    truth = true_points(table_of(rows))
+    ranked = sorted(every, key=lambda setup: -truth[setup.id][0])
     firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
-    best = sorted(ranked, key=lambda setup: setup not in firsts.values())[: plan.best]
+    on_front = {s.lineage for s in every if any(s.until(stop).id in front(truth) for stop in plan.stops)}
+    matter = {s.lineage for s in firsts.values()} | on_front
+    best = sorted(ranked, key=lambda setup: setup.lineage not in matter)[: max(plan.best, len(matter))]
     for seed in MORE_SEEDS:
         yield from ((setup, seed) for setup in best if (setup.lineage, seed) not in known)
 

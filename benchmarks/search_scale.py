@@ -14,7 +14,6 @@ import optuna
 
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import nested_sample
 from peftcost.methods import get_method
 from peftcost.methods.places import Space
 from peftcost.searcher import controller, decide
@@ -60,7 +59,7 @@ def wide_table(lineages: int = LINEAGES) -> Table:
             seconds = per_example * stop * float(np.exp(random.normal(0, 0.1)))
             for seed in (0, 1, 2):
                 rows[setup.id, seed] = Row(setup, seed, loss, loss, seconds, 1.0, 0.004, int(peak), int(peak), examples)
-    return Table(rows, nested_sample(DEV, DEV))
+    return Table(rows)
 
 
 def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:

@@ -7,13 +7,11 @@ from itertools import product
 import numpy as np
 
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import nested_sample
 from peftcost.methods import get_method
 from peftcost.simulator.table import Row, Table
 
 STOPS = (300, 600, 1200)
 EXAMPLES = 1200
-EARLY = nested_sample(EXAMPLES, 400)
 METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
     "frozen": (0.66, 2e-3, 0.02, 120e6),
     "full": (0.76, 1e-4, 0.08, 500e6),
@@ -37,7 +35,7 @@ def synthetic_table(seed: int = 0, seeds: int = 4) -> Table:
                     true = best - loss_of_rate - 0.01 * variant - 0.08 * 300 / stop + noise
                     setup = Setup.of(method, choices, stop)
                     rows[setup.id, job_seed] = row(setup, job_seed, true, per_example, peak, difficulty, random)
-    return Table(rows, EARLY)
+    return Table(rows)
 
 
 def varied(method: str, variant: int) -> dict[str, int | None]:
@@ -54,8 +52,7 @@ def row(
     own = 0.7 * difficulty + 0.3 * random.random(len(difficulty))
     right = own < np.quantile(own, np.clip(true, 0.05, 0.95))
     examples = np.stack([right, np.ones(len(right))], axis=1).astype(np.float32)
-    whole = seed > 0 or setup.stop_examples == STOPS[-1]
     return Row(
         setup, seed, 1.2 - true, 1.2 - true + float(random.normal(0, 0.004)),
-        per_example * setup.stop_examples, 1.0, 0.004, int(peak), int(peak), examples if whole else examples[EARLY],
+        per_example * setup.stop_examples, 1.0, 0.004, int(peak), int(peak), examples,
     )  # fmt: skip

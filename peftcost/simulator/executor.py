@@ -90,11 +90,7 @@ class SimulatedExecutor:
         if row is None:
             yield 0.0, {"type": "failed", "reason": "the table has no such training", "fault": "setup"}
             return
-        try:
-            rows = self.dev.rows(row, all_of_dev=job.dev_rows is None)
-        except KeyError as error:
-            yield 0.0, {"type": "failed", "reason": str(error.args[0]), "fault": "setup"}
-            return
+        rows = self.dev.rows(row, all_of_dev=job.dev_rows is None)
         self.rows[job.setup.id, job.seed] = rows
         factor = float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0
         training = row.gpu_seconds - self._paid(job, row)

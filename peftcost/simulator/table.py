@@ -22,8 +22,8 @@ ROW_WIDTH = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2), of all recorded
-    examples of dev and test, or of the `early` ones."""
+    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2); every row has the
+    same examples, of dev and test."""
 
     setup: Setup
     seed: int
@@ -39,11 +39,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """rows, by setup id and seed. early: positions of the examples that every row has. layers, total_parameters: of the base,
-    0 where that is not known."""
+    """rows, by setup id and seed. layers, total_parameters: of the base, 0 where that is not known."""
 
     rows: dict[tuple[str, int], Row]
-    early: np.ndarray
     layers: int = 0
     total_parameters: int = 0
 
@@ -54,7 +52,7 @@ class Table:
     @cached_property
     def size(self) -> int:
         """Recorded examples."""
-        return max(len(row.examples) for row in self.rows.values())
+        return len(next(iter(self.rows.values())).examples)
 
     @cached_property
     def lineages(self) -> dict[str, Setup]:
@@ -91,26 +89,30 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table from Parquet. A method that peftcost does not have is known from then on, by its recorded setups."""
+    """Read a table from Parquet."""
     import pyarrow.parquet as pq
 
-    raw = pq.read_table(path).to_pylist()
-    dev, test = ([len(row[name]) // ROW_WIDTH for row in raw] for name in ("dev_rows", "test_rows"))
-    early = np.concatenate([nested_sample(max(dev), min(dev)), max(dev) + nested_sample(max(test), min(test))])
-    rows = [_row(one) for one in raw]
+    return table_of(pq.read_table(path).to_pylist())
+
+
+def table_of(raw: Sequence[Mapping[str, Any]]) -> Table:
+    """The table of these rows; of examples it keeps those that every row has. A method that peftcost does not have is known
+    from then on, by its recorded setups."""
+    fewest = {name: min(len(row[name]) for row in raw) // ROW_WIDTH for name in ("dev_rows", "test_rows")}
+    rows = [_row(one, fewest) for one in raw]
     know_methods([row.setup for row in rows])
     base = {name: max(row.get(name) or 0 for row in raw) for name in ("layers", "total_parameters")}
-    return Table({(row.setup.id, row.seed): row for row in rows}, early, **base)
+    return Table({(row.setup.id, row.seed): row for row in rows}, **base)
 
 
-def _row(raw: dict[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Row:
     same = ("seed", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds", "peak_bytes", "process_peak_bytes")
-    dev, test = (np.frombuffer(raw[name], dtype=np.int8).reshape(-1, ROW_WIDTH) for name in ("dev_rows", "test_rows"))
+    seen = {name: np.frombuffer(raw[name], dtype=np.int8).reshape(-1, ROW_WIDTH) for name in fewest}
     return Row(
         setup=Setup(raw["method"], json.loads(raw["hyperparameters"]), raw["stop_examples"]),
         **{name: raw[name] for name in same},
-        evaluation_seconds_per_example=raw["evaluation_seconds"] / len(dev),
-        examples=np.concatenate([dev, test]).astype(np.float32),
+        evaluation_seconds_per_example=raw["evaluation_seconds"] / len(seen["dev_rows"]),
+        examples=np.concatenate([of[nested_sample(len(of), fewest[name])] for name, of in seen.items()]).astype(np.float32),
     )
 
 
@@ -119,31 +121,21 @@ class DevSet:
     """A dev set drawn from the table's examples, with replacement: the recorded examples are all that there are, so that a
     setup's truth is known, and a dev set shows it with the error of its size.
 
-    chosen: positions of the examples; those which `nested_sample` names, the sample that exploring sees, are of the table's
-    early ones.
+    chosen: positions of the examples. sample: how many of them exploring sees, None for all.
     """
 
-    table: Table
     chosen: np.ndarray
     sample: int | None
 
     def rows(self, row: Row, all_of_dev: bool) -> np.ndarray:
-        """What a trial with this row predicted of the dev set, or of the sample. KeyError when the table does not say."""
+        """What a trial with this row predicted of the dev set, or of the sample."""
         positions = self.chosen if all_of_dev else self.chosen[nested_sample(len(self.chosen), self.sample)]
-        if len(row.examples) == self.table.size:
-            return np.asarray(row.examples[positions])
-        if all_of_dev and self.sample is not None:
-            raise KeyError(f"{row.setup.id} was not recorded on all of dev")
-        return np.asarray(row.examples[np.searchsorted(self.table.early, positions)])
+        return np.asarray(row.examples[positions])
 
 
 def draw_dev_set(table: Table, size: int, sample: int, random: np.random.Generator) -> DevSet:
     """A random dev set of this size; when it is larger than `sample`, exploring sees that many of it."""
-    if size <= sample:
-        return DevSet(table, random.choice(table.early, size), None)
-    chosen = random.integers(0, table.size, size)
-    chosen[nested_sample(size, sample)] = random.choice(table.early, sample)
-    return DevSet(table, chosen, sample)
+    return DevSet(random.integers(0, table.size, size), sample if size > sample else None)
 
 
 def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:
