@@ -29,7 +29,7 @@ FIRST_SHARE = 0.1
 budget. Elsewhere only the anchors' are, and the others' compete."""
 EXPLORE_SHARE = 0.75
 """Of the budget, or of what was added to it: exploring ends here at the latest."""
-LEAST_RESERVED, OVERTAKEN = 0.12, 0.5
+LEAST_RESERVED, OVERTAKEN = 0.12, 0.25
 """Of the budget, what is kept back for confirmation while the chance that exploring on finds something better than all that
 was measured, by more than the margin, is not below OVERTAKEN."""
 STAKE = 0.05

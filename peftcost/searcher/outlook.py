@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -39,8 +40,8 @@ SCALES = (0.5, 1.0, 2.0, 4.0)
 """How far the setups of a task differ: the most likely of these."""
 NEAR = 0.7
 """Distance of choices at which setups share e^(-1/2) of what is theirs."""
-SEED = 0.004
-"""Deviation of a reading that no sample explains."""
+OWN_NOISES = (0.005, 0.02, 0.04)
+"""Deviation of a reading that no sample explains, between seeds and from stop to stop: the most likely of these."""
 FEWEST_FOR_A_LINE = 4
 """Setups at one stop, before their losses say something of their qualities."""
 SIMILAR = 0.6
@@ -88,8 +89,10 @@ class Outlook:
         kernel = self._shared(self._setups, self._setups) * np.where(same, 1.0, SIMILAR)
         self._scale, self._factor, self._weights = 1.0, None, above
         if len(quality):
-            rest = COMMON**2 * same + np.diag(noise + SEED**2)
-            every = [(scale, cho_factor(scale**2 * kernel + rest)) for scale in SCALES]
+            every = [
+                (scale, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
+                for scale, own in product(SCALES, OWN_NOISES)
+            ]
             self._scale, self._factor = max(every, key=lambda pair: _log_likelihood(above, pair[1]))
             self._weights = cho_solve(self._factor, above)
 
