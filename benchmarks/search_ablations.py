@@ -81,7 +81,7 @@ def without_going_back(seed: int) -> list[AbstractContextManager[Any]]:
 
 def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
     """Optuna draws at random."""
-    return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed, **_: optuna.samplers.RandomSampler(seed=seed))]
+    return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed=None, **_: optuna.samplers.RandomSampler(seed=seed))]
 
 
 def warm(earlier: Callable[[Table], Table], table: Table, seed: int) -> Outcome:
