@@ -76,6 +76,7 @@ def rows_of(file: Path, hardness: np.ndarray) -> list[dict[str, Any]]:
     final = next(m["test accuracy"] for m in info["metrics"] if "test accuracy" in m)
     valid = np.array([m["valid accuracy"] for m in along])
     started = along[0]["elapsed time"] - along[0]["train time"] - along[0]["eval time"]
+    evaluating, half = float(np.median([m["eval time"] for m in along])) / 50, TEST_ROWS // 2
     rows = []
     for stop in STOPS:
         setup = setup_of(variant, run, stop)
@@ -84,7 +85,6 @@ def rows_of(file: Path, hardness: np.ndarray) -> list[dict[str, Any]]:
         for seed in range(SEEDS):
             random = np.random.default_rng([seed, stop, int(setup.lineage.rpartition("-")[2], 16)])
             examples = solved(accuracy_at(valid, stop, final), hardness, random)
-            half = TEST_ROWS // 2
             rows.append(
                 {
                     "task": "metamath",
@@ -98,7 +98,7 @@ def rows_of(file: Path, hardness: np.ndarray) -> list[dict[str, Any]]:
                     "dev_loss": at["train loss"],
                     "gpu_seconds": seconds,
                     "startup_seconds": started,
-                    "evaluation_seconds": float(np.median([m["eval time"] for m in along])) / 50 * half,
+                    "evaluation_seconds": evaluating * half,
                     "peak_bytes": int(info["accelerator_memory_max"]),
                     "process_peak_bytes": int(info["accelerator_memory_max"]),
                     "contended": False,
@@ -114,9 +114,8 @@ def rows_of(file: Path, hardness: np.ndarray) -> list[dict[str, Any]]:
 
 def main(folder: Path) -> None:
     hardness = np.random.default_rng(0).normal(size=TEST_ROWS)
-    files = sorted(
-        folder.glob("*.json"), key=lambda file: ("default" not in file.stem, file.stem)
-    )  # a method's first is its prior
+    # a method's first is its prior
+    files = sorted(folder.glob("*.json"), key=lambda file: ("default" not in file.stem, file.stem))
     rows = [row for file in files for row in rows_of(file, hardness)]
     path = RESULTS / "table-metamath.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")

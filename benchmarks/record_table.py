@@ -21,7 +21,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def record(
     about, test = load_about(Path(prepared)), load_split(Path(prepared), "test")
     parent, found = None, []
     for stop in stops:
-        at = replace(setup, stop_examples=stop)
+        at = setup.until(stop)
         folder = Path(out) / str(stop)
         folder.mkdir()
         measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), Silent())
@@ -117,7 +116,8 @@ def wanted(plan: Plan, rows: list[dict[str, Any]], taken: set[tuple[str, int]]) 
     truth = true_points(table_of(rows))
     ranked = sorted(every, key=lambda setup: -truth[setup.id][0])
     firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
-    on_front = {s.lineage for s in every if any(s.until(stop).id in front(truth) for stop in plan.stops)}
+    best_trade_offs = set(front(truth))
+    on_front = {s.lineage for s in every if any(s.until(stop).id in best_trade_offs for stop in plan.stops)}
     matter = {s.lineage for s in firsts.values()} | on_front
     best = sorted(ranked, key=lambda setup: setup.lineage not in matter)[: max(plan.best, len(matter))]
     for seed in MORE_SEEDS:

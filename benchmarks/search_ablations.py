@@ -55,7 +55,7 @@ def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
     def any_of(table: Table, method: str) -> Setup:
         of_method = sorted((s for s in table.lineages.values() if s.method == method), key=lambda s: s.id)
         chosen = of_method[int(np.random.default_rng([seed, len(of_method)]).integers(len(of_method)))]
-        return replace(chosen, stop_examples=table.stops[0])
+        return chosen.until(table.stops[0])
 
     return [mock.patch.object(simulator, "prior_of", any_of)]
 
@@ -101,7 +101,7 @@ def upside_down(table: Table) -> Table:
     opposite = {one.lineage: other for one, other in zip(ranked, reversed(ranked), strict=True)}
     rows = {}
     for key, row in table.rows.items():
-        other = replace(opposite[row.setup.lineage], stop_examples=row.setup.stop_examples)
+        other = opposite[row.setup.lineage].until(row.setup.stop_examples)
         seed = min(row.seed, max(table.seeds(other.id)))
         shown = table.rows[other.id, seed]
         rows[key] = replace(row, examples=shown.examples, dev_loss=shown.dev_loss, train_loss=shown.train_loss)

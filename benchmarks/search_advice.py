@@ -38,6 +38,7 @@ EARLY = "the recommendation is confirmed"
 
 def advice(table: Table) -> dict[str, Any]:
     """Replays by size of dev, margin, confidence and seeds of a confirmation."""
+    truth = true_points(table)
     replayed: dict[str, list[dict[str, float]]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
     for name, values in VARIED.items():
@@ -45,18 +46,18 @@ def advice(table: Table) -> dict[str, Any]:
             asked = {**USUAL, name: value}
             key = str(sorted(asked.items()))
             if key not in replayed:
-                replayed[key] = replays(partial(judged_replay, table, asked), range(REPLAYS))
+                replayed[key] = replays(partial(judged_replay, table, truth, asked), range(REPLAYS))
             found[name][str(value)] = summary(replayed[key])
             print(name, value, found[name][str(value)], flush=True)
     return {"usual": USUAL, **found, "all": summary([facts for every in replayed.values() for facts in every])}
 
 
-def judged_replay(table: Table, asked: dict[str, Any], seed: int) -> dict[str, float]:
+def judged_replay(table: Table, truth: dict[str, Point], asked: dict[str, Any], seed: int) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
     limit, standard = SHARE * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
     with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", asked["most_seeds"]):
         outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard)
-    return judged(outcome, true_points(table), asked["margin"])
+    return judged(outcome, truth, asked["margin"])
 
 
 def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str, float]:

@@ -53,13 +53,17 @@ def ours(table: Table, budget: float, seed: int) -> Found:
 
 def hypervolumes(table: Table) -> dict[str, Any]:
     """Per searcher and budget the true hypervolume of each seed."""
-    ten_trainings = 10 / len(table.lineages)
+    truth, reference, ten_trainings = true_points(table), reference_of(table), 10 / len(table.lineages)
     shares = sorted({*SHARES, round(ten_trainings, 4)})
     found: dict[str, Any] = {}
     for name, searcher in {"peftcost": ours, **RIVALS}.items():
         started = time.monotonic()
         found[name] = {
-            str(share): replays(partial(hypervolume_found, searcher, table, share), range(SEEDS)) for share in shares
+            str(share): [
+                true_hypervolume(table, chosen, truth, reference)
+                for chosen in replays(partial(front_found, searcher, table, share), range(SEEDS))
+            ]
+            for share in shares
         }
         means = {share: round(float(np.mean(values)), 3) for share, values in found[name].items()}
         print(name, means, f"{time.monotonic() - started:.0f} s", flush=True)
@@ -70,10 +74,9 @@ def hypervolumes(table: Table) -> dict[str, Any]:
     }
 
 
-def hypervolume_found(searcher: Callable[[Table, float, int], Found], table: Table, share: float, seed: int) -> float:
-    """The true hypervolume of the front that the searcher shows for this share of the table's cost."""
-    chosen = front(searcher(table, share * table.total_gpu_seconds, seed))
-    return true_hypervolume(table, chosen, true_points(table), reference_of(table))
+def front_found(searcher: Callable[[Table, float, int], Found], table: Table, share: float, seed: int) -> list[str]:
+    """The front that the searcher shows for this share of the table's cost."""
+    return front(searcher(table, share * table.total_gpu_seconds, seed))
 
 
 def leads(found: dict[str, Any], share: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
 
@@ -36,11 +35,11 @@ class Purse:
     def train(self, lineage: Setup, to: int, since: int | None = None, in_one_go: bool = False) -> bool:
         """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid.
         in_one_go: its process still runs and need not start again."""
-        row = self.table.rows[replace(lineage, stop_examples=to).id, 0]
+        row = self.table.rows[lineage.until(to).id, 0]
         paid, alone = 0.0, get_method(lineage.method).fixed_horizon
         since = None if alone else since
         if since is not None:
-            paid = row.gpu_seconds * trunk_examples(replace(lineage, stop_examples=since)) / to
+            paid = row.gpu_seconds * trunk_examples(lineage.until(since)) / to
         predicting = row.evaluation_seconds_per_example * EXPLORE_DEV_ROWS
         starting = 0.0 if in_one_go else row.startup_seconds + FIXED_SECONDS
         needs = starting + row.gpu_seconds - paid + predicting
@@ -49,7 +48,7 @@ class Purse:
         self.left -= needs
         for stop in self.table.stops:
             if (since or 0) < stop <= to and (stop == to or not alone):
-                seen = self.table.rows[replace(lineage, stop_examples=stop).id, 0]
+                seen = self.table.rows[lineage.until(stop).id, 0]
                 quality = plain_value(self.dev.rows(seen, all_of_dev=False), accuracy)
                 self.found[seen.setup.id] = (quality, seen.gpu_seconds, float(seen.peak_bytes))
         return True
@@ -103,7 +102,7 @@ def by_optuna(table: Table, budget: float, seed: int, sampler: optuna.samplers.B
         if not purse.train(setup, table.stops[-1]):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
-        quality, cost, memory = purse.found[replace(setup, stop_examples=table.stops[-1]).id]
+        quality, cost, memory = purse.found[setup.until(table.stops[-1]).id]
         study.tell(trial, [quality, cost, memory])
     return purse.found
 
@@ -139,7 +138,7 @@ def asha(table: Table, budget: float, seed: int) -> Found:
             rung, setup, to, since = -1, every[at], table.stops[0], None
         if not purse.train(setup, to, since):
             continue  # something else may be cheaper
-        rungs[rung + 1][setup.lineage] = purse.found[replace(setup, stop_examples=to).id][0]
+        rungs[rung + 1][setup.lineage] = purse.found[setup.until(to).id][0]
 
 
 def mo_asha(table: Table, budget: float, seed: int) -> Found:
@@ -161,7 +160,7 @@ def mo_asha(table: Table, budget: float, seed: int) -> Found:
         for stop in table.stops:
             if not purse.train(every[at], stop, since, in_one_go=since is not None):
                 break
-            quality, cost, memory = purse.found[replace(every[at], stop_examples=stop).id]
+            quality, cost, memory = purse.found[every[at].until(stop).id]
             result = {"stop": stop, **dict(zip(metrics, (1 - quality, cost, memory), strict=True))}
             if scheduler.on_trial_result(trial, result) == SchedulerDecision.STOP:
                 break
