@@ -27,6 +27,9 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
 }
 """Choices that every method has. A setup's hyperparameters always name all of them."""
 
+PACKING = "packing"
+"""True where a batch's texts are laid end to end in one row (`engine/packing.py`); a choice only of setups that do so."""
+
 NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 ON = " on "
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import PACKING, Scalar, Setup
 
 FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
@@ -25,7 +25,8 @@ class Probe:
     """What a few real steps of a method's prior-best setup showed.
 
     predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
-    gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest.
+    gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest;
+    packing: whether it is faster with texts laid end to end.
     seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
     for each example. evaluation_seconds_per_example: forward only. layers: of the base, 0 where that is not known;
     top_layers: how many of them the probe trained, None for all.
@@ -43,6 +44,7 @@ class Probe:
     gradient_checkpointing: bool = False
     prefix_seconds_per_example: float = 0.0
     precision: str = "fp32"
+    packing: bool = False
     layers: int = 0
     top_layers: Scalar = None
 
@@ -79,7 +81,7 @@ class Probe:
         choices: dict[str, Scalar] = {"precision": self.precision}
         if self.micro_batch_size is not None:
             choices |= {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
-        return choices
+        return choices | {PACKING: True} if self.packing else choices
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Prefix:
         self.layers = list(transformer_layers(model)[1][:depth])
         self._given: torch.Tensor | None = None
         self._stops = False
-        ids, mask = _two_rows(model)
+        ids, mask = two_rows(model)
         with _watched(self.layers[0]) as seen, torch.no_grad():
             model(input_ids=ids, attention_mask=mask)
         self._before = _outermost_giving(model, seen)
@@ -79,7 +79,7 @@ class Prefix:
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the prefix
         gives behind a row's end: that is how activations are kept."""
-        ids, mask = _two_rows(self.model)
+        ids, mask = two_rows(self.model)
         with torch.no_grad():
             whole = self.model(input_ids=ids, attention_mask=mask).logits.float()
             with self.given(self.run(ids, mask) * mask[..., None]):
@@ -93,7 +93,7 @@ class Prefix:
             whole, halves = self.halves()
         finally:
             self.model.train(was_training)
-        ids, mask = _two_rows(self.model)
+        ids, mask = two_rows(self.model)
         short = int(mask[1].sum())
         alone, beside = self.run(ids[1:, :short], mask[1:, :short]), self.run(ids, mask)[1:, :short]
         real = mask.bool() if whole.ndim == 3 else slice(None)
@@ -140,7 +140,7 @@ def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None
     return None
 
 
-def _two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask of two rows, of four tokens and of three."""
     device = next(model.parameters()).device
     ids = torch.arange(8, device=device).reshape(2, 4) + 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from peftcost.cost.device import cpu_computes_in_bf16
@@ -16,6 +16,7 @@ from peftcost.cost.meter import Stopwatch
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.packing import can_pack
 from peftcost.engine.prepared import Split, batches_of_epoch, load_about, load_split, padded_tokens
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop
@@ -25,13 +26,14 @@ from peftcost.methods.layers import count_layers
 
 TIMED_STEPS = 3
 WORTH_CHANGING = 0.9
-"""bf16 is taken where a step takes less than this share of the time in fp32."""
+"""bf16 and packing are taken where a step takes less than this share of the time without."""
 
 
 def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep.
 
-    Where the device computes in bf16, both precisions are tried, and the faster one is told.
+    Where the device computes in bf16, both precisions are tried, and the faster one is told; so is whether a causal model is
+    faster with a batch's texts laid end to end.
     """
     tell.phase("plan")
     job = TrainJob.from_dict(payload)
@@ -75,33 +77,25 @@ def probed(job: TrainJob) -> dict[str, Any]:
     trainee.model.train()
     batch_size = int(job.setup.hyperparameters["batch_size"] or 1)
     batches = batches_of_epoch(train.lengths, batch_size, job.seed, 0)
-    watch = Stopwatch(trainee.device)
-    per_token, prefix_per_token = [], [0.0]
-    for i, indices in enumerate(islice(batches, TIMED_STEPS + 1)):
-        loop._accumulate(indices)
-        loop._update()
-        seconds = watch.lap()
-        tokens = padded_tokens(train, [indices])
-        if i or len(batches) == 1:  # the first step allocates
-            per_token.append(seconds / tokens)
-        if trainee.prefix is not None:
-            batch = trainee.reader.batch(train, indices)
-            watch.lap()
-            trainee.prefix.run(batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device))
-            prefix_per_token.append(watch.lap() / tokens)
-    prefix_rate = min(prefix_per_token[1:], default=0.0)
+    timed = batches[: TIMED_STEPS + 1]
+    per_token, prefix_rate = seconds_per_token(loop, timed)
+    packing = False
+    if trainee.prefix is None and can_pack(trainee.model, trainee.reader.pad_id):
+        loop.packs = True
+        packed_per_token, _ = seconds_per_token(loop, timed)
+        loop.packs = packing = packed_per_token < WORTH_CHANGING * per_token
+        per_token = packed_per_token if packing else per_token
     whole = [batch for batch in batches if len(batch) == batch_size] or batches
     tokens_per_example = padded_tokens(train, whole) / sum(len(batch) for batch in whole)
 
     few = first_rows(dev, EVALUATION_BATCH_SIZE)
-    watch.lap()
+    watch = Stopwatch(trainee.device)
     evaluate(trainee.model, few, trainee.reader, trainee.device)
     evaluation_seconds = watch.lap() / len(few)
     trainable, total = count_parameters(trainee.plain)
-    # The quickest step: the first ones still allocate, and whatever else disturbs only adds.
     return {
         "startup_seconds": startup_seconds,
-        "seconds_per_example": max(0.0, min(per_token) - prefix_rate) * tokens_per_example,
+        "seconds_per_example": max(0.0, per_token - prefix_rate) * tokens_per_example,
         "prefix_seconds_per_example": prefix_rate * tokens_per_example,
         "evaluation_seconds_per_example": evaluation_seconds,
         "peak_bytes": loop.peak_bytes(),
@@ -112,9 +106,29 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],
         "precision": job.setup.hyperparameters["precision"],
+        "packing": packing,
         "layers": count_layers(trainee.plain),
         "top_layers": job.setup.hyperparameters.get("top_layers"),
     }
+
+
+def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
+    """Of a training step, and of the prefix in it, over the batches' padded tokens. The quickest step counts: the first
+    ones still allocate, and whatever else disturbs only adds."""
+    trainee, device = loop.trainee, loop.trainee.device
+    watch = Stopwatch(device)
+    steps, prefixes = [], [0.0]
+    for indices in batches:
+        loop._accumulate(indices)
+        loop._update()
+        seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
+        steps.append(seconds / tokens)
+        if trainee.prefix is not None:
+            batch = trainee.reader.batch(loop.split, indices)
+            watch.lap()
+            trainee.prefix.run(batch.input_ids.to(device), batch.attention_mask.to(device))
+            prefixes.append(watch.lap() / tokens)
+    return min(steps[1:] or steps), min(prefixes[1:], default=0.0)
 
 
 def first_rows(split: Split, n: int) -> Split:

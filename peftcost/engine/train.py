@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from peftcost.core.setup import PACKING
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
@@ -24,6 +25,7 @@ from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkp
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.packing import packed_logits
 from peftcost.engine.prepared import Split, batches_from, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
@@ -113,6 +115,7 @@ class Loop:
         self.source, self.dev_source = live_source(trainee, split), live_source(trainee, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         self.targets = targets_of_examples(split, trainee.reader.max_tokens)
+        self.packs = bool(trainee.choices.get(PACKING)) and self.source is None
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
         self.gpu_seconds = trainee.quantizing_seconds
@@ -229,7 +232,11 @@ class Loop:
         trainee, reader = self.trainee, self.trainee.reader
         batch = reader.batch(self.split, part)
         smoothing = float(trainee.choices["label_smoothing"] or 0.0)
-        logits = forward(trainee.model, batch, trainee.device, part, self.source)
+        if self.packs:
+            ids, mask = batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device)
+            logits = packed_logits(trainee.model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
+        else:
+            logits = forward(trainee.model, batch, trainee.device, part, self.source)
         loss, _ = reader.task_type.loss(logits, batch.targets.to(trainee.device), smoothing)
         return loss
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from peftcost.core.setup import TRAINING_DEFAULTS, Setup
+from peftcost.core.setup import PACKING, TRAINING_DEFAULTS, Setup
 from peftcost.core.statistics import pooled_deviation, prediction_interval
 from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
@@ -139,7 +139,7 @@ def load_recipe(path: Path) -> Recipe:
 def check_choices(setup: Setup, where: str) -> None:
     """UserError for a choice that the method does not have."""
     method = get_method(setup.method)
-    known = {*TRAINING_DEFAULTS, *method.prior(), *method.space()}
+    known = {*TRAINING_DEFAULTS, PACKING, *method.prior(), *method.space()}
     unknown = [key for key in setup.hyperparameters if key not in known]
     if unknown:
         raise UserError(f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}.")

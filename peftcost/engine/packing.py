@@ -1,0 +1,67 @@
+"""Lays a batch's texts end to end in one row, so that no padding is computed: for causal models.
+
+Positions start anew with each text, from which transformers makes attention that keeps the texts apart. No architecture is
+named: whoever gives the same logits for packed texts as for padded ones can be packed. Bidirectional models do not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from peftcost.engine.prefix import SAME, two_rows
+from peftcost.methods.head import HEAD_NAMES
+
+
+def packed_logits(
+    model: torch.nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, pad_id: int, per_token: bool
+) -> torch.Tensor:
+    """What the model gives for the padded batch, of shape (rows, classes) or (rows, width, classes), from one row of shape
+    (1, tokens). Behind a row's end the logits are 0; a whole row's are those at its last token that is not pad_id, as in
+    transformers.
+
+    LookupError where the model has no head that is known by name.
+    """
+    real = attention_mask.bool()
+    positions = (attention_mask.cumsum(1) - 1)[real][None]
+    seen: list[torch.Tensor] = []
+    handle = _head(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
+    try:
+        model(input_ids=input_ids[real][None], position_ids=positions, use_cache=False)
+    finally:
+        handle.remove()
+    of_tokens = seen[-1][0]  # the head sees every token, also where the model then takes the last one's alone
+    if not per_token:
+        lengths = attention_mask.sum(1)
+        last = (torch.arange(real.shape[1], device=real.device) * (input_ids != pad_id)).argmax(1)
+        return of_tokens[lengths.cumsum(0) - lengths + last]
+    logits = of_tokens.new_zeros(*real.shape, of_tokens.shape[-1])
+    logits[real] = of_tokens
+    return logits
+
+
+def can_pack(model: torch.nn.Module, pad_id: int) -> bool:
+    """Whether two short texts get the same logits packed as padded. The mode (train, eval) is put back."""
+    was_training = model.training
+    model.eval()
+    try:
+        ids, mask = two_rows(model)
+        ids = torch.where(mask == 1, ids, pad_id)
+        with torch.no_grad():
+            padded = model(input_ids=ids, attention_mask=mask).logits.float()
+            packed = packed_logits(model, ids, mask, pad_id, padded.ndim == 3).float()
+        real: Any = mask.bool() if padded.ndim == 3 else slice(None)
+        return bool((padded[real] - packed[real]).abs().max() <= SAME * padded.abs().max())
+    except (LookupError, ValueError, TypeError, RuntimeError, AttributeError):
+        return False  # it takes no positions, or its head is none that is known
+    finally:
+        model.train(was_training)
+
+
+def _head(model: torch.nn.Module) -> torch.nn.Module:
+    """The outermost module that has a head's name: with PEFT, the one that chooses the trained copy."""
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in HEAD_NAMES:
+            return module
+    raise LookupError("the model has no head that is known by name")
