@@ -285,14 +285,14 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
-    prior, good = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.earlier, spaces)
+    bets = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.earlier, spaces)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
-        proposals=Proposals(spaces, prior, question.seed, good),
+        proposals=Proposals(spaces, bets, question.seed),
         evidence=evidence_in(folder, question.data.metric, question.seed),
-        prior=prior,
+        bets=bets,
         metric=question.data.metric,
         standard=question.standard,
         seed=question.seed,

@@ -8,13 +8,6 @@ from peftcost.core.setup import Setup
 
 
 @dataclass(frozen=True)
-class Fund:
-    """Measure the prior-best setup of this arm at its first stop."""
-
-    arm: str
-
-
-@dataclass(frozen=True)
 class Skip:
     """This arm cannot be paid for."""
 
@@ -24,7 +17,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Propose:
-    """Begin this setup, which Optuna proposed."""
+    """Begin this setup: one of its arm's best bets, or what Optuna proposed."""
 
     setup: Setup
 
@@ -57,4 +50,4 @@ class Stop:
     because: str
 
 
-Action = Fund | Skip | Propose | Promote | Confirm | Wait | Stop
+Action = Skip | Propose | Promote | Confirm | Wait | Stop

@@ -14,6 +14,7 @@ from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.executor import Executor
+from peftcost.searcher.explore import Bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.journal import Journal
@@ -158,12 +159,10 @@ class Controller:
                 continue
             while True:
                 ideas = partial(run.proposals.ideas, self.state)
-                match decide.next_action(self.state, run.prior, ideas, evidence, run.standard, self.journal.clock()):
+                match decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock()):
                     case actions.Skip(arm, needs):
                         self.record("skipped", method=arm, reason=f"needs {needs:.0f} gpu-s")
                         continue
-                    case actions.Fund(arm):
-                        self._start(run, index, run.prior[arm], run.seed, "explore")
                     case actions.Propose(setup):
                         self._start(run, index, setup, run.seed, "explore")
                     case actions.Promote(number, stop):
@@ -272,7 +271,7 @@ class Controller:
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's prior-best setup at the first stop."""
+    """What a search works on: folder, study, prepared data by base, and each arm's best bets at the first stop."""
 
     def __init__(
         self,
@@ -281,12 +280,12 @@ class SearchRun:
         proposals: Proposals,
         evidence: Evidence,
         prepared: Mapping[str, str],
-        prior: dict[str, Setup],
+        bets: Bets,
         metric: Metric,
         standard: Standard,
         seed: int,
     ) -> None:
-        self.folder, self.study, self.prepared, self.prior = folder, study, prepared, prior
+        self.folder, self.study, self.prepared, self.bets = folder, study, prepared, bets
         self.proposals, self.evidence = proposals, evidence
         self.metric, self.standard, self.seed = metric, standard, seed
 

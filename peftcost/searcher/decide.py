@@ -10,14 +10,14 @@ turn; then the end. What confirmation, test and baselines will take is kept back
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import Replicates, Standard
-from peftcost.searcher.actions import Action, Fund, Promote, Propose, Skip, Stop, Wait
+from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Candidate, Ideas, candidates, needs_along, promotions
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, openings, promotions
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
@@ -48,7 +48,7 @@ def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
 
 def next_action(
     state: SearchState,
-    prior: Mapping[str, Setup],
+    bets: Bets,
     ideas: Ideas,
     replicates: Replicates | None,
     standard: Standard,
@@ -56,22 +56,22 @@ def next_action(
 ) -> Action:
     """What to start on a free device.
 
-    prior: each arm's prior-best setup at the first stop. ideas: what Optuna proposes. replicates: of all measured setups
-    (None before any). now: seconds on the run's clock.
+    bets: of each arm, at the first stop. ideas: what else could be begun. replicates: of all measured setups (None before
+    any). now: seconds on the run's clock.
     """
     left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
     present = contenders_seconds(state, replicates, standard.margin)
-    tried = state.explored.first.keys()
-    untried = [arm for arm in state.arms if arm not in tried and arm not in state.skipped]
-    first = {arm: SAFETY * state.cost.predict(prior[arm], dev_rows=state.dev_sample).trial_seconds for arm in untried}
-    all_go_first = sum(first.values()) <= FIRST_SHARE * state.limit_gpu_seconds
-    for arm, needs in first.items():
-        kept = reserve(state, present, prior[arm]) if tried else 0.0  # one result is better than none
-        if needs + kept > left:
-            return Skip(arm, needs)
-        if all_go_first or arm in state.anchors:
-            return Fund(arm)
-    explored = explore_more(state, prior, ideas, present, standard.margin, left, now)
+    tried = state.explored.first
+    untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
+    all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= FIRST_SHARE * state.limit_gpu_seconds
+    for arm, needs in untried.items():
+        # one result is better than none
+        payable = [s for s, seconds in needs.items() if seconds + (reserve(state, present, s) if tried else 0.0) <= left]
+        if needs and not payable and arm not in tried:
+            return Skip(arm, min(needs.values()))
+        if payable and (all_go_first or arm in state.anchors):
+            return Propose(payable[0])
+    explored = explore_more(state, bets, ideas, present, standard.margin, left, now)
     if explored is None and present and state.exploring:
         explored = explore_in_place_of_proof(state, ideas, replicates, standard, left)
     if explored is not None:
@@ -84,6 +84,13 @@ def next_action(
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
+def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dict[Setup, float]:
+    """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes."""
+    begun = state.explored.first.get(arm, {})
+    untried = [setup for setup in openings(bets) if setup.lineage not in begun]
+    return {s: SAFETY * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
+
+
 def committed_seconds(state: SearchState, now: float) -> float:
     """What running trials will still take."""
     return sum(max(0.0, SAFETY * t.predicted.trial_seconds - (now - t.started_t)) for t in state.running())
@@ -91,7 +98,7 @@ def committed_seconds(state: SearchState, now: float) -> float:
 
 def explore_more(
     state: SearchState,
-    prior: Mapping[str, Setup],
+    bets: Bets,
     ideas: Ideas,
     present: Sequence[float],
     margin: float,
@@ -110,10 +117,10 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, present, candidate.setup) <= available
 
-    anchor = next_anchor(state, prior, ANCHOR_SHARE * left)
+    anchor = next_anchor(state, bets, ANCHOR_SHARE * left)
     if anchor is not None and is_payable(anchor):
         return anchor.action
-    for candidate in candidates(state, prior, ideas, margin):
+    for candidate in candidates(state, bets, ideas, margin):
         if candidate.gain_rate * left < NEGLIGIBLE:
             return None
         if is_payable(candidate):
@@ -160,14 +167,25 @@ def reserve(state: SearchState, present: Sequence[float], upcoming: Setup) -> fl
     return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
 
 
-def next_anchor(state: SearchState, prior: Mapping[str, Setup], affordable: float) -> Candidate | None:
+def next_anchor(state: SearchState, bets: Bets, affordable: float) -> Candidate | None:
     """The next stop of an anchor, if it is affordable; the nearest first."""
-    lineages = {prior[arm].lineage for arm in state.anchors}
+    lineages = {anchor_lineage(state, arm, bets[arm]) for arm in state.anchors}
     for way in promotions(state):
         needs = needs_along(state, way)
         if way.ahead[0].lineage in lineages and needs[0] <= affordable:
             return Candidate(way.action, way.ahead[0], needs[0], 0.0)
     return None
+
+
+def anchor_lineage(state: SearchState, arm: str, bets: Sequence[Setup]) -> str | None:
+    """Of what the arm was opened with, the one that reads best at the first stop: earlier runs may mislead. None as long as
+    one of them is being measured, or none is."""
+    begun = state.explored.first.get(arm, {})
+    trials = [begun[setup.lineage] for setup in openings(bets) if setup.lineage in begun]
+    if any(trial.status in ("running", "interrupted") for trial in trials):
+        return None
+    read = {t.setup.lineage: t.measurement.quality for t in trials if t.measurement is not None}
+    return max(read, key=lambda lineage: read[lineage], default=None)
 
 
 def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str) -> str:

@@ -35,7 +35,9 @@ MOST_LINEAGES = 50
 """That are looked at, of those waiting at one stop."""
 
 Ideas = Callable[[str, int], Sequence[Setup]]
-"""(arm, stop) -> setups that nobody tried, as Optuna proposes them."""
+"""(arm, stop) -> setups that nobody tried: best bets, and what Optuna proposes."""
+Bets = Mapping[str, Sequence[Setup]]
+"""By arm: its prior-best setup, then the best ones of earlier runs, the best first."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,15 @@ class Way:
     parent: Setup | None = None
 
 
-def candidates(state: SearchState, prior: Mapping[str, Setup], ideas: Ideas, margin: float) -> list[Candidate]:
+def openings(bets: Sequence[Setup]) -> list[Setup]:
+    """What an arm is opened with: the best of earlier runs, if there is one, and the prior-best."""
+    return [*bets[1:2], bets[0]]
+
+
+def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
     outlook = outlook_of(state)
-    volumes = volumes_of(state, prior, margin, outlook)
+    volumes = volumes_of(state, bets, margin, outlook)
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
     guesses = outlook.guesses(ahead)
@@ -122,13 +129,14 @@ def outlook_of(state: SearchState) -> Outlook:
     return Outlook([*seen, *state.earlier_seen], state.stops[-1])
 
 
-def volumes_of(state: SearchState, prior: Mapping[str, Setup], margin: float, outlook: Outlook) -> list[Volume]:
+def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
     points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
-    dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*prior.values(), *setups)]
+    firsts = [setup for of_arm in bets.values() for setup in openings(of_arm)]
+    dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*firsts, *setups)]
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
     worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)

@@ -10,8 +10,9 @@ where each term is normal, and two setups of one method share more of the last t
 same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
 speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
 there are none; and one more setup of a method that has many is expected to be what they were. What earlier runs on other
-tasks have measured shares SIMILAR of all that, but not the common level. Qualities read on a sample of dev are first drawn
-towards what the dev loss says of them: losses rank setups better than accuracies of small samples do.
+tasks have measured shares most of that or nothing, whatever is more likely, and never the common level. Qualities read on a
+sample of dev are first drawn towards what the dev loss says of them: losses rank setups better than accuracies of small
+samples do.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ OWN_NOISES = (0.005, 0.02, 0.04)
 """Deviation of a reading that no sample explains, between seeds and from stop to stop: the most likely of these."""
 FEWEST_FOR_A_LINE = 4
 """Setups at one stop, before their losses say something of their qualities."""
-SIMILAR = 0.6
-"""Correlation of what setups are worth on two tasks, one of which was named as similar."""
+SIMILARITIES = (0.6, 0.0)
+"""Correlation of what setups are worth on two tasks, one of which was named as similar: the more likely of these."""
 OWN = 0.3
 """Of the variance of a quality read on a sample: what is not common to all setups read on the same one."""
 MOST = 300
@@ -86,14 +87,16 @@ class Outlook:
         self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
         above = quality - np.array([levels[s.task] for s in self._seen]) - GAIN * self._doublings(self._setups)
         same = self._tasks[:, None] == self._tasks
-        kernel = self._shared(self._setups, self._setups) * np.where(same, 1.0, SIMILAR)
-        self._scale, self._factor, self._weights = 1.0, None, above
+        shared = self._shared(self._setups, self._setups)
+        self._scale, self._similar, self._factor, self._weights = 1.0, SIMILARITIES[0], None, above
         if len(quality):
+            similarities = SIMILARITIES if len(levels) > 1 else SIMILARITIES[:1]
+            kernels = {similar: shared * np.where(same, 1.0, similar) for similar in similarities}
             every = [
-                (scale, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
-                for scale, own in product(SCALES, OWN_NOISES)
+                (scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
+                for (similar, kernel), scale, own in product(kernels.items(), SCALES, OWN_NOISES)
             ]
-            self._scale, self._factor = max(every, key=lambda pair: _log_likelihood(above, pair[1]))
+            self._scale, self._similar, self._factor = max(every, key=lambda found: _log_likelihood(above, found[-1]))
             self._weights = cho_solve(self._factor, above)
 
     def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
@@ -123,7 +126,7 @@ class Outlook:
     def _across(self, setups: Sequence[Setup]) -> np.ndarray:
         """Covariance of setups with what was seen."""
         own = self._tasks == 0
-        shared = self._shared(setups, self._setups) * np.where(own, 1.0, SIMILAR)
+        shared = self._shared(setups, self._setups) * np.where(own, 1.0, self._similar)
         return COMMON**2 * own + self._scale**2 * shared
 
     def _doublings(self, setups: Sequence[Setup]) -> np.ndarray:

@@ -91,11 +91,10 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> tuple[dict[str, Setup], list[Setup]]:
-    """What each arm is tried with first, and what is proposed next: the best of the earlier setups take the place of the
-    prior-best one, which then is proposed right after them. Only what the method's space names is taken over, since batch,
-    precision and the like suit the device."""
-    first, then = dict(plain), []
+def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> dict[str, list[Setup]]:
+    """By arm: its prior-best setup, then the best of the earlier ones. Only what the method's space names is taken over from
+    these, since batch, precision and the like suit the device."""
+    bets = {}
     for name, setup in plain.items():
         keys = spaces[name]
         lessons = [
@@ -103,10 +102,8 @@ def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spac
             for e in earlier
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        if lessons:
-            first[name] = lessons[0]
-            then += [setup, *lessons[1:MOST_LESSONS]]
-    return first, then
+        bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + MOST_LESSONS]
+    return bets
 
 
 def probe_arms(

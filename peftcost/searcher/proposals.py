@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from peftcost.core.setup import Scalar, Setup
+from peftcost.searcher.explore import Bets, openings
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.study import Spaces
 
@@ -35,32 +36,32 @@ IDEAS = 6
 class Proposals:
     """Proposes setups; a function of the seed and of what is told.
 
-    spaces, prior: of each arm; the prior-best setup's choices stand where the space has none. good: setups that are proposed
-    before Optuna is asked, the best first.
+    spaces, bets: of each arm; the prior-best setup's choices stand where the space has none. Bets are proposed before Optuna
+    is asked.
     """
 
-    def __init__(self, spaces: Spaces, prior: Mapping[str, Setup], seed: int, good: Sequence[Setup] = ()) -> None:
+    def __init__(self, spaces: Spaces, bets: Bets, seed: int) -> None:
         optuna.logging.set_verbosity(logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
-        self.spaces, self.prior, self.seed, self.good = spaces, prior, seed, good
+        self.spaces, self.bets, self.seed = spaces, bets, seed
         self._ideas: dict[tuple[str, int], tuple[int, list[Setup]]] = {}
 
     def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
-        drawn ahead, and anew when something of the arm has changed. The prior-best one comes alone, before all others."""
+        drawn ahead, and anew when something of the arm has changed. What it is opened with comes alone, before all others."""
         begun = list(state.explored.first.get(arm, {}).values())
         if not begun:
-            return [self.prior[arm].until(stop_examples)]
+            return [setup.until(stop_examples) for setup in openings(self.bets[arm])]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
         tried = {t.setup.id for t in first}
         known = len(first) + sum(t.measurement is not None for t in first)
         drawn_at, drawn = self._ideas.get((arm, stop_examples), (0, []))
         untried = [setup for setup in drawn if setup.id not in tried]
         if not untried or known >= NEWS * drawn_at:
-            ideas: dict[str, Setup] = {}
-            good = [{key: s.hyperparameters[key] for key in self.spaces[arm]} for s in self.good if s.arm == arm]
-            near = neighbours(self.prior[arm].hyperparameters, self.spaces[arm]) if len(first) < STARTUP_TRIALS else []
-            for choices in (*good[:IDEAS], *near, *self._asked(first, arm)):
+            bets = [setup.until(stop_examples) for setup in self.bets[arm]]
+            ideas = {setup.id: setup for setup in bets if setup.id not in tried}
+            near = neighbours(bets[0].hyperparameters, self.spaces[arm]) if len(first) < STARTUP_TRIALS else []
+            for choices in (*near, *self._asked(first, arm)):
                 setup = self.setup_of(arm, choices, stop_examples, tried | ideas.keys())
                 if setup is not None and setup.id not in tried:
                     ideas[setup.id] = setup
@@ -70,7 +71,7 @@ class Proposals:
 
     def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The setup with these choices. known: the ids of those that there are already."""
-        prior = self.prior[arm]
+        prior = self.bets[arm][0]
         return Setup(prior.method, {**prior.hyperparameters, **choices}, stop_examples)
 
     def _asked(self, first: Sequence[Trial], arm: str) -> list[dict[str, Scalar]]:

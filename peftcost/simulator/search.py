@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.evidence import Evidence
+from peftcost.searcher.explore import Bets
 from peftcost.searcher.planner import EXPLORE_DEV_ROWS, best_bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -60,8 +61,8 @@ class Outcome:
 class TableProposals(Proposals):
     """Proposes what the table has."""
 
-    def __init__(self, table: Table, prior: Mapping[str, Setup], seed: int, good: Sequence[Setup] = ()) -> None:
-        super().__init__({name: get_method(name).space() for name in prior}, prior, seed, good)
+    def __init__(self, table: Table, bets: Bets, seed: int) -> None:
+        super().__init__({name: get_method(name).space() for name in bets}, bets, seed)
         self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
 
@@ -129,12 +130,13 @@ def simulate(
         dev_rows=len(dev.chosen),
         test_rows=0,
     )
-    good: list[Setup] = []
     if lessons is not None:
         controller.record("warmed", **lessons)
-        first, good = best_bets(priors, state.earlier, {name: get_method(name).space() for name in methods})
-        priors = {name: recorded_like(table, setup) for name, setup in first.items()}
-    proposals = TableProposals(table, priors, seed, good)
+    bets = {
+        name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
+        for name, setups in best_bets(priors, state.earlier, {name: get_method(name).space() for name in methods}).items()
+    }
+    proposals = TableProposals(table, bets, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
@@ -143,7 +145,7 @@ def simulate(
             proposals=proposals,
             evidence=evidence,
             prepared={"simulated": ""},
-            prior=priors,
+            bets=bets,
             metric=ACCURACY,
             standard=standard,
             seed=0,

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from synthetic_table import synthetic_table
 
 from peftcost.core.setup import Setup
 from peftcost.errors import UserError
@@ -14,6 +15,7 @@ from peftcost.methods import get_method
 from peftcost.recipe.warm_start import lessons_of
 from peftcost.searcher.outlook import Outlook, Seen
 from peftcost.searcher.planner import best_bets, priors
+from peftcost.simulator.search import prior_of, simulate
 
 FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "tweets.yaml"
@@ -48,14 +50,14 @@ def test_what_is_no_run_is_a_users_error(tmp_path: Path) -> None:
         lessons_of([tmp_path / "nothing"])
 
 
-def test_the_best_of_an_earlier_run_is_tried_first_on_this_device_and_the_prior_next() -> None:
+def test_the_best_of_an_earlier_run_is_a_bet_beside_the_prior_and_suits_this_device() -> None:
     plain = priors(["lora"], 100)
     best = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 3e-3, "precision": "bf16"}, 800)
-    first, then = best_bets(plain, [best], {"lora": get_method("lora").space()})
-    assert first["lora"].hyperparameters["learning_rate"] == 3e-3
-    assert first["lora"].hyperparameters["precision"] == "fp32", "what suits a device is not taken over"
-    assert first["lora"].stop_examples == 100
-    assert then == [plain["lora"]]
+    prior, taught = best_bets(plain, [best], {"lora": get_method("lora").space()})["lora"]
+    assert prior == plain["lora"]
+    assert taught.hyperparameters["learning_rate"] == 3e-3
+    assert taught.hyperparameters["precision"] == "fp32", "what suits a device is not taken over"
+    assert taught.stop_examples == 100
 
 
 def test_an_earlier_task_is_a_hint_that_own_measurements_overrule() -> None:
@@ -69,3 +71,31 @@ def test_an_earlier_task_is_a_hint_that_own_measurements_overrule() -> None:
     assert hinted == sorted(hinted)
     own = [g.mean for g in Outlook([*there, *here], 100).guesses([lora(rate) for rate in rates])]
     assert own == pytest.approx([0.9, 0.8, 0.7], abs=0.03)
+
+
+def test_an_earlier_task_that_misleads_is_seen_through() -> None:
+    """Where the own readings rise with the rate and the earlier task's fall, the own tell what is not measured yet."""
+
+    def lora(rate: float) -> Setup:
+        return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": rate}, 100)
+
+    rates = [2e-4 * 2**i for i in range(7)]
+    there = [Seen(lora(rate), 0.8 - 0.08 * i, 0.5 + 0.1 * i, 5000, task=1) for i, rate in enumerate(rates)]
+    here = [Seen(lora(rate), 0.3 + 0.08 * i, 1.0 - 0.1 * i, 5000) for i, rate in enumerate(rates[:6])]
+    alone, warned = (
+        Outlook(here, 100).guesses([lora(rates[6])])[0],
+        Outlook([*there, *here], 100).guesses([lora(rates[6])])[0],
+    )
+    assert warned.mean == pytest.approx(alone.mean, abs=0.01)
+
+
+def test_an_arm_is_opened_with_the_taught_and_the_prior_and_the_better_goes_on() -> None:
+    table = synthetic_table()
+    worst = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 2e-4, "rank": 32}, 300)
+    lessons = {"sources": ["earlier"], "setups": [worst.as_dict()], "seen": []}
+    outcome = simulate(table, 0.15 * table.total_gpu_seconds, 0, lessons=lessons)
+    begun = list(outcome.state.explored.first["lora"])
+    prior = prior_of(table, "lora")
+    assert begun[:2] == [worst.lineage, prior.lineage]
+    assert outcome.state.explored.latest[prior.lineage].setup.stop_examples > 300
+    assert outcome.state.explored.latest[worst.lineage].setup.stop_examples == 300
