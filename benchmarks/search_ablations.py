@@ -102,8 +102,8 @@ def upside_down(table: Table) -> Table:
     rows = {}
     for key, row in table.rows.items():
         other = opposite[row.setup.lineage].until(row.setup.stop_examples)
-        seed = min(row.seed, max(table.seeds(other.id)))
-        shown = table.rows[other.id, seed]
+        seeds = table.seeds(other.id)
+        shown = table.rows[other.id, seeds[min(table.seeds(row.setup.id).index(row.seed), len(seeds) - 1)]]
         rows[key] = replace(row, examples=shown.examples, dev_loss=shown.dev_loss, train_loss=shown.train_loss)
     return replace(table, rows=rows)
 

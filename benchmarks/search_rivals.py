@@ -16,7 +16,7 @@ from peftcost.cost.model import FIXED_SECONDS, trunk_examples
 from peftcost.methods import get_method
 from peftcost.searcher.planner import EXPLORE_DEV_ROWS
 from peftcost.simulator.search import prior_of
-from peftcost.simulator.table import Table, draw_dev_set, nearest
+from peftcost.simulator.table import Row, Table, draw_world, nearest
 from peftcost.tasks.metrics import accuracy
 
 ETA = 2
@@ -30,12 +30,12 @@ class Purse:
 
     def __init__(self, table: Table, budget: float, seed: int) -> None:
         self.table, self.left, self.found = table, budget, Found()
-        self.dev = draw_dev_set(table, DEV, EXPLORE_DEV_ROWS, np.random.default_rng(seed))
+        self.world = draw_world(table, DEV, EXPLORE_DEV_ROWS, np.random.default_rng(seed))
 
     def train(self, lineage: Setup, to: int, since: int | None = None, in_one_go: bool = False) -> bool:
         """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid.
         in_one_go: its process still runs and need not start again."""
-        row = self.table.rows[lineage.until(to).id, 0]
+        row = self.row(lineage.until(to))
         paid, alone = 0.0, get_method(lineage.method).fixed_horizon
         since = None if alone else since
         if since is not None:
@@ -48,10 +48,16 @@ class Purse:
         self.left -= needs
         for stop in self.table.stops:
             if (since or 0) < stop <= to and (stop == to or not alone):
-                seen = self.table.rows[lineage.until(stop).id, 0]
-                quality = plain_value(self.dev.rows(seen, all_of_dev=False), accuracy)
+                seen = self.row(lineage.until(stop))
+                quality = plain_value(self.world.seen(seen, all_of_dev=False), accuracy)
                 self.found[seen.setup.id] = (quality, seen.gpu_seconds, float(seen.peak_bytes))
         return True
+
+    def row(self, setup: Setup) -> Row:
+        """What training it shows, all with one seed, as our search's exploring."""
+        row = self.world.row(setup, 0)
+        assert row is not None
+        return row
 
 
 def lineages_of(table: Table) -> list[Setup]:

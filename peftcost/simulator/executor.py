@@ -15,8 +15,7 @@ from peftcost.core.statistics import plain_value
 from peftcost.cost.device import Device
 from peftcost.cost.model import FIXED_SECONDS, trunk_examples
 from peftcost.engine.job import TrainJob
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
-from peftcost.simulator.table import DevSet, Row, Table
+from peftcost.simulator.table import Row, World
 from peftcost.tasks.metrics import accuracy
 
 
@@ -32,14 +31,13 @@ class Clock:
 
 @dataclass
 class SimulatedExecutor:
-    """Executor over a table.
+    """Executor over a table, in one world.
 
     slowness: how far a job's time lies above what is recorded, drawn per job: the deviation of its logarithm. crashes: the
     probability that a worker dies on its way. rows: what each finished job predicted, by setup id and seed.
     """
 
-    table: Table
-    dev: DevSet
+    world: World
     clock: Clock
     devices: list[Device]
     random: np.random.Generator
@@ -85,12 +83,11 @@ class SimulatedExecutor:
         if kind != "train":
             raise NotImplementedError(f"a table holds no {kind} jobs")
         job = TrainJob.from_dict(payload)
-        seed = self._recorded_seed(job)
-        row = self.table.rows.get((job.setup.id, seed)) if seed is not None else None
+        row = self.world.row(job.setup, job.seed)
         if row is None:
             yield 0.0, {"type": "failed", "reason": "the table has no such training", "fault": "setup"}
             return
-        rows = self.dev.rows(row, all_of_dev=job.dev_rows is None)
+        rows = self.world.seen(row, all_of_dev=job.dev_rows is None)
         self.rows[job.setup.id, job.seed] = rows
         factor = float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0
         training = row.gpu_seconds - self._paid(job, row)
@@ -103,18 +100,11 @@ class SimulatedExecutor:
         yield factor * row.evaluation_seconds_per_example * len(rows), {"type": "phase", "category": "measure"}
         yield factor * FIXED_SECONDS, {"type": "done", "result": self._result(job, row, rows)}
 
-    def _recorded_seed(self, job: TrainJob) -> int | None:
-        """Exploring sees the first recorded seed, confirmations the others in turn."""
-        recorded = self.table.seeds(job.setup.id)
-        explore = job.dev_rows is not None or job.seed < FIRST_CONFIRM_SEED
-        at = 0 if explore else 1 + job.seed - FIRST_CONFIRM_SEED
-        return recorded[at] if at < len(recorded) else None
-
     def _paid(self, job: TrainJob, row: Row) -> float:
         """What of the training is behind the checkpoint that it goes on from."""
         if job.parent is None:
             return 0.0
-        stops = [stop for stop in self.table.stops if stop < job.setup.stop_examples]
+        stops = [stop for stop in self.world.table.stops if stop < job.setup.stop_examples]
         parent = type(job.setup)(job.setup.method, job.setup.hyperparameters, stops[-1])
         return row.gpu_seconds * trunk_examples(parent) / job.setup.stop_examples
 

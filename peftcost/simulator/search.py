@@ -30,7 +30,7 @@ from peftcost.searcher.planner import EXPLORE_DEV_ROWS, best_bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
-from peftcost.simulator.table import Table, draw_dev_set, nearest
+from peftcost.simulator.table import Table, draw_world, nearest
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
@@ -95,15 +95,15 @@ def simulate(
     slowness: float = 0.0,
     crashes: float = 0.0,
 ) -> Outcome:
-    """Search the table with this budget. The seed decides the dev set, the proposals and what is disturbed. lessons: of
+    """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. lessons: of
     earlier runs, as `peftcost.recipe.warm_start` gives them.
 
     UserError when the budget is too small to begin.
     """
     random = np.random.default_rng(seed)
-    dev, clock = draw_dev_set(table, dev_size, EXPLORE_DEV_ROWS, random), Clock()
+    world, clock = draw_world(table, dev_size, EXPLORE_DEV_ROWS, random), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
-    executor = SimulatedExecutor(table, dev, clock, held, random, slowness, crashes)
+    executor = SimulatedExecutor(world, clock, held, random, slowness, crashes)
     state = SearchState()
     controller = Controller(executor, Journal(monotonic=clock), state)
     controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)
@@ -125,9 +125,9 @@ def simulate(
         methods=list(dict.fromkeys([*anchors, *by_rank])),
         anchors=anchors,
         stops=table.stops,
-        dev_sample=dev.sample,
+        dev_sample=world.sample,
         train_rows=table.stops[-1],
-        dev_rows=len(dev.chosen),
+        dev_rows=len(world.chosen),
         test_rows=0,
     )
     if lessons is not None:
@@ -156,7 +156,7 @@ def simulate(
     entries = setup_entries(state, replicates)
     advice = None
     if replicates is not None:
-        advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(dev.chosen))
+        advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(world.chosen))
     return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
 from peftcost.methods.places import Space, place_of
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.simulator.recorded import know_methods
 
 ROW_WIDTH = 2
@@ -82,10 +84,8 @@ class Table:
         return float(np.mean([self.rows[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
 
     def truth(self, setup_id: str, metric: MetricFunction) -> float:
-        """Mean quality on all recorded examples over the recorded seeds, the first left out where there are others: a
-        search has seen that one."""
-        seeds = self.seeds(setup_id)
-        return float(np.mean([plain_value(self.rows[setup_id, seed].examples, metric) for seed in seeds[1:] or seeds]))
+        """Mean quality on all recorded examples over the recorded seeds."""
+        return float(np.mean([plain_value(self.rows[setup_id, s].examples, metric) for s in self.seeds(setup_id)]))
 
 
 def read_table(path: Path) -> Table:
@@ -117,25 +117,40 @@ def _row(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Row:
 
 
 @dataclass(frozen=True)
-class DevSet:
-    """A dev set drawn from the table's examples, with replacement: the recorded examples are all that there are, so that a
-    setup's truth is known, and a dev set shows it with the error of its size.
+class World:
+    """What chance decides in a replay: the dev set, and what each training with a new seed shows.
 
-    chosen: positions of the examples. sample: how many of them exploring sees, None for all.
+    Both are drawn with replacement from what is recorded, as if that were all that there is. So a setup's truth is known,
+    and what a search reads of it errs as a dev set of that size and so many seeds do.
+
+    chosen: positions of the dev set's examples. sample: how many of them exploring sees, None for all. luck: decides the
+    seeds.
     """
 
+    table: Table
     chosen: np.ndarray
     sample: int | None
+    luck: int
 
-    def rows(self, row: Row, all_of_dev: bool) -> np.ndarray:
-        """What a trial with this row predicted of the dev set, or of the sample."""
+    def row(self, setup: Setup, seed: int) -> Row | None:
+        """What training the setup with this seed shows: the same recorded seed at every stop of the lineage. None for what
+        the table does not have, and for a fresh seed of what it has once."""
+        recorded = self.table.seeds(setup.id)
+        if not recorded or (seed >= FIRST_CONFIRM_SEED and len(recorded) == 1):
+            return None
+        random = np.random.default_rng([self.luck, zlib.crc32(setup.lineage.encode()), seed])
+        return self.table.rows[setup.id, recorded[int(random.integers(len(recorded)))]]
+
+    def seen(self, row: Row, all_of_dev: bool) -> np.ndarray:
+        """What a training that shows this row predicted of the dev set, or of the sample."""
         positions = self.chosen if all_of_dev else self.chosen[nested_sample(len(self.chosen), self.sample)]
         return np.asarray(row.examples[positions])
 
 
-def draw_dev_set(table: Table, size: int, sample: int, random: np.random.Generator) -> DevSet:
-    """A random dev set of this size; when it is larger than `sample`, exploring sees that many of it."""
-    return DevSet(random.integers(0, table.size, size), sample if size > sample else None)
+def draw_world(table: Table, dev_size: int, sample: int, random: np.random.Generator) -> World:
+    """With a dev set of this size; when it is larger than `sample`, exploring sees that many of it."""
+    chosen, luck = random.integers(0, table.size, dev_size), int(random.integers(2**32))
+    return World(table, chosen, sample if dev_size > sample else None, luck)
 
 
 def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:
