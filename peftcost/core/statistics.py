@@ -21,6 +21,8 @@ CONFIDENCE = 0.95
 ALPHA = 0.05
 CONFIRM_SEEDS = 2
 """Fresh seeds that a setup needs before anything can be shown of it."""
+EXPECTED_FREEDOM = 4
+"""How much an expectation of the noise between seeds counts, beside what fresh seeds show of it."""
 WEIGHTS_AT_ONCE = 4_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
 
@@ -42,6 +44,7 @@ class Replicates:
     """observed: mean over seeds of the plain metric. values: shape (B,) each, the same resamples for all setups.
 
     seed_noise_known: whether any setup had several seeds, so that the noise between seeds could be seen at all.
+    seed_deviation: between seeds of one setup, examples apart, as it was drawn.
     limits: the metric's lowest and highest possible value. The drawn values may lie beyond (cutting them off would
     bias comparisons), an interval that is told does not.
     """
@@ -49,6 +52,7 @@ class Replicates:
     observed: dict[str, float]
     values: dict[str, np.ndarray]
     seed_noise_known: bool
+    seed_deviation: float = 0.0
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def only(self, ids: Iterable[str]) -> Replicates:
@@ -109,19 +113,25 @@ def with_seed_noise(
     seed: int,
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
+    expected_deviation: float | None = None,
 ) -> Replicates:
     """The second half of `resample_qualities`. resampled: per setup what `resample_examples` gave, shape (seeds, B);
-    per_seed: the plain metric of each seed."""
+    per_seed: the plain metric of each seed. expected_deviation: between seeds, examples apart, as other measurements let
+    expect; it counts like EXPECTED_FREEDOM degrees of freedom (a scaled inverse chi-square prior; Gelman et al., Bayesian
+    Data Analysis, 3rd ed., section 2.6)."""
     (replicates,) = {by_seed.shape[1] for by_seed in resampled.values()}
-    deviation, freedom = pooled_deviation(spread_groups or list(per_seed.values()))
-    seed_variance = max(0.0, deviation**2 - _example_variance(resampled, per_seed))
+    deviation, known = pooled_deviation(spread_groups or list(per_seed.values()))
+    seed_variance, freedom = max(0.0, deviation**2 - _example_variance(resampled, per_seed)), known
+    if expected_deviation is not None:
+        freedom += EXPECTED_FREEDOM
+        seed_variance = (known * seed_variance + EXPECTED_FREEDOM * expected_deviation**2) / freedom
     shared = np.random.default_rng([seed, freedom]).chisquare(freedom, replicates) / freedom if freedom else np.inf
     values = {}
     for name, by_seed in resampled.items():
         deviations = np.sqrt(seed_variance / len(by_seed) / shared)
         values[name] = by_seed.mean(axis=0) + _normals(seed, name, replicates) * deviations
     observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
-    return Replicates(observed, values, freedom > 0, limits)
+    return Replicates(observed, values, known > 0, math.sqrt(seed_variance), limits)
 
 
 @lru_cache(maxsize=1024)

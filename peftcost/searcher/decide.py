@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from scipy import stats
+
 from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
 from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, openings, promotions
@@ -22,7 +24,7 @@ from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
-ANCHOR_SHARE = 0.35
+ANCHOR_SHARE = 0.5
 """An anchor goes on where its next stop takes no more than this of what is left to explore."""
 FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
@@ -35,9 +37,9 @@ was measured, by more than the margin, is not below OVERTAKEN."""
 STAKE = 0.05
 """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is not
 below this."""
-MOST_RESERVED = 0.35
-"""Of the budget: no more is kept back for confirmation. Where that does not pay for it, better setups are worth more than
-proof."""
+MOST_RESERVED, OUT_OF_REACH = 0.35, 0.2
+"""Of the budget: no more is kept back for confirmation; the second where seeds differ so much that it will hardly prove
+anything. Better setups are worth more than proof that cannot be had."""
 
 
 def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
@@ -61,17 +63,20 @@ def next_action(
     """
     left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
     present = contenders_seconds(state, replicates, standard.margin)
+    share = reserved_share(replicates, standard)
     tried = state.explored.first
     untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= FIRST_SHARE * state.limit_gpu_seconds
     for arm, needs in untried.items():
         # one result is better than none
-        payable = [s for s, seconds in needs.items() if seconds + (reserve(state, present, s) if tried else 0.0) <= left]
+        payable = [
+            s for s, seconds in needs.items() if seconds + (reserve(state, share, present, s) if tried else 0.0) <= left
+        ]
         if needs and not payable and arm not in tried:
             return Skip(arm, min(needs.values()))
         if payable and (all_go_first or arm in state.anchors):
             return Propose(payable[0])
-    explored = explore_more(state, bets, ideas, present, standard.margin, left, now)
+    explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
     if explored is None and present and state.exploring:
         explored = explore_in_place_of_proof(state, ideas, replicates, standard, left)
     if explored is not None:
@@ -101,12 +106,13 @@ def explore_more(
     bets: Bets,
     ideas: Ideas,
     present: Sequence[float],
+    share: float,
     margin: float,
     available: float,
     now: float,
 ) -> Promote | Propose | None:
     """The promotion or proposal that is worth most and can be paid for, or None when exploring is over. present: what
-    training the present contenders takes."""
+    training the present contenders takes; share: of the budget, that is kept back for it at most."""
     if not present or not state.exploring:
         return None
     before = state.spent_before_gpu_seconds
@@ -115,7 +121,7 @@ def explore_more(
         return None
 
     def is_payable(candidate: Candidate) -> bool:
-        return candidate.needs_gpu_seconds + reserve(state, present, candidate.setup) <= available
+        return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
     anchor = next_anchor(state, bets, ANCHOR_SHARE * left)
     if anchor is not None and is_payable(anchor):
@@ -161,9 +167,19 @@ def explore_again(
     )
 
 
-def reserve(state: SearchState, present: Sequence[float], upcoming: Setup) -> float:
-    """gpu-seconds to keep back for confirmation. present: what training the present contenders takes."""
-    most = MOST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
+def reserved_share(replicates: Replicates | None, standard: Standard) -> float:
+    """The share of the budget that is kept back for confirmation at most. Two setups that are equally good, with the seeds of a
+    confirmation each, are shown to be within the margin half of the time when their difference errs by less than that."""
+    if replicates is None:
+        return MOST_RESERVED
+    error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
+    return MOST_RESERVED if error <= standard.margin else OUT_OF_REACH
+
+
+def reserve(state: SearchState, share: float, present: Sequence[float], upcoming: Setup) -> float:
+    """gpu-seconds to keep back for confirmation, no more than this share of the budget. present: what training the present
+    contenders takes."""
+    most = share * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from peftcost.core.statistics import Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
+from peftcost.searcher.explore import outlook_of
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
@@ -30,7 +31,8 @@ class Evidence:
         all that were trained again.
 
         A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
-        is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew).
+        is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew). How far
+        seeds differ is expected from how far exploring's readings err beyond their sample.
         """
         ids = sorted({*state.confirmed, *(trial.setup.id for trial in state.explored.best(most))})
         if not ids:
@@ -50,7 +52,8 @@ class Evidence:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
         per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits)
+        expected = outlook_of(state).own_noise if state.stops else None
+        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected)
 
     def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""

@@ -41,7 +41,7 @@ SCALES = (0.5, 1.0, 2.0, 4.0)
 """How far the setups of a task differ: the most likely of these."""
 NEAR = 0.7
 """Distance of choices at which setups share e^(-1/2) of what is theirs."""
-OWN_NOISES = (0.005, 0.02, 0.04)
+OWN_NOISES = (0.005, 0.01, 0.02, 0.04)
 """Deviation of a reading that no sample explains, between seeds and from stop to stop: the most likely of these."""
 FEWEST_FOR_A_LINE = 4
 """Setups at one stop, before their losses say something of their qualities."""
@@ -74,7 +74,8 @@ class Guess:
 
 
 class Outlook:
-    """Guesses from what was seen. longest: the last stop of the search, in examples."""
+    """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of a reading
+    that no sample explains; None before there are any."""
 
     def __init__(self, seen: Sequence[Seen], longest: int) -> None:
         self.longest = longest
@@ -89,14 +90,16 @@ class Outlook:
         same = self._tasks[:, None] == self._tasks
         shared = self._shared(self._setups, self._setups)
         self._scale, self._similar, self._factor, self._weights = 1.0, SIMILARITIES[0], None, above
+        self.own_noise: float | None = None
         if len(quality):
             similarities = SIMILARITIES if len(levels) > 1 else SIMILARITIES[:1]
             kernels = {similar: shared * np.where(same, 1.0, similar) for similar in similarities}
             every = [
-                (scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
+                (own, scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
                 for (similar, kernel), scale, own in product(kernels.items(), SCALES, OWN_NOISES)
             ]
-            self._scale, self._similar, self._factor = max(every, key=lambda found: _log_likelihood(above, found[-1]))
+            likely = max(every, key=lambda found: _log_likelihood(above, found[-1]))
+            self.own_noise, self._scale, self._similar, self._factor = likely
             self._weights = cho_solve(self._factor, above)
 
     def guesses(self, setups: Sequence[Setup]) -> list[Guess]:

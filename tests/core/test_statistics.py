@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from peftcost.core.statistics import (
     lower_bounds,
@@ -17,6 +18,7 @@ from peftcost.core.statistics import (
     quality_interval,
     resample_qualities,
     resolvable_difference,
+    with_seed_noise,
 )
 from peftcost.tasks.metrics import accuracy
 
@@ -148,3 +150,16 @@ def test_the_pooled_spread_counts_the_seeds_of_all_setups() -> None:
     narrow = prediction_interval([0.70, 0.72], 800, pooled_sd=deviation, pooled_freedom=freedom)
     alone = prediction_interval([0.70, 0.72], 800)
     assert narrow[1] - narrow[0] < alone[1] - alone[0]
+
+
+def test_an_expected_noise_between_seeds_widens_what_one_seed_shows_and_gives_way_to_many() -> None:
+    def width(seeds: int, expected: float | None) -> float:
+        drawn = np.random.default_rng(0).normal(0.8, 0.01, seeds)
+        resampled = {"a": np.repeat(drawn[:, None], 4000, axis=1)}
+        found = with_seed_noise(resampled, {"a": list(drawn)}, 0, expected_deviation=expected)
+        low, high = np.quantile(found.values["a"], [0.025, 0.975])
+        return float(high - low)
+
+    assert width(1, None) == 0.0
+    assert width(1, 0.01) == pytest.approx(2 * stats.t.ppf(0.975, 4) * 0.01, rel=0.1)
+    assert width(300, 0.1) == pytest.approx(width(300, None), rel=0.6)
