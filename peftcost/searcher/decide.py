@@ -168,8 +168,8 @@ def explore_again(
 
 
 def reserved_share(replicates: Replicates | None, standard: Standard) -> float:
-    """The share of the budget that is kept back for confirmation at most. Two setups that are equally good, with the seeds of a
-    confirmation each, are shown to be within the margin half of the time when their difference errs by less than that."""
+    """The share of the budget that is kept back for confirmation at most. Of two setups that are equally good one is shown to be
+    so half of the time, where the difference of their confirmations errs by as much as the margin."""
     if replicates is None:
         return MOST_RESERVED
     error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
