@@ -68,10 +68,8 @@ def next_action(
     untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= FIRST_SHARE * state.limit_gpu_seconds
     for arm, needs in untried.items():
-        # one result is better than none
-        payable = [
-            s for s, seconds in needs.items() if seconds + (reserve(state, share, present, s) if tried else 0.0) <= left
-        ]
+        kept = {s: reserve(state, share, present, s) if tried else 0.0 for s in needs}  # one result is better than none
+        payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and not payable and arm not in tried:
             return Skip(arm, min(needs.values()))
         if payable and (all_go_first or arm in state.anchors):
@@ -168,8 +166,8 @@ def explore_again(
 
 
 def reserved_share(replicates: Replicates | None, standard: Standard) -> float:
-    """The share of the budget that is kept back for confirmation at most. Of two setups that are equally good one is shown to be
-    so half of the time, where the difference of their confirmations errs by as much as the margin."""
+    """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would be
+    shown to be so in less than half of the cases, since the difference of their confirmations errs by the margin or more."""
     if replicates is None:
         return MOST_RESERVED
     error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
