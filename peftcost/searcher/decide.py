@@ -166,8 +166,8 @@ def explore_again(
 
 
 def reserved_share(replicates: Replicates | None, standard: Standard) -> float:
-    """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would be
-    shown to be so in less than half of the cases, since the difference of their confirmations errs by the margin or more."""
+    """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would
+    be shown to be so in less than half of the cases, since the difference of their confirmations errs by too much."""
     if replicates is None:
         return MOST_RESERVED
     error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
