@@ -191,7 +191,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     state, folder = controller.state, run.folder
     because = controller.search(run)
     controller.record("closing", because=because)
-    controller.forget_checkpoints(run)
+    controller.tidy_checkpoints(run)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
     advice = more = None

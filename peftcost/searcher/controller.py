@@ -12,6 +12,7 @@ from peftcost.core.statistics import Replicates, Standard
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
+from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.executor import Executor
 from peftcost.searcher.explore import Bets
@@ -149,7 +150,7 @@ class Controller:
                 news |= self._on_message(run, index, message)
             if news:
                 evidence = run.evidence.replicates(self.state, MOST_COMPARED)
-                self.forget_checkpoints(run)
+                self.tidy_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
@@ -260,14 +261,10 @@ class Controller:
             self.record("phase", device=trial.device, category="idle")
             self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
 
-    def forget_checkpoints(self, run: SearchRun) -> None:
-        """A measured trial is not taken up again; its lineage may be, from the farthest stop, until the search has ended."""
-        kept = {t.number for t in self.state.explored.latest.values()} if self.state.stopped_because is None else set()
-        unfinished = [t for t in self.state.trials.values() if t.status in ("running", "interrupted")]
-        kept |= {t.parent for t in unfinished if t.parent is not None}
-        for trial in self.state.measured():
-            if trial.number not in kept:
-                run.folder.forget(trial.setup.id, trial.seed, "checkpoint")
+    def tidy_checkpoints(self, run: SearchRun) -> None:
+        """Delete those that nothing will go on from, and those for which there is no room."""
+        for number in run.checkpoints.tidy(self.state):
+            self.record("forgotten", trial=number)
 
 
 class SearchRun:
@@ -288,6 +285,7 @@ class SearchRun:
         self.folder, self.study, self.prepared, self.bets = folder, study, prepared, bets
         self.proposals, self.evidence = proposals, evidence
         self.metric, self.standard, self.seed = metric, standard, seed
+        self.checkpoints = Checkpoints(folder)
 
     def prepared_for(self, setup: Setup) -> str:
         """The folder of the data as the setup's base reads it."""

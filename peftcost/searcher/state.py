@@ -247,6 +247,10 @@ class SearchState:
         self._by_device[trial.device] = trial
         trial.started_t = trial.saved_t = event["t"]
 
+    def _on_forgotten(self, event: dict[str, Any]) -> None:
+        """There was no room for its checkpoint: its lineage would begin anew."""
+        self.trials[event["trial"]].has_checkpoint = False
+
     def _on_closing(self, event: dict[str, Any]) -> None:
         self.stopped_because = event["because"]
         for trial in self.trials.values():

@@ -66,6 +66,10 @@ class RunFolder:
         aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
 
+    def bytes_of(self, setup_id: str, seed: int, what: str) -> int:
+        """What the "model" or the "checkpoint" of a trial takes; 0 without one."""
+        return sum(path.stat().st_size for path in (self.trial(setup_id, seed) / what).rglob("*") if path.is_file())
+
     def forget(self, setup_id: str, seed: int, what: str) -> None:
         """Delete the "model" or the "checkpoint" of a trial; its rows stay."""
         shutil.rmtree(self.trial(setup_id, seed) / what, ignore_errors=True)
