@@ -114,10 +114,11 @@ def wanted(plan: Plan, rows: list[dict[str, Any]], taken: set[tuple[str, int]]) 
         yield from missing
         return
     truth = true_points(table_of(rows))
-    ranked = sorted(every, key=lambda setup: -truth[setup.id][0])
+    recorded = [setup for setup in every if setup.id in truth]  # one may still be trained on another core
+    ranked = sorted(recorded, key=lambda setup: -truth[setup.id][0])
     firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
     best_trade_offs = set(front(truth))
-    on_front = {s.lineage for s in every if any(s.until(stop).id in best_trade_offs for stop in plan.stops)}
+    on_front = {s.lineage for s in recorded if any(s.until(stop).id in best_trade_offs for stop in plan.stops)}
     matter = {s.lineage for s in firsts.values()} | on_front
     best = sorted(ranked, key=lambda setup: setup.lineage not in matter)[: max(plan.best, len(matter))]
     for seed in MORE_SEEDS:
