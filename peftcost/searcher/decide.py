@@ -70,7 +70,7 @@ def next_action(
     for arm, needs in untried.items():
         kept = {s: reserve(state, share, present, s) if tried else 0.0 for s in needs}  # one result is better than none
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
-        if needs and not payable and arm not in tried:
+        if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
         if payable and (all_go_first or arm in state.anchors):
             return Propose(payable[0])
