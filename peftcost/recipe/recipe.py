@@ -129,11 +129,13 @@ def load_recipe(path: Path) -> Recipe:
     if not path.is_file():
         raise UserError(f"There is no recipe at {path}; `peftcost search` writes one into its run's folder.")
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise UserError(f"{path} is not a recipe: {problems_of(error)}.") from error
+    check_choices(recipe.setup.to_setup(), str(path))
+    return recipe
 
 
 def check_choices(setup: Setup, where: str) -> None:

@@ -99,3 +99,10 @@ def test_an_arm_is_opened_with_the_taught_and_the_prior_and_the_better_goes_on()
     assert begun[:2] == [worst.lineage, prior.lineage]
     assert outcome.state.explored.latest[prior.lineage].setup.stop_examples > 300
     assert outcome.state.explored.latest[worst.lineage].setup.stop_examples == 300
+
+
+def test_a_recipe_with_a_choice_that_its_method_does_not_have_is_a_users_error(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.read_text().replace("    precision:", "    pack_it: true\n    precision:"))
+    with pytest.raises(UserError, match=r"recipe\.yaml: .* has no choice 'pack_it'"):
+        lessons_of([path])
