@@ -20,7 +20,7 @@ from peftcost.searcher import controller, decide
 from peftcost.searcher.controller import MOST_COMPARED
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, prior_of, probe_of, simulate
+from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, probe_of, simulate
 from peftcost.simulator.table import Row, Table
 
 TRIALS = 10_000
@@ -76,8 +76,8 @@ def scale(table: Table) -> dict[str, Any]:
 
 def one_decision(table: Table) -> dict[str, Any]:
     """Seconds of taking in one more result and of deciding what is next, with many trials in the store."""
-    bets = {name: [prior_of(table, name)] for name in METHODS}
     state = crowded_state(table)
+    bets = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
     proposals = TableProposals(table, bets, 0)
     evidence = Evidence(lambda setup_id, seed: table.rows[setup_id, 0].examples, ACCURACY, 0)
     ideas = partial(proposals.ideas, state)
