@@ -1,8 +1,9 @@
-"""Amounts of memory as people write them."""
+"""Amounts of memory, as people write them and as files take them."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from peftcost.errors import UserError
 
@@ -37,3 +38,8 @@ def spell_bytes(n: float) -> str:
             value = n / size
             return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
     return f"{n:.0f} B"
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the folder's files take; 0 for one that is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

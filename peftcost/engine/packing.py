@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from peftcost.engine.prefix import SAME, two_rows
+from peftcost.engine.prefix import alike, two_rows
 from peftcost.methods.head import HEAD_NAMES
 
 
@@ -52,7 +52,7 @@ def can_pack(model: torch.nn.Module, pad_id: int) -> bool:
             padded = model(input_ids=ids, attention_mask=mask).logits.float()
             packed = packed_logits(model, ids, mask, pad_id, padded.ndim == 3).float()
         real: Any = mask.bool() if padded.ndim == 3 else slice(None)
-        return bool((padded[real] - packed[real]).abs().max() <= SAME * padded.abs().max())
+        return alike(padded[real], packed[real])
     except (LookupError, ValueError, TypeError, RuntimeError, AttributeError):
         return False  # it takes no positions, or its head is none that is known
     finally:

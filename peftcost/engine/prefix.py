@@ -97,7 +97,7 @@ class Prefix:
         short = int(mask[1].sum())
         alone, beside = self.run(ids[1:, :short], mask[1:, :short]), self.run(ids, mask)[1:, :short]
         real = mask.bool() if whole.ndim == 3 else slice(None)
-        return _alike(whole[real], halves[real]) and _alike(beside.float(), alone.float())
+        return alike(whole[real], halves[real]) and alike(beside.float(), alone.float())
 
     def _redirect(self, module: torch.nn.Module) -> None:
         """Let the module hand on what is given, and stop after the last of the layers where only the prefix is asked for."""
@@ -149,7 +149,8 @@ def two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two outputs count as the same."""
     return bool((one - other).abs().max() <= SAME * one.abs().max())
 
 

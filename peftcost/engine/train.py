@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from peftcost.core.memory import folder_bytes
 from peftcost.core.setup import PACKING
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
@@ -29,7 +30,7 @@ from peftcost.engine.packing import packed_logits
 from peftcost.engine.prepared import Split, batches_from, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
-from peftcost.engine.trainee import Trainee, build, count_parameters, folder_bytes
+from peftcost.engine.trainee import Trainee, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods.head import HEAD_NAMES
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -126,7 +127,13 @@ def outlook_of(state: SearchState) -> Outlook:
     """Guesses from what exploring has measured, here and in earlier runs."""
     best = state.explored.best(MOST)
     seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return Outlook([*seen, *state.earlier_seen], state.stops[-1])
+    return _outlook((*seen, *state.earlier_seen), state.stops[-1])
+
+
+@lru_cache(maxsize=4)
+def _outlook(seen: tuple[Seen, ...], longest: int) -> Outlook:
+    """What a decision and the evidence before it ask alike is worked out once."""
+    return Outlook(seen, longest)
 
 
 def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) -> list[Volume]:

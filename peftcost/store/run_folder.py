@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.memory import folder_bytes
 from peftcost.errors import UserError
 
 
@@ -68,7 +69,7 @@ class RunFolder:
 
     def bytes_of(self, setup_id: str, seed: int, what: str) -> int:
         """What the "model" or the "checkpoint" of a trial takes; 0 without one."""
-        return sum(path.stat().st_size for path in (self.trial(setup_id, seed) / what).rglob("*") if path.is_file())
+        return folder_bytes(self.trial(setup_id, seed) / what)
 
     def forget(self, setup_id: str, seed: int, what: str) -> None:
         """Delete the "model" or the "checkpoint" of a trial; its rows stay."""
