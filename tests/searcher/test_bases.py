@@ -8,6 +8,7 @@ import pytest
 
 import peftcost
 from peftcost.errors import UserError
+from peftcost.recipe.train import train_recipe
 from peftcost.tasks.task import Rows, load_task
 
 
@@ -33,9 +34,10 @@ def test_the_recipe_is_on_the_recommended_base_and_trains(run: peftcost.Run, tmp
     assert recipe.task.model == entry["hyperparameters"]["model"]
     assert "model" not in recipe.setup.hyperparameters
     assert "," not in recipe.fingerprints["model"]
-    from peftcost.recipe.train import train_recipe
-
-    assert (train_recipe(recipe, tmp_path / "model").folder / "training.json").exists()
+    # A true promise is broken by one seed in forty, which is not what this is about.
+    anything = recipe.expected.model_copy(update={"prediction_interval": (0.0, 1.0)})
+    trained = train_recipe(recipe.model_copy(update={"expected": anything}), tmp_path / "model")
+    assert (trained.folder / "training.json").exists()
 
 
 def test_the_reports_name_both(run: peftcost.Run, tiny_bert: Path, tiny_llama: Path) -> None:
