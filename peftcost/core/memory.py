@@ -41,5 +41,8 @@ def spell_bytes(n: float) -> str:
 
 
 def folder_bytes(folder: Path) -> int:
-    """What the folder's files take; 0 for one that is not there."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """What the folder's files take; 0 for one that is not there, or that has just gone."""
+    try:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError:
+        return 0

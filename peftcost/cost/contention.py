@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 
 import psutil
@@ -15,7 +16,8 @@ BUSY_SHARE = 0.9
 
 
 class ForeignLoad:
-    """Watches the processor from its making on. peftcost's other workers are no foreigners: they have own devices."""
+    """Watches the processor from its making on. Of the same run, workers have own devices, and the controller works on the
+    core of the device that waits for it: they are no foreigners."""
 
     def __init__(self) -> None:
         self._before = busy_and_own_seconds()
@@ -38,13 +40,13 @@ def is_contended(foreign_cores: float, busy_cores: float, n_cores: int) -> bool:
 def busy_and_own_seconds() -> tuple[float, float]:
     """Core-seconds that this process's cores have worked (or were taken by the host), and those of our own processes.
 
-    Our own: this process, its parent (the fork server), and all below it, those that have ended included.
+    Our own: this process, who started it (a worker's controller), and all below that, those that have ended included.
     """
     every, mine = psutil.cpu_times(percpu=True), usable_cores()
     busy = sum(sum(every[i]) - every[i].idle - getattr(every[i], "iowait", 0.0) for i in mine if i < len(every))
     busy -= sum(getattr(every[i], "guest", 0.0) for i in mine if i < len(every))  # counted within user, too
-    me = psutil.Process()
-    family = me.parent() or me
+    me, starter = psutil.Process(), multiprocessing.parent_process()
+    family = (psutil.Process(starter.pid) if starter is not None and starter.is_alive() else me.parent()) or me
     own = 0.0
     for process in (family, *family.children(recursive=True)):
         try:

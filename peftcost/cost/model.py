@@ -51,9 +51,10 @@ class Probe:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def training_seconds(self, stop_examples: int, train_rows: int) -> float:
-        """Of a training alone."""
-        prefix = self.prefix_seconds_per_example * min(stop_examples, train_rows or stop_examples)
+    def training_seconds(self, stop_examples: int, train_rows: int, kept_rows: int = 0) -> float:
+        """Of a training alone; less what the prefix of kept_rows of the training rows took those that came before."""
+        rows = train_rows or stop_examples
+        prefix = self.prefix_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / rows))
         return self.seconds_per_example * stop_examples + prefix
 
     def at_depth(self, top_layers: Scalar) -> Probe:
@@ -95,7 +96,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Predicts from probes, by arm; `corrected` by measurements it learns."""
+    """Predicts from probes, by arm; `corrected` by measurements it learns.
+
+    kept: by `prefix_key`, of how many rows of train and of dev the activations of the frozen prefix are on disk, so that no
+    trial pays for them again.
+    """
 
     probes: Mapping[str, Probe]
     dev_rows: int
@@ -103,6 +108,7 @@ class CostModel:
     train_rows: int = 0
     corrections: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def predict(self, setup: Setup, parent: Setup | None = None, dev_rows: int | None = None) -> Prediction:
         """KeyError for an arm that was not probed. parent: the stop of the same lineage whose checkpoint it goes on
@@ -111,10 +117,15 @@ class CostModel:
         correction = self.corrections.get(setup.memory_key, self.corrections.get(setup.arm, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
-        beside = probe.startup_seconds + probe.evaluation_seconds_per_example * rows + FIXED_SECONDS
-        paid = 0.0 if parent is None else correction * probe.training_seconds(trunk_examples(parent), self.train_rows)
+        kept_train_rows, kept_dev_rows = self.kept.get(prefix_key(setup), (0, 0))
+        prefix = min(probe.prefix_seconds_per_example, probe.evaluation_seconds_per_example)
+        evaluation = probe.evaluation_seconds_per_example * rows - prefix * min(rows, kept_dev_rows)
+        training = probe.training_seconds(setup.stop_examples, self.train_rows, kept_train_rows)
+        if parent is not None:
+            training -= probe.training_seconds(trunk_examples(parent), self.train_rows, kept_train_rows)
         peak_bytes = self.peaks.get(setup.memory_key, probe.predicted_peak_bytes or probe.peak_bytes)
-        return Prediction(gpu_seconds, peak_bytes, gpu_seconds - paid + beside)
+        beside = probe.startup_seconds + evaluation + FIXED_SECONDS
+        return Prediction(gpu_seconds, peak_bytes, correction * training + beside)
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
@@ -131,6 +142,10 @@ class CostModel:
         """The model after a rehearsal."""
         return replace(self, peaks={**self.peaks, setup.memory_key: peak_bytes})
 
+    def with_kept(self, setup: Setup, train_rows: int, dev_rows: int) -> CostModel:
+        """The model after a training that left, or found, the activations of so many rows."""
+        return replace(self, kept={**self.kept, prefix_key(setup): (train_rows, dev_rows)})
+
     def wants_rehearsal(self, setup: Setup, memory_bytes: int) -> bool:
         """Whether it is not plain that the setup fits: none that needs just as much memory was measured or rehearsed, and
         the method's first one took a good part of memory_bytes. A rehearsal keeps the device for a second or two."""
@@ -146,6 +161,11 @@ class CostModel:
         rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
         models_seconds = (models + 1) * (startup + FIXED_SECONDS) + rows
         return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
+
+
+def prefix_key(setup: Setup) -> str:
+    """Setups with one key leave the same layers untouched."""
+    return f"{setup.arm}, top {setup.hyperparameters.get('top_layers')}"
 
 
 def trunk_examples(setup: Setup) -> int:

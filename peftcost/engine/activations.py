@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 import torch
 
+from peftcost.core.memory import folder_bytes
 from peftcost.core.versions import versions
 from peftcost.data.fingerprint import cache_folder
 
@@ -128,7 +129,7 @@ def make_room(root: Path, wanted_bytes: int, free_bytes: int) -> bool:
     """
     used = {path: path.stat().st_mtime for path in root.iterdir() if path.is_dir()}
     folders = sorted(used, key=lambda path: used[path])
-    sizes = {path: bytes_of(path) for path in folders}
+    sizes = {path: folder_bytes(path) for path in folders}
     taken = sum(sizes.values())
     limit = DISK_SHARE * (free_bytes + taken)
     if wanted_bytes > limit:
@@ -142,14 +143,6 @@ def make_room(root: Path, wanted_bytes: int, free_bytes: int) -> bool:
         shutil.rmtree(gone, ignore_errors=True)
         taken -= sizes[folder]
     return True
-
-
-def bytes_of(folder: Path) -> int:
-    """What a folder takes; 0 when it has just gone."""
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except OSError:
-        return 0
 
 
 def boot_id() -> str:

@@ -40,6 +40,11 @@ class Source:
         """These examples were paid before: a training that is taken up again has used them."""
         self._used[indices] = True
 
+    @property
+    def kept_rows(self) -> int:
+        """Of how many examples the activations are on disk, with their price."""
+        return 0 if self.stored is None else int(np.count_nonzero(self.stored.seconds > 0))
+
     def settle(self, contended: bool) -> float:
         """The seconds owed since the last time. contended: other programs have disturbed what was computed since, so it is
         not to be charged to others."""

@@ -94,6 +94,8 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "startup_seconds": startup_seconds,
         "evaluation_seconds": evaluation_seconds,
         "dev_rows": job.dev_rows,
+        "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
+        "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
         "process_peak_bytes": process_peak,
         "latency_seconds": latency_seconds(trainee.model, dev, trainee.reader, trainee.device),
         "artifact_bytes": folder_bytes(out / "model"),

@@ -21,6 +21,9 @@ from peftcost.core.statistics import (
 )
 from peftcost.errors import UserError, did_you_mean
 
+CHEAPER = 0.95
+"""Of a cost; what lies between costs the same, as far as can be timed."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -38,7 +41,7 @@ class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
     best: the best observed of the setups that it was compared with. next_better: the cheapest of better quality, as
-    observed; next_cheaper: the best of lower cost. None where there is none.
+    observed; next_cheaper: the best of those that cost at least a twentieth less. None where there is none.
     """
 
     id: str
@@ -125,7 +128,9 @@ def recommend(
         probability_within_margin=probability,
         resolvable_difference=resolvable,
         next_better=min(((e.gpu_seconds, e.id) for e in allowed if e.quality > chosen.quality), default=(0, None))[1],
-        next_cheaper=max(((e.quality, e.id) for e in allowed if e.gpu_seconds < chosen.gpu_seconds), default=(0, None))[1],
+        next_cheaper=max(
+            ((e.quality, e.id) for e in allowed if e.gpu_seconds < CHEAPER * chosen.gpu_seconds), default=(0, None)
+        )[1],
     )
 
 

@@ -87,7 +87,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
         return Wait() if running else Stop("the budget does not pay for another trial")
     fewest = min(done[s] for s in wanted)
     if fewest >= MOST_CONFIRM_SEEDS:
-        return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender are measured")
+        return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender that can be paid are measured")
     if fewest >= CONFIRM_SEEDS and running:
         return Wait()  # its result may settle the matter
     setup = state.setup(next(s for s in wanted if done[s] == fewest))

@@ -46,3 +46,17 @@ def test_what_was_measured_takes_the_place_of_the_guess() -> None:
 def test_without_the_number_of_layers_the_probe_stands() -> None:
     unknown = Probe(1.0, 0.042, 0.011, 300_000_000, 1_000_000, 22_700_000)
     assert unknown.at_depth(2) == unknown
+
+
+def test_what_is_kept_of_the_frozen_prefix_is_not_paid_again_by_the_search() -> None:
+    """But it is part of what the setup costs."""
+    cost, setup = CostModel({"frozen": HEAD_ALONE}, 1000, 1000, train_rows=1600), of("frozen", 0)
+    alone, halfway, found = (cost.with_kept(setup, rows, rows).predict(setup) for rows in (0, 800, 1600))
+    assert alone == cost.predict(setup)
+    assert alone.gpu_seconds == halfway.gpu_seconds == found.gpu_seconds
+    assert alone.trial_seconds - halfway.trial_seconds == pytest.approx(0.011 * 1600)
+    assert found.trial_seconds == pytest.approx(1.0 + 1.5 + 0.0005 * 1600)
+    deeper = of("frozen", 1)
+    assert cost.with_kept(setup, 1600, 1000).predict(deeper) == cost.predict(deeper)
+    parent = of("frozen", 0, 800)
+    assert cost.with_kept(setup, 800, 1000).predict(setup, parent).trial_seconds < cost.predict(setup, parent).trial_seconds
