@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 
 import psutil
@@ -13,6 +14,8 @@ FOREIGN_CORES = 0.2
 """Other programs' use of the processor that is too little to matter, in cores."""
 BUSY_SHARE = 0.9
 """A processor that is idle for more than the rest had room for everybody."""
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+"""In what steps the system counts what a core and a process have worked."""
 
 
 class ForeignLoad:
@@ -27,14 +30,13 @@ class ForeignLoad:
         """Whether other programs have held cores that were wanted here. Other users of a GPU are not seen."""
         seconds = max(time.monotonic() - self._since, 1e-3)
         busy, own = busy_and_own_seconds()
-        own_cores = max(0.0, own - self._before[1]) / seconds
-        busy_cores = max(0.0, busy - self._before[0]) / seconds
-        return is_contended(busy_cores - own_cores, busy_cores, len(usable_cores()))
+        return is_contended(busy - self._before[0], own - self._before[1], seconds, len(usable_cores()))
 
 
-def is_contended(foreign_cores: float, busy_cores: float, n_cores: int) -> bool:
-    """Others used more than a little, and hardly a core was left over."""
-    return foreign_cores > FOREIGN_CORES and busy_cores >= BUSY_SHARE * n_cores
+def is_contended(busy_core_seconds: float, own_core_seconds: float, seconds: float, n_cores: int) -> bool:
+    """Others used more than a little, and more than the counting may be off by, and hardly a core was left over."""
+    foreign = max(0.0, busy_core_seconds) - max(0.0, own_core_seconds) - (n_cores + 1) * TICK_SECONDS
+    return foreign > FOREIGN_CORES * seconds and busy_core_seconds >= BUSY_SHARE * n_cores * seconds
 
 
 def busy_and_own_seconds() -> tuple[float, float]:

@@ -118,8 +118,9 @@ class CostModel:
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
         kept_train_rows, kept_dev_rows = self.kept.get(prefix_key(setup), (0, 0))
-        prefix = min(probe.prefix_seconds_per_example, probe.evaluation_seconds_per_example)
-        evaluation = probe.evaluation_seconds_per_example * rows - prefix * min(rows, kept_dev_rows)
+        found = min(rows, kept_dev_rows)
+        each, each_found = probe.evaluation_seconds_per_example, probe.seconds_per_example  # a step takes more than a pass
+        evaluation = each * (rows - found) + min(each, each_found) * found
         training = probe.training_seconds(setup.stop_examples, self.train_rows, kept_train_rows)
         if parent is not None:
             training -= probe.training_seconds(trunk_examples(parent), self.train_rows, kept_train_rows)

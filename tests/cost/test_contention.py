@@ -15,17 +15,19 @@ from peftcost.cost.device import cpu_cores
 
 
 @pytest.mark.parametrize(
-    ("foreign", "busy", "n_cores", "expected"),
+    ("busy", "own", "seconds", "n_cores", "expected"),
     [
-        (0.0, 2.0, 2, False),  # alone, and all cores used
-        (0.1, 2.0, 2, False),  # a cron job
-        (1.0, 2.0, 2, True),
-        (1.0, 3.0, 16, False),  # plenty of room
-        (8.0, 15.9, 16, True),
+        (20.0, 20.0, 10.0, 2, False),  # alone, and all cores used
+        (20.0, 19.0, 10.0, 2, False),  # a cron job
+        (20.0, 10.0, 10.0, 2, True),
+        (30.0, 20.0, 10.0, 16, False),  # plenty of room
+        (159.0, 79.0, 10.0, 16, True),
+        (0.1, 0.08, 0.05, 2, False),  # seen in short trainings: the system counts in hundredths
+        (0.1, 0.05, 0.05, 2, True),
     ],
 )
-def test_what_counts_as_contended(foreign: float, busy: float, n_cores: int, expected: bool) -> None:
-    assert is_contended(foreign, busy, n_cores) is expected
+def test_what_counts_as_contended(busy: float, own: float, seconds: float, n_cores: int, expected: bool) -> None:
+    assert is_contended(busy, own, seconds, n_cores) is expected
 
 
 def test_programs_on_our_cores_are_seen() -> None:

@@ -54,8 +54,8 @@ def test_what_is_kept_of_the_frozen_prefix_is_not_paid_again_by_the_search() -> 
     alone, halfway, found = (cost.with_kept(setup, rows, rows).predict(setup) for rows in (0, 800, 1600))
     assert alone == cost.predict(setup)
     assert alone.gpu_seconds == halfway.gpu_seconds == found.gpu_seconds
-    assert alone.trial_seconds - halfway.trial_seconds == pytest.approx(0.011 * 1600)
-    assert found.trial_seconds == pytest.approx(1.0 + 1.5 + 0.0005 * 1600)
+    assert alone.trial_seconds - halfway.trial_seconds == pytest.approx(0.011 * 800 + 0.0105 * 800)
+    assert found.trial_seconds == pytest.approx(1.0 + 1.5 + 0.0005 * (1600 + 1000))
     deeper = of("frozen", 1)
     assert cost.with_kept(setup, 1600, 1000).predict(deeper) == cost.predict(deeper)
     parent = of("frozen", 0, 800)
