@@ -1,10 +1,10 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
-not small, of the others, if they can be afforded; the first three of them go on as far as it pays; then whatever is expected
-to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders with fresh
-seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed in its
-turn; then the end. What confirmation, test and baselines will take is kept back from the start.
+not small, of the others, if they can be afforded; full and LoRA go on as far as they can be afforded; then whatever is
+expected to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders
+with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed
+in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
+REFERENCES = ("full", "lora")
+"""What everything is held against."""
 ANCHOR_SHARE = 0.5
-"""An anchor goes on where its next stop takes no more than this of what is left to explore."""
+"""A reference goes on where its next stop takes no more than this of what is left to explore."""
 FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
 budget. Elsewhere only the anchors' are, and the others' compete."""
@@ -44,7 +46,7 @@ anything. Better setups are worth more than proof that cannot be had."""
 
 def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
     """The cheapest, full, LoRA: those of the arms that go first. With several bases, each of these on all of them."""
-    first = [*cheapest, *(arm for name in ("full", "lora") for arm in arms if method_of(arm) == name)]
+    first = [*cheapest, *(arm for name in REFERENCES for arm in arms if method_of(arm) == name)]
     return list(dict.fromkeys(first))
 
 
@@ -182,8 +184,9 @@ def reserve(state: SearchState, share: float, present: Sequence[float], upcoming
 
 
 def next_anchor(state: SearchState, bets: Bets, affordable: float) -> Candidate | None:
-    """The next stop of an anchor, if it is affordable; the nearest first."""
-    lineages = {anchor_lineage(state, arm, bets[arm]) for arm in state.anchors}
+    """The next stop of full or LoRA, if it is affordable; the nearest first. (The cheapest has to compete for its own: it
+    may be hopeless.)"""
+    lineages = {anchor_lineage(state, arm, bets[arm]) for arm in state.anchors if method_of(arm) in REFERENCES}
     for way in promotions(state):
         needs = needs_along(state, way)
         if way.ahead[0].lineage in lineages and needs[0] <= affordable:

@@ -25,7 +25,7 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
     assert len(stops) <= MOST_STOPS
     assert stops == sorted(set(stops))
     assert len(stops) == 1 or stops[0] >= least
-    assert all(b // a == FACTOR for a, b in zip(stops, stops[1:], strict=False))
+    assert all(b // FACTOR == a for a, b in zip(stops, stops[1:], strict=False))
 
 
 @given(
