@@ -114,7 +114,7 @@ def plan(
     batch_size: int | None = None,
     max_length: int | None = None,
     rows: int | None = None,
-    on_calibrate: Callable[[], None] = lambda: None,
+    on_progress: Callable[[str], None] = lambda text: None,
 ) -> Plan:
     """Predict memory, time and cost of every method on this device, from the model's configuration alone.
 
@@ -129,8 +129,11 @@ def plan(
     machine = None if device in ("this", "cpu") else find_machine(device)
     names = methods_named(methods or "all")
     subject = task_subject(task, max_length) if task else model_subject(model, max_length, rows)
-    target = machine_target(machine) if machine is not None else target_here(device, on_calibrate)
-    setups = [planned(subject, target, name, choices, price) for name in names for choices in typical(name, batch_size)]
+    target = machine_target(machine) if machine is not None else target_here(device, on_progress)
+    setups = []
+    for name in names:
+        on_progress(f"predicting {name}")
+        setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
     buys = what_it_buys(subject, setups, limit) if limit is not None else None
@@ -210,14 +213,14 @@ def machine_target(machine: Machine) -> Target:
     return Target(machine.name, machine.kind, machine.memory_bytes, machine.rates)
 
 
-def target_here(wanted: str, on_calibrate: Callable[[], None]) -> Target:
+def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
     """This machine's device, measured if it was not yet."""
     from peftcost.engine.calibrate import rates_here
     from peftcost.engine.worker import settle
 
     device: Device = choose_devices("cpu" if wanted == "cpu" else None)[0]
     settle(device)
-    rates = rates_here(device, on_calibrate)
+    rates = rates_here(device, lambda: on_progress("measuring how fast this machine is (less than a minute, once)"))
     return Target(device.name, device.kind, device.memory_bytes, lambda precision: rates)
 
 

@@ -96,7 +96,6 @@ def plan(
     if task is None and model is None:
         task = "task.yaml"
     chosen = names_of(methods)
-    note = "Measuring how fast this machine is (less than a minute, once) …"
     found = make_plan(
         task,
         model=model,
@@ -107,7 +106,7 @@ def plan(
         batch_size=batch_size,
         max_length=max_length,
         rows=rows,
-        on_calibrate=lambda: say(False)(note),
+        on_progress=say(as_json),
     )
     if as_json:
         print_json(found.as_dict())
