@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 
 import psutil
@@ -14,8 +13,8 @@ FOREIGN_CORES = 0.2
 """Other programs' use of the processor that is too little to matter, in cores."""
 BUSY_SHARE = 0.9
 """A processor that is idle for more than the rest had room for everybody."""
-TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-"""In what steps the system counts what a core and a process have worked."""
+UNTOLD_SECONDS = 0.1
+"""What the system writes to disk for us, and what its counting in hundredths of a second may be off by."""
 
 
 class ForeignLoad:
@@ -34,8 +33,8 @@ class ForeignLoad:
 
 
 def is_contended(busy_core_seconds: float, own_core_seconds: float, seconds: float, n_cores: int) -> bool:
-    """Others used more than a little, and more than the counting may be off by, and hardly a core was left over."""
-    foreign = max(0.0, busy_core_seconds) - max(0.0, own_core_seconds) - (n_cores + 1) * TICK_SECONDS
+    """Others used more than a little, and hardly a core was left over."""
+    foreign = max(0.0, busy_core_seconds) - max(0.0, own_core_seconds) - UNTOLD_SECONDS
     return foreign > FOREIGN_CORES * seconds and busy_core_seconds >= BUSY_SHARE * n_cores * seconds
 
 

@@ -84,7 +84,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
         return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
     wanted = confirmable(state, replicates, standard.margin, available, done)
     if not wanted:
-        return Wait() if running else Stop("the budget does not pay for another trial")
+        return Wait() if running else Stop("the budget pays for no more confirmations")
     fewest = min(done[s] for s in wanted)
     if fewest >= MOST_CONFIRM_SEEDS:
         return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender that can be paid are measured")
@@ -95,15 +95,20 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for, those begun first; of those
-    that still miss some, a few. One that is dearer than another chosen one is there to be held against: one will do."""
+    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the best observed, those
+    begun, the others; of those that still miss some, a few. One that is dearer than another chosen or begun one is there to
+    be held against: one will do. None are begun where the best observed cannot be paid: without it nothing is proven."""
     gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
+    best, *others = contenders(replicates, margin, gpu_seconds)
     chosen: list[str] = []
-    for setup_id in sorted(contenders(replicates, margin, gpu_seconds), key=lambda s: done[s] == 0):
-        is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in chosen)
+    begun = [s for s in others if done[s]]
+    for setup_id in dict.fromkeys([best, *begun, *others]):
+        is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in (*chosen, *begun))
         missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
         needs = SAFETY * missing * state.cost.predict(state.setup(setup_id)).trial_seconds
+        if setup_id == best and needs > available and not begun:
+            return []
         if setup_id in failed or needs > available:
             continue
         if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:

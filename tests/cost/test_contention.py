@@ -22,8 +22,8 @@ from peftcost.cost.device import cpu_cores
         (20.0, 10.0, 10.0, 2, True),
         (30.0, 20.0, 10.0, 16, False),  # plenty of room
         (159.0, 79.0, 10.0, 16, True),
-        (0.1, 0.08, 0.05, 2, False),  # seen in short trainings: the system counts in hundredths
-        (0.1, 0.05, 0.05, 2, True),
+        (0.29, 0.21, 0.14, 2, False),  # seen in short trainings
+        (0.4, 0.2, 0.2, 2, True),
     ],
 )
 def test_what_counts_as_contended(busy: float, own: float, seconds: float, n_cores: int, expected: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.core.statistics import CONFIRM_SEEDS, Standard
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.searcher.confirm import FIRST_CONFIRM_SEED, confirmable
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
@@ -33,6 +35,17 @@ def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fr
             assert len(by_setup[found.advice.id]) >= CONFIRM_SEEDS
             assert len(by_setup) >= 2
     assert told
+
+
+def test_nothing_is_confirmed_that_cannot_be_held_against_the_best() -> None:
+    found = simulate(TABLE, 0.2 * TABLE.total_gpu_seconds, 0)
+    assert found.replicates is not None
+    observed = found.replicates.observed
+    best = max(observed, key=lambda s: observed[s])
+    twice = CONFIRM_SEEDS * found.state.cost.predict(found.state.setup(best)).trial_seconds
+    assert any(found.state.cost.predict(found.state.setup(s)).trial_seconds < twice / 4 for s in observed)
+    assert confirmable(found.state, found.replicates, 0.02, 0.9 * twice, Counter()) == []
+    assert confirmable(found.state, found.replicates, 0.02, 1.2 * twice, Counter())[0] == best
 
 
 def test_closing_costs_are_kept_back() -> None:
