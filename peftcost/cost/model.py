@@ -54,7 +54,7 @@ class Probe:
     def training_seconds(self, stop_examples: int, train_rows: int, kept_rows: int = 0) -> float:
         """Of a training alone; less what the prefix of kept_rows of the training rows took those that came before."""
         rows = train_rows or stop_examples
-        prefix = self.prefix_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / rows))
+        prefix = self.prefix_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / max(1, rows)))
         return self.seconds_per_example * stop_examples + prefix
 
     def at_depth(self, top_layers: Scalar) -> Probe:

@@ -60,3 +60,8 @@ def test_what_is_kept_of_the_frozen_prefix_is_not_paid_again_by_the_search() -> 
     assert cost.with_kept(setup, 1600, 1000).predict(deeper) == cost.predict(deeper)
     parent = of("frozen", 0, 800)
     assert cost.with_kept(setup, 800, 1000).predict(setup, parent).trial_seconds < cost.predict(setup, parent).trial_seconds
+
+
+def test_a_length_of_nothing_takes_what_stands_beside_training() -> None:
+    cost = CostModel({"frozen": HEAD_ALONE}, 1000, 1000)
+    assert cost.predict(of("frozen", 0, 0)).trial_seconds == pytest.approx(1.0 + 1.5 + 0.011 * 1000)
