@@ -26,6 +26,7 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt."""
+NOT_LOST = "Nothing that a search has finished is lost: `peftcost resume RUN` goes on."
 DEMO_BUDGET = "8.5gpu-min"
 DEMO_ROWS = {"train": 2000, "dev": 800, "test": 1200}
 
@@ -338,9 +339,9 @@ def main() -> None:
         code = app(args=arguments, standalone_mode=False)
         if code != INTERRUPTED:
             sys.exit(code)
-        _fail("Interrupted. Nothing that was finished is lost: `peftcost resume RUN` goes on.", INTERRUPTED)
+        _fail(f"Interrupted. {NOT_LOST}", INTERRUPTED)
     except Terminated:
-        _fail("Terminated. Nothing that was finished is lost: `peftcost resume RUN` goes on.", 143)
+        _fail(f"Terminated. {NOT_LOST}", 143)
     except PeftcostError as error:
         _fail(str(error), error.exit_code, error if debug else None)
     except Exception as error:

@@ -224,8 +224,7 @@ class SearchState:
         if not m.contended:
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
         self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)
-        if m.kept_train_rows or m.kept_dev_rows:
-            self.cost = self.cost.with_kept(trial.setup, m.kept_train_rows, m.kept_dev_rows)
+        self.cost = self.cost.with_kept(trial.setup, m.kept_train_rows, m.kept_dev_rows)
         self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:

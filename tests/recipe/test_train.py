@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from promising import promising
 
 import peftcost
 from peftcost.errors import PromiseError, UserError
@@ -28,12 +29,6 @@ model = PeftModel.from_pretrained(base, folder).eval()
 inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
 print(json.dumps(torch.softmax(model(**inputs).logits, -1)[0].tolist()))
 """
-
-
-def promising(recipe: Recipe, same_data: tuple[float, float], new_data: tuple[float, float] = (0.0, 1.0)) -> Recipe:
-    """The recipe with this for a promise. A real one is broken by one seed in forty, which no test may depend on."""
-    promise = {"prediction_interval": same_data, "new_data_interval": new_data}
-    return recipe.model_copy(update={"expected": recipe.expected.model_copy(update=promise)})
 
 
 @pytest.fixture(scope="module")
