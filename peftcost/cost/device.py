@@ -13,16 +13,19 @@ from typing import Any, Literal
 
 import psutil
 
+from peftcost.cost.cgroup import memory_allowance
 from peftcost.errors import SurroundingsError, UserError
 
-CGROUP = Path("/sys/fs/cgroup")
 IDLE_SHARE = 0.05
 """A GPU whose memory is used by less than this share counts as idle."""
+OWN_BYTES = 5 * 10**8
+"""What the controller and the fork server that workers come from hold themselves."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes: 0 if unknown."""
+    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes: a GPU's own; beside a
+    CPU, what was free for training when it was chosen; 0 if unknown."""
 
     kind: Literal["cpu", "cuda", "mps"]
     name: str
@@ -67,10 +70,10 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
-        return [Device("mps", "Apple GPU", 0, cpu_cores(), host_memory()[0])]
+        return [Device("mps", "Apple GPU", 0, cpu_cores(), free_for_training())]
     if count > cpu_cores():
         raise UserError(f"--devices cpu:{count} asks for more parts than this CPU's {cpu_cores()} cores.")
-    memory_bytes = host_memory()[0] // count
+    memory_bytes = free_for_training() // count
     return [Device("cpu", cpu_name(), i, cpu_cores() // count, memory_bytes) for i in range(count)]
 
 
@@ -119,15 +122,15 @@ def cpu_cores() -> int:
 
 
 def host_memory() -> tuple[int, int]:
-    """(total, free) bytes of the machine's memory, or of what the container is allowed of it."""
+    """(total, free) bytes of the machine's memory, or of what this process is allowed of it."""
     memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        total, free = min(total, limit), min(free, limit - int((CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # no cgroup v2 here, or its limit is "max"
-        pass
-    return total, max(0, free)
+    totals, frees = zip((memory.total, memory.available), *memory_allowance(), strict=True)
+    return min(totals), min(frees)
+
+
+def free_for_training() -> int:
+    """Bytes of the machine's memory that a search may give to its workers."""
+    return max(1, host_memory()[1] - OWN_BYTES)
 
 
 def cpu_name() -> str:

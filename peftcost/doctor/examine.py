@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from peftcost.core.versions import LIBRARIES, versions
+from peftcost.cost.cgroup import cpu_quota
 from peftcost.cost.device import (
-    CGROUP,
     Device,
     choose_devices,
     cpu_cores,
@@ -71,15 +71,6 @@ def device_facts(default: Device | None, memory: Memory) -> list[DeviceFacts]:
     chosen = default is not None and default.kind == "cpu"
     found.append(DeviceFacts("cpu", cpu.name, 0, cpu.threads, memory.total_bytes, memory.free_bytes, chosen))
     return found
-
-
-def cpu_quota() -> float | None:
-    """Cores' worth of time that the container may use (docker --cpus, Kubernetes limits), None without a limit."""
-    try:
-        quota, period = (CGROUP / "cpu.max").read_text().split()
-        return int(quota) / int(period)
-    except (OSError, ValueError):
-        return None
 
 
 def cpu_load(seconds: float = LOAD_SECONDS) -> Load:

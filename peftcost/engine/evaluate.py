@@ -14,7 +14,8 @@ import torch
 from peftcost.engine.prepared import Reader, Split
 from peftcost.engine.source import Source, forward
 
-EVALUATION_BATCH_SIZE = 64
+EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
+"""Most rows and padded tokens of a batch: more are no quicker, and need memory that training in small micro-batches left."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,18 @@ def _forward(
     was_training = model.training
     model.eval()
     every = np.arange(len(split)) if chosen is None else chosen
-    by_length = every[np.argsort(split.lengths[every], kind="stable")]
     with torch.inference_mode():
-        for start in range(0, len(by_length), EVALUATION_BATCH_SIZE):
-            indices = by_length[start : start + EVALUATION_BATCH_SIZE]
+        for indices in batches_by_length(split.lengths, every):
             batch = reader.batch(split, indices)
             yield indices, forward(model, batch, device, indices, source), batch.targets.to(device)
     model.train(was_training)
+
+
+def batches_by_length(lengths: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
+    """The chosen indices, shortest first, in batches within the bounds; a row that is longer than them stands alone."""
+    left = chosen[np.argsort(lengths[chosen], kind="stable")]
+    while len(left):
+        few = left[:EVALUATION_BATCH_SIZE]
+        fitting = int(np.sum(np.arange(1, len(few) + 1) * lengths[few] <= EVALUATION_TOKENS))
+        yield left[: max(1, fitting)]
+        left = left[max(1, fitting) :]

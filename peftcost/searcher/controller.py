@@ -245,10 +245,9 @@ class Controller:
             return True
         if message["type"] == "died" and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
             self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
-            self.record("interrupted", trial=trial.number, reason=died(message))
+            self.record("interrupted", trial=trial.number, reason=reason_of(message))
             return False
-        reason = message["reason"] if message["type"] == "failed" else died(message)
-        self.record("failed", trial=trial.number, reason=reason, infeasible=message.get("fault") == "memory")
+        self.record("failed", trial=trial.number, reason=reason_of(message), infeasible=message.get("fault") == "memory")
         run.study.tell(trial.number, None)
         return True
 
@@ -301,6 +300,11 @@ def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:
         raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
     error = UserError if message["fault"] == "user" else PeftcostError
     raise error(f"{kind}: {message['reason']} (see {log})" if error is PeftcostError else message["reason"])
+
+
+def reason_of(message: dict[str, Any]) -> str:
+    """Why a worker gave no result."""
+    return str(message["reason"]) if message["type"] == "failed" else f"its worker {died(message)}"
 
 
 def died(message: dict[str, Any]) -> str:
