@@ -24,8 +24,8 @@ OWN_BYTES = 5 * 10**8
 
 @dataclass(frozen=True)
 class Device:
-    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes: a GPU's own; beside a
-    CPU, what was free for training when it was chosen; 0 if unknown."""
+    """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes:
+    what of its memory was free for training when it was chosen, 0 if unknown."""
 
     kind: Literal["cpu", "cuda", "mps"]
     name: str
@@ -66,7 +66,7 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
         if len(idle) < count:
             raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
         threads = max(1, cpu_cores() // count)
-        return [Device("cuda", gpu.name, int(gpu.index), threads, gpu.total_bytes) for gpu in idle]
+        return [Device("cuda", gpu.name, int(gpu.index), threads, gpu.total_bytes - gpu.used_bytes) for gpu in idle]
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
