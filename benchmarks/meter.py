@@ -31,14 +31,15 @@ BEFORE = 4
 """Jobs that the warm worker's fork server has served before the one that counts."""
 FRESH = """
 import json, sys
-from peftcost.engine.worker import run_job
+from peftcost.engine.worker import run_jobs
 class Pipe:
+    def recv_bytes(self): return json.dumps(["train", json.loads(sys.argv[1])])
     def send_bytes(self, raw):
         message = json.loads(raw)
         if message["type"] in ("done", "failed"):
             open(sys.argv[4], "w").write(json.dumps(message))
     def close(self): pass
-run_job(Pipe(), "train", json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])
+run_jobs(Pipe(), json.loads(sys.argv[2]), sys.argv[3], False)
 """
 
 

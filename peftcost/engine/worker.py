@@ -1,27 +1,31 @@
-"""The worker's side: one process runs one job and reports over a pipe, in JSON.
+"""The worker's side: a process takes a job from a pipe, runs it and reports, in JSON; one that stays takes further ones.
 
-Free of torch at import: the controller names `run_job` as what a child shall run.
-Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"},
-{"type": "predicted", "peak_bytes"}, and last one of
-{"type": "done", "result"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
+Free of torch at import: the controller names `run_jobs` as what a child shall run.
+A job: [kind, payload]. Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps",
+"train_loss"}, {"type": "predicted", "peak_bytes"}, and last one of
+{"type": "done", "result", "stays"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
 Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peftcost.cost.device import Device
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
+
+if TYPE_CHECKING:
+    from peftcost.engine.clean import Slate
 
 PROGRESS_SECONDS = 0.5
 
@@ -49,14 +53,35 @@ class PipeTell:
         self.send({"type": "predicted", "peak_bytes": peak_bytes})
 
 
-def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[str, Any], log: str) -> None:
-    """What a child process runs: the job of this kind; its prints go to the log."""
+def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) -> None:
+    """What a child process runs: the job that comes through the pipe; its prints go to the log.
+
+    stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what an interrupt means
     redirect_output(log)
-    tell = PipeTell(pipe)
+    tell, slate, goes_on = PipeTell(pipe), None, True
+    with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the controller is gone
+        while goes_on:
+            kind, payload = json.loads(pipe.recv_bytes())
+            goes_on = False
+            with reporting_failure(tell):
+                settle(Device(**device))
+                if stays and slate is None:
+                    slate = clean_slate()
+                result = job_kinds()[kind](payload, tell)
+                left = [] if slate is None else slate.left_behind()
+                goes_on = slate is not None and not left
+                if left:
+                    print(f"This worker is replaced after its {kind} job, which left: {'; '.join(left)}.")
+                tell.send({"type": "done", "result": result, "stays": goes_on})
+
+
+@contextlib.contextmanager
+def reporting_failure(tell: PipeTell) -> Iterator[None]:
+    """Tell of what is raised here, as whose fault it is, instead of raising it."""
     try:
-        settle(Device(**device))
-        tell.send({"type": "done", "result": job_kinds()[kind](payload, tell)})
+        yield
     except DoesNotFit as error:
         tell.send({"type": "failed", "reason": str(error), "fault": "memory"})
     except SetupFailed as error:
@@ -69,7 +94,13 @@ def run_job(pipe: Connection, kind: str, payload: dict[str, Any], device: dict[s
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        pipe.close()
+
+
+def clean_slate() -> Slate:
+    """How this process is before its first job. (Imports torch.)"""
+    from peftcost.engine.clean import Slate
+
+    return Slate()
 
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:

@@ -1,7 +1,8 @@
 """Carries jobs to local worker processes, one per device at a time, and brings back what they say.
 
 Workers are forked from a server that has imported the libraries and done nothing else, so that each starts warm and
-none can harm another.
+none can harm another. On a GPU, whose context no fork can inherit, a worker stays for the next job as long as each one ends
+well and leaves its process as it was.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from peftcost.cost.device import Device
-from peftcost.engine.worker import run_job
+from peftcost.engine.worker import run_jobs
 
 KILL_SECONDS = 10.0
+STAYING = ("cuda",)
+"""Kinds of devices whose workers stay."""
 
 
 @dataclass
@@ -64,6 +67,8 @@ class LocalExecutor:
         self.devices = list(devices)
         self.log = log
         self._workers: dict[int, Worker] = {}
+        self._resting: dict[int, Worker] = {}
+        self._stays = [device.kind in STAYING for device in devices]
         self._context = multiprocessing.get_context("forkserver")
 
     def __enter__(self) -> LocalExecutor:
@@ -72,7 +77,7 @@ class LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for index in list(self._workers):
+        for index in range(len(self.devices)):
             self.kill(index)
 
     def free(self) -> list[int]:
@@ -81,13 +86,20 @@ class LocalExecutor:
 
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
         """Run a job on a free device."""
-        ours, theirs = self._context.Pipe(duplex=False)
-        arguments = (theirs, kind, payload, self.devices[index].as_dict(), str(self.log))
-        process = self._context.Process(target=run_job, args=arguments, daemon=True)
+        resting = self._resting.pop(index, None)
+        worker = resting if resting is not None and resting.process.is_alive() else self._fork(index)
+        self._workers[index] = worker
+        with contextlib.suppress(OSError):  # it died this very moment: the next poll says so
+            worker.pipe.send_bytes(json.dumps([kind, payload]).encode())
+
+    def _fork(self, index: int) -> Worker:
+        ours, theirs = self._context.Pipe()
+        arguments = (theirs, self.devices[index].as_dict(), str(self.log), self._stays[index])
+        process = self._context.Process(target=run_jobs, args=arguments, daemon=True)
         with without_main_module():
             process.start()
         theirs.close()
-        self._workers[index] = Worker(process, ours)
+        return Worker(process, ours)
 
     def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
         """Messages that arrive within the timeout, with the device's index. A worker that ended without a last word
@@ -102,20 +114,26 @@ class LocalExecutor:
                 process.join(KILL_SECONDS)
                 message = {"type": "died", "exitcode": process.exitcode}
             if message["type"] in ("done", "failed", "died"):
-                self._forget(index)
+                worker = self._workers.pop(index)
+                if message.get("stays"):
+                    self._resting[index] = worker
+                else:
+                    end(worker)
             yield index, message
 
     def kill(self, index: int) -> None:
-        """End the worker of a device at once."""
-        worker = self._workers.get(index)
-        if worker is not None:
-            worker.process.kill()
-            self._forget(index)
+        """End the workers of a device at once."""
+        for workers in (self._workers, self._resting):
+            if index in workers:
+                worker = workers.pop(index)
+                worker.process.kill()
+                end(worker)
 
-    def _forget(self, index: int) -> None:
-        worker = self._workers.pop(index)
-        worker.process.join(KILL_SECONDS)
-        worker.pipe.close()
+
+def end(worker: Worker) -> None:
+    """Wait for a worker that ends, and close its pipe."""
+    worker.process.join(KILL_SECONDS)
+    worker.pipe.close()
 
 
 @contextlib.contextmanager

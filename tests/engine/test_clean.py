@@ -1,0 +1,56 @@
+"""What a job leaves behind in its process is seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from peftcost.engine.clean import Slate, tensor_bytes
+
+LEAKED: list[torch.Tensor] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    yield
+    LEAKED.clear()
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.use_deterministic_algorithms(False)
+    os.environ.pop("PEFTCOST_LEFT", None)
+
+
+def slate_after_a_first_job() -> Slate:
+    tensor_bytes()  # collects
+    slate = Slate()
+    assert slate.left_behind() == []
+    return slate
+
+
+def test_a_job_that_holds_nothing_is_clean() -> None:
+    slate = slate_after_a_first_job()
+    model = torch.nn.Linear(1000, 1000)
+    model.itself = model
+    model(torch.zeros(1, 1000)).sum().backward()
+    del model
+    assert slate.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda: LEAKED.append(torch.zeros(1000, 1000)),
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: os.environ.update(PEFTCOST_LEFT="1"),
+    ],
+    ids=["tensors", "dtype", "gradients", "algorithms", "environment"],
+)
+def test_what_is_left_is_seen(leave: Callable[[], None]) -> None:
+    slate = slate_after_a_first_job()
+    leave()
+    assert len(slate.left_behind()) == 1
