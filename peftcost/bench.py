@@ -19,7 +19,7 @@ from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
-from peftcost.searcher.controller import Controller, reason_of
+from peftcost.searcher.controller import Controller, failure_of
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
 from peftcost.searcher.question import on_base
@@ -109,7 +109,7 @@ def measure(controller: Controller, prepared: str, setup: Setup, seed: int) -> d
         (message,) = controller.run_all("train", [TrainJob(prepared, setup, seed, scratch).as_dict()])
     if message["type"] == "done":
         return {**message["result"], "reason": None}
-    return {"seed": seed, "reason": reason_of(message)}
+    return {"seed": seed, "reason": failure_of(message)}
 
 
 def measurement_file(folder: Path, task: str, setup: Setup, seed: int) -> Path:

@@ -61,6 +61,17 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prepared(tiny_bert: Path) -> str:
+    """Real tweets, tokenized for the tiny BERT."""
+    from peftcost.engine.job import Silent, prepare_payload
+    from peftcost.engine.prepare import prepare
+    from peftcost.tasks.task import Rows, load_task
+
+    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)})
+    return str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), Silent())["prepared"])
+
+
+@pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
     """A small random Llama; its tokenizer is MiniLM's, which is enough for shapes."""
     folder = tmp_path_factory.mktemp("tiny-llama")

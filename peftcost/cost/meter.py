@@ -87,6 +87,10 @@ def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
     return sum(sizes.values())
 
 
+MICRO_BATCHES_TO_PEAK = 2
+"""Of one step: the second finds the gradients of the first, further ones only repeat it."""
+
+
 def step_peak_bytes(
     step: Callable[[], None], model: torch.nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
 ) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
 from peftcost.methods import Method, methods
-from peftcost.searcher.controller import reason_of
+from peftcost.searcher.controller import failure_of
 from peftcost.searcher.executor import LocalExecutor
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
@@ -52,7 +52,7 @@ def check_method(executor: LocalExecutor, method: Method, missing: Sequence[str]
         return MethodCheck(method.name, None)
     message = run_alone(executor, method.name, "fp32", 0.0)
     works = message["type"] == "done"
-    return MethodCheck(method.name, works, None if works else reason_of(message))
+    return MethodCheck(method.name, works, None if works else failure_of(message))
 
 
 def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: float) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: flo
 def test_of(precision: str, message: dict[str, Any]) -> SelfTest:
     """What a worker's last message says of a precision: it works if the loss is finite and falls."""
     if message["type"] != "done":
-        return SelfTest(precision, reason_of(message))
+        return SelfTest(precision, failure_of(message))
     result, why_not = message["result"], None
     if not result["last_loss"] < result["first_loss"]:
         why_not = f"the loss did not fall ({result['first_loss']:.3f} to {result['last_loss']:.3f})"

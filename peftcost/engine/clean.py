@@ -63,7 +63,6 @@ def tensor_bytes() -> int:
     if torch.cuda.is_initialized():
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
     storages = {}
     for found in gc.get_objects():

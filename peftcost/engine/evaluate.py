@@ -94,6 +94,6 @@ def batches_by_length(lengths: np.ndarray, chosen: np.ndarray) -> Iterator[np.nd
     left = chosen[np.argsort(lengths[chosen], kind="stable")]
     while len(left):
         few = left[:EVALUATION_BATCH_SIZE]
-        fitting = int(np.sum(np.arange(1, len(few) + 1) * lengths[few] <= EVALUATION_TOKENS))
-        yield left[: max(1, fitting)]
-        left = left[max(1, fitting) :]
+        size = max(1, int(np.sum(np.arange(1, len(few) + 1) * lengths[few] <= EVALUATION_TOKENS)))
+        yield left[:size]
+        left = left[size:]

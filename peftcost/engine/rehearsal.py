@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from peftcost.core.setup import Scalar
+from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.prefix import Prefix, cut
 from peftcost.engine.quantized import quantize_in_place
@@ -187,7 +188,7 @@ def rehearse(
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
         with tracker:
-            one_step(model, optimizer, method, choices, shape, prefix, tracker.enter, most_micro_batches=2)
+            one_step(model, optimizer, method, choices, shape, prefix, tracker.enter, MICRO_BATCHES_TO_PEAK)
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)

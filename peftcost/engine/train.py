@@ -21,7 +21,7 @@ from peftcost.core.setup import PACKING
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
-from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
+from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
@@ -290,15 +290,14 @@ class Loop:
     def peak_bytes(self) -> int:
         """`peak_bytes`, from one more, untimed step on the largest batch. Changes the model: call it last.
 
-        Of its micro-batches the two longest are enough: the second finds the gradients of the first. (All that are profiled
-        fragment the heap, to ten times the peak with sixteen.)
+        Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
         batches = batches_from(self.split.lengths, self.batch_size, self.job.seed, 0)
         of_first_epoch = min(self.plan.total_steps, math.ceil(len(self.split) / self.batch_size))
         seen = [next(batches) for _ in range(of_first_epoch)]
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
-        longest = by_length[-2 * self.micro_batch_size * self.trainee.accelerator.num_processes :]
+        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.trainee.accelerator.num_processes :]
         self.trainee.model.train()
         self.trainee.set_rate(0.0)
         if self.source is not None:

@@ -18,14 +18,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peftcost.cost.device import Device
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
-
-if TYPE_CHECKING:
-    from peftcost.engine.clean import Slate
 
 PROGRESS_SECONDS = 0.5
 
@@ -68,10 +65,12 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
             with reporting_failure(tell):
                 settle(Device(**device))
                 if stays and slate is None:
-                    slate = clean_slate()
+                    from peftcost.engine.clean import Slate
+
+                    slate = Slate()
                 result = job_kinds()[kind](payload, tell)
-                left = [] if slate is None else slate.left_behind()
-                goes_on = slate is not None and not left
+                left = slate.left_behind() if slate is not None else []
+                goes_on = stays and not left
                 if left:
                     print(f"This worker is replaced after its {kind} job, which left: {'; '.join(left)}.")
                 tell.send({"type": "done", "result": result, "stays": goes_on})
@@ -94,13 +93,6 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-
-
-def clean_slate() -> Slate:
-    """How this process is before its first job. (Imports torch.)"""
-    from peftcost.engine.clean import Slate
-
-    return Slate()
 
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:

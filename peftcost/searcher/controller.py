@@ -245,9 +245,9 @@ class Controller:
             return True
         if message["type"] == "died" and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
             self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
-            self.record("interrupted", trial=trial.number, reason=reason_of(message))
+            self.record("interrupted", trial=trial.number, reason=failure_of(message))
             return False
-        self.record("failed", trial=trial.number, reason=reason_of(message), infeasible=message.get("fault") == "memory")
+        self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=message.get("fault") == "memory")
         run.study.tell(trial.number, None)
         return True
 
@@ -302,7 +302,7 @@ def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:
     raise error(f"{kind}: {message['reason']} (see {log})" if error is PeftcostError else message["reason"])
 
 
-def reason_of(message: dict[str, Any]) -> str:
+def failure_of(message: dict[str, Any]) -> str:
     """Why a worker gave no result."""
     return str(message["reason"]) if message["type"] == "failed" else f"its worker {died(message)}"
 

@@ -29,10 +29,11 @@ STAYING = ("cuda",)
 
 @dataclass
 class Worker:
-    """A running child and the pipe that it speaks through."""
+    """A child and the pipe that it speaks through. rests: it has done its job and waits for the next."""
 
     process: ForkServerProcess
     pipe: Connection
+    rests: bool = False
 
 
 class Executor(Protocol):
@@ -67,7 +68,6 @@ class LocalExecutor:
         self.devices = list(devices)
         self.log = log
         self._workers: dict[int, Worker] = {}
-        self._resting: dict[int, Worker] = {}
         self._stays = [device.kind in STAYING for device in devices]
         self._context = multiprocessing.get_context("forkserver")
 
@@ -77,17 +77,19 @@ class LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for index in range(len(self.devices)):
+        for index in list(self._workers):
             self.kill(index)
 
     def free(self) -> list[int]:
         """Devices that nothing runs on."""
-        return [i for i in range(len(self.devices)) if i not in self._workers]
+        return [i for i in range(len(self.devices)) if i not in self._workers or self._workers[i].rests]
 
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
         """Run a job on a free device."""
-        resting = self._resting.pop(index, None)
-        worker = resting if resting is not None and resting.process.is_alive() else self._fork(index)
+        if index in self._workers and not self._workers[index].process.is_alive():
+            self._forget(index)
+        worker = self._workers.get(index) or self._fork(index)
+        worker.rests = False
         self._workers[index] = worker
         with contextlib.suppress(OSError):  # it died this very moment: the next poll says so
             worker.pipe.send_bytes(json.dumps([kind, payload]).encode())
@@ -104,7 +106,7 @@ class LocalExecutor:
     def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
         """Messages that arrive within the timeout, with the device's index. A worker that ended without a last word
         gives {"type": "died", "exitcode"}."""
-        by_pipe = {worker.pipe: index for index, worker in self._workers.items()}
+        by_pipe = {worker.pipe: index for index, worker in self._workers.items() if not worker.rests}
         for pipe in wait(list(by_pipe), timeout):
             index = by_pipe[pipe]  # type: ignore[index]
             try:
@@ -114,26 +116,22 @@ class LocalExecutor:
                 process.join(KILL_SECONDS)
                 message = {"type": "died", "exitcode": process.exitcode}
             if message["type"] in ("done", "failed", "died"):
-                worker = self._workers.pop(index)
-                if message.get("stays"):
-                    self._resting[index] = worker
-                else:
-                    end(worker)
+                self._workers[index].rests = bool(message.get("stays"))
+                if not self._workers[index].rests:
+                    self._forget(index)
             yield index, message
 
     def kill(self, index: int) -> None:
-        """End the workers of a device at once."""
-        for workers in (self._workers, self._resting):
-            if index in workers:
-                worker = workers.pop(index)
-                worker.process.kill()
-                end(worker)
+        """End the worker of a device at once."""
+        worker = self._workers.get(index)
+        if worker is not None:
+            worker.process.kill()
+            self._forget(index)
 
-
-def end(worker: Worker) -> None:
-    """Wait for a worker that ends, and close its pipe."""
-    worker.process.join(KILL_SECONDS)
-    worker.pipe.close()
+    def _forget(self, index: int) -> None:
+        worker = self._workers.pop(index)
+        worker.process.join(KILL_SECONDS)
+        worker.pipe.close()
 
 
 @contextlib.contextmanager

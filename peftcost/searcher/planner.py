@@ -16,7 +16,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
-from peftcost.searcher.controller import Controller, reason_of
+from peftcost.searcher.controller import Controller, failure_of
 from peftcost.searcher.question import OnBase, Question
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
@@ -126,7 +126,7 @@ def probe_arms(
         if message["type"] == "done":
             probed[arm] = Probe(**message["result"])
         else:
-            infeasible[arm] = reason_of(message)
+            infeasible[arm] = failure_of(message)
     return probed, infeasible
 
 

@@ -28,14 +28,6 @@ from peftcost.tasks.task import Rows, load_task
 STOP = 256
 
 
-@pytest.fixture(scope="module")
-def prepared(tiny_bert: Path) -> str:
-    """Real tweets, tokenized for the tiny BERT."""
-    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)})
-    payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
-    return str(prepare(payload, Silent())["prepared"])
-
-
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

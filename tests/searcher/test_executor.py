@@ -11,19 +11,10 @@ import pytest
 
 from peftcost.core.setup import Setup
 from peftcost.cost.device import choose_devices
-from peftcost.engine.job import Silent, TrainJob
-from peftcost.engine.prepare import prepare
+from peftcost.engine.job import TrainJob
 from peftcost.methods import get_method
 from peftcost.searcher import executor as executors
 from peftcost.searcher.executor import LocalExecutor
-from peftcost.tasks.task import Rows, load_task
-
-
-@pytest.fixture(scope="module")
-def prepared(tiny_bert: Path) -> str:
-    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)})
-    payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
-    return str(prepare(payload, Silent())["prepared"])
 
 
 @pytest.fixture
@@ -54,8 +45,8 @@ def run(executor: LocalExecutor, prepared: str, out: Path, method: str, stop_exa
 
 def worker_of(executor: LocalExecutor) -> int | None:
     """The process that rests, if one does."""
-    resting = executor._resting.get(0)
-    return None if resting is None else resting.process.pid
+    worker = executor._workers.get(0)
+    return worker.process.pid if worker is not None and worker.rests else None
 
 
 def test_one_process_trains_one_setup_after_the_other_as_fresh_ones_do(
