@@ -17,7 +17,7 @@ from peftcost.core.setup import Setup
 from peftcost.recipe.warm_start import lessons_of_run
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
-from peftcost.searcher import decide, explore, outlook
+from peftcost.searcher import decide, explore
 from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import Table
@@ -71,11 +71,6 @@ def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
     ]
 
 
-def without_losses(seed: int) -> list[AbstractContextManager[Any]]:
-    """Qualities are taken as they are read."""
-    return [mock.patch.object(outlook, "FEWEST_FOR_A_LINE", 10**9)]
-
-
 def without_going_back(seed: int) -> list[AbstractContextManager[Any]]:
     """The search ends when confirming does."""
     return [mock.patch.object(decide, "STAKE", 2.0)]
@@ -116,7 +111,6 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without costs": partial(patched, without_costs),
     "without priors": partial(patched, without_priors),
     "without confirmation": partial(patched, without_confirmation),
-    "without losses": partial(patched, without_losses),
     "without going back": partial(patched, without_going_back),
     "with random proposals": partial(patched, with_random_proposals),
     "warm start, the same task": partial(warm, same),

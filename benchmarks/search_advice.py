@@ -20,8 +20,8 @@ from peftcost.searcher import confirm
 from peftcost.simulator.search import Outcome, simulate, true_points
 from peftcost.simulator.table import Table
 
-SHARE = 0.1
-"""Of the table's total cost: the budget of a replay."""
+SHARES = (0.1, 0.25)
+"""Of the table's total cost: the budgets of a replay."""
 USUAL: dict[str, Any] = {"dev_size": 1500, "margin": 0.02, "confidence": 0.95, "most_seeds": 3}
 VARIED: dict[str, tuple[Any, ...]] = {
     "dev_size": (100, 200, 500, 1500, 3000),
@@ -30,15 +30,20 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "most_seeds": (2, 3),
 }
 """Each is varied while the others are as usual."""
-REPLAYS = 40
+REPLAYS = 24
 BUDGETS = 1000
 EARLY = "the recommendation is confirmed"
 """Why a search ends before its budget does; it is run again with twice as much."""
 
 
 def advice(table: Table) -> dict[str, Any]:
-    """Replays by size of dev, margin, confidence and seeds of a confirmation."""
+    """Replays by budget, size of dev, margin, confidence and seeds of a confirmation."""
     truth = true_points(table)
+    return {"usual": USUAL, **{str(share): advice_at(table, truth, share) for share in SHARES}}
+
+
+def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, Any]:
+    """With this share of the table's cost as the budget."""
     replayed: dict[str, list[dict[str, float]]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
     for name, values in VARIED.items():
@@ -46,15 +51,15 @@ def advice(table: Table) -> dict[str, Any]:
             asked = {**USUAL, name: value}
             key = str(sorted(asked.items()))
             if key not in replayed:
-                replayed[key] = replays(partial(judged_replay, table, truth, asked), range(REPLAYS))
+                replayed[key] = replays(partial(judged_replay, table, truth, share, asked), range(REPLAYS))
             found[name][str(value)] = summary(replayed[key])
-            print(name, value, found[name][str(value)], flush=True)
-    return {"usual": USUAL, **found, "all": summary([facts for every in replayed.values() for facts in every])}
+            print(share, name, value, found[name][str(value)], flush=True)
+    return {**found, "all": summary([facts for every in replayed.values() for facts in every])}
 
 
-def judged_replay(table: Table, truth: dict[str, Point], asked: dict[str, Any], seed: int) -> dict[str, float]:
+def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
-    limit, standard = SHARE * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
+    limit, standard = share * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
     with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", asked["most_seeds"]):
         outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard)
     return judged(outcome, truth, asked["margin"])

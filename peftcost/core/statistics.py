@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 ALPHA = 0.05
 CONFIRM_SEEDS = 2
 """Fresh seeds that a setup needs before anything can be shown of it."""
-EXPECTED_FREEDOM = 4
+EXPECTED_FREEDOM = 8
 """How much an expectation of the noise between seeds counts, beside what fresh seeds show of it."""
 WEIGHTS_AT_ONCE = 4_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
@@ -43,16 +43,17 @@ class Standard:
 class Replicates:
     """observed: mean over seeds of the plain metric. values: shape (B,) each, the same resamples for all setups.
 
-    seed_noise_known: whether any setup had several seeds, so that the noise between seeds could be seen at all.
     seed_deviation: between seeds of one setup, examples apart, as it was drawn.
+    unsettled_variances: of setups whose seeds are expected to differ more than that, how much more variance their values
+    have. Intervals that are told take it in; comparisons, which are about the best, do not.
     limits: the metric's lowest and highest possible value. The drawn values may lie beyond (cutting them off would
     bias comparisons), an interval that is told does not.
     """
 
     observed: dict[str, float]
     values: dict[str, np.ndarray]
-    seed_noise_known: bool
     seed_deviation: float = 0.0
+    unsettled_variances: Mapping[str, float] = field(default_factory=dict)
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def only(self, ids: Iterable[str]) -> Replicates:
@@ -114,11 +115,12 @@ def with_seed_noise(
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
     expected_deviation: float | None = None,
+    unsettled: Mapping[str, float] | None = None,
 ) -> Replicates:
     """The second half of `resample_qualities`. resampled: per setup what `resample_examples` gave, shape (seeds, B);
     per_seed: the plain metric of each seed. expected_deviation: between seeds, examples apart, as other measurements let
     expect; it counts like EXPECTED_FREEDOM degrees of freedom (a scaled inverse chi-square prior; Gelman et al., Bayesian
-    Data Analysis, 3rd ed., section 2.6)."""
+    Data Analysis, 3rd ed., section 2.6). unsettled: per setup by how much more its seeds are expected to deviate."""
     (replicates,) = {by_seed.shape[1] for by_seed in resampled.values()}
     deviation, known = pooled_deviation(spread_groups or list(per_seed.values()))
     seed_variance, freedom = max(0.0, deviation**2 - _example_variance(resampled, per_seed)), known
@@ -131,7 +133,11 @@ def with_seed_noise(
         deviations = np.sqrt(seed_variance / len(by_seed) / shared)
         values[name] = by_seed.mean(axis=0) + _normals(seed, name, replicates) * deviations
     observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
-    return Replicates(observed, values, known > 0, math.sqrt(seed_variance), limits)
+    common = math.sqrt(seed_variance)
+    unsettled_variances = {
+        name: ((common + more) ** 2 - seed_variance) / len(per_seed[name]) for name, more in (unsettled or {}).items()
+    }
+    return Replicates(observed, values, common, unsettled_variances, limits)
 
 
 @lru_cache(maxsize=1024)
@@ -241,8 +247,10 @@ def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the setup's mean quality, over examples and seeds."""
-    tail = (1 - level) / 2
-    low, high = np.clip(np.quantile(replicates.values[setup_id], [tail, 1 - tail]), *replicates.limits)
+    tail, values = (1 - level) / 2, replicates.values[setup_id]
+    middle, more = values.mean(), replicates.unsettled_variances.get(setup_id, 0.0)
+    wider = math.sqrt(1 + more / max(float(values.var()), 1e-12))
+    low, high = np.clip(middle + wider * (np.quantile(values, [tail, 1 - tail]) - middle), *replicates.limits)
     return float(low), float(high)
 
 

@@ -38,6 +38,6 @@ def lessons_of_run(entries: Sequence[Mapping[str, Any]], dev_rows: int, number: 
         lessons["setups"].append(setup)
         for m in entry["measurements"]:
             if m["role"] == "explore":
-                reading = [m["quality"], m["dev_loss"], m.get("dev_rows") or dev_rows, number]
+                reading = [m["quality"], m.get("dev_rows") or dev_rows, number]
                 lessons["seen"].append({"setup": setup, "reading": reading})
     return lessons

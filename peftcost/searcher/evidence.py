@@ -14,6 +14,8 @@ from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
 
 REPLICATES = 2000
+UNSETTLED = 0.1
+"""By so much more, per quality that a setup lies below the best, do its seeds deviate (on the recorded tables .1 to .2)."""
 
 RowsOf = Callable[[str, int], np.ndarray]
 """(setup id, seed) -> the dev rows of that trial, shape (n, k)."""
@@ -53,7 +55,9 @@ class Evidence:
         per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
         expected = outlook_of(state).own_noise if state.stops else None
-        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected)
+        means = {s: float(np.mean(found)) for s, found in per_seed.items()}
+        unsettled = {s: UNSETTLED * (max(means.values()) - mean) for s, mean in means.items()}
+        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected, unsettled)
 
     def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""

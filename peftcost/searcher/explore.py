@@ -126,7 +126,7 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
 def outlook_of(state: SearchState) -> Outlook:
     """Guesses from what exploring has measured, here and in earlier runs."""
     best = state.explored.best(MOST)
-    seen = [Seen(t.setup, m.quality, m.dev_loss, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
+    seen = [Seen(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
     return _outlook((*seen, *state.earlier_seen), state.stops[-1])
 
 

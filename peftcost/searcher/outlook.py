@@ -10,9 +10,8 @@ where each term is normal, and two setups of one method share more of the last t
 same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
 speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
 there are none; and one more setup of a method that has many is expected to be what they were. What earlier runs on other
-tasks have measured shares most of that or nothing, whatever is more likely, and never the common level. Qualities read on a
-sample of dev are first drawn towards what the dev loss says of them: losses rank setups better than accuracies of small
-samples do.
+tasks have measured shares most of that or nothing, whatever is more likely, and never the common level. A reading errs by its
+sample of dev, and by more the farther it lies below the best.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ SCALES = (0.5, 1.0, 2.0, 4.0)
 """How far the setups of a task differ: the most likely of these."""
 NEAR = 0.7
 """Distance of choices at which setups share e^(-1/2) of what is theirs."""
-OWN_NOISES = (0.005, 0.01, 0.02, 0.04)
-"""Deviation of a reading that no sample explains, between seeds and from stop to stop: the most likely of these."""
-FEWEST_FOR_A_LINE = 4
-"""Setups at one stop, before their losses say something of their qualities."""
+OWN_NOISES = (0.0075, 0.015, 0.03)
+"""Deviation of the best one's readings that no sample explains, between seeds and from stop to stop: as likely as each is."""
+UNSETTLED = 0.25
+"""By so much more, per quality that it lies below the best, another one's reading errs: it may still take off, or diverge."""
 SIMILARITIES = (0.6, 0.0)
 """Correlation of what setups are worth on two tasks, one of which was named as similar: the more likely of these."""
 OWN = 0.3
@@ -55,12 +54,11 @@ MOST = 300
 
 @dataclass(frozen=True)
 class Seen:
-    """One measurement of exploring. rows: the dev examples that quality and dev_loss are of. task: 0 for the search's own,
+    """One measurement of exploring. rows: the dev examples that its quality is of. task: 0 for the search's own,
     another number for each earlier run."""
 
     setup: Setup
     quality: float
-    dev_loss: float
     rows: int
     task: int = 0
 
@@ -74,8 +72,8 @@ class Guess:
 
 
 class Outlook:
-    """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of a reading
-    that no sample explains; None before there are any."""
+    """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of the best
+    one's readings that no sample explains; None before there are any."""
 
     def __init__(self, seen: Sequence[Seen], longest: int) -> None:
         self.longest = longest
@@ -83,10 +81,13 @@ class Outlook:
         self._setups = [s.setup for s in self._seen]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
         self._tasks = np.array([s.task for s in self._seen], dtype=int)
-        quality, noise = self._read()
+        quality = np.array([s.quality for s in self._seen])
+        noise = OWN * np.maximum(quality * (1 - quality), 0.01) / np.array([max(1, s.rows) for s in self._seen])
         levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
         self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
         above = quality - np.array([levels[s.task] for s in self._seen]) - GAIN * self._doublings(self._setups)
+        best = {task: float(quality[self._tasks == task].max()) for task in levels}
+        beyond = UNSETTLED * (np.array([best[s.task] for s in self._seen]) - quality)
         same = self._tasks[:, None] == self._tasks
         shared = self._shared(self._setups, self._setups)
         self._scale, self._similar, self._factor, self._weights = 1.0, SIMILARITIES[0], None, above
@@ -95,11 +96,13 @@ class Outlook:
             similarities = SIMILARITIES if len(levels) > 1 else SIMILARITIES[:1]
             kernels = {similar: shared * np.where(same, 1.0, similar) for similar in similarities}
             every = [
-                (own, scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + own**2)))
+                (own, scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + (own + beyond) ** 2)))
                 for (similar, kernel), scale, own in product(kernels.items(), SCALES, OWN_NOISES)
             ]
-            likely = max(every, key=lambda found: _log_likelihood(above, found[-1]))
-            self.own_noise, self._scale, self._similar, self._factor = likely
+            likelihoods = np.array([_log_likelihood(above, factor) for *_, factor in every])
+            _, self._scale, self._similar, self._factor = every[int(likelihoods.argmax())]
+            chances = np.exp(likelihoods - likelihoods.max())
+            self.own_noise = float(np.average([own**2 for own, *_ in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
     def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
@@ -156,16 +159,6 @@ class Outlook:
         gains = COMMON_GAIN**2 + base_gain**2 + METHOD_GAIN**2 + CHOICES_GAIN**2
         return np.asarray(base**2 + METHOD**2 + CHOICES**2 + gains * self._doublings(setups) ** 2)
 
-    def _read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Qualities and the variances of their noise, those of one stop drawn to their line."""
-        quality, noise = np.empty(len(self._seen)), np.empty(len(self._seen))
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, seen in enumerate(self._seen):
-            groups.setdefault((seen.task, seen.setup.stop_examples), []).append(i)
-        for at in groups.values():
-            quality[at], noise[at] = _drawn_to_the_line([self._seen[i] for i in at])
-        return quality, noise
-
 
 @lru_cache(maxsize=100_000)
 def _place(setup: Setup) -> np.ndarray:
@@ -176,18 +169,3 @@ def _place(setup: Setup) -> np.ndarray:
 def _log_likelihood(values: np.ndarray, factor: tuple[np.ndarray, bool]) -> float:
     """Of normal values, up to a constant. factor: of their covariance, as `cho_factor` gives it."""
     return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())
-
-
-def _drawn_to_the_line(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
-    """Qualities of the setups of one stop and the variances of their noise: between what was observed and the line of
-    quality on dev loss, each by its weight (empirical Bayes)."""
-    quality, loss = np.array([s.quality for s in seen]), np.array([s.dev_loss for s in seen])
-    noise = np.array([OWN * max(q * (1 - q), 0.01) / max(1, s.rows) for q, s in zip(quality, seen, strict=True)])
-    if len(seen) < FEWEST_FOR_A_LINE or np.ptp(loss) <= 1e-9:
-        return quality, noise
-    slope, intercept = np.polyfit(loss, quality, 1)
-    line = intercept + slope * loss if slope < 0 else np.full_like(quality, quality.mean())
-    residual = float(((quality - line) ** 2).sum()) / (len(seen) - 2)
-    beyond = max(residual - float(noise.mean()), 0.1 * residual)  # how far setups lie off the line in truth
-    trust = beyond / (beyond + noise)
-    return line + trust * (quality - line), trust * noise + (1 - trust) * beyond / len(seen)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from peftcost.core.statistics import (
+    EXPECTED_FREEDOM,
     lower_bounds,
     pooled_deviation,
     prediction_interval,
@@ -98,7 +99,6 @@ def test_a_setup_alone_is_the_best() -> None:
     replicates = resample_qualities(rows, accuracy, 100, 0)
     assert lower_bounds(replicates) == {"a": 0.0}
     assert probability_within_margin(replicates, 0.01) == {"a": 1.0}
-    assert not replicates.seed_noise_known
 
 
 def test_the_same_seed_gives_the_same_draws_whoever_else_is_there() -> None:
@@ -161,5 +161,17 @@ def test_an_expected_noise_between_seeds_widens_what_one_seed_shows_and_gives_wa
         return float(high - low)
 
     assert width(1, None) == 0.0
-    assert width(1, 0.01) == pytest.approx(2 * stats.t.ppf(0.975, 4) * 0.01, rel=0.1)
-    assert width(300, 0.1) == pytest.approx(width(300, None), rel=0.6)
+    assert width(1, 0.01) == pytest.approx(2 * stats.t.ppf(0.975, EXPECTED_FREEDOM) * 0.01, rel=0.1)
+    assert width(300, 0.05) == pytest.approx(width(300, None), rel=0.6)
+
+
+def test_the_interval_of_what_has_not_settled_is_wider_and_comparisons_stay_as_they_are() -> None:
+    drawn = {"best": np.full((1, 4000), 0.8), "poor": np.full((2, 4000), 0.6)}
+    per_seed = {"best": [0.8], "poor": [0.59, 0.61]}
+    settled = with_seed_noise(drawn, per_seed, 0, expected_deviation=0.01)
+    unsettled = with_seed_noise(drawn, per_seed, 0, expected_deviation=0.01, unsettled={"best": 0.0, "poor": 0.02})
+    width = {name: np.ptp(quality_interval(found, "poor")) for name, found in (("is", settled), ("is not", unsettled))}
+    deviation = settled.seed_deviation
+    assert width["is not"] / width["is"] == pytest.approx((deviation + 0.02) / deviation, rel=0.2)
+    assert quality_interval(unsettled, "best") == quality_interval(settled, "best")
+    assert lower_bounds(unsettled) == lower_bounds(settled)

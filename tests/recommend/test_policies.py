@@ -14,7 +14,7 @@ def replicates(observed: dict[str, float], sd: float) -> Replicates:
     values = {
         name: quality + np.random.default_rng(i).normal(size=2000) * sd for i, (name, quality) in enumerate(observed.items())
     }
-    return Replicates(dict(observed), values, True)
+    return Replicates(dict(observed), values)
 
 
 def evidence(**setups: tuple[float, float, int, int]) -> list[Evidence]:
