@@ -2,8 +2,8 @@
 is true.
 
 python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, with the columns of docs/table.md.
-Sections: hypervolume, advice, budget, ablations, scale. Each writes its part of results/search_efficiency-NAME.json when
-it is done.
+Sections: hypervolume, advice, budget, ablations, scale, seeds. Each writes its part of results/search_efficiency-NAME.json
+when it is done.
 
 Everybody pays the same for the same: start-up, training, predicting a sample of dev, saving. Rivals train to the last stop
 (ASHA goes on from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without
@@ -32,6 +32,7 @@ import numpy as np
 import search_ablations
 import search_advice
 import search_scale
+import search_seeds
 from machine import RESULTS, write_result
 from search_replays import replays
 from search_rivals import DEV, RIVALS, Found
@@ -110,6 +111,7 @@ SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
     "budget": search_advice.budget,
     "ablations": search_ablations.ablations,
     "scale": search_scale.scale,
+    "seeds": search_seeds.seeds,
 }
 
 

@@ -1,0 +1,29 @@
+"""How far seeds of one setup differ, by how far it lies below the best."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.statistics import plain_value, pooled_deviation
+from peftcost.simulator.search import ACCURACY
+from peftcost.simulator.table import Table
+
+BELOW = (0.0, 0.02, 0.04, 0.08, 0.16, 1.0)
+"""Edges of the groups: true quality below that of the table's best."""
+
+
+def seeds(table: Table) -> dict[str, Any]:
+    """The standard deviation between seeds, pooled over the setups of each group that have several."""
+    ids = sorted({row.setup.id for row in table.rows.values()})
+    qualities = {s: [plain_value(table.rows[s, n].examples, ACCURACY.compute) for n in table.seeds(s)] for s in ids}
+    means = {s: float(np.mean(found)) for s, found in qualities.items()}
+    below = {s: max(means.values()) - mean for s, mean in means.items()}
+    found = {}
+    for least, most in pairwise(BELOW):
+        several = [qualities[s] for s in ids if least <= below[s] < most and len(qualities[s]) > 1]
+        deviation, freedom = pooled_deviation(several)
+        found[f"{least} to {most}"] = {"setups": len(several), "deviation": deviation, "degrees_of_freedom": freedom}
+    return found
