@@ -30,7 +30,7 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "most_seeds": (2, 3),
 }
 """Each is varied while the others are as usual."""
-REPLAYS = 24
+REPLAYS = 16
 BUDGETS = 1000
 EARLY = "the recommendation is confirmed"
 """Why a search ends before its budget does; it is run again with twice as much."""

@@ -2,9 +2,9 @@
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; full and LoRA go on as far as they can be afforded; then whatever is
-expected to add most to the front per gpu-second, a promotion or a proposal (`explore`); then confirmation of the contenders
-with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed
-in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
+expected to add most to the front for what it costs, a promotion or a proposal (`explore`); then confirmation of the
+contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to
+be confirmed in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from peftcost.searcher.stops import SAFETY
 
 REFERENCES = ("full", "lora")
 """What everything is held against."""
+OPENING_SHARE = 0.25
+"""They go first where that takes no more than this of what is left; elsewhere they compete."""
 ANCHOR_SHARE = 0.5
 """A reference goes on where its next stop takes no more than this of what is left to explore."""
 FIRST_SHARE = 0.1
@@ -74,7 +76,8 @@ def next_action(
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        if payable and (all_go_first or arm in state.anchors):
+        goes_first = arm in state.anchors and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
+        if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
     if explored is None and present and state.exploring:
@@ -127,9 +130,7 @@ def explore_more(
     if anchor is not None and is_payable(anchor):
         return anchor.action
     for candidate in candidates(state, bets, ideas, margin):
-        if candidate.gain_rate * left < NEGLIGIBLE:
-            return None
-        if is_payable(candidate):
+        if candidate.gain_rate * left >= NEGLIGIBLE and is_payable(candidate):
             return candidate.action
     return None
 
@@ -190,7 +191,7 @@ def next_anchor(state: SearchState, bets: Bets, affordable: float) -> Candidate 
     for way in promotions(state):
         needs = needs_along(state, way)
         if way.ahead[0].lineage in lineages and needs[0] <= affordable:
-            return Candidate(way.action, way.ahead[0], needs[0], 0.0)
+            return Candidate(way.action, way.ahead[0], needs[0])
     return None
 
 

@@ -1,14 +1,15 @@
-"""What to explore next: whatever is expected to add most to the front per gpu-second. Pure.
+"""What to explore next: whatever is expected to add most to the front for what it costs. Pure.
 
 A lineage that was begun may go on to its next stop, and each method may be given one more setup, one that Optuna proposes.
 All are valued by the same measure: the expected gain in hypervolume (peftcost.core.hypervolume) at the best of the stops
-ahead, over what getting there takes. Half of it is the volume of the whole front, half that of its top alone, a few margins
-deep: a cheap corner of the front is wide, but the recommendation is made at the top. What it leads to is bought one stop at
-a time, so that a disappointment costs no more than a stop.
+ahead, over the root of what getting there takes. Half of it is the volume of the whole front, half that of its top alone, a
+few margins deep: a cheap corner of the front is wide, but the recommendation is made at the top. What it leads to is bought
+one stop at a time, so that a disappointment costs no more than a stop.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,13 +44,14 @@ Bets = Mapping[str, Sequence[Setup]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """needs_gpu_seconds: of the action itself. gain_rate: expected gain per gpu-second, at the best stop ahead, as a share of
-    what there is."""
+    """needs_gpu_seconds: of the action itself. worth: by what candidates are compared. gain_rate: expected gain per
+    gpu-second, at the best stop ahead, as a share of what there is."""
 
     action: Promote | Propose
     setup: Setup
     needs_gpu_seconds: float
-    gain_rate: float
+    worth: float = 0.0
+    gain_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,16 @@ def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> l
     found = []
     for way in ways:
         needs = needs_along(state, way)
-        rate = max(rate_of(next(gains), seconds) for seconds in needs)
-        found.append(Candidate(way.action, way.ahead[0], needs[0], rate))
-    return sorted(found, key=lambda c: -c.gain_rate)
+        of_stops = [(next(gains), seconds) for seconds in needs]
+        worth, rate = max((worth_of(gain, seconds), gain / seconds) for gain, seconds in of_stops)
+        found.append(Candidate(way.action, way.ahead[0], needs[0], worth, rate))
+    return sorted(found, key=lambda c: -c.worth)
 
 
-def rate_of(gain: float, gpu_seconds: float) -> float:
-    """By what candidates are compared."""
-    return gain / gpu_seconds
+def worth_of(gain: float, gpu_seconds: float) -> float:
+    """The gain counts for more than the cost: by gain per gpu-second, searches bought too many trifles (docs/search.md, "What
+    each part brings")."""
+    return gain / math.sqrt(gpu_seconds)
 
 
 def needs_along(state: SearchState, way: Way) -> list[float]:

@@ -73,9 +73,11 @@ def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
 def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> None:
     """Trainings that have not taken off land anywhere; good ones of neighbouring rates are alike."""
     random = np.random.default_rng(0)
-    good = [Seen(lora(1e-3 * (1 + i / 50)), 0.8 + random.normal(0, 0.005), 5000) for i in range(6)]
-    poor = [Seen(lora(1e-4 * (1 + i / 50)), 0.5 + random.normal(0, 0.06), 5000) for i in range(6)]
-    found = Outlook([*good, *poor], 200).own_noise
+
+    def scattered(rate: float, quality: float, deviation: float) -> list[Seen]:
+        return [Seen(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
+
+    found = Outlook([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
     assert found is not None and found < 0.012
 
 
