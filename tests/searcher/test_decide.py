@@ -79,6 +79,17 @@ def test_a_promising_lineage_goes_on_and_a_hopeless_one_does_not() -> None:
     assert farthest[ordered[-1]] == TABLE.stops[0]
 
 
+def test_full_goes_first_unless_its_opening_takes_too_much_of_a_small_budget() -> None:
+    def begun(share: float) -> list[str]:
+        trials = simulate(TABLE, share * TABLE.total_gpu_seconds, 0).state.trials.values()
+        return [trial.setup.method for trial in sorted(trials, key=lambda trial: trial.started_t)]
+
+    assert begun(0.1)[:2] == ["frozen", "full"]
+    small = begun(0.06)
+    assert len(small) > 3
+    assert "full" not in small
+
+
 def test_the_cheapest_full_and_lora_go_first_on_every_base() -> None:
     assert anchors_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
     both = [f"{name} on {base}" for name in ("frozen", "full", "lora") for base in ("a", "b")]
