@@ -15,7 +15,8 @@ from peftcost.tasks import Metric
 
 REPLICATES = 2000
 UNSETTLED = 0.1
-"""By so much more, per quality that a setup lies below the best, do its seeds deviate (on the recorded tables .1 to .2)."""
+"""By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md). Less than the
+outlook's, whose readings also err since a setup is not what its neighbours and its earlier stops say."""
 
 RowsOf = Callable[[str, int], np.ndarray]
 """(setup id, seed) -> the dev rows of that trial, shape (n, k)."""
