@@ -20,7 +20,8 @@ def seeds(table: Table) -> dict[str, Any]:
     ids = sorted({row.setup.id for row in table.rows.values()})
     qualities = {s: [plain_value(table.rows[s, n].examples, ACCURACY.compute) for n in table.seeds(s)] for s in ids}
     means = {s: float(np.mean(found)) for s, found in qualities.items()}
-    below = {s: max(means.values()) - mean for s, mean in means.items()}
+    best = max(means.values())
+    below = {s: best - mean for s, mean in means.items()}
     found = {}
     for least, most in pairwise(BELOW):
         several = [qualities[s] for s in ids if least <= below[s] < most and len(qualities[s]) > 1]

@@ -115,12 +115,13 @@ def with_seed_noise(
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
     expected_deviation: float | None = None,
-    unsettled: Mapping[str, float] | None = None,
+    unsettled: float = 0.0,
 ) -> Replicates:
     """The second half of `resample_qualities`. resampled: per setup what `resample_examples` gave, shape (seeds, B);
     per_seed: the plain metric of each seed. expected_deviation: between seeds, examples apart, as other measurements let
     expect; it counts like EXPECTED_FREEDOM degrees of freedom (a scaled inverse chi-square prior; Gelman et al., Bayesian
-    Data Analysis, 3rd ed., section 2.6). unsettled: per setup by how much more its seeds are expected to deviate."""
+    Data Analysis, 3rd ed., section 2.6). unsettled: by how much more, per quality that a setup lies below the best
+    observed, its seeds are expected to deviate."""
     (replicates,) = {by_seed.shape[1] for by_seed in resampled.values()}
     deviation, known = pooled_deviation(spread_groups or list(per_seed.values()))
     seed_variance, freedom = max(0.0, deviation**2 - _example_variance(resampled, per_seed)), known
@@ -133,9 +134,10 @@ def with_seed_noise(
         deviations = np.sqrt(seed_variance / len(by_seed) / shared)
         values[name] = by_seed.mean(axis=0) + _normals(seed, name, replicates) * deviations
     observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
-    common = math.sqrt(seed_variance)
+    common, best = math.sqrt(seed_variance), max(observed.values())
     unsettled_variances = {
-        name: ((common + more) ** 2 - seed_variance) / len(per_seed[name]) for name, more in (unsettled or {}).items()
+        name: ((common + unsettled * (best - quality)) ** 2 - seed_variance) / len(per_seed[name])
+        for name, quality in observed.items()
     }
     return Replicates(observed, values, common, unsettled_variances, limits)
 

@@ -27,7 +27,7 @@ from peftcost.searcher.stops import SAFETY
 REFERENCES = ("full", "lora")
 """What everything is held against."""
 OPENING_SHARE = 0.25
-"""They go first where that takes no more than this of what is left; elsewhere they compete."""
+"""An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
 ANCHOR_SHARE = 0.5
 """A reference goes on where its next stop takes no more than this of what is left to explore."""
 FIRST_SHARE = 0.1

@@ -56,9 +56,7 @@ class Evidence:
         per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
         expected = outlook_of(state).own_noise if state.stops else None
-        means = {s: float(np.mean(found)) for s, found in per_seed.items()}
-        unsettled = {s: UNSETTLED * (max(means.values()) - mean) for s, mean in means.items()}
-        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected, unsettled)
+        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected, UNSETTLED)
 
     def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""

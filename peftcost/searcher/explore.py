@@ -89,8 +89,8 @@ def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> l
 
 
 def worth_of(gain: float, gpu_seconds: float) -> float:
-    """The gain counts for more than the cost: by gain per gpu-second, searches bought too many trifles (docs/search.md, "What
-    each part brings")."""
+    """Between the gain alone, which can be worse where costs lie far apart, and the gain per gpu-second, which can be where
+    they do not (docs/search.md, "What each part brings")."""
     return gain / math.sqrt(gpu_seconds)
 
 
