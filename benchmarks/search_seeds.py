@@ -1,4 +1,4 @@
-"""How far seeds of one setup differ, by how far it lies below the best."""
+"""How far seeds of one setup differ, by how far it lies below the best, and how much of that they do to all setups alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.core.statistics import plain_value, pooled_deviation
+from peftcost.core.seed_noise import pooled_deviation, seed_noise
+from peftcost.core.statistics import plain_value
 from peftcost.simulator.search import ACCURACY
 from peftcost.simulator.table import Table
 
@@ -16,15 +17,23 @@ BELOW = (0.0, 0.02, 0.04, 0.08, 0.16, 1.0)
 
 
 def seeds(table: Table) -> dict[str, Any]:
-    """The standard deviation between seeds, pooled over the setups of each group that have several."""
+    """The standard deviation between seeds, pooled over the setups of each group that have several; own and common: of what
+    it consists. The rows of examples are the same for all, so what these explain is in both."""
     ids = sorted({row.setup.id for row in table.rows.values()})
-    qualities = {s: [plain_value(table.rows[s, n].examples, ACCURACY.compute) for n in table.seeds(s)] for s in ids}
-    means = {s: float(np.mean(found)) for s, found in qualities.items()}
+    qualities = {s: {n: plain_value(table.rows[s, n].examples, ACCURACY.compute) for n in table.seeds(s)} for s in ids}
+    means = {s: float(np.mean(list(found.values()))) for s, found in qualities.items()}
     best = max(means.values())
     below = {s: best - mean for s, mean in means.items()}
     found = {}
     for least, most in pairwise(BELOW):
         several = [qualities[s] for s in ids if least <= below[s] < most and len(qualities[s]) > 1]
-        deviation, freedom = pooled_deviation(several)
-        found[f"{least} to {most}"] = {"setups": len(several), "deviation": deviation, "degrees_of_freedom": freedom}
+        deviation, freedom = pooled_deviation([list(of_setup.values()) for of_setup in several])
+        noise = seed_noise(several)
+        found[f"{least} to {most}"] = {
+            "setups": len(several),
+            "deviation": deviation,
+            "degrees_of_freedom": freedom,
+            "own": noise.own**0.5,
+            "common": noise.common**0.5,
+        }
     return found

@@ -9,10 +9,12 @@ import math
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import stats
+
+from peftcost.core.seed_noise import seed_noise
 
 MetricFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,)."""
@@ -21,8 +23,6 @@ CONFIDENCE = 0.95
 ALPHA = 0.05
 CONFIRM_SEEDS = 2
 """Fresh seeds that a setup needs before anything can be shown of it."""
-EXPECTED_FREEDOM = 8
-"""How much an expectation of the noise between seeds counts, beside what fresh seeds show of it."""
 WEIGHTS_AT_ONCE = 4_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
 
@@ -43,9 +43,10 @@ class Standard:
 class Replicates:
     """observed: mean over seeds of the plain metric. values: shape (B,) each, the same resamples for all setups.
 
-    seed_deviation: between seeds of one setup, examples apart, as it was drawn.
+    seed_deviation: between seeds of one setup, examples and what all setups share apart, as it was drawn.
     unsettled_variances: of setups whose seeds are expected to differ more than that, how much more variance their values
     have. Intervals that are told take it in; comparisons, which are about the best, do not.
+    expectations: of setups whose reading other measurements correct, what is expected of them, mean and deviation.
     limits: the metric's lowest and highest possible value. The drawn values may lie beyond (cutting them off would
     bias comparisons), an interval that is told does not.
     """
@@ -54,6 +55,7 @@ class Replicates:
     values: dict[str, np.ndarray]
     seed_deviation: float = 0.0
     unsettled_variances: Mapping[str, float] = field(default_factory=dict)
+    expectations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def only(self, ids: Iterable[str]) -> Replicates:
@@ -61,6 +63,18 @@ class Replicates:
         kept = list(ids)
         observed, values = {i: self.observed[i] for i in kept}, {i: self.values[i] for i in kept}
         return replace(self, observed=observed, values=values)
+
+    @cached_property
+    def as_expected(self) -> Replicates:
+        """For comparisons: what is expected stands in the place of what was observed, and is no less certain than that was.
+        The best of many readings looks better than it is; so regressed, it does not."""
+        observed, values = dict(self.observed), dict(self.values)
+        for name, (mean, deviation) in self.expectations.items():
+            if name in values:
+                drawn = values[name]
+                narrower = min(1.0, deviation / max(float(drawn.std()), 1e-12))
+                observed[name], values[name] = mean, mean + narrower * (drawn - self.observed[name])
+        return replace(self, observed=observed, values=values, expectations={})
 
 
 def nested_sample(n: int, size: int | None) -> np.ndarray:
@@ -83,7 +97,8 @@ def resample_qualities(
     rows_by_setup: per setup one array (n, k) a seed, the same n examples in the same order. Examples are drawn with
     replacement (multinomial weights). The noise between seeds is drawn from a Student t with the variance pooled over
     all setups with several seeds, over the setup's own number of seeds: resampling two or three seeds themselves would
-    understate it. What the examples explain of that variance is taken off first, since the weights bring it in
+    understate it. What a seed does to all setups alike is one draw for all; the k-th array of every setup is taken to be
+    of the same seed. What the examples explain of that variance is taken off first, since the weights bring it in
     already. The t's chi-square is shared by all setups, as the variance is. spread_groups: qualities per setup to pool
     from, when more seeds are known than those whose rows are given. limits: as in `Replicates`.
     Weights and normal draws depend on the seed and the setup's id, not on which other setups there are.
@@ -96,11 +111,12 @@ def resample_qualities(
         if len(sizes) != 1:
             raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
         (n,) = sizes
-    per_seed = {name: [plain_value(rows, metric) for rows in arrays] for name, arrays in rows_by_setup.items()}
+    per_seed = {s: {k: plain_value(rows, metric) for k, rows in enumerate(arrays)} for s, arrays in rows_by_setup.items()}
     every = [rows for arrays in rows_by_setup.values() for rows in arrays]
     drawn = iter(resample_examples(every, metric, n, replicates, seed))
     resampled = {name: np.stack([next(drawn) for _ in arrays]) for name, arrays in rows_by_setup.items()}
-    return with_seed_noise(resampled, per_seed, seed, spread_groups, limits)
+    groups = [dict(enumerate(group)) for group in spread_groups] if spread_groups else None
+    return with_seed_noise(resampled, per_seed, seed, groups, limits)
 
 
 def plain_value(rows: np.ndarray, metric: MetricFunction) -> float:
@@ -110,36 +126,34 @@ def plain_value(rows: np.ndarray, metric: MetricFunction) -> float:
 
 def with_seed_noise(
     resampled: Mapping[str, np.ndarray],
-    per_seed: Mapping[str, Sequence[float]],
+    per_seed: Mapping[str, Mapping[int, float]],
     seed: int,
-    spread_groups: Sequence[Sequence[float]] | None = None,
+    spread_groups: Sequence[Mapping[int, float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
     expected_deviation: float | None = None,
     unsettled: float = 0.0,
 ) -> Replicates:
     """The second half of `resample_qualities`. resampled: per setup what `resample_examples` gave, shape (seeds, B);
-    per_seed: the plain metric of each seed. expected_deviation: between seeds, examples apart, as other measurements let
-    expect; it counts like EXPECTED_FREEDOM degrees of freedom (a scaled inverse chi-square prior; Gelman et al., Bayesian
-    Data Analysis, 3rd ed., section 2.6). unsettled: by how much more, per quality that a setup lies below the best
-    observed, its seeds are expected to deviate."""
+    per_seed: the plain metric by training seed, in the same order. expected_deviation: of a setup's own noise between seeds,
+    examples apart, as other measurements let expect. unsettled: by how much more, per quality that a setup lies below the
+    best observed, its seeds are expected to deviate."""
     (replicates,) = {by_seed.shape[1] for by_seed in resampled.values()}
-    deviation, known = pooled_deviation(spread_groups or list(per_seed.values()))
-    seed_variance, freedom = max(0.0, deviation**2 - _example_variance(resampled, per_seed)), known
-    if expected_deviation is not None:
-        freedom += EXPECTED_FREEDOM
-        seed_variance = (known * seed_variance + EXPECTED_FREEDOM * expected_deviation**2) / freedom
-    shared = np.random.default_rng([seed, freedom]).chisquare(freedom, replicates) / freedom if freedom else np.inf
+    noise = seed_noise(spread_groups or list(per_seed.values()), _example_variance(resampled, per_seed), expected_deviation)
+    random = np.random.default_rng([seed, noise.freedom])
+    shared = random.chisquare(noise.freedom, replicates) / noise.freedom if noise.freedom else np.inf
     values = {}
     for name, by_seed in resampled.items():
-        deviations = np.sqrt(seed_variance / len(by_seed) / shared)
-        values[name] = by_seed.mean(axis=0) + _normals(seed, name, replicates) * deviations
-    observed = {name: float(np.mean(found)) for name, found in per_seed.items()}
-    common, best = math.sqrt(seed_variance), max(observed.values())
+        own = _normals(seed, name, replicates) * math.sqrt(noise.own / len(by_seed))
+        every = [_normals(seed, f"seed {number}", replicates) for number in per_seed[name]]
+        common = np.mean(every, axis=0) * math.sqrt(noise.common)
+        values[name] = by_seed.mean(axis=0) + (own + common) / np.sqrt(shared)
+    observed = {name: float(np.mean(list(found.values()))) for name, found in per_seed.items()}
+    deviation, best = math.sqrt(noise.own), max(observed.values())
     unsettled_variances = {
-        name: ((common + unsettled * (best - quality)) ** 2 - seed_variance) / len(per_seed[name])
+        name: ((deviation + unsettled * (best - quality)) ** 2 - noise.own) / len(per_seed[name])
         for name, quality in observed.items()
     }
-    return Replicates(observed, values, common, unsettled_variances, limits)
+    return Replicates(observed, values, deviation, unsettled_variances, limits=limits)
 
 
 @lru_cache(maxsize=1024)
@@ -180,27 +194,17 @@ def _kept_weights(n: int, replicates: int, seed: int) -> list[tuple[slice, np.nd
     return list(_blocks_of_weights(n, replicates, seed))
 
 
-def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, Sequence[float]]) -> float:
+def _example_variance(resampled: Mapping[str, np.ndarray], per_seed: Mapping[str, Mapping[int, float]]) -> float:
     """The part of the variance between seeds that is chance in the examples: seeds err on different ones.
 
     It is the variance between the seeds' bootstrap errors, pooled over the setups with several seeds.
     """
     squares, freedom = 0.0, 0
     for name, by_seed in resampled.items():
-        errors = by_seed - np.asarray(per_seed[name])[:, None]
+        errors = by_seed - np.array(list(per_seed[name].values()))[:, None]
         squares += float(((errors - errors.mean(axis=0)) ** 2).mean(axis=1).sum())
         freedom += len(by_seed) - 1
     return squares / freedom if freedom else 0.0
-
-
-def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Standard deviation within groups, pooled, and its degrees of freedom; (0, 0) if no group has two values."""
-    squares, freedom = 0.0, 0
-    for values in groups:
-        if len(values) > 1:
-            squares += float(np.var(values)) * len(values)
-            freedom += len(values) - 1
-    return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)
 
 
 def lower_bounds(replicates: Replicates, alpha: float = ALPHA) -> dict[str, float]:
@@ -235,16 +239,11 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
 
 
 def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
-    """Whom a setup has to be shown against: all that were trained again with a fresh seed, and of the others those that may
-    be the best. A first result looks better than it is, so the rest of what exploring gave is no bar.
-
-    All setups while fewer than two are confirmed.
-    """
-    names = list(replicates.values)
-    if len([name for name in names if name in confirmed]) < 2:
-        return names
-    top = probability_within_margin(replicates, 0.0)
-    return [name for name in names if name in confirmed or top[name] >= ALPHA]
+    """Whom a setup has to be shown against: the best observed, all that were trained again with a fresh seed, and of the
+    others those that may be the best, as far as is expected of them. What cannot be the best is no bar."""
+    top = probability_within_margin(replicates.as_expected, 0.0)
+    best = max(replicates.observed, key=lambda s: replicates.observed[s])
+    return [name for name in replicates.values if name == best or name in confirmed or top[name] >= ALPHA]
 
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:

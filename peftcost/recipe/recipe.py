@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from peftcost.core.seed_noise import pooled_deviation
 from peftcost.core.setup import PACKING, TRAINING_DEFAULTS, Setup
-from peftcost.core.statistics import pooled_deviation, prediction_interval
+from peftcost.core.statistics import prediction_interval
 from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method

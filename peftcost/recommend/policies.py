@@ -40,7 +40,7 @@ class Evidence:
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
-    best: the best observed of the setups that it was compared with. next_better: the cheapest of better quality, as
+    best: the best observed. next_better: the cheapest of better quality, as
     observed; next_cheaper: the best of those that cost at least a twentieth less. None where there is none.
     """
 
@@ -88,17 +88,17 @@ def recommend(
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
     margin = standard.margin
-    replicates = replicates.only(e.id for e in allowed)
-    against = rivals(replicates, {e.id for e in allowed if e.confirm_seeds})
+    told = replicates.only(e.id for e in allowed)
+    against, expected = rivals(told, {e.id for e in allowed if e.confirm_seeds}), told.as_expected
     compared = [e for e in allowed if e.id in against]
-    bounds = lower_bounds(replicates.only(against), standard.alpha)
+    bounds = lower_bounds(expected.only(against), standard.alpha)
     shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
-    best = max(compared, key=lambda e: e.quality)
+    best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    replicates = replicates.only({*against, chosen.id})
-    confirmed = chosen in shown and len(replicates.values) > 1  # a setup alone has nothing to be as good as
-    resolvable = resolvable_difference(replicates, chosen.id, standard.alpha)
-    probability = probability_within_margin(replicates, margin)[chosen.id]
+    expected = expected.only({*against, chosen.id})
+    confirmed = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    resolvable = resolvable_difference(expected, chosen.id, standard.alpha)
+    probability = probability_within_margin(expected, margin)[chosen.id]
     if confirmed:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "

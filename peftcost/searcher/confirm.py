@@ -30,7 +30,7 @@ FIRST_CONFIRM_SEED = 1001
 
 
 def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
-    """Setups worth confirming: the best observed, then the others by what confirming them may bring.
+    """Setups worth confirming: what is expected to be the best, then the others by what confirming them may bring.
 
     That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
     of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
@@ -38,9 +38,10 @@ def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, 
     """
     if not replicates.observed:
         return []
-    best = max(replicates.observed, key=lambda s: replicates.observed[s])
-    within = probability_within_margin(replicates, margin)
-    top = probability_within_margin(replicates, 0.0)
+    expected = replicates.as_expected
+    best = max(expected.observed, key=lambda s: expected.observed[s])
+    within = probability_within_margin(expected, margin)
+    top = probability_within_margin(expected, 0.0)
 
     def worth(s: str) -> float:
         return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + BAR_FIRST * top[s]
@@ -95,9 +96,9 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the best observed, those
-    begun, the others; of those that still miss some, a few. One that is dearer than another chosen or begun one is there to
-    be held against: one will do. None are begun where the best observed cannot be paid: without it nothing is proven."""
+    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the one expected to be the
+    best, those begun, the others; of those that still miss some, a few. One that is dearer than another chosen or begun one is
+    there to be held against: one will do. None are begun where the first cannot be paid: without it nothing is proven."""
     gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
     best, *others = contenders(replicates, margin, gpu_seconds)
@@ -124,7 +125,7 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
     if len(replicates.observed) == 1:  # there is nothing to compare it with
         return next((s for s in replicates.observed if finished[s] >= CONFIRM_SEEDS), None)
     compared = rivals(replicates, [s for s in finished if s in replicates.observed])
-    bounds = lower_bounds(replicates.only(compared), standard.alpha)
+    bounds = lower_bounds(replicates.as_expected.only(compared), standard.alpha)
     shown = [s for s, bound in bounds.items() if bound > -standard.margin and finished[s] >= CONFIRM_SEEDS]
     if not shown:
         return None
@@ -135,6 +136,6 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
 
 
 def advised_now(state: SearchState, replicates: Replicates, standard: Standard) -> str:
-    """What would be recommended: the settled one, else the best observed."""
-    best = max(replicates.observed, key=lambda s: replicates.observed[s])
-    return settled(state, replicates, standard) or best
+    """What would be recommended: the settled one, else the best as far as is expected."""
+    expected = replicates.as_expected.observed
+    return settled(state, replicates, standard) or max(expected, key=lambda s: expected[s])

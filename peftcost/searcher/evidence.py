@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -53,10 +54,20 @@ class Evidence:
             value, values = float(np.mean([v for v, _ in ease])), np.mean([v for _, v in ease], axis=0)
             for s in sampled:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
-        per_seed = {s: [plain for plain, _ in found] for s, found in drawn.items()}
+        per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        expected = outlook_of(state).own_noise if state.stops else None
-        return with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, expected, UNSETTLED)
+        noise = outlook_of(state).own_noise if state.stops else None
+        found = with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, noise, UNSETTLED)
+        return replace(found, expectations=self._expectations(state, found.observed)) if state.stops else found
+
+    def _expectations(self, state: SearchState, observed: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Of what only exploring has measured, the quality that all its readings together let expect, and how surely."""
+        alone = [s for s in observed if s not in state.confirmed]
+        guesses = outlook_of(state).guesses([state.setup(s) for s in alone])
+        read = {
+            s: float(np.mean([t.measurement.quality for t in state.decisive(s) if t.measurement is not None])) for s in alone
+        }
+        return {s: (observed[s] + g.mean - read[s], g.deviation) for s, g in zip(alone, guesses, strict=True)}
 
     def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""
@@ -69,14 +80,14 @@ class Evidence:
         return self._drawn[key]
 
 
-def spread_groups(state: SearchState) -> list[list[float]]:
-    """Qualities by setup and size of the dev sample, to see how far seeds differ: between a sample and all of dev they
-    differ for other reasons, too."""
-    groups: dict[tuple[str, int | None], list[float]] = {}
+def spread_groups(state: SearchState) -> list[dict[int, float]]:
+    """Qualities by seed, of each setup and size of the dev sample, to see how far seeds differ: between a sample and all of
+    dev they differ for other reasons, too."""
+    groups: dict[tuple[str, int | None], dict[int, float]] = {}
     for setup_id in sorted(state.confirmed):
-        for m in (trial.measurement for trial in state.trials_of(setup_id)):
-            if m is not None:
-                groups.setdefault((setup_id, m.dev_rows), []).append(m.quality)
+        for trial in state.trials_of(setup_id):
+            if trial.measurement is not None:
+                groups.setdefault((setup_id, trial.measurement.dev_rows), {})[trial.seed] = trial.measurement.quality
     return list(groups.values())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +78,11 @@ class Table:
     def seeds(self, setup_id: str) -> list[int]:
         return self._seeds.get(setup_id, [])
 
+    @cached_property
+    def all_seeds(self) -> list[int]:
+        """That any setup is recorded with."""
+        return sorted({seed for _, seed in self.rows})
+
     def cost(self, setup: Setup) -> float:
         """Mean gpu_seconds over the recorded seeds."""
         return float(np.mean([self.rows[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
@@ -133,13 +137,14 @@ class World:
     luck: int
 
     def row(self, setup: Setup, seed: int) -> Row | None:
-        """What training the setup with this seed shows: the same recorded seed at every stop of the lineage. None for what
-        the table does not have, and for a fresh seed of what it has once."""
+        """What training the setup with this seed shows: the same recorded seed at every stop of the lineage, and for all
+        setups that have it, since seeds do some things to all alike. None for what the table does not have, and for a fresh
+        seed of what it has once."""
         recorded = self.table.seeds(setup.id)
         if not recorded or (seed >= FIRST_CONFIRM_SEED and len(recorded) == 1):
             return None
-        random = np.random.default_rng([self.luck, zlib.crc32(setup.lineage.encode()), seed])
-        return self.table.rows[setup.id, recorded[int(random.integers(len(recorded)))]]
+        order = np.random.default_rng([self.luck, seed]).permutation(self.table.all_seeds).tolist()
+        return self.table.rows[setup.id, min(recorded, key=order.index)]
 
     def seen(self, row: Row, all_of_dev: bool) -> np.ndarray:
         """What a training that shows this row predicted of the dev set, or of the sample."""

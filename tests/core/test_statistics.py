@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_deviation, seed_noise
 from peftcost.core.statistics import (
-    EXPECTED_FREEDOM,
+    Replicates,
     lower_bounds,
-    pooled_deviation,
     prediction_interval,
     probability_within_margin,
     quality_interval,
@@ -156,22 +156,71 @@ def test_an_expected_noise_between_seeds_widens_what_one_seed_shows_and_gives_wa
     def width(seeds: int, expected: float | None) -> float:
         drawn = np.random.default_rng(0).normal(0.8, 0.01, seeds)
         resampled = {"a": np.repeat(drawn[:, None], 4000, axis=1)}
-        found = with_seed_noise(resampled, {"a": list(drawn)}, 0, expected_deviation=expected)
+        found = with_seed_noise(resampled, {"a": dict(enumerate(drawn))}, 0, expected_deviation=expected)
         low, high = np.quantile(found.values["a"], [0.025, 0.975])
         return float(high - low)
 
     assert width(1, None) == 0.0
-    assert width(1, 0.01) == pytest.approx(2 * stats.t.ppf(0.975, EXPECTED_FREEDOM) * 0.01, rel=0.1)
+    both = 0.01 * np.sqrt(1 + COMMON_SHARE)
+    assert width(1, 0.01) == pytest.approx(2 * stats.t.ppf(0.975, EXPECTED_FREEDOM) * both, rel=0.1)
     assert width(600, 0.1) == pytest.approx(width(600, None), rel=0.6)
 
 
 def test_the_interval_of_what_has_not_settled_is_wider_and_comparisons_stay_as_they_are() -> None:
     drawn = {"best": np.full((1, 4000), 0.8), "poor": np.full((2, 4000), 0.6)}
-    per_seed = {"best": [0.8], "poor": [0.59, 0.61]}
+    per_seed = {"best": {1: 0.8}, "poor": {1: 0.59, 2: 0.61}}
     settled = with_seed_noise(drawn, per_seed, 0, expected_deviation=0.01)
     unsettled = with_seed_noise(drawn, per_seed, 0, expected_deviation=0.01, unsettled=0.1)
     width = {name: np.ptp(quality_interval(found, "poor")) for name, found in (("is", settled), ("is not", unsettled))}
     deviation = settled.seed_deviation
-    assert width["is not"] / width["is"] == pytest.approx((deviation + 0.02) / deviation, rel=0.2)
+    common = COMMON_SHARE * 0.01**2
+    wider = np.sqrt(((deviation + 0.02) ** 2 + common) / (deviation**2 + common))
+    assert width["is not"] / width["is"] == pytest.approx(wider, rel=0.2)
     assert quality_interval(unsettled, "best") == quality_interval(settled, "best")
     assert lower_bounds(unsettled) == lower_bounds(settled)
+
+
+def test_what_a_seed_does_to_all_setups_is_told_apart_from_what_it_does_to_each() -> None:
+    random = np.random.default_rng(0)
+    common = random.normal(0, 0.02, 40)
+    groups = [{k: 0.7 + common[k] + random.normal(0, 0.01) for k in range(40)} for _ in range(5)]
+    found = seed_noise(groups)
+    assert found.own**0.5 == pytest.approx(0.01, rel=0.15)
+    assert found.common**0.5 == pytest.approx(0.02, rel=0.3)
+    assert found.freedom == 4 * 39
+    apart = seed_noise([{10 * place + k: q for k, q in group.items()} for place, group in enumerate(groups[:3])])
+    assert apart.common >= 0.0
+
+
+def test_without_shared_seeds_all_noise_is_the_setups_own() -> None:
+    found = seed_noise([{1: 0.70, 2: 0.72}, {3: 0.60, 4: 0.63}])
+    assert found.own == pytest.approx((0.0002 + 0.00045) / 2)
+    assert (found.common, found.freedom) == (0.0, 2)
+
+
+def test_comparisons_are_paired_over_seeds() -> None:
+    """A seed that is good for all tells how good they are less surely, and no less surely which is the better."""
+    common = np.random.default_rng(0).normal(0, 0.03, 6)
+    per_seed = {
+        s: {k: q + common[k] + (0.001 if (k + place) % 2 else -0.001) for k in range(6)}
+        for place, (s, q) in enumerate(QUALITIES)
+    }
+    drawn = {s: np.full((6, 4000), q) for s, q in QUALITIES}
+    found = with_seed_noise(drawn, per_seed, 0)
+    assert (found.values["a"] - found.values["b"]).std() < 0.002
+    assert found.values["a"].std() > 0.005
+
+
+QUALITIES = (("a", 0.80), ("b", 0.79))
+
+
+def test_for_comparisons_a_lucky_reading_is_what_is_expected_of_it() -> None:
+    random = np.random.default_rng(0)
+    values = {"sure": 0.78 + random.normal(0, 0.005, 4000), "lucky": 0.80 + random.normal(0, 0.02, 4000)}
+    told = Replicates({"sure": 0.78, "lucky": 0.80}, values, expectations={"lucky": (0.75, 0.01)})
+    compared = told.as_expected
+    assert lower_bounds(told)["sure"] < -0.04
+    assert lower_bounds(compared)["sure"] > -0.01
+    assert compared.values["lucky"].std() == pytest.approx(0.01, rel=0.05)
+    assert told.observed["lucky"] == 0.80
+    assert quality_interval(told, "lucky") == quality_interval(replace(told, expectations={}), "lucky")

@@ -16,7 +16,7 @@ from peftcost.recommend.result import front_of
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import MOMENT_SECONDS
 from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import read_table
+from peftcost.simulator.table import draw_world, read_table
 
 TABLE = synthetic_table()
 TENTH = 0.15 * TABLE.total_gpu_seconds
@@ -125,3 +125,24 @@ def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same
     assert found.advice is not None
     truth = true_points(table)
     assert truth[found.advice.id][0] > np.median([quality for quality, _, _ in truth.values()])
+
+
+def test_a_seed_shows_the_same_recorded_seed_of_every_setup() -> None:
+    """Seeds do some things to all setups alike, so comparisons are paired over them, in a replay as in a search."""
+    world = draw_world(TABLE, 500, 300, np.random.default_rng(0))
+    setups = list(TABLE.lineages.values())
+    for seed in (0, FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + 1):
+        shown = [world.row(setup, seed) for setup in setups]
+        assert len({row.seed for row in shown if row is not None}) == 1
+
+
+def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> None:
+    regressed = []
+    for seed in range(6):
+        found = simulate(TABLE, TENTH, seed, dev_size=400)
+        assert found.replicates is not None
+        told, expected = found.replicates.observed, found.replicates.expectations
+        assert not found.state.confirmed & set(expected)
+        best = max(expected, key=lambda s: told[s])
+        regressed.append(told[best] - expected[best][0])
+    assert np.mean(regressed) > 0.0
