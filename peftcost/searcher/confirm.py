@@ -97,8 +97,8 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
     """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the one expected to be the
-    best, those begun, the others; of those that still miss some, a few. One that is dearer than another chosen or begun one is
-    there to be held against: one will do. None are begun where the first cannot be paid: without it nothing is proven."""
+    best, those begun, the others; of those that still miss some, a few. One that is dearer than another chosen or begun one
+    is there to be held against: one will do. None are begun where the first cannot be paid: without it nothing is proven."""
     gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
     best, *others = contenders(replicates, margin, gpu_seconds)
