@@ -37,7 +37,8 @@ EARLY = "the recommendation is confirmed"
 
 
 def advice(table: Table) -> dict[str, Any]:
-    """Replays by budget, size of dev, margin, confidence and seeds of a confirmation."""
+    """Replays by budget, size of dev, margin, confidence and seeds of a confirmation; `benchmarks/search_picture.py` draws
+    them."""
     truth = true_points(table)
     return {"usual": USUAL, **{str(share): advice_at(table, truth, share) for share in SHARES}}
 
@@ -120,6 +121,8 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
         "cost_over_cheapest_of_table": median(confirmed, "cost_over_table"),
         "unsure_short_of_observed": mean(unsure, "short_of_observed"),
         "unsure_cost_over_observed": mean(unsure, "cost_over_observed"),
+        "all_wrong_of_table": mean(told, "wrong_of_table"),
+        "all_cost_over_cheapest_of_table": median(told, "cost_over_table"),
         "interval_held": mean(told, "held"),
         "interval_of_exploring_held": mean(told, "held_of_exploring"),
     }

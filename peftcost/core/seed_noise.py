@@ -11,8 +11,8 @@ import numpy as np
 EXPECTED_FREEDOM = 8
 """How much an expectation of a setup's own noise counts, beside what fresh seeds show of it."""
 COMMON_SHARE, COMMON_FREEDOM = 0.5, 2
-"""Of that expectation, what seeds are expected to do to all setups alike (benchmarks/search_seeds.py shows 1.0, 0.1 and none
-on the recorded tables), and how much this counts. Seeds of all setups read the same examples in the same order."""
+"""Of that expectation, the variance of what seeds do to all setups alike (from none to 1.4 times a setup's own on the recorded
+tables, docs/table.md), and how much this counts."""
 
 
 @dataclass(frozen=True)
