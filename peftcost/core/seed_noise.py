@@ -11,7 +11,7 @@ import numpy as np
 EXPECTED_FREEDOM = 8
 """How much an expectation of a setup's own noise counts, beside what fresh seeds show of it."""
 COMMON_SHARE, COMMON_FREEDOM = 0.5, 2
-"""Of that expectation, the variance of what seeds do to all setups alike (from none to 1.4 times a setup's own on the recorded
+"""Of that expectation, the variance of what seeds do to all setups alike (none to 1.4 times a setup's own on the recorded
 tables, docs/table.md), and how much this counts."""
 
 
