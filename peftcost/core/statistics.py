@@ -247,11 +247,15 @@ def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
 
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of the setup's mean quality, over examples and seeds."""
+    """Percentile interval of the setup's mean quality, over examples and seeds; about what is expected where that is not what
+    was observed."""
     tail, values = (1 - level) / 2, replicates.values[setup_id]
     middle, more = values.mean(), replicates.unsettled_variances.get(setup_id, 0.0)
     wider = math.sqrt(1 + more / max(float(values.var()), 1e-12))
-    low, high = np.clip(middle + wider * (np.quantile(values, [tail, 1 - tail]) - middle), *replicates.limits)
+    observed = replicates.observed[setup_id]
+    expected, _ = replicates.expectations.get(setup_id, (observed, 0.0))
+    ends = middle + expected - observed + wider * (np.quantile(values, [tail, 1 - tail]) - middle)
+    low, high = np.clip(ends, *replicates.limits)
     return float(low), float(high)
 
 
