@@ -176,7 +176,7 @@ def how_sure(result: Result, entry: Entry) -> str:
         return f"Trained again with {fresh}, it is shown to be within {margin:g} of the best ({sure}{more})."
     if advice["probability_within_margin"] < ALPHA:
         return f"It is worse than the best by more than {margin:g}, as far as can be told ({sure})."
-    more = f"; only {told}" if told else ""
+    more = f"; only {told}" if difference > margin else ""
     need = what_it_takes(margin, difference, rows, again)
     return f"Whether it is truly within {margin:g} of the best cannot be told yet ({sure}{more}). {need}"
 
