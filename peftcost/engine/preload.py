@@ -1,10 +1,5 @@
 """What the fork server imports once for all workers. Imports only: an OpenMP region here would hang them."""
 
-import logging
-
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # at import it speaks of an optional kernel
-
-# ruff: noqa: E402
 import accelerate
 import bitsandbytes
 import peft
