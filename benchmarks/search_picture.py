@@ -7,6 +7,7 @@ python benchmarks/search_picture.py
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,19 @@ def main() -> None:
 def curves(axis: Axes, given: str, shown: str, shares: dict[str, str]) -> None:
     """What is shown, by what was given, a line a table and budget."""
     for task, colour in COLOURS.items():
-        advice = json.loads((RESULTS / f"search_efficiency-{task}.json").read_text())["sections"]["advice"]
+        advice = advice_of(task)
         for share, style in shares.items():
             by_value: dict[str, Any] = advice[share][given]
             axis.plot(
                 [float(v) for v in by_value], [s[shown] for s in by_value.values()], style, marker="o", ms=3, color=colour
             )
+
+
+@cache
+def advice_of(task: str) -> dict[str, Any]:
+    """The recorded section."""
+    recorded: dict[str, Any] = json.loads((RESULTS / f"search_efficiency-{task}.json").read_text())["sections"]["advice"]
+    return recorded
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def seed_noise(
     own = squares / freedom if freedom else total**2
     common = max(0.0, total**2 - own)
     found = SeedNoise(max(0.0, own - example_variance), common, freedom or known)
-    return found if expected_deviation is None else found.expecting(expected_deviation, known - freedom if freedom else known)
+    return found if expected_deviation is None else found.expecting(expected_deviation, known - freedom)
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:

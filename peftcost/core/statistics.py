@@ -141,12 +141,14 @@ def with_seed_noise(
     noise = seed_noise(spread_groups or list(per_seed.values()), _example_variance(resampled, per_seed), expected_deviation)
     random = np.random.default_rng([seed, noise.freedom])
     shared = random.chisquare(noise.freedom, replicates) / noise.freedom if noise.freedom else np.inf
+    common = {
+        numbers: np.mean([_normals(seed, f"seed {n}", replicates) for n in numbers], axis=0) * math.sqrt(noise.common)
+        for numbers in {tuple(by_seed) for by_seed in per_seed.values()}
+    }
     values = {}
     for name, by_seed in resampled.items():
         own = _normals(seed, name, replicates) * math.sqrt(noise.own / len(by_seed))
-        every = [_normals(seed, f"seed {number}", replicates) for number in per_seed[name]]
-        common = np.mean(every, axis=0) * math.sqrt(noise.common)
-        values[name] = by_seed.mean(axis=0) + (own + common) / np.sqrt(shared)
+        values[name] = by_seed.mean(axis=0) + (own + common[tuple(per_seed[name])]) / np.sqrt(shared)
     observed = {name: float(np.mean(list(found.values()))) for name, found in per_seed.items()}
     deviation, best = math.sqrt(noise.own), max(observed.values())
     unsettled_variances = {
