@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -40,13 +40,24 @@ class Standard:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """Of a setup's quality, by what other measurements say as well. deviation: of what is the setup's own; common_deviation:
+    of what errs alike in all that were measured so (the dev sample, the seed), which comparisons do not feel."""
+
+    mean: float
+    deviation: float
+    common_deviation: float = 0.0
+
+
+@dataclass(frozen=True)
 class Replicates:
     """observed: mean over seeds of the plain metric. values: shape (B,) each, the same resamples for all setups.
 
-    seed_deviation: between seeds of one setup, examples and what all setups share apart, as it was drawn.
+    seed_deviation: between seeds of one setup, examples and what all setups share apart, as it was drawn;
+    common_seed_deviation: of what all setups share with the same seed.
     unsettled_variances: of setups whose seeds are expected to differ more than that, how much more variance their values
     have. Intervals that are told take it in; comparisons, which are about the best, do not.
-    expectations: of setups whose reading other measurements correct, what is expected of them, mean and deviation.
+    expectations: of setups whose reading other measurements correct.
     limits: the metric's lowest and highest possible value. The drawn values may lie beyond (cutting them off would
     bias comparisons), an interval that is told does not.
     """
@@ -54,8 +65,9 @@ class Replicates:
     observed: dict[str, float]
     values: dict[str, np.ndarray]
     seed_deviation: float = 0.0
+    common_seed_deviation: float = 0.0
     unsettled_variances: Mapping[str, float] = field(default_factory=dict)
-    expectations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    expectations: Mapping[str, Expectation] = field(default_factory=dict)
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def only(self, ids: Iterable[str]) -> Replicates:
@@ -69,11 +81,11 @@ class Replicates:
         """For comparisons: what is expected stands in the place of what was observed, and is no less certain than that was.
         The best of many readings looks better than it is; so regressed, it does not."""
         observed, values = dict(self.observed), dict(self.values)
-        for name, (mean, deviation) in self.expectations.items():
+        for name, expected in self.expectations.items():
             if name in values:
                 drawn = values[name]
-                narrower = min(1.0, deviation / max(float(drawn.std()), 1e-12))
-                observed[name], values[name] = mean, mean + narrower * (drawn - self.observed[name])
+                narrower = min(1.0, expected.deviation / max(float(drawn.std()), 1e-12))
+                observed[name], values[name] = expected.mean, expected.mean + narrower * (drawn - self.observed[name])
         return replace(self, observed=observed, values=values, expectations={})
 
 
@@ -155,7 +167,7 @@ def with_seed_noise(
         name: ((deviation + unsettled * (best - quality)) ** 2 - noise.own) / len(per_seed[name])
         for name, quality in observed.items()
     }
-    return Replicates(observed, values, deviation, unsettled_variances, limits=limits)
+    return Replicates(observed, values, deviation, math.sqrt(noise.common), unsettled_variances, limits=limits)
 
 
 @lru_cache(maxsize=1024)
@@ -240,23 +252,32 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
     return {name: float(np.mean(values >= best - margin)) for name, values in replicates.values.items()}
 
 
-def rivals(replicates: Replicates, confirmed: Collection[str]) -> list[str]:
+def rivals(replicates: Replicates, fresh_seeds: Mapping[str, int]) -> list[str]:
     """Whom a setup has to be shown against: the best observed, all that were trained again with a fresh seed, and of the
-    others those that may be the best, as far as is expected of them. What cannot be the best is no bar."""
+    others those that may be the best, as far as is expected of them. What cannot be the best is no bar.
+    fresh_seeds: by setup, how many."""
     top = probability_within_margin(replicates.as_expected, 0.0)
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
-    return [name for name in replicates.values if name == best or name in confirmed or top[name] >= ALPHA]
+    return [name for name in replicates.values if name == best or fresh_seeds.get(name) or top[name] >= ALPHA]
+
+
+def shown_as_good(replicates: Replicates, fresh_seeds: Mapping[str, int], standard: Standard) -> list[str]:
+    """Those trained again with enough fresh seeds that are shown to be within the margin of the best of their rivals."""
+    bounds = lower_bounds(replicates.as_expected.only(rivals(replicates, fresh_seeds)), standard.alpha)
+    return [s for s, bound in bounds.items() if bound > -standard.margin and fresh_seeds.get(s, 0) >= CONFIRM_SEEDS]
 
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the setup's mean quality, over examples and seeds; about what is expected where that is not what
-    was observed."""
+    was observed, and no wider than that is uncertain."""
     tail, values = (1 - level) / 2, replicates.values[setup_id]
-    middle, more = values.mean(), replicates.unsettled_variances.get(setup_id, 0.0)
-    wider = math.sqrt(1 + more / max(float(values.var()), 1e-12))
-    observed = replicates.observed[setup_id]
-    expected, _ = replicates.expectations.get(setup_id, (observed, 0.0))
-    ends = middle + expected - observed + wider * (np.quantile(values, [tail, 1 - tail]) - middle)
+    middle, variance = float(values.mean()), max(float(values.var()), 1e-12)
+    told_variance = variance + replicates.unsettled_variances.get(setup_id, 0.0)
+    expected = replicates.expectations.get(setup_id)
+    if expected is not None:
+        told_variance = min(told_variance, expected.deviation**2 + expected.common_deviation**2)
+        middle += expected.mean - replicates.observed[setup_id]
+    ends = middle + math.sqrt(told_variance / variance) * (np.quantile(values, [tail, 1 - tail]) - values.mean())
     low, high = np.clip(ends, *replicates.limits)
     return float(low), float(high)
 

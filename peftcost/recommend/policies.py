@@ -13,11 +13,11 @@ from peftcost.core.statistics import (
     CONFIRM_SEEDS,
     Replicates,
     Standard,
-    lower_bounds,
     probability_within_margin,
     quality_interval,
     resolvable_difference,
     rivals,
+    shown_as_good,
 )
 from peftcost.errors import UserError, did_you_mean
 
@@ -89,13 +89,12 @@ def recommend(
         raise UserError(nothing_fits(evidence, *limits))
     margin = standard.margin
     told = replicates.only(e.id for e in allowed)
-    against, expected = rivals(told, {e.id for e in allowed if e.confirm_seeds}), told.as_expected
-    compared = [e for e in allowed if e.id in against]
-    bounds = lower_bounds(expected.only(against), standard.alpha)
-    shown = [e for e in compared if bounds[e.id] > -margin and e.confirm_seeds >= CONFIRM_SEEDS]
+    fresh_seeds = {e.id: e.confirm_seeds for e in allowed}
+    as_good = shown_as_good(told, fresh_seeds, standard)
+    shown = [e for e in allowed if e.id in as_good]
     best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    expected = expected.only({*against, chosen.id})
+    expected = told.as_expected.only({*rivals(told, fresh_seeds), chosen.id})
     confirmed = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(expected, chosen.id, standard.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]

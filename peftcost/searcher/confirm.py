@@ -11,9 +11,8 @@ from peftcost.core.statistics import (
     CONFIRM_SEEDS,
     Replicates,
     Standard,
-    lower_bounds,
     probability_within_margin,
-    rivals,
+    shown_as_good,
 )
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
 from peftcost.searcher.state import SearchState
@@ -124,9 +123,7 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
     finished = Counter(t.setup.id for t in state.measured("confirm"))
     if len(replicates.observed) == 1:  # there is nothing to compare it with
         return next((s for s in replicates.observed if finished[s] >= CONFIRM_SEEDS), None)
-    compared = rivals(replicates, [s for s in finished if s in replicates.observed])
-    bounds = lower_bounds(replicates.as_expected.only(compared), standard.alpha)
-    shown = [s for s, bound in bounds.items() if bound > -standard.margin and finished[s] >= CONFIRM_SEEDS]
+    shown = shown_as_good(replicates, finished, standard)
     if not shown:
         return None
     gpu_seconds = gpu_seconds_of(state, replicates)

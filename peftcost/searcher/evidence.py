@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from peftcost.core.statistics import Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
+from peftcost.core.statistics import (
+    Expectation,
+    Replicates,
+    nested_sample,
+    plain_value,
+    resample_examples,
+    with_seed_noise,
+)
 from peftcost.searcher.explore import outlook_of
+from peftcost.searcher.outlook import OWN
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
@@ -36,7 +45,8 @@ class Evidence:
 
         A setup that only exploring has measured, on a sample of dev, is told with what it would be on all of dev: the sample
         is easier or harder than the rest by what the confirmed setups, known on both, show (in each resample anew). How far
-        seeds differ is expected from how far exploring's readings err beyond their sample.
+        seeds differ is expected from how far exploring's readings err beyond their sample. What it will be worth in truth is
+        expected from all of exploring's readings together; of the sample's error, most is common to all that were read on it.
         """
         ids = sorted({*state.confirmed, *(trial.setup.id for trial in state.explored.best(most))})
         if not ids:
@@ -58,16 +68,16 @@ class Evidence:
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
         noise = outlook_of(state).own_noise if state.stops else None
         found = with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, noise, UNSETTLED)
-        return replace(found, expectations=self._expectations(state, found.observed)) if state.stops else found
-
-    def _expectations(self, state: SearchState, observed: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        """Of what only exploring has measured, the quality that all its readings together let expect, and how surely."""
-        alone = [s for s in observed if s not in state.confirmed]
+        if not state.stops:
+            return found
+        alone = [s for s in ids if s not in state.confirmed]
         guesses = outlook_of(state).guesses([state.setup(s) for s in alone])
-        read = {
-            s: float(np.mean([t.measurement.quality for t in state.decisive(s) if t.measurement is not None])) for s in alone
-        }
-        return {s: (observed[s] + g.mean - read[s], g.deviation) for s, g in zip(alone, guesses, strict=True)}
+        expectations = {}
+        for s, guess in zip(alone, guesses, strict=True):
+            read, resampled = self._draw(decisive[s][0], n)
+            common = max(0.0, float(stacked[s].var()) - OWN * float(resampled.var())) + found.common_seed_deviation**2
+            expectations[s] = Expectation(found.observed[s] + guess.mean - read, guess.deviation, math.sqrt(common))
+        return replace(found, expectations=expectations)
 
     def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""

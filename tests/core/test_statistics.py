@@ -12,6 +12,7 @@ from scipy import stats
 
 from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_deviation, seed_noise
 from peftcost.core.statistics import (
+    Expectation,
     Replicates,
     lower_bounds,
     prediction_interval,
@@ -217,11 +218,19 @@ QUALITIES = (("a", 0.80), ("b", 0.79))
 def test_for_comparisons_a_lucky_reading_is_what_is_expected_of_it() -> None:
     random = np.random.default_rng(0)
     values = {"sure": 0.78 + random.normal(0, 0.005, 4000), "lucky": 0.80 + random.normal(0, 0.02, 4000)}
-    told = Replicates({"sure": 0.78, "lucky": 0.80}, values, expectations={"lucky": (0.75, 0.01)})
+    told = Replicates({"sure": 0.78, "lucky": 0.80}, values, expectations={"lucky": Expectation(0.75, 0.01, 0.015)})
     compared = told.as_expected
     assert lower_bounds(told)["sure"] < -0.04
     assert lower_bounds(compared)["sure"] > -0.01
     assert compared.values["lucky"].std() == pytest.approx(0.01, rel=0.05)
     assert told.observed["lucky"] == 0.80
-    shift = np.subtract(quality_interval(told, "lucky"), quality_interval(replace(told, expectations={}), "lucky"))
-    assert shift == pytest.approx([-0.05, -0.05])
+
+
+def test_an_interval_lies_about_what_is_expected_and_is_as_wide_as_that_is_uncertain() -> None:
+    values = {"one": 0.80 + np.random.default_rng(0).normal(0, 0.02, 40000)}
+    as_read = Replicates({"one": 0.80}, values)
+    assert quality_interval(as_read, "one") == pytest.approx((0.80 - 1.96 * 0.02, 0.80 + 1.96 * 0.02), abs=0.001)
+    surer = replace(as_read, expectations={"one": Expectation(0.77, 0.006, 0.008)})
+    assert quality_interval(surer, "one") == pytest.approx((0.77 - 1.96 * 0.01, 0.77 + 1.96 * 0.01), abs=0.001)
+    vaguer = replace(as_read, expectations={"one": Expectation(0.77, 0.03, 0.04)})
+    assert np.diff(quality_interval(vaguer, "one")) == pytest.approx(np.diff(quality_interval(as_read, "one")))
