@@ -16,7 +16,7 @@ from search_replays import replays
 from peftcost.core.front import Point
 from peftcost.core.statistics import Standard
 from peftcost.errors import UserError
-from peftcost.searcher import confirm
+from peftcost.searcher import confirm, decide
 from peftcost.simulator.search import Outcome, simulate, true_points
 from peftcost.simulator.table import Table
 
@@ -27,13 +27,15 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "dev_size": (100, 200, 500, 1500, 3000),
     "margin": (0.01, 0.02, 0.03, 0.05),
     "confidence": (0.5, 0.8, 0.9, 0.95),
-    "most_seeds": (2, 3),
+    "most_seeds": (2, 3, 5),
 }
 """Each is varied while the others are as usual."""
 REPLAYS = 16
+INTERVALS = 180
+"""Replays a budget, each in a world of its own (those of the advice share theirs)."""
 BUDGETS = 1000
-EARLY = "the recommendation is confirmed"
-"""Why a search ends before its budget does; it is run again with twice as much."""
+CONFIRMED = "the recommendation is confirmed"
+"""Why a search ends. It ends early, too, where it says after a semicolon that the rest would hardly change the advice."""
 
 
 def advice(table: Table) -> dict[str, Any]:
@@ -123,34 +125,50 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
         "unsure_cost_over_observed": mean(unsure, "cost_over_observed"),
         "all_wrong_of_table": mean(told, "wrong_of_table"),
         "all_cost_over_cheapest_of_table": median(told, "cost_over_table"),
-        "interval_held": mean(told, "held"),
-        "interval_of_exploring_held": mean(told, "held_of_exploring"),
     }
+
+
+def intervals(table: Table) -> dict[str, Any]:
+    """How often the interval that is told of the advice holds the truth, whatever the size of dev and the margin."""
+    truth, found = true_points(table), {}
+    for share in SHARES:
+        seeds = range(REPLAYS, REPLAYS + INTERVALS)
+        told = [facts for facts in replays(partial(varied_replay, table, truth, share), seeds) if facts]
+        held = {name: float(np.mean([facts[name] for facts in told])) for name in ("held", "held_of_exploring")}
+        found[str(share)] = {"replays": len(told), **held}
+    return found
+
+
+def varied_replay(table: Table, truth: dict[str, Point], share: float, seed: int) -> dict[str, float]:
+    random = np.random.default_rng([2, seed])
+    return judged_replay(table, truth, share, {name: random.choice(values).item() for name, values in VARIED.items()}, seed)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a search ended. share: what it spent of its budget, closing included, where the budget ended it. better_with_more:
-    whether twice the budget gave better advice, where the search ended early."""
+    """How a search ended. share: what it spent of its budget, closing included, where the budget ended it. Where the search
+    ended early, whether its advice had been better with the rest of the budget, and with twice the budget."""
 
     because: str
     overspent: bool = False
     share: float | None = None
-    better_with_more: bool | None = None
+    better_with_the_rest: bool | None = None
+    better_with_twice: bool | None = None
 
 
 def budget(table: Table) -> dict[str, Any]:
     """Searches with random budgets, costs, devices and crashes: none may spend more than it was given."""
     every = replays(partial(ended, table), range(BUDGETS))
     shares = [search.share for search in every if search.share is not None]
-    asked_again = [search.better_with_more for search in every if search.better_with_more is not None]
+    early = [search for search in every if search.better_with_the_rest is not None]
     return {
         "searches": BUDGETS,
         "overspent": sum(search.overspent for search in every),
         "ends": dict(Counter(search.because for search in every)),
         "spent_where_the_budget_ended_it": quantiles(shares),
-        "ended_early": len(asked_again),
-        "of_these_better_with_twice_the_budget": sum(asked_again),
+        "ended_early": len(early),
+        "of_these_better_with_the_rest": sum(bool(search.better_with_the_rest) for search in early),
+        "of_these_better_with_twice_the_budget": sum(bool(search.better_with_twice) for search in early),
     }
 
 
@@ -166,19 +184,21 @@ def ended(table: Table, seed: int) -> Ended:
         found = simulate(table, limit, seed, **conditions)
     except UserError:
         return Ended("too small")
-    because = found.because.partition(";")[0]
-    share = (found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit if "budget" in because else None
-    better = None
-    if because == EARLY:
-        more = simulate(table, 2 * limit, seed, **conditions)
-        better = found.advice is not None and more.advice is not None and is_better(found, more, true_points(table))
-    return Ended(because, found.spent_gpu_seconds > limit, share, better)
+    overspent, because = found.spent_gpu_seconds > limit, found.because.partition(";")[0]
+    if found.because == because and because != CONFIRMED:
+        share = (found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit
+        return Ended(because, overspent, share if "budget" in because else None)
+    with mock.patch.object(decide, "STAKE", 0.0):
+        rest = simulate(table, limit, seed, **conditions)
+    twice, truth = simulate(table, 2 * limit, seed, **conditions), true_points(table)
+    return Ended(f"early: {because}", overspent, None, is_better(found, rest, truth), is_better(found, twice, truth))
 
 
 def is_better(found: Outcome, more: Outcome, truth: dict[str, Point]) -> bool:
     """Whether the advice of a search with more budget is truly better by more than the margin, or cheaper by a tenth and as
     good."""
-    assert found.advice is not None and more.advice is not None
+    if found.advice is None or more.advice is None:
+        return False
     (quality, cost, _), (later_quality, later_cost, _) = truth[found.advice.id], truth[more.advice.id]
     margin = found.advice.margin
     return later_quality > quality + margin or (later_cost < 0.9 * cost and later_quality >= quality - margin)

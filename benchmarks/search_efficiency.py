@@ -2,8 +2,8 @@
 is true.
 
 python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, with the columns of docs/table.md.
-Sections: hypervolume, advice, budget, ablations, scale, seeds. Each writes its part of results/search_efficiency-NAME.json
-when it is done.
+Sections: hypervolume, advice, intervals, budget, ablations, scale, seeds. Each writes its part of
+results/search_efficiency-NAME.json when it is done.
 
 Everybody pays the same for the same: start-up, training, predicting a sample of dev, saving. Rivals train to the last stop
 (ASHA goes on from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without
@@ -108,6 +108,7 @@ def draw(means: dict[str, Any], path: Path) -> None:
 SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
     "hypervolume": hypervolumes,
     "advice": search_advice.advice,
+    "intervals": search_advice.intervals,
     "budget": search_advice.budget,
     "ablations": search_ablations.ablations,
     "scale": search_scale.scale,
