@@ -67,6 +67,16 @@ def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
     return [mock.patch.object(simulator, "prior_of", any_of)]
 
 
+def with_anchors_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
+    """Full and LoRA go first and on where they take no more than a quarter, and half, of what is left."""
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "ANCHOR_SHARE", 0.5)]
+
+
+def without_anchors(seed: int) -> list[AbstractContextManager[Any]]:
+    """Full and LoRA compete like all others."""
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.0), mock.patch.object(decide, "ANCHOR_SHARE", 0.0)]
+
+
 def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
     """All is spent on exploring, and the best observed is recommended."""
     return [
@@ -116,6 +126,8 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without costs": partial(patched, without_costs),
     "with costs in full": partial(patched, with_costs_in_full),
     "without priors": partial(patched, without_priors),
+    "full and LoRA to the end": partial(patched, with_anchors_to_the_end),
+    "without full and LoRA first": partial(patched, without_anchors),
     "without confirmation": partial(patched, without_confirmation),
     "without going back": partial(patched, without_going_back),
     "with random proposals": partial(patched, with_random_proposals),

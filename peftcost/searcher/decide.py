@@ -1,8 +1,8 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
-not small, of the others, if they can be afforded; full and LoRA go on as far as they can be afforded; then whatever is
-expected to add most to the front for what it costs, a promotion or a proposal (`explore`); then confirmation of the
+not small, of the others, if they can be afforded; full and LoRA go on where that is a small part; then whatever is expected
+to add most to the front for what it costs, a promotion or a proposal (`explore`); then confirmation of the
 contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to
 be confirmed in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
@@ -26,10 +26,11 @@ from peftcost.searcher.stops import SAFETY
 
 REFERENCES = ("full", "lora")
 """What everything is held against."""
-OPENING_SHARE = 0.25
+OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
-ANCHOR_SHARE = 0.5
-"""A reference goes on where its next stop takes no more than this of what is left to explore."""
+ANCHOR_SHARE = 0.05
+"""A reference goes on where its next stop takes no more than this of what is left to explore; elsewhere it competes. More
+would cost the front more than all else does (docs/search.md, "What each part brings")."""
 FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
 budget. Elsewhere only the anchors' are, and the others' compete."""

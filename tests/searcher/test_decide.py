@@ -89,8 +89,8 @@ def test_full_goes_first_unless_its_opening_takes_too_much_of_a_small_budget() -
         trials = simulate(TABLE, share * TABLE.total_gpu_seconds, 0).state.trials.values()
         return [trial.setup.method for trial in sorted(trials, key=lambda trial: trial.started_t)]
 
-    assert begun(0.1)[:2] == ["frozen", "full"]
-    small = begun(0.06)
+    assert begun(0.2)[:2] == ["frozen", "full"]
+    small = begun(0.1)
     assert len(small) > 3
     assert "full" not in small
 
