@@ -21,7 +21,7 @@ from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.planner import paces_of
-from peftcost.searcher.question import methods_named
+from peftcost.searcher.question import methods_named, methods_of
 from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
 from peftcost.tasks import get_task_type
 from peftcost.tasks.splits import load_task_data
@@ -62,8 +62,8 @@ class PlannedSetup:
 
 @dataclass(frozen=True)
 class Plan:
-    """The setups, cheapest first, and what a budget buys: the longest length at which every method that fits can be
-    measured and the contenders confirmed, and how many setups that makes."""
+    """The setups, cheapest first, and what a budget buys a search: the longest length at which every method that it tries and
+    that fits can be measured and the contenders confirmed, and how many setups that makes."""
 
     model: str
     device: str
@@ -128,7 +128,8 @@ def plan(
     limit = parse_budget(budget, price).limit_gpu_seconds(1) if budget is not None else None
     machine = None if device in ("this", "cpu") else find_machine(device)
     names = methods_named(methods or "all")
-    subject = task_subject(task, max_length) if task else model_subject(model, max_length, rows)
+    loaded = load_task(task) if isinstance(task, str | Path) else task
+    subject = task_subject(loaded, max_length) if loaded is not None else model_subject(model, max_length, rows)
     target = machine_target(machine) if machine is not None else target_here(device, on_progress)
     setups = []
     for name in names:
@@ -136,7 +137,8 @@ def plan(
         setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
-    buys = what_it_buys(subject, setups, limit) if limit is not None else None
+    tried = [setup for setup in setups if setup.method in methods_of(loaded, methods)]
+    buys = what_it_buys(subject, tried, limit) if limit is not None else None
     return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
 
 
@@ -152,14 +154,13 @@ def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
     return [dict(Setup.of(method, {**prior, **batch, **variant}, 0).hyperparameters) for variant in variants]
 
 
-def task_subject(task: Task | str | Path, max_length: int | None) -> Subject:
+def task_subject(task: Task, max_length: int | None) -> Subject:
     """From a task: its data is read and tokenized, its model's weights are not loaded."""
     from transformers import AutoConfig
 
     from peftcost.engine.prepare import prepare
     from peftcost.engine.prepared import batches_of_epoch, load_about, load_split, padded_tokens
 
-    task = task if isinstance(task, Task) else load_task(task)
     if max_length is not None:
         task = task.model_copy(update={"max_length": checked_length(max_length, None)})
     data = load_task_data(task, 0)

@@ -89,9 +89,9 @@ def checked_confidence(confidence: float | None) -> float:
     return confidence
 
 
-def methods_of(task: Task, chosen: Sequence[str] | None) -> list[str]:
+def methods_of(task: Task | None, chosen: Sequence[str] | None) -> list[str]:
     """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
-    wanted = chosen or task.methods
+    wanted = chosen or (task.methods if task is not None else None)
     if wanted is None:
         return [name for name, method in methods().items() if method.usual]
     return methods_named(wanted)

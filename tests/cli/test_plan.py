@@ -56,6 +56,16 @@ def test_the_table_for_a_task(tmp_path: Path) -> None:
     assert "full" in done.stdout and "frozen top" in done.stdout and "yes" in done.stdout
 
 
+def test_a_budget_buys_what_a_search_of_the_task_would_try(tmp_path: Path) -> None:
+    lines = ["model: builtin:minilm", "data: builtin:tweets", "columns: {label: sentiment}", "methods: [frozen, lora]"]
+    (tmp_path / "task.yaml").write_text("\n".join(lines))
+    done = plan("--device", "t4", "--budget", "1gpu-h", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert sorted(found["buys"]["methods"]) == ["frozen", "lora"]
+    assert "full" in {setup["method"] for setup in found["setups"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
