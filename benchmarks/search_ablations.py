@@ -67,14 +67,16 @@ def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
     return [mock.patch.object(simulator, "prior_of", any_of)]
 
 
-def with_anchors_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
+def with_references_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
     """Full and LoRA go first and on where they take no more than a quarter, and half, of what is left."""
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "ANCHOR_SHARE", 0.5)]
+    further = dict.fromkeys(decide.REFERENCES, 0.5)
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "REFERENCES", further)]
 
 
-def without_anchors(seed: int) -> list[AbstractContextManager[Any]]:
+def without_references(seed: int) -> list[AbstractContextManager[Any]]:
     """Full and LoRA compete like all others."""
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.0), mock.patch.object(decide, "ANCHOR_SHARE", 0.0)]
+    never = dict.fromkeys(decide.REFERENCES, 0.0)
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.0), mock.patch.object(decide, "REFERENCES", never)]
 
 
 def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
@@ -126,8 +128,8 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without costs": partial(patched, without_costs),
     "with costs in full": partial(patched, with_costs_in_full),
     "without priors": partial(patched, without_priors),
-    "full and LoRA to the end": partial(patched, with_anchors_to_the_end),
-    "without full and LoRA first": partial(patched, without_anchors),
+    "full and LoRA to the end": partial(patched, with_references_to_the_end),
+    "without full and LoRA first": partial(patched, without_references),
     "without confirmation": partial(patched, without_confirmation),
     "without going back": partial(patched, without_going_back),
     "with random proposals": partial(patched, with_random_proposals),

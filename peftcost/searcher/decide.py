@@ -24,13 +24,12 @@ from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
-REFERENCES = ("full", "lora")
-"""What everything is held against."""
+REFERENCES = {"full": 0.05, "lora": 0.2}
+"""What everything is held against: each goes on where its next stop takes no more than this share of what is left to explore;
+elsewhere it competes. LoRA shows what training longer brings; full would show the same at twice the cost (docs/search.md,
+"What each part brings")."""
 OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
-ANCHOR_SHARE = 0.05
-"""A reference goes on where its next stop takes no more than this of what is left to explore; elsewhere it competes. More
-would cost the front more than all else does (docs/search.md, "What each part brings")."""
 FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
 budget. Elsewhere only the anchors' are, and the others' compete."""
@@ -127,7 +126,7 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
-    anchor = next_anchor(state, bets, ANCHOR_SHARE * left)
+    anchor = next_anchor(state, bets, left)
     if anchor is not None and is_payable(anchor):
         return anchor.action
     for candidate in candidates(state, bets, ideas, margin):
@@ -185,13 +184,14 @@ def reserve(state: SearchState, share: float, present: Sequence[float], upcoming
     return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
 
 
-def next_anchor(state: SearchState, bets: Bets, affordable: float) -> Candidate | None:
-    """The next stop of full or LoRA, if it is affordable; the nearest first. (The cheapest has to compete for its own: it
-    may be hopeless.)"""
-    lineages = {anchor_lineage(state, arm, bets[arm]) for arm in state.anchors if method_of(arm) in REFERENCES}
+def next_anchor(state: SearchState, bets: Bets, left: float) -> Candidate | None:
+    """The next stop of full or LoRA, if that is a small enough part of what is left to explore; the nearest first. (The
+    cheapest has to compete for its own: it may be hopeless.)"""
+    references = {arm: REFERENCES[method_of(arm)] for arm in state.anchors if method_of(arm) in REFERENCES}
+    shares = {anchor_lineage(state, arm, bets[arm]): share for arm, share in references.items()}
     for way in promotions(state):
         needs = needs_along(state, way)
-        if way.ahead[0].lineage in lineages and needs[0] <= affordable:
+        if needs[0] <= shares.get(way.ahead[0].lineage, 0.0) * left:
             return Candidate(way.action, way.ahead[0], needs[0])
     return None
 
