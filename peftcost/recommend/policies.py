@@ -107,7 +107,7 @@ def recommend(
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
         verdict = f"It is the only setup {only}, so there is nothing to compare it with."
     elif probability < ALPHA:
-        verdict = f"It is worse than the best by more than {margin:g}, as far as can be told."
+        verdict = f"{too_poor(margin, chosen.id == best.id)}."
     else:
         rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
         need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
@@ -179,6 +179,16 @@ def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
         f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
         f"{spell_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
     )
+
+
+def too_poor(margin: float, is_best_observed: bool) -> str:
+    """Of a choice that is hardly within the margin of the best."""
+    if is_best_observed:
+        return (
+            "That reading was probably lucky: all readings together let expect another setup to be better by more than "
+            f"{margin:g}"
+        )
+    return f"It is worse than the best by more than {margin:g}, as far as can be told"
 
 
 def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int) -> str:

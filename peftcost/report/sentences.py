@@ -9,7 +9,7 @@ from typing import Any
 from peftcost.core.budget import spell_seconds
 from peftcost.core.memory import spell_bytes
 from peftcost.core.statistics import ALPHA
-from peftcost.recommend.policies import what_it_takes
+from peftcost.recommend.policies import too_poor, what_it_takes
 from peftcost.report.choices import choices_of
 from peftcost.report.numbers import percent, period, plural
 
@@ -175,7 +175,7 @@ def how_sure(result: Result, entry: Entry) -> str:
         more = f"; {told}" if told else ""
         return f"Trained again with {fresh}, it is shown to be within {margin:g} of the best ({sure}{more})."
     if advice["probability_within_margin"] < ALPHA:
-        return f"It is worse than the best by more than {margin:g}, as far as can be told ({sure})."
+        return f"{too_poor(margin, entry == best_entry(result))} ({sure})."
     more = f"; only {told}" if difference > margin else ""
     need = what_it_takes(margin, difference, rows, again)
     return f"Whether it is truly within {margin:g} of the best cannot be told yet ({sure}{more}). {need}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import Expectation, Replicates, Standard
 from peftcost.errors import UserError
 from peftcost.recommend.policies import Evidence, recommend
 
@@ -102,6 +104,15 @@ def test_what_is_clearly_worse_is_called_worse() -> None:
     found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, "cheapest")
     assert not found.confirmed
     assert "worse than the best by more than 0.01" in found.because
+
+
+def test_where_the_best_observed_was_only_lucky_that_is_said() -> None:
+    drawn = replace(replicates(OBSERVED, 0.004), expectations={"full": Expectation(0.72, 0.004)})
+    found = recommend(
+        evidence(lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 0)), drawn.only(("lora", "full")), STANDARD, "best-quality"
+    )
+    assert (found.id, found.confirmed) == ("full", False)
+    assert "probably lucky" in found.because
 
 
 def test_an_unknown_policy_names_the_nearest() -> None:
