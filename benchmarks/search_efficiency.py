@@ -3,7 +3,7 @@ is true.
 
 python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, with the columns of docs/table.md.
 Sections: hypervolume, advice, intervals, budget, ablations, scale, seeds. Each writes its part of
-results/search_efficiency-NAME.json when it is done.
+results/search_efficiency-NAME.json when it is done, with the day on which it was recorded.
 
 Everybody pays the same for the same: start-up, training, predicting a sample of dev, saving. Rivals train to the last stop
 (ASHA goes on from stop to stop), pass over what they cannot pay, and get credit for every stop that they pass, without
@@ -18,6 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,19 @@ def hypervolumes(table: Table) -> dict[str, Any]:
         }
         means = {share: round(float(np.mean(values)), 3) for share, values in found[name].items()}
         print(name, means, f"{time.monotonic() - started:.0f} s", flush=True)
+    mean = {name: {share: float(np.mean(v)) for share, v in by_share.items()} for name, by_share in found.items()}
     return {
         "ten_mean_trainings": round(ten_trainings, 4),
-        "mean": {n: {share: float(np.mean(v)) for share, v in by.items()} for n, by in found.items()},
+        "mean": mean,
+        "level_with_rivals_last": {rival: level_with_last(mean["peftcost"], mean[rival]) for rival in RIVALS},
         "lead": {str(share): leads(found, str(share)) for share in shares},
     }
+
+
+def level_with_last(our: dict[str, float], theirs: dict[str, float]) -> float:
+    """The budget at which we have what a rival has at its largest one; on a straight line between budgets."""
+    *_, last = theirs.values()
+    return float(np.interp(last, np.maximum.accumulate(list(our.values())), [float(share) for share in our]))
 
 
 def front_found(searcher: Callable[[Table, float, int], Found], table: Table, share: float, seed: int) -> list[str]:
@@ -123,8 +132,9 @@ def main(file: Path, names: list[str]) -> None:
     for name in names:
         found = SECTIONS[name](table)
         print(json.dumps({name: found}, indent=1), flush=True)
-        known = json.loads(path.read_text())["sections"] if path.exists() else {}
-        write_result(path.stem, {"table": about, "sections": {**known, name: found}})
+        known = json.loads(path.read_text()) if path.exists() else {"recorded": {}, "sections": {}}
+        recorded = {**known["recorded"], name: datetime.now(UTC).date().isoformat()}
+        write_result(path.stem, {"table": about, "recorded": recorded, "sections": {**known["sections"], name: found}})
         if name == "hypervolume":
             draw(found["mean"], Path(__file__).parent.parent / "docs" / f"{path.stem}.png")
 
