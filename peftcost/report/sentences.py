@@ -149,7 +149,9 @@ def against(result: Result, entry: Entry) -> str:
     elif full["id"] in (entry["id"], best["id"]):
         aside = ""
     else:
-        aside = f" Full fine-tuning ({full['id']}) reaches {full['quality']:.3f}; this takes {shares(entry, full)}."
+        as_long = full["stop_examples"] == entry["stop_examples"]
+        name = full["id"] if as_long else f"{full['id']}, {full['stop_examples']:,} examples"
+        aside = f" Full fine-tuning ({name}) reaches {full['quality']:.3f}; this takes {shares(entry, full)}."
     if best["id"] == entry["id"]:
         kind = "It is full fine-tuning, and" if entry["method"] == "full" else "It is"
         return f"{kind} the best observed.{aside}"

@@ -42,6 +42,10 @@ def test_the_advice_is_compared_with_full_fine_tuning(result: Result) -> None:
     advice = view_of(result).advice
     assert f"The best observed, {best['id']}, reaches" in advice[1]
     assert "Full fine-tuning (full-6799c97079) reaches 0.744" in advice[1]
+    for entry in result["setups"]:
+        if entry["method"] == "full":
+            entry["stop_examples"] = 1250
+    assert "Full fine-tuning (full-6799c97079, 1,250 examples) reaches 0.744" in view_of(result).advice[1]
 
 
 def test_without_full_fine_tuning_the_advice_says_so(result: Result) -> None:
