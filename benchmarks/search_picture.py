@@ -31,7 +31,7 @@ def main() -> None:
         curves(axis, name, "confirmed", SHARES)
         axis.set(xlabel=label, ylabel="share that is confirmed", ylim=(-0.03, 1.03))
     panels[0].set_xscale("log")
-    panels[2].set_xticks((2, 3, 5))
+    panels[2].set_xticks([int(seeds) for seeds in advice_of("tweets")["0.25"]["most_seeds"]])
     curves(panels[4], "confidence", "all_wrong_of_table", {"0.25": "-"})
     panels[4].set(
         xlabel="--confidence", ylabel="share worse than the table's best\nby more than the margin", ylim=(-0.03, 1.03)

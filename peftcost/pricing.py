@@ -137,8 +137,8 @@ def plan(
         setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
-    tried = [setup for setup in setups if setup.method in methods_of(loaded, methods)]
-    buys = what_it_buys(subject, tried, limit) if limit is not None else None
+    tried = methods_of(loaded, methods)
+    buys = what_it_buys(subject, [s for s in setups if s.method in tried], limit) if limit is not None else None
     return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
 
 

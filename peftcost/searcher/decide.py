@@ -187,8 +187,11 @@ def reserve(state: SearchState, share: float, present: Sequence[float], upcoming
 def next_anchor(state: SearchState, bets: Bets, left: float) -> Candidate | None:
     """The next stop of full or LoRA, if that is a small enough part of what is left to explore; the nearest first. (The
     cheapest has to compete for its own: it may be hopeless.)"""
-    references = {arm: REFERENCES[method_of(arm)] for arm in state.anchors if method_of(arm) in REFERENCES}
-    shares = {anchor_lineage(state, arm, bets[arm]): share for arm, share in references.items()}
+    shares = {
+        anchor_lineage(state, arm, bets[arm]): REFERENCES[method_of(arm)]
+        for arm in state.anchors
+        if method_of(arm) in REFERENCES
+    }
     for way in promotions(state):
         needs = needs_along(state, way)
         if needs[0] <= shares.get(way.ahead[0].lineage, 0.0) * left:

@@ -20,6 +20,7 @@ BIN = Path(sys.executable).with_name("peftcost")
 
 
 def plan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    # a 7B configuration takes a minute on an idle machine
     return subprocess.run([BIN, "plan", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
