@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -13,11 +14,14 @@ import numpy as np
 import optuna
 from search_replays import replays
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Setup, method_of
 from peftcost.recipe.warm_start import lessons_of_run
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
+from peftcost.searcher.actions import Promote
+from peftcost.searcher.explore import Bets, Candidate, Ideas
+from peftcost.searcher.state import SearchState
 from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import Table
@@ -68,15 +72,23 @@ def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
 
 
 def with_references_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
-    """Full and LoRA go first and on where they take no more than a quarter, and half, of what is left."""
-    further = dict.fromkeys(decide.REFERENCES, 0.5)
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "REFERENCES", further)]
+    """What full and LoRA are opened with goes first, and on to the end."""
+    ranked = explore.candidates
+
+    def references_first(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
+        arms = [arm for arm in state.anchors if method_of(arm) in decide.REFERENCES]
+        lineages = {bets[arm][0].lineage for arm in arms}
+        found = ranked(state, bets, ideas, margin)
+        is_first = [isinstance(c.action, Promote) and c.setup.lineage in lineages for c in found]
+        first = [replace(c, gain_rate=math.inf) for c, goes_first in zip(found, is_first, strict=True) if goes_first]
+        return first + found
+
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "candidates", references_first)]
 
 
 def without_references(seed: int) -> list[AbstractContextManager[Any]]:
-    """Full and LoRA compete like all others."""
-    never = dict.fromkeys(decide.REFERENCES, 0.0)
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.0), mock.patch.object(decide, "REFERENCES", never)]
+    """Full and LoRA are opened when they are worth it, like all others."""
+    return [mock.patch.object(decide, "OPENING_SHARE", 0.0)]
 
 
 def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:

@@ -1,10 +1,10 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
-not small, of the others, if they can be afforded; full and LoRA go on where that is a small part; then whatever is expected
-to add most to the front for what it costs, a promotion or a proposal (`explore`); then confirmation of the
-contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to
-be confirmed in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
+not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
+promotion or a proposal (`explore`); then confirmation of the contenders with fresh seeds (`confirm`); then, with what is
+left, what may still change the recommendation (`prospects`), to be confirmed in its turn; then the end. What confirmation,
+test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, openings, promotions
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, openings
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
-REFERENCES = {"full": 0.05, "lora": 0.2}
-"""What everything is held against: each goes on where its next stop takes no more than this share of what is left to explore;
-elsewhere it competes. LoRA shows what training longer brings; full would show the same at twice the cost (docs/search.md,
-"What each part brings")."""
+REFERENCES = ("full", "lora")
+"""Anchors besides the cheapest method: what everything else is held against."""
 OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
 FIRST_SHARE = 0.1
@@ -126,9 +124,6 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
-    anchor = next_anchor(state, bets, left)
-    if anchor is not None and is_payable(anchor):
-        return anchor.action
     for candidate in candidates(state, bets, ideas, margin):
         if candidate.gain_rate * left >= NEGLIGIBLE and is_payable(candidate):
             return candidate.action
@@ -182,32 +177,6 @@ def reserve(state: SearchState, share: float, present: Sequence[float], upcoming
     contenders takes."""
     most = share * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
-
-
-def next_anchor(state: SearchState, bets: Bets, left: float) -> Candidate | None:
-    """The next stop of full or LoRA, if that is a small enough part of what is left to explore; the nearest first. (The
-    cheapest has to compete for its own: it may be hopeless.)"""
-    shares = {
-        anchor_lineage(state, arm, bets[arm]): REFERENCES[method_of(arm)]
-        for arm in state.anchors
-        if method_of(arm) in REFERENCES
-    }
-    for way in promotions(state):
-        needs = needs_along(state, way)
-        if needs[0] <= shares.get(way.ahead[0].lineage, 0.0) * left:
-            return Candidate(way.action, way.ahead[0], needs[0])
-    return None
-
-
-def anchor_lineage(state: SearchState, arm: str, bets: Sequence[Setup]) -> str | None:
-    """Of what the arm was opened with, the one that reads best at the first stop: earlier runs may mislead. None as long as
-    one of them is being measured, or none is."""
-    begun = state.explored.first.get(arm, {})
-    trials = [begun[setup.lineage] for setup in openings(bets) if setup.lineage in begun]
-    if any(trial.status in ("running", "interrupted") for trial in trials):
-        return None
-    read = {t.setup.lineage: t.measurement.quality for t in trials if t.measurement is not None}
-    return max(read, key=lambda lineage: read[lineage], default=None)
 
 
 def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str) -> str:
