@@ -19,7 +19,7 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, openings
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
@@ -74,7 +74,8 @@ def next_action(
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        goes_first = arm in state.anchors and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
+        is_wanted = arm in state.anchors or bool(named(state, arm, bets[arm]))
+        goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
@@ -91,10 +92,17 @@ def next_action(
 
 
 def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dict[Setup, float]:
-    """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes."""
+    """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
+    prior-best one. (What earlier runs found to be good competes: the outlook knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
-    untried = [setup for setup in openings(bets) if setup.lineage not in begun]
+    untried = [setup for setup in (*named(state, arm, bets), bets[0]) if setup.lineage not in begun]
     return {s: SAFETY * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
+
+
+def named(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
+    """Of the arm's bets, those of recipes that the user has named. They come without readings, so nothing else would tell
+    whether they are good."""
+    return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.named)]
 
 
 def committed_seconds(state: SearchState, now: float) -> float:

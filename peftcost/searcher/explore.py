@@ -63,11 +63,6 @@ class Way:
     parent: Setup | None = None
 
 
-def openings(bets: Sequence[Setup]) -> list[Setup]:
-    """What an arm is opened with: the best of earlier runs, if there is one, and the prior-best."""
-    return [*bets[1:2], bets[0]]
-
-
 def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
     outlook = outlook_of(state)
@@ -146,8 +141,8 @@ def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) 
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
     points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
-    firsts = [setup for of_arm in bets.values() for setup in openings(of_arm)]
-    dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*firsts, *setups)]
+    priors = [of_arm[0] for of_arm in bets.values()]
+    dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
     worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)

@@ -19,7 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from peftcost.core.setup import Scalar, Setup
-from peftcost.searcher.explore import Bets, openings
+from peftcost.searcher.explore import Bets
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.study import Spaces
 
@@ -48,10 +48,11 @@ class Proposals:
 
     def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
-        drawn ahead, and anew when something of the arm has changed. What it is opened with comes alone, before all others."""
+        drawn ahead, and anew when something of the arm has changed. Its prior-best setup
+        and the best of earlier runs come alone, before all others."""
         begun = list(state.explored.first.get(arm, {}).values())
         if not begun:
-            return [setup.until(stop_examples) for setup in openings(self.bets[arm])]
+            return [setup.until(stop_examples) for setup in self.bets[arm][:2]]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
         tried = {t.setup.id for t in first}
         known = len(first) + sum(t.measurement is not None for t in first)

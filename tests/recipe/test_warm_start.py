@@ -12,12 +12,14 @@ from synthetic_table import synthetic_table
 from peftcost.core.setup import Setup
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.recipe.warm_start import lessons_of
+from peftcost.recipe.warm_start import lessons_of, lessons_of_run
 from peftcost.searcher.outlook import Outlook, Seen
 from peftcost.searcher.planner import best_bets, priors
 from peftcost.simulator.search import prior_of, simulate
+from peftcost.simulator.table import read_table
 
 FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
+TABLE = Path(__file__).parent.parent.parent / "benchmarks" / "results" / "table-tweets.parquet"
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "tweets.yaml"
 
 
@@ -89,16 +91,28 @@ def test_an_earlier_task_that_misleads_is_seen_through() -> None:
     assert warned.mean == pytest.approx(alone.mean, abs=0.01)
 
 
-def test_an_arm_is_opened_with_the_taught_and_the_prior_and_the_better_goes_on() -> None:
+def test_a_recipe_is_tried_before_the_prior_and_the_better_goes_on() -> None:
     table = synthetic_table()
     worst = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 2e-4, "rank": 32}, 300)
-    lessons = {"sources": ["earlier"], "setups": [worst.as_dict()], "seen": []}
+    lessons = {"sources": ["recipe.yaml"], "setups": [worst.as_dict()], "seen": []}
     outcome = simulate(table, 0.15 * table.total_gpu_seconds, 0, lessons=lessons)
     begun = list(outcome.state.explored.first["lora"])
     prior = prior_of(table, "lora")
     assert begun[:2] == [worst.lineage, prior.lineage]
     assert outcome.state.explored.latest[prior.lineage].setup.stop_examples > 300
     assert outcome.state.explored.latest[worst.lineage].setup.stop_examples == 300
+
+
+def test_the_best_of_an_earlier_run_is_among_the_first_and_its_worst_is_left_alone() -> None:
+    table = read_table(TABLE)
+    budget = 0.09 * table.total_gpu_seconds
+    before = simulate(table, budget, 50)
+    taught = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
+    best, *_, worst = (Setup.from_dict(raw).lineage for raw in taught["setups"])
+    outcome = simulate(table, budget, 0, lessons={"sources": ["run"], **taught})
+    tried = list(dict.fromkeys(trial.setup.lineage for trial in outcome.state.trials.values()))
+    assert best in tried[:5], "after the cheapest method, full and LoRA"
+    assert worst not in tried
 
 
 def test_a_recipe_with_a_choice_that_its_method_does_not_have_is_a_users_error(tmp_path: Path) -> None:

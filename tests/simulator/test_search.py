@@ -45,13 +45,11 @@ def test_no_step_is_paid_twice_while_exploring() -> None:
         assert sorted(stops) == list(STOPS[: len(stops)])
 
 
-def test_the_cheapest_method_full_and_lora_go_first_and_the_latter_far_with_a_large_budget() -> None:
+def test_the_cheapest_method_full_and_lora_go_first() -> None:
     found = simulate(TABLE, 6 * TENTH, 2)
     trials = list(found.state.trials.values())
     assert [t.setup.method for t in trials[:3]] == ["frozen", "full", "lora"]
-    farthest = {t.setup.lineage: t.setup.stop_examples for t in trials if t.role == "explore"}
-    assert [farthest[t.setup.lineage] for t in trials[1:3]] == [STOPS[-1]] * 2
-    assert all(t.seed >= FIRST_CONFIRM_SEED for t in found.state.trials.values() if t.role == "confirm")
+    assert all(t.seed >= FIRST_CONFIRM_SEED for t in trials if t.role == "confirm")
 
 
 def test_the_same_seed_gives_the_same_search() -> None:
