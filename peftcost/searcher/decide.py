@@ -74,7 +74,7 @@ def next_action(
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        is_wanted = arm in state.anchors or bool(named(state, arm, bets[arm]))
+        is_wanted = arm in state.anchors or bool(recipe_bets(state, arm, bets[arm]))
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
@@ -95,14 +95,13 @@ def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dic
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
     prior-best one. (What earlier runs found to be good competes: the outlook knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
-    untried = [setup for setup in (*named(state, arm, bets), bets[0]) if setup.lineage not in begun]
+    untried = [setup for setup in (*recipe_bets(state, arm, bets), bets[0]) if setup.lineage not in begun]
     return {s: SAFETY * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 
 
-def named(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
-    """Of the arm's bets, those of recipes that the user has named. They come without readings, so nothing else would tell
-    whether they are good."""
-    return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.named)]
+def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
+    """Of the arm's bets, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
+    return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
 
 
 def committed_seconds(state: SearchState, now: float) -> float:

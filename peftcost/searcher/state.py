@@ -46,7 +46,7 @@ class SearchState:
     there are several); anchors: those that go first. stops: the lengths at which
     lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
     first confirmation. spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of
-    earlier runs, and what these measured; named: those of them that come without, from recipes."""
+    earlier runs, and what these measured; recipe_setups: those of them that come without readings."""
 
     limit_gpu_seconds: float = float("inf")
     limit_wall_seconds: float = float("inf")
@@ -61,7 +61,7 @@ class SearchState:
     spent_before_gpu_seconds: float = 0.0
     earlier: list[Setup] = field(default_factory=list)
     earlier_seen: list[Seen] = field(default_factory=list)
-    named: list[Setup] = field(default_factory=list)
+    recipe_setups: list[Setup] = field(default_factory=list)
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -149,7 +149,7 @@ class SearchState:
         self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
         read = {seen.setup.lineage for seen in self.earlier_seen}
         self.earlier = sorted((Setup.from_dict(raw) for raw in event["setups"]), key=lambda setup: setup.lineage in read)
-        self.named = [setup for setup in self.earlier if setup.lineage not in read]
+        self.recipe_setups = [setup for setup in self.earlier if setup.lineage not in read]
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])
