@@ -254,11 +254,14 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
 
 def rivals(replicates: Replicates, fresh_seeds: Mapping[str, int]) -> list[str]:
     """Whom a setup has to be shown against: the best observed, all that were trained again with a fresh seed, and of the
-    others those that may be the best, as far as is expected of them. What cannot be the best is no bar.
-    fresh_seeds: by setup, how many."""
-    top = probability_within_margin(replicates.as_expected, 0.0)
+    others those that may be the best, as far as is expected of them, but in any case the two likeliest: what was held
+    against nothing is not shown. What cannot be the best is no bar. fresh_seeds: by setup, how many."""
+    expected = replicates.as_expected
+    top = probability_within_margin(expected, 0.0)
+    likeliest = sorted(top, key=lambda s: (top[s], expected.observed[s]))[-2:]
     best = max(replicates.observed, key=lambda s: replicates.observed[s])
-    return [name for name in replicates.values if name == best or fresh_seeds.get(name) or top[name] >= ALPHA]
+    wanted = {best, *likeliest}
+    return [name for name in replicates.values if name in wanted or fresh_seeds.get(name) or top[name] >= ALPHA]
 
 
 def shown_as_good(replicates: Replicates, fresh_seeds: Mapping[str, int], standard: Standard) -> list[str]:

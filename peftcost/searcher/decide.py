@@ -2,9 +2,9 @@
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
-promotion or a proposal (`explore`); then confirmation of the contenders with fresh seeds (`confirm`); then, with what is
-left, what may still change the recommendation (`prospects`), to be confirmed in its turn; then the end. What confirmation,
-test and baselines will take is kept back from the start.
+promotion or a proposal (`explore`); then LoRA as far as what would be recommended; then confirmation of the contenders with
+fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed in
+its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.prospects import prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 REFERENCES = ("full", "lora")
 """Anchors besides the cheapest method: what everything else is held against."""
+YARDSTICK = "lora"
+"""Its prior-best setup is trained as long as what would be recommended before anything is confirmed, where that can be paid:
+everybody would have tried it."""
 OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
 FIRST_SHARE = 0.1
@@ -80,7 +83,8 @@ def next_action(
             return Propose(payable[0])
     explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
     if explored is None and present and state.exploring:
-        explored = explore_in_place_of_proof(state, ideas, replicates, standard, left)
+        explored = yardstick_as_far(state, bets, replicates, standard, left)
+        explored = explored or explore_in_place_of_proof(state, ideas, replicates, standard, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -135,6 +139,23 @@ def explore_more(
         if candidate.gain_rate * left >= NEGLIGIBLE and is_payable(candidate):
             return candidate.action
     return None
+
+
+def yardstick_as_far(
+    state: SearchState, bets: Bets, replicates: Replicates | None, standard: Standard, available: float
+) -> Promote | Propose | None:
+    """The yardstick's next stop, if it was left before the length of what would be recommended now and its way there can be
+    paid; with several bases the cheapest one's first."""
+    if replicates is None:
+        return None
+    length = state.setup(advised_now(state, replicates, standard)).stop_examples
+    yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
+    needs = {}
+    for way in promotions(state):
+        if way.ahead[0].lineage in yardsticks and way.ahead[0].stop_examples <= length:
+            along = zip(way.ahead, needs_along(state, way), strict=True)
+            needs[way.action] = max(seconds for setup, seconds in along if setup.stop_examples <= length)
+    return min((action for action in needs if needs[action] <= available), key=lambda action: needs[action], default=None)
 
 
 def explore_in_place_of_proof(

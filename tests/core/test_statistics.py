@@ -14,12 +14,15 @@ from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_devi
 from peftcost.core.statistics import (
     Expectation,
     Replicates,
+    Standard,
     lower_bounds,
     prediction_interval,
     probability_within_margin,
     quality_interval,
     resample_qualities,
     resolvable_difference,
+    rivals,
+    shown_as_good,
     with_seed_noise,
 )
 from peftcost.tasks.metrics import accuracy
@@ -234,3 +237,12 @@ def test_an_interval_lies_about_what_is_expected_and_is_as_wide_as_that_is_uncer
     assert quality_interval(surer, "one") == pytest.approx((0.77 - 1.96 * 0.01, 0.77 + 1.96 * 0.01), abs=0.001)
     vaguer = replace(as_read, expectations={"one": Expectation(0.77, 0.03, 0.04)})
     assert np.diff(quality_interval(vaguer, "one")) == pytest.approx(np.diff(quality_interval(as_read, "one")))
+
+
+def test_what_is_far_ahead_of_all_others_is_held_against_the_next_best_and_shown() -> None:
+    draws = np.random.default_rng(0).normal(0, 0.01, size=(3, 2000))
+    observed = {"ahead": 0.80, "next": 0.70, "last": 0.60}
+    values = {name: quality + drawn for (name, quality), drawn in zip(observed.items(), draws, strict=True)}
+    replicates = Replicates(observed, values)
+    assert rivals(replicates, {"ahead": 2}) == ["ahead", "next"]
+    assert shown_as_good(replicates, {"ahead": 2}, Standard(0.01)) == ["ahead"]

@@ -15,7 +15,7 @@ from peftcost.core.statistics import Standard
 from peftcost.recommend.result import front_of
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import MOMENT_SECONDS
-from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.search import prior_of, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_world, read_table
 
 TABLE = synthetic_table()
@@ -50,6 +50,15 @@ def test_the_cheapest_method_full_and_lora_go_first() -> None:
     trials = list(found.state.trials.values())
     assert [t.setup.method for t in trials[:3]] == ["frozen", "full", "lora"]
     assert all(t.seed >= FIRST_CONFIRM_SEED for t in trials if t.role == "confirm")
+
+
+def test_nothing_is_confirmed_before_lora_was_trained_as_long() -> None:
+    prior = prior_of(TABLE, "lora")
+    for seed in range(3):
+        trials = list(simulate(TABLE, 6 * TENTH, seed).state.trials.values())
+        first = next(i for i, trial in enumerate(trials) if trial.role == "confirm")
+        of_lora = [t.setup.stop_examples for t in trials[:first] if t.setup.lineage == prior.lineage]
+        assert max(of_lora) >= trials[first].setup.stop_examples
 
 
 def test_the_same_seed_gives_the_same_search() -> None:
