@@ -82,9 +82,10 @@ def next_action(
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
-    if explored is None and present and state.exploring:
-        explored = yardstick_as_far(state, bets, replicates, standard, left)
-        explored = explored or explore_in_place_of_proof(state, ideas, replicates, standard, left)
+    if explored is None and replicates is not None and present and state.exploring:
+        advised = state.setup(advised_now(state, replicates, standard))
+        explored = yardstick_as_far(state, bets, advised, left)
+        explored = explored or explore_in_place_of_proof(state, ideas, advised, standard.margin, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -141,14 +142,10 @@ def explore_more(
     return None
 
 
-def yardstick_as_far(
-    state: SearchState, bets: Bets, replicates: Replicates | None, standard: Standard, available: float
-) -> Promote | Propose | None:
+def yardstick_as_far(state: SearchState, bets: Bets, advised: Setup, available: float) -> Promote | Propose | None:
     """The yardstick's next stop, if it was left before the length of what would be recommended now and its way there can be
     paid; with several bases the cheapest one's first."""
-    if replicates is None:
-        return None
-    length = state.setup(advised_now(state, replicates, standard)).stop_examples
+    length = advised.stop_examples
     yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
     needs = {}
     for way in promotions(state):
@@ -159,15 +156,14 @@ def yardstick_as_far(
 
 
 def explore_in_place_of_proof(
-    state: SearchState, ideas: Ideas, replicates: Replicates | None, standard: Standard, available: float
+    state: SearchState, ideas: Ideas, advised: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
     with."""
     kept = LEAST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
-    if replicates is None or available <= kept:
+    if available <= kept:
         return None
-    advised = state.setup(advised_now(state, replicates, standard))
-    further = prospect(state, ideas, standard.margin, advised, available - kept, or_cheaper=False)
+    further = prospect(state, ideas, margin, advised, available - kept, or_cheaper=False)
     return further.action if further.chance >= OVERTAKEN else None
 
 

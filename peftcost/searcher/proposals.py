@@ -48,8 +48,8 @@ class Proposals:
 
     def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
-        drawn ahead, and anew when something of the arm has changed. Its prior-best setup
-        and the best of earlier runs come alone, before all others."""
+        drawn ahead, and anew when something of the arm has changed. Its prior-best setup and
+        the best of earlier runs come alone, before all others."""
         begun = list(state.explored.first.get(arm, {}).values())
         if not begun:
             return [setup.until(stop_examples) for setup in self.bets[arm][:2]]
