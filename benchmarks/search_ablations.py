@@ -92,8 +92,8 @@ def without_references(seed: int) -> list[AbstractContextManager[Any]]:
 
 
 def without_yardstick(seed: int) -> list[AbstractContextManager[Any]]:
-    """LoRA is not trained as long as what would be recommended."""
-    return [mock.patch.object(decide, "yardstick_as_far", lambda *_: None)]
+    """LoRA competes before confirming, too."""
+    return [mock.patch.object(decide, "yardstick_further", lambda *_: None)]
 
 
 def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
@@ -147,7 +147,7 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "without priors": partial(patched, without_priors),
     "full and LoRA to the end": partial(patched, with_references_to_the_end),
     "without full and LoRA first": partial(patched, without_references),
-    "without LoRA as far": partial(patched, without_yardstick),
+    "without LoRA further": partial(patched, without_yardstick),
     "without confirmation": partial(patched, without_confirmation),
     "without going back": partial(patched, without_going_back),
     "with random proposals": partial(patched, with_random_proposals),

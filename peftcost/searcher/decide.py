@@ -2,9 +2,9 @@
 
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
-promotion or a proposal (`explore`); then LoRA as far as what would be recommended; then confirmation of the contenders with
-fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`), to be confirmed in
-its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
+promotion or a proposal (`explore`); then LoRA on, if it may be better than what would be recommended; then confirmation of
+the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`),
+to be confirmed in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, promotions
-from peftcost.searcher.prospects import prospect
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates
+from peftcost.searcher.prospects import options_of, prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
 
 REFERENCES = ("full", "lora")
 """Anchors besides the cheapest method: what everything else is held against."""
-YARDSTICK = "lora"
-"""Its prior-best setup is trained as long as what would be recommended before anything is confirmed, where that can be paid:
-everybody would have tried it."""
+YARDSTICK, YARDSTICK_CHANCE = "lora", 0.05
+"""Everybody would have tried it: before anything is confirmed its prior-best setup is trained on while the chance that this
+changes the recommendation is not below the second, where that can be paid."""
 OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
 FIRST_SHARE = 0.1
@@ -84,7 +84,7 @@ def next_action(
     explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
         advised = state.setup(advised_now(state, replicates, standard))
-        explored = yardstick_as_far(state, bets, advised, left)
+        explored = yardstick_further(state, bets, ideas, advised, standard.margin, left)
         explored = explored or explore_in_place_of_proof(state, ideas, advised, standard.margin, left)
     if explored is not None:
         return explored
@@ -142,17 +142,14 @@ def explore_more(
     return None
 
 
-def yardstick_as_far(state: SearchState, bets: Bets, advised: Setup, available: float) -> Promote | Propose | None:
-    """The yardstick's next stop, if it was left before the length of what would be recommended now and its way there can be
-    paid; with several bases the cheapest one's first."""
-    length = advised.stop_examples
+def yardstick_further(
+    state: SearchState, bets: Bets, ideas: Ideas, advised: Setup, margin: float, available: float
+) -> Promote | Propose | None:
+    """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
     yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
-    needs = {}
-    for way in promotions(state):
-        if way.ahead[0].lineage in yardsticks and way.ahead[0].stop_examples <= length:
-            along = zip(way.ahead, needs_along(state, way), strict=True)
-            needs[way.action] = max(seconds for setup, seconds in along if setup.stop_examples <= length)
-    return min((action for action in needs if needs[action] <= available), key=lambda action: needs[action], default=None)
+    options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
+    further = prospect(state, options, margin, advised, available, or_cheaper=False)
+    return further.action if further.chance >= YARDSTICK_CHANCE else None
 
 
 def explore_in_place_of_proof(
@@ -163,7 +160,7 @@ def explore_in_place_of_proof(
     kept = LEAST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
-    further = prospect(state, ideas, margin, advised, available - kept, or_cheaper=False)
+    further = prospect(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
     return further.action if further.chance >= OVERTAKEN else None
 
 
@@ -177,7 +174,7 @@ def explore_again(
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
     advised = state.setup(advised_now(state, replicates, standard))
-    further = prospect(state, ideas, standard.margin, advised, available)
+    further = prospect(state, options_of(state, ideas), standard.margin, advised, available)
     if further.action is None:
         return stop
     if further.chance >= STAKE:

@@ -7,6 +7,7 @@ within the margin of everything measured. That every such setup would be recogni
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +53,11 @@ class Option:
 
 
 def prospect(
-    state: SearchState, ideas: Ideas, margin: float, advised: Setup, available: float, or_cheaper: bool = True
+    state: SearchState, options: Sequence[Option], margin: float, advised: Setup, available: float, or_cheaper: bool = True
 ) -> Prospect:
-    """Of spending `available` gpu_seconds on exploring; `advised`: what would be recommended now. or_cheaper: whether being
-    cheaper and as good is a change for the better, too."""
-    options = [option for option in options_of(state, ideas) if option.needs_gpu_seconds <= available]
+    """Of spending `available` gpu_seconds on some of the options; `advised`: what would be recommended now. or_cheaper:
+    whether being cheaper and as good is a change for the better, too."""
+    options = [option for option in options if option.needs_gpu_seconds <= available]
     if not options:
         return Prospect(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())

@@ -9,7 +9,7 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.searcher.explore import outlook_of
-from peftcost.searcher.prospects import Prospect, prospect
+from peftcost.searcher.prospects import Prospect, options_of, prospect
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
 TABLE = synthetic_table()
@@ -25,7 +25,7 @@ def of(found: Outcome, share: float, margin: float = 0.01) -> Prospect:
     ideas = partial(TableProposals(TABLE, bets, 0).ideas, found.state)
     assert found.advice is not None
     advised = found.state.setups()[found.advice.id]
-    return prospect(found.state, ideas, margin, advised, share * TABLE.total_gpu_seconds)
+    return prospect(found.state, options_of(found.state, ideas), margin, advised, share * TABLE.total_gpu_seconds)
 
 
 def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:
