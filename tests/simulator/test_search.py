@@ -15,12 +15,12 @@ from peftcost.core.statistics import Standard
 from peftcost.recommend.result import front_of
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.searcher.controller import MOMENT_SECONDS
-from peftcost.simulator.search import prior_of, reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_world, read_table
 
 TABLE = synthetic_table()
 TENTH = 0.15 * TABLE.total_gpu_seconds
-FOREIGN = Path(__file__).parents[2] / "benchmarks" / "results" / "table-metamath.parquet"
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def test_lineages_go_on_from_their_own_checkpoints() -> None:
@@ -52,13 +52,20 @@ def test_the_cheapest_method_full_and_lora_go_first() -> None:
     assert all(t.seed >= FIRST_CONFIRM_SEED for t in trials if t.role == "confirm")
 
 
-def test_nothing_is_confirmed_before_lora_was_trained_as_long() -> None:
-    prior = prior_of(TABLE, "lora")
-    for seed in range(3):
-        trials = list(simulate(TABLE, 6 * TENTH, seed).state.trials.values())
-        first = next(i for i, trial in enumerate(trials) if trial.role == "confirm")
-        of_lora = [t.setup.stop_examples for t in trials[:first] if t.setup.lineage == prior.lineage]
-        assert max(of_lora) >= trials[first].setup.stop_examples
+def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_than_the_margin() -> None:
+    table = read_table(RECORDED / "table-tweets.parquet")
+    prior = prior_of(table, "lora")
+
+    def searched(seed: int, margin: float) -> Outcome:
+        return simulate(table, 0.1 * table.total_gpu_seconds, seed, standard=Standard(margin))
+
+    def longest(found: Outcome) -> int:
+        return max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.lineage == prior.lineage)
+
+    for seed in (0, 3):
+        narrow, wide = searched(seed, 0.005), searched(seed, 0.05)
+        assert longest(narrow) > longest(wide)
+        assert wide.advice is not None and wide.advice.confirmed
 
 
 def test_the_same_seed_gives_the_same_search() -> None:
@@ -123,7 +130,7 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
 
 
 def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same() -> None:
-    table = read_table(FOREIGN)
+    table = read_table(RECORDED / "table-metamath.parquet")
     found = simulate(table, 0.2 * table.total_gpu_seconds, 0)
     measured = {e["method"] for e in found.entries if e["status"] == "measured"}
     assert len(measured) >= 8
