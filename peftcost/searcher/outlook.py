@@ -10,8 +10,8 @@ where each term is normal, and two setups of one method share more of the last t
 same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
 speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
 there are none; and one more setup of a method that has many is expected to be what they were. What earlier runs on other
-tasks have measured shares most of that or nothing, whatever is more likely, and never the common level. A reading errs by its
-sample of dev, and by more the farther it lies below the best.
+tasks have measured shares most of that, once that is clearly more likely, or nothing, and never the common level. A reading
+errs by its sample of dev, and by more the farther it lies below the best.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ OWN_NOISES = (0.0075, 0.015, 0.03)
 UNSETTLED = 0.25
 """By so much more, per quality that it lies below the best, another one's reading errs: it may still take off, or diverge."""
 SIMILARITIES = (0.6, 0.0)
-"""Correlation of what setups are worth on two tasks, one of which was named as similar: the more likely of these."""
+"""Correlation of what setups are worth on two tasks, one of which was named as similar: one of these, see DOUBT."""
+DOUBT = 1.0
+"""How much likelier (log) the own measurements have to be with a similar task for it to be believed: a task that misleads
+would cost a small budget more than a similar one saves."""
 OWN = 0.3
 """Of the variance of a quality read on a sample: what is not common to all setups read on the same one."""
 MOST = 300
@@ -99,7 +102,7 @@ class Outlook:
                 (own, scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + (own + beyond) ** 2)))
                 for (similar, kernel), scale, own in product(kernels.items(), SCALES, OWN_NOISES)
             ]
-            likelihoods = np.array([_log_likelihood(above, factor) for *_, factor in every])
+            likelihoods = np.array([_log_likelihood(above, factor) - DOUBT * (similar > 0) for *_, similar, factor in every])
             _, self._scale, self._similar, self._factor = every[int(likelihoods.argmax())]
             chances = np.exp(likelihoods - likelihoods.max())
             self.own_noise = float(np.average([own**2 for own, *_ in every], weights=chances)) ** 0.5
