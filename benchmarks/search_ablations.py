@@ -115,10 +115,12 @@ def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
     return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed=None, **_: optuna.samplers.RandomSampler(seed=seed))]
 
 
-def warm(earlier: Callable[[Table], Table], table: Table, seed: int) -> Outcome:
-    """With what a search of as much on an earlier table taught."""
+def warm(earlier: Callable[[Table], Table], table: Table, seed: int, recipe: bool = False) -> Outcome:
+    """With what a search of as much on an earlier table taught. recipe: with its best setup alone, which is then tried first."""
     before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
     lessons = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
+    if recipe:
+        lessons = {"setups": lessons["setups"][:1], "seen": []}
     return simulate(table, SHARE * table.total_gpu_seconds, seed, lessons=lessons)
 
 
@@ -153,6 +155,8 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "with random proposals": partial(patched, with_random_proposals),
     "warm start, the same task": partial(warm, same),
     "warm start, a task upside down": partial(warm, upside_down),
+    "recipe of the same task": partial(warm, same, recipe=True),
+    "recipe of a task upside down": partial(warm, upside_down, recipe=True),
 }
 
 APART_TOO = ("whole", "without costs", "with costs in full")
