@@ -116,7 +116,7 @@ def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
 
 
 def warm(earlier: Callable[[Table], Table], table: Table, seed: int, recipe: bool = False) -> Outcome:
-    """With what a search of as much on an earlier table taught. recipe: with its best setup alone, which is then tried first."""
+    """With what a search of as much on an earlier table taught. recipe: with its best setup alone, to be tried first."""
     before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
     lessons = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
     if recipe:
