@@ -98,14 +98,25 @@ class Outlook:
         if len(quality):
             similarities = SIMILARITIES if len(levels) > 1 else SIMILARITIES[:1]
             kernels = {similar: shared * np.where(same, 1.0, similar) for similar in similarities}
-            every = [
-                (own, scale, similar, cho_factor(scale**2 * kernel + COMMON**2 * same + np.diag(noise + (own + beyond) ** 2)))
-                for (similar, kernel), scale, own in product(kernels.items(), SCALES, OWN_NOISES)
+            every = list(product(similarities, SCALES, OWN_NOISES))
+            covariances = [
+                scale**2 * kernels[similar] + COMMON**2 * same + np.diag(noise + (own + beyond) ** 2)
+                for similar, scale, own in every
             ]
-            likelihoods = np.array([_log_likelihood(above, factor) - DOUBT * (similar > 0) for *_, similar, factor in every])
-            _, self._scale, self._similar, self._factor = every[int(likelihoods.argmax())]
+            earlier = np.flatnonzero(self._tasks) if len(levels) > 1 else np.array([], dtype=int)
+            likelihoods = np.array(
+                [
+                    _log_likelihood(above, c)
+                    - _log_likelihood(above[earlier], c[np.ix_(earlier, earlier)])
+                    - DOUBT * (similar > 0)
+                    for (similar, *_), c in zip(every, covariances, strict=True)
+                ]
+            )
+            likeliest = int(likelihoods.argmax())
+            self._similar, self._scale, _ = every[likeliest]
+            self._factor = cho_factor(covariances[likeliest])
             chances = np.exp(likelihoods - likelihoods.max())
-            self.own_noise = float(np.average([own**2 for own, *_ in every], weights=chances)) ** 0.5
+            self.own_noise = float(np.average([own**2 for *_, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
     def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
@@ -169,6 +180,9 @@ def _place(setup: Setup) -> np.ndarray:
     return place_of(setup.hyperparameters, get_method(setup.method).space())
 
 
-def _log_likelihood(values: np.ndarray, factor: tuple[np.ndarray, bool]) -> float:
-    """Of normal values, up to a constant. factor: of their covariance, as `cho_factor` gives it."""
+def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:
+    """Of normal values, up to a constant; 0 of none."""
+    if not len(values):
+        return 0.0
+    factor = cho_factor(covariance)
     return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())
