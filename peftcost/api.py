@@ -285,7 +285,7 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
-    bets = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.earlier, spaces)
+    bets = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.recipe_setups, state.earlier, spaces)
     return SearchRun(
         folder=folder,
         study=study,

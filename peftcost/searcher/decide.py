@@ -17,6 +17,7 @@ from scipy import stats
 from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
+from peftcost.methods import get_method
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
 from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates
@@ -31,6 +32,8 @@ YARDSTICK, YARDSTICK_CHANCE = "lora", 0.05
 changes the recommendation is not below the second, where that can be paid."""
 OPENING_SHARE = 0.12
 """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
+RECIPE_SHARE = 0.25
+"""A recipe's setup goes on to the recipe's length where that takes no more than this of what is left, or else competes."""
 FIRST_SHARE = 0.1
 """Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
 budget. Elsewhere only the anchors' are, and the others' compete."""
@@ -81,7 +84,8 @@ def next_action(
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
-    explored = explore_more(state, bets, ideas, present, share, standard.margin, left, now)
+    further = recipe_further(state, bets, left)
+    explored = further or explore_more(state, bets, ideas, present, share, standard.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
         advised = state.setup(advised_now(state, replicates, standard))
         explored = yardstick_further(state, bets, ideas, advised, standard.margin, left)
@@ -100,13 +104,29 @@ def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dic
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
     prior-best one. (What earlier runs found to be good competes: the outlook knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
-    untried = [setup for setup in (*recipe_bets(state, arm, bets), bets[0]) if setup.lineage not in begun]
+    first = [setup.until(state.stops[0]) for setup in (*recipe_bets(state, arm, bets), bets[0])]
+    untried = [setup for setup in first if setup.lineage not in begun]
     return {s: SAFETY * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 
 
 def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
     """Of the arm's bets, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
     return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
+
+
+def recipe_further(state: SearchState, bets: Bets, available: float) -> Promote | None:
+    """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
+    for arm in (arm for arm in state.arms if not get_method(method_of(arm)).fixed_horizon):
+        for recipe in recipe_bets(state, arm, bets[arm]):
+            begun = state.explored.latest.get(recipe.lineage)
+            stop = next((stop for stop in state.stops if stop >= recipe.stop_examples), state.stops[-1])
+            if begun is None or begun.measurement is None or begun.setup.stop_examples >= stop:
+                continue
+            parent = begun.setup if begun.has_checkpoint else None
+            needs = SAFETY * state.cost.predict(begun.setup.until(stop), parent, state.dev_sample).trial_seconds
+            if needs <= RECIPE_SHARE * available:
+                return Promote(begun.number, stop)
+    return None
 
 
 def committed_seconds(state: SearchState, now: float) -> float:

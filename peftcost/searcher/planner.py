@@ -91,15 +91,20 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def best_bets(plain: Mapping[str, Setup], earlier: Sequence[Setup], spaces: Spaces) -> dict[str, list[Setup]]:
-    """By arm: its prior-best setup, then the best of the earlier ones. Only what the method's space names is taken over from
-    these, since batch, precision and the like suit the device."""
+def best_bets(
+    plain: Mapping[str, Setup], recipes: Sequence[Setup], earlier: Sequence[Setup], spaces: Spaces
+) -> dict[str, list[Setup]]:
+    """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
+    method's space names is taken over from these, since batch, precision and the like suit the device."""
     bets = {}
     for name, setup in plain.items():
         keys = spaces[name]
         lessons = [
-            replace(setup, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
-            for e in earlier
+            replace(
+                setup.until(e.stop_examples if e in recipes else setup.stop_examples),
+                hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}},
+            )
+            for e in (*recipes, *earlier)
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
         bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + MOST_LESSONS]

@@ -45,8 +45,8 @@ class SearchState:
     """limit_gpu_seconds: the budget. limit_wall_seconds: on the clock, while devices are held. arms: methods (on bases, where
     there are several); anchors: those that go first. stops: the lengths at which
     lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
-    first confirmation. spent_before_gpu_seconds: when the budget was last set. earlier, earlier_seen: the best setups of
-    earlier runs, and what these measured; recipe_setups: those of them that come without readings."""
+    first confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
+    earlier, earlier_seen: the best setups of the runs that were named, and what these measured."""
 
     limit_gpu_seconds: float = float("inf")
     limit_wall_seconds: float = float("inf")
@@ -148,8 +148,9 @@ class SearchState:
         """Earlier runs and recipes were named."""
         self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
         read = {seen.setup.lineage for seen in self.earlier_seen}
-        self.earlier = sorted((Setup.from_dict(raw) for raw in event["setups"]), key=lambda setup: setup.lineage in read)
-        self.recipe_setups = [setup for setup in self.earlier if setup.lineage not in read]
+        setups = [Setup.from_dict(raw) for raw in event["setups"]]
+        self.earlier = [setup for setup in setups if setup.lineage in read]
+        self.recipe_setups = [setup for setup in setups if setup.lineage not in read]
 
     def _on_acquired(self, event: dict[str, Any]) -> None:
         self.ledger.acquire(event["device"], event["t"], event["category"])

@@ -134,7 +134,9 @@ def simulate(
         controller.record("warmed", **lessons)
     bets = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
-        for name, setups in best_bets(priors, state.earlier, {name: get_method(name).space() for name in methods}).items()
+        for name, setups in best_bets(
+            priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}
+        ).items()
     }
     proposals = TableProposals(table, bets, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)

@@ -55,7 +55,7 @@ def test_what_is_no_run_is_a_users_error(tmp_path: Path) -> None:
 def test_the_best_of_an_earlier_run_is_a_bet_beside_the_prior_and_suits_this_device() -> None:
     plain = priors(["lora"], 100)
     best = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 3e-3, "precision": "bf16"}, 800)
-    prior, taught = best_bets(plain, [best], {"lora": get_method("lora").space()})["lora"]
+    prior, taught = best_bets(plain, [], [best], {"lora": get_method("lora").space()})["lora"]
     assert prior == plain["lora"]
     assert taught.hyperparameters["learning_rate"] == 3e-3
     assert taught.hyperparameters["precision"] == "fp32", "what suits a device is not taken over"
@@ -101,6 +101,17 @@ def test_a_recipe_is_tried_before_the_prior_and_the_better_goes_on() -> None:
     assert begun[:2] == [worst.lineage, prior.lineage]
     assert outcome.state.explored.latest[prior.lineage].setup.stop_examples > 300
     assert outcome.state.explored.latest[worst.lineage].setup.stop_examples == 300
+
+
+def test_a_recipe_is_trained_as_long_as_it_says_before_anything_is_explored() -> None:
+    table = synthetic_table()
+    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 2e-4, "rank": 32}, 1200)
+    lessons = {"sources": ["recipe.yaml"], "setups": [setup.as_dict()], "seen": []}
+    outcome = simulate(table, 0.3 * table.total_gpu_seconds, 0, lessons=lessons)
+    trials = [trial.setup for trial in outcome.state.trials.values()]
+    of_recipe = [at for at, tried in enumerate(trials) if tried.lineage == setup.lineage]
+    assert trials[of_recipe[-1]].stop_examples == 1200
+    assert not any(tried.stop_examples > table.stops[0] for tried in trials[: of_recipe[-1]])
 
 
 def test_the_best_of_an_earlier_run_of_the_same_task_is_tried_where_it_would_not_have_been() -> None:
