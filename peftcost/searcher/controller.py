@@ -267,7 +267,7 @@ class Controller:
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's best bets at the first stop."""
+    """What a search works on: folder, study, prepared data by base, and each arm's best bets."""
 
     def __init__(
         self,

@@ -17,10 +17,9 @@ from scipy import stats
 from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
-from peftcost.methods import get_method
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates
+from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.prospects import options_of, prospect
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import SAFETY
@@ -66,8 +65,8 @@ def next_action(
 ) -> Action:
     """What to start on a free device.
 
-    bets: of each arm, at the first stop. ideas: what else could be begun. replicates: of all measured setups (None before
-    any). now: seconds on the run's clock.
+    bets: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
+    replicates: of all measured setups (None before any). now: seconds on the run's clock.
     """
     left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
     present = contenders_seconds(state, replicates, standard.margin)
@@ -116,16 +115,15 @@ def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence
 
 def recipe_further(state: SearchState, bets: Bets, available: float) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
-    for arm in (arm for arm in state.arms if not get_method(method_of(arm)).fixed_horizon):
-        for recipe in recipe_bets(state, arm, bets[arm]):
-            begun = state.explored.latest.get(recipe.lineage)
-            stop = next((stop for stop in state.stops if stop >= recipe.stop_examples), state.stops[-1])
-            if begun is None or begun.measurement is None or begun.setup.stop_examples >= stop:
-                continue
-            parent = begun.setup if begun.has_checkpoint else None
-            needs = SAFETY * state.cost.predict(begun.setup.until(stop), parent, state.dev_sample).trial_seconds
-            if needs <= RECIPE_SHARE * available:
-                return Promote(begun.number, stop)
+    recipes = [recipe for arm in state.arms for recipe in recipe_bets(state, arm, bets[arm])]
+    ways = {way.ahead[0].lineage: way for way in promotions(state)} if recipes else {}
+    for recipe in recipes:
+        way, latest = ways.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
+        if way is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+            continue
+        at = next((at for at, longer in enumerate(way.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
+        if needs_along(state, way)[at] <= RECIPE_SHARE * available:
+            return Promote(latest.number, way.ahead[at].stop_examples)
     return None
 
 

@@ -39,7 +39,7 @@ MOST_LINEAGES = 50
 Ideas = Callable[[str, int], Sequence[Setup]]
 """(arm, stop) -> setups that nobody tried: best bets, and what Optuna proposes."""
 Bets = Mapping[str, Sequence[Setup]]
-"""By arm: its prior-best setup, then the best ones of earlier runs, the best first."""
+"""By arm: its prior-best setup, those of recipes, as long as they say, then the best ones of earlier runs, the best first."""
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,8 @@ def best_bets(
     for name, setup in plain.items():
         keys = spaces[name]
         lessons = [
-            replace(
-                setup.until(e.stop_examples if e in recipes else setup.stop_examples),
-                hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}},
-            )
-            for e in (*recipes, *earlier)
+            replace(e, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
+            for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
         bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + MOST_LESSONS]
