@@ -52,7 +52,7 @@ def packing() -> dict[str, Any]:
 def differences(padded: Loop, packed: Loop) -> dict[str, float]:
     """Between a packed and a padded batch: of the losses, and of any gradient relative to its tensor's largest."""
     (batch, *_) = batches_of_epoch(padded.split.lengths, padded.batch_size, 0, 0)
-    losses = [float(loop._accumulate(batch)) for loop in (padded, packed)]
+    losses = [float(loop._gradients(batch)) for loop in (padded, packed)]
     gradients = zip(padded.trainee.trained.values(), packed.trainee.trained.values(), strict=True)
     apart = max(float((a.grad - b.grad).abs().max() / a.grad.abs().max().clamp_min(1e-12)) for a, b in gradients)
     for loop in (padded, packed):

@@ -62,10 +62,9 @@ def bare_seconds(loop: Loop, steps: int) -> float:
     model.train()
     watch = Stopwatch(trainee.device)
     for step, chosen in enumerate(indices):
-        batch = reader.batch(loop.split, chosen)
-        ids, mask = batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device)
-        logits = model(input_ids=ids, attention_mask=mask).logits[..., -3:]
-        loss = torch.nn.functional.cross_entropy(logits, batch.targets.to(trainee.device))
+        batch = reader.batch(loop.split, chosen).to(trainee.device)
+        logits = model(**batch.inputs).logits[..., -3:]
+        loss = torch.nn.functional.cross_entropy(logits, batch.targets)
         penalty = trainee.method.penalty(trainee.plain)
         (loss if penalty is None else loss + penalty).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -101,7 +100,7 @@ def trainer_seconds(loop: Loop, steps: int) -> float:
 
 
 def as_inputs(batch: Batch) -> dict[str, torch.Tensor]:
-    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "labels": batch.targets}
+    return {**batch.inputs, "labels": batch.targets}
 
 
 def loop() -> dict[str, Any]:
@@ -178,13 +177,13 @@ def step_flops(loop: Loop, chosen: np.ndarray, given: bool) -> float:
     trainee = loop.trainee
     batch = trainee.reader.batch(loop.split, chosen)
     trainee.model.train()
-    hidden = trainee.prefix.run(batch.input_ids, batch.attention_mask) if given and trainee.prefix else None
+    hidden = trainee.prefix.run(batch.inputs) if given and trainee.prefix else None
     with FlopCounterMode(display=False) as counter:
         if hidden is not None and trainee.prefix is not None:
             with trainee.prefix.given(hidden):
-                logits = trainee.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+                logits = trainee.model(**batch.inputs).logits
         else:
-            logits = trainee.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+            logits = trainee.model(**batch.inputs).logits
         torch.nn.functional.cross_entropy(logits, batch.targets).backward()
     trainee.optimizer.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())

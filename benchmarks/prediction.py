@@ -26,10 +26,11 @@ from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.calibrate import AUTO_MODEL, calibrate, real_trainee, save_random, step_seconds
+from peftcost.engine.calibrate import TASK, calibrate, real_trainee, save_random, step_seconds
 from peftcost.engine.rehearsal import Shape, one_step, rehearse
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method, methods
+from peftcost.tasks import get_task_type
 
 SHAPES = (Shape(16, 32), Shape(16, 64), Shape(8, 128))
 CHILDREN = multiprocessing.get_context("forkserver")
@@ -93,13 +94,13 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     """One setup: predicted from its configuration, then really trained for a few steps."""
     choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
     config = transformers.AutoConfig.from_pretrained(folder)
-    footprint = rehearse(config, AUTO_MODEL, get_method(method), choices, shape)
+    footprint = rehearse(config, get_task_type(TASK), get_method(method), choices, shape)
     seconds = step_seconds(folder, method, choices, shape)
     trainee = real_trainee(folder, method, choices)
     model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, shape, trainee.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, trainee.prefix)
 
     reset_peaks(device)
     step()

@@ -14,16 +14,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from machine import write_result
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig
 from transformers import LlamaConfig, PreTrainedModel
 
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import WEIGHTS, Scalar, Setup
 from peftcost.engine.rehearsal import Shape, rehearse
 from peftcost.methods import get_method
 from peftcost.methods.base import Method
 from peftcost.methods.lora import Lora
+from peftcost.tasks.token_classification import TokenClassification
 
 TOKENS = 768
 LLAMA_3_2_3B = LlamaConfig(
@@ -38,6 +38,12 @@ LLAMA_3_2_3B = LlamaConfig(
     tie_word_embeddings=True,
     pad_token_id=0,
 )
+
+
+class NextToken(TokenClassification):
+    """A target for each token, from a language model's own head."""
+
+    auto_model = "AutoModelForCausalLM"
 
 
 class Published(Lora):
@@ -70,10 +76,10 @@ METHODS: dict[str, tuple[Method, int]] = {
 
 def main() -> None:
     rows = []
-    choices = Setup.of("lora", {"learning_rate": 1e-4}, 1).hyperparameters
+    choices = Setup.of("lora", {"learning_rate": 1e-4, WEIGHTS: "bf16"}, 1).hyperparameters
     for name, (method, published) in METHODS.items():
         shape = Shape(4, TOKENS)
-        found = rehearse(LLAMA_3_2_3B, "AutoModelForCausalLM", method, choices, shape, 2, torch.bfloat16)
+        found = rehearse(LLAMA_3_2_3B, NextToken(), method, choices, shape)
         ratio = found.peak_bytes / published
         rows.append(
             {

@@ -27,7 +27,7 @@ from datasets import load_dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.trainee import made_trainable
 from peftcost.methods import get_method
 
@@ -72,7 +72,10 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     data = data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=512), batched=True)
     data = data.map(lambda row: {"labels": row["label"]}, remove_columns=["text", "label"])
     labels = [str(label) for label in sorted(set(data["train"]["labels"]))]
-    base = load_base(job["model"], "AutoModelForSequenceClassification", labels, job["seed"], method.quantization)
+    base = load_base(
+        BaseSpec(job["model"], "AutoModelForSequenceClassification", tuple(labels), quantization=method.quantization),
+        job["seed"],
+    )
     steps = -(-job["examples"] // int(choices["batch_size"]))
     model = made_trainable(base, method, choices, steps)
     with tempfile.TemporaryDirectory() as out:

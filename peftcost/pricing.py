@@ -23,7 +23,7 @@ from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.planner import paces_of
 from peftcost.searcher.question import methods_named, methods_of
 from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
-from peftcost.tasks import get_task_type
+from peftcost.tasks import TaskType, get_task_type
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task, load_task
 
@@ -84,7 +84,7 @@ class Subject:
 
     model: str
     config: Any
-    auto_model: str
+    task_type: TaskType
     n_labels: int
     longest: int
     usual: int
@@ -173,7 +173,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     return Subject(
         model=task.only_model,
         config=AutoConfig.from_pretrained(folder),
-        auto_model=data.task_type.auto_model,
+        task_type=data.task_type,
         n_labels=len(data.labels),
         longest=int(train.lengths.max()),
         usual=max(1, round(padded_tokens(train, batches) / len(train))),
@@ -198,8 +198,7 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
     positions = getattr(config, "max_position_embeddings", None)
     tokens = checked_length(max_length, positions) or min(TOKENS, positions or TOKENS)
     n = rows or ROWS
-    auto_model = get_task_type("text-classification").auto_model
-    return Subject(model, config, auto_model, LABELS, tokens, tokens, n, n // 5, n // 5)
+    return Subject(model, config, get_task_type("text-classification"), LABELS, tokens, tokens, n, n // 5, n // 5)
 
 
 def checked_length(max_length: int | None, positions: int | None) -> int | None:
@@ -234,7 +233,7 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
         return PlannedSetup(method, choices, reason=obstacle)
 
     def footprint(some: Mapping[str, Scalar], tokens: int = subject.longest) -> Footprint:
-        return footprint_of(subject.config, subject.auto_model, method, some, tokens, subject.n_labels)
+        return footprint_of(subject.config, subject.task_type, method, some, tokens, subject.n_labels, target.kind)
 
     changes: dict[str, Scalar] | None = None
     try:

@@ -30,6 +30,10 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
 PACKING = "packing"
 """True where a batch's texts are laid end to end in one row (`engine/packing.py`); a choice only of setups that do so."""
 
+WEIGHTS = "weights"
+"""bf16 where what a setup does not train is held in bf16; a choice only of setups that do so, others hold it in fp32. What it
+trains is held in fp32, but for a base that is trained whole."""
+
 NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 ON = " on "
 

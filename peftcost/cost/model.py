@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from peftcost.core.setup import PACKING, Scalar, Setup
+from peftcost.core.setup import PACKING, WEIGHTS, Scalar, Setup
 
 FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
 
-FLOAT_BYTES = 4
+WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
 PLENTY = 4
 """A device with this many times the memory that a method's first setup takes has room for all of them."""
 BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
@@ -26,10 +26,10 @@ class Probe:
 
     predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
     gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest;
-    packing: whether it is faster with texts laid end to end.
+    weights: in what the frozen part of the base is held; packing: whether it is faster with texts laid end to end.
     seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
-    for each example. evaluation_seconds_per_example: forward only. layers: of the base, 0 where that is not known;
-    top_layers: how many of them the probe trained, None for all.
+    for each example, and fixed_seconds, which come once, whatever the length. evaluation_seconds_per_example: forward only.
+    layers: of the base, 0 where that is not known; top_layers: how many of them the probe trained, None for all.
     """
 
     startup_seconds: float
@@ -47,6 +47,8 @@ class Probe:
     packing: bool = False
     layers: int = 0
     top_layers: Scalar = None
+    fixed_seconds: float = 0.0
+    weights: str = "fp32"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +57,7 @@ class Probe:
         """Of a training alone; less what the prefix of kept_rows of the training rows took those that came before."""
         rows = train_rows or stop_examples
         prefix = self.prefix_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / max(1, rows)))
-        return self.seconds_per_example * stop_examples + prefix
+        return self.fixed_seconds + self.seconds_per_example * stop_examples + prefix
 
     def at_depth(self, top_layers: Scalar) -> Probe:
         """What it would have shown with so many layers trained, None for all.
@@ -69,7 +71,7 @@ class Probe:
         forward, share = self.evaluation_seconds_per_example, k / self.layers
         seconds = self.seconds_per_example * k / probed if probed else self.seconds_per_example + 3 * forward * share
         peak = self.predicted_peak_bytes or self.peak_bytes
-        weights = min(peak, FLOAT_BYTES * self.total_parameters)
+        weights = min(peak, WEIGHT_BYTES[self.weights] * self.total_parameters)
         return replace(
             self,
             seconds_per_example=seconds,
@@ -80,6 +82,8 @@ class Probe:
     def fitting(self) -> dict[str, Scalar]:
         """The choices that suit the device."""
         choices: dict[str, Scalar] = {"precision": self.precision}
+        if self.weights != "fp32":
+            choices[WEIGHTS] = self.weights
         if self.micro_batch_size is not None:
             choices |= {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
         return choices | {PACKING: True} if self.packing else choices
@@ -123,7 +127,7 @@ class CostModel:
         evaluation = each * (rows - found) + min(each, each_found) * found
         training = probe.training_seconds(setup.stop_examples, self.train_rows, kept_train_rows)
         if parent is not None:
-            training -= probe.training_seconds(trunk_examples(parent), self.train_rows, kept_train_rows)
+            training -= probe.training_seconds(trunk_examples(parent), self.train_rows, kept_train_rows) - probe.fixed_seconds
         peak_bytes = self.peaks.get(setup.memory_key, probe.predicted_peak_bytes or probe.peak_bytes)
         beside = probe.startup_seconds + evaluation + FIXED_SECONDS
         return Prediction(gpu_seconds, peak_bytes, correction * training + beside)

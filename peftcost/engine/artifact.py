@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, load_about, load_split, make_split
@@ -26,7 +26,9 @@ def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[
     method = get_method(setup.method)
     accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
     device = accelerator.device
-    base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device=str(device))
+    spec = BaseSpec.of(about, method, setup.hyperparameters)
+    base = load_base(spec, seed, str(device))
+    hold_frozen(base, spec.weights)
     model = method.load(base, folder)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     return model.eval(), device
@@ -71,7 +73,7 @@ def baselines(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
 def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
     """The base as it comes, under its fresh head."""
     accelerator = new_accelerator("fp32")
-    model = load_base(about.model, about.auto_model, about.labels, seed, device=str(accelerator.device))
+    model: torch.nn.Module = load_base(BaseSpec(about.model, about.auto_model, tuple(about.labels)), seed)
     model = model.to(accelerator.device)
     reader = reader_for(about, get_method("full"), {})
     return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows

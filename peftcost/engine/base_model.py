@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ import transformers
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.integrations import bitsandbytes as quantizing
 
+from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine.prepared import About
+from peftcost.methods import Method
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION
 
 
@@ -33,35 +36,81 @@ def quantization_config(kind: str | None) -> BitsAndBytesConfig | None:
     return None
 
 
-def load_base(
-    model: str | Path,
-    auto_model: str,
-    labels: list[str],
-    seed: int,
-    quantization: str | None = None,
-    device: str = "cpu",
-) -> PreTrainedModel:
-    """The base with a fresh task head, in fp32. The head's values depend on `seed` alone.
+@dataclass(frozen=True)
+class BaseSpec:
+    """What of a base lies on the device.
+
+    model: its folder. auto_model: the transformers class that builds it, with a fresh head for these labels. weights: in what
+    the part that is not trained is held, "fp32" or "bf16". quantization: of the linear layers, "int8", "nf4" or None.
+    """
+
+    model: str
+    auto_model: str
+    labels: tuple[str, ...]
+    weights: str = "fp32"
+    quantization: str | None = None
+
+    @classmethod
+    def of(cls, about: About, method: Method, choices: Mapping[str, Scalar]) -> BaseSpec:
+        """For a setup of this method with these choices."""
+        weights = str(choices.get(WEIGHTS, "fp32"))
+        return cls(about.model, about.auto_model, tuple(about.labels), weights, method.quantization)
+
+
+def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel:
+    """The base with a fresh task head, whose values depend on `seed` alone. All in fp32, or the head in fp32 and the rest as
+    the checkpoint has it, where `hold_weights` is to follow: what is trained loses nothing.
 
     A device map puts a quantized base where it will stay, since bitsandbytes quantizes on the way there.
     """
     torch.manual_seed(seed)
-    options: dict[str, Any] = {"dtype": torch.float32}
-    config = quantization_config(quantization)
+    options: dict[str, Any] = {"dtype": torch.float32 if spec.weights == "fp32" else "auto"}
+    config = quantization_config(spec.quantization)
     if config is not None:
         options |= {"quantization_config": config, "device_map": {"": device}}
-    base = getattr(transformers, auto_model).from_pretrained(
-        str(model),
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
+    base = getattr(transformers, spec.auto_model).from_pretrained(
+        spec.model,
+        num_labels=len(spec.labels),
+        id2label=dict(enumerate(spec.labels)),
+        label2id={label: i for i, label in enumerate(spec.labels)},
         **options,
     )
-    if quantization == "nf4":
+    if spec.weights != "fp32":
+        for module in head_modules(base):
+            module.float()
+    if spec.quantization == "nf4":
         keep_weights_trainable(base)
     if base.config.pad_token_id is None:
-        base.config.pad_token_id = load_tokenizer(model).pad_token_id
+        base.config.pad_token_id = load_tokenizer(spec.model).pad_token_id
     return base
+
+
+def head_modules(base: PreTrainedModel) -> list[torch.nn.Module]:
+    """The task head and what belongs to it."""
+    return [m for name, m in base.named_modules() if name.rpartition(".")[2] in KEEP_IN_FULL_PRECISION]
+
+
+def hold_frozen(base: PreTrainedModel, weights: str) -> None:
+    """Hold all but the head as `weights` says: what a saved adapter or method comes on top of."""
+    head = {id(parameter) for module in head_modules(base) for parameter in module.parameters()}
+    for parameter in base.parameters():
+        if weights == "bf16" and parameter.is_floating_point() and id(parameter) not in head:
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def held_dtypes(model: torch.nn.Module, weights: str) -> dict[torch.nn.Parameter, torch.dtype]:
+    """What each parameter that is no quantized one is to be held in: fp32 where it is trained, else as `weights` says; a base
+    that is trained whole, as `weights` says."""
+    parameters = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
+    held = {"fp32": torch.float32, "bf16": torch.bfloat16}[weights]
+    whole = all(parameter.requires_grad for parameter in parameters)
+    return {p: torch.float32 if p.requires_grad and not whole else held for p in parameters}
+
+
+def hold_weights(model: torch.nn.Module, weights: str) -> None:
+    """Hold parameters as `held_dtypes` says."""
+    for parameter, dtype in held_dtypes(model, weights).items():
+        parameter.data = parameter.data.to(dtype)
 
 
 @dataclass

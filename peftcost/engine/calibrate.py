@@ -22,8 +22,9 @@ from peftcost.engine.prepared import About
 from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
 from peftcost.engine.trainee import Trainee, build
 from peftcost.methods import get_method
+from peftcost.tasks import get_task_type
 
-AUTO_MODEL = "AutoModelForSequenceClassification"
+TASK = "text-classification"
 LONGEST = 512
 WARM_STEPS, TIMED_STEPS = 2, 5
 SHAPES = (Shape(16, 32), Shape(8, 128))
@@ -57,7 +58,7 @@ def calibrate() -> Rates:
             for method in METHODS:
                 choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
                 for shape in SHAPES:
-                    works.append(rehearse(config, AUTO_MODEL, get_method(method), choices, shape).work)
+                    works.append(rehearse(config, get_task_type(TASK), get_method(method), choices, shape).work)
                     seconds.append(step_seconds(folder, method, choices, shape))
     return fit(works, seconds)
 
@@ -65,14 +66,14 @@ def calibrate() -> Rates:
 def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
     """A model of this configuration with random weights."""
     torch.manual_seed(0)
-    getattr(transformers, AUTO_MODEL).from_config(config).base_model.save_pretrained(folder)
+    getattr(transformers, get_task_type(TASK).auto_model).from_config(config).base_model.save_pretrained(folder)
 
 
 def real_trainee(folder: Path, method: str, choices: Mapping[str, Scalar]) -> Trainee:
     """A model that is ready to be trained by the method, on this process's device."""
     about = About(
         model=str(folder),
-        task="text-classification",
+        task=TASK,
         metric="accuracy",
         labels=["a", "b", "c"],
         pad_id=0,
@@ -91,7 +92,7 @@ def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape
     times = []
     watch = Stopwatch(trainee.device)
     for step in range(WARM_STEPS + TIMED_STEPS):
-        one_step(trainee.model, trainee.optimizer, trainee.method, choices, shape, trainee.prefix)
+        one_step(trainee.model, trainee.optimizer, trainee.method, choices, get_task_type(TASK), shape, trainee.prefix)
         seconds = watch.lap()
         trainee.optimizer.zero_grad(set_to_none=True)
         watch.lap()

@@ -41,7 +41,7 @@ def evaluate(
     loss_sum, count = 0.0, 0
     for indices, logits, targets in _forward(model, split, reader, device, source, chosen):
         loss, n = reader.task_type.loss(logits, targets)
-        loss_sum, count = loss_sum + float(loss), count + n
+        loss_sum, count = loss_sum + float(loss), count + int(n)
         rows.append(reader.task_type.predict(logits, targets, reader.labels))
         order.append(indices)
     back = np.argsort(np.concatenate(order), kind="stable")
@@ -65,7 +65,7 @@ def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device
         for index in range(min(n, len(split))):
             batch = reader.batch(split, [index])
             start = time.perf_counter()
-            logits = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)).logits
+            logits = model(**batch.to(device).inputs).logits
             float(logits.sum())  # waits for the device
             times.append(time.perf_counter() - start)
     return statistics.median(times)
@@ -84,8 +84,10 @@ def _forward(
     every = np.arange(len(split)) if chosen is None else chosen
     with torch.inference_mode():
         for indices in batches_by_length(split.lengths, every):
-            batch = reader.batch(split, indices)
-            yield indices, forward(model, batch, device, indices, source), batch.targets.to(device)
+            batch = reader.batch(split, indices).to(device)
+            if source is not None:
+                batch = source.fill(indices, batch)
+            yield indices, forward(model, batch, None if source is None else source.prefix), batch.targets
     model.train(was_training)
 
 

@@ -16,24 +16,26 @@ from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, extrapolated, re
 from peftcost.engine.trainee import new_accelerator
 from peftcost.errors import DoesNotFit
 from peftcost.methods import get_method
+from peftcost.tasks import TaskType
 
 Choices = dict[str, Scalar]
 
 
 def footprint_of(
     config: transformers.PretrainedConfig,
-    auto_model: str,
+    task_type: TaskType,
     method: str,
     choices: Mapping[str, Scalar],
     tokens: int,
     n_labels: int,
+    device_kind: str = "cpu",
 ) -> Footprint:
     """Of a step on a full batch of this many tokens a row; deep models are rehearsed at two smaller depths."""
     batch_size = int(choices["batch_size"] or 1)
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
 
     def footprint(some: transformers.PretrainedConfig) -> Footprint:
-        return rehearse(some, auto_model, get_method(method), choices, shape, n_labels)
+        return rehearse(some, task_type, get_method(method), choices, shape, n_labels, device_kind)
 
     depth = int(getattr(config, "num_hidden_layers", 0) or 0)
     return extrapolated(config, footprint) if depth > 2 * DEPTHS[1] else footprint(config)
@@ -90,7 +92,7 @@ def job_footprint(job: TrainJob, about: About, train: Split) -> Callable[[Mappin
     config = transformers.AutoConfig.from_pretrained(about.model)
 
     def footprint(choices: Mapping[str, Scalar]) -> Footprint:
-        return footprint_of(config, about.auto_model, job.setup.method, choices, longest, len(about.labels))
+        return footprint_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), device_kind())
 
     return footprint
 

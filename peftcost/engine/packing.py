@@ -21,7 +21,7 @@ def packed_logits(
     (1, tokens). Behind a row's end the logits are 0; a whole row's are those at its last token that is not pad_id, as in
     transformers.
 
-    LookupError where the model has no head that is known by name.
+    LookupError where the model has no head that is known by name, or one that does not see every token.
     """
     real = attention_mask.bool()
     positions = (attention_mask.cumsum(1) - 1)[real][None]
@@ -32,6 +32,8 @@ def packed_logits(
     finally:
         handle.remove()
     of_tokens = seen[-1][0]  # the head sees every token, also where the model then takes the last one's alone
+    if of_tokens.shape[:-1] != positions.shape[1:]:  # indexing it would stop a GPU for good
+        raise LookupError("the model's head does not see every token")
     if not per_token:
         lengths = attention_mask.sum(1)
         last = (torch.arange(real.shape[1], device=real.device) * (input_ids != pad_id)).argmax(1)
@@ -46,8 +48,9 @@ def can_pack(model: torch.nn.Module, pad_id: int) -> bool:
     was_training = model.training
     model.eval()
     try:
-        ids, mask = two_rows(model)
-        ids = torch.where(mask == 1, ids, pad_id)
+        inputs = two_rows(model)
+        mask = inputs["attention_mask"]
+        ids = torch.where(mask == 1, inputs["input_ids"], pad_id)
         with torch.no_grad():
             padded = model(input_ids=ids, attention_mask=mask).logits.float()
             packed = packed_logits(model, ids, mask, pad_id, padded.ndim == 3).float()

@@ -38,19 +38,19 @@ class Prefix:
         self.layers = list(transformer_layers(model)[1][:depth])
         self._given: torch.Tensor | None = None
         self._stops = False
-        ids, mask = two_rows(model)
+        inputs = two_rows(model)
         with _watched(self.layers[0]) as seen, torch.no_grad():
-            model(input_ids=ids, attention_mask=mask)
+            model(**inputs)
         self._before = _outermost_giving(model, seen)
         self._modules = [*([self._before] if self._before is not None else []), *self.layers]
         for module in self._modules:
             self._redirect(module)
-        hidden = self.run(ids, mask)
-        if hidden.shape[:2] != ids.shape or hidden.ndim != 3:
+        hidden = self.run(inputs)
+        if hidden.shape[:2] != inputs["input_ids"].shape or hidden.ndim != 3:
             raise ValueError(f"the layers hand on a tensor of shape {tuple(hidden.shape)}, not (rows, tokens, width)")
         self.width, self.dtype = hidden.shape[2], hidden.dtype
 
-    def run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def run(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The activations after the last layer of the prefix, shape (rows, tokens, width)."""
         training = [module for module in self.model.modules() if module.training]
         for module in training:  # not the layers alone: some models drop out between embeddings and layers
@@ -58,7 +58,7 @@ class Prefix:
         self._stops = True
         try:
             with torch.no_grad():
-                self.model(input_ids=input_ids, attention_mask=attention_mask)
+                self.model(**inputs)
         except _Reached as reached:
             return reached.hidden
         finally:
@@ -79,11 +79,11 @@ class Prefix:
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the prefix
         gives behind a row's end: that is how activations are kept."""
-        ids, mask = two_rows(self.model)
+        inputs = two_rows(self.model)
         with torch.no_grad():
-            whole = self.model(input_ids=ids, attention_mask=mask).logits.float()
-            with self.given(self.run(ids, mask) * mask[..., None]):
-                return whole, self.model(input_ids=ids, attention_mask=mask).logits.float()
+            whole = self.model(**inputs).logits.float()
+            with self.given(self.run(inputs) * inputs["attention_mask"][..., None]):
+                return whole, self.model(**inputs).logits.float()
 
     def is_faithful(self) -> bool:
         """Whether the two halves give what the whole gives, and the prefix the same for a row alone as for one in a batch."""
@@ -93,9 +93,11 @@ class Prefix:
             whole, halves = self.halves()
         finally:
             self.model.train(was_training)
-        ids, mask = two_rows(self.model)
+        inputs = two_rows(self.model)
+        mask = inputs["attention_mask"]
         short = int(mask[1].sum())
-        alone, beside = self.run(ids[1:, :short], mask[1:, :short]), self.run(ids, mask)[1:, :short]
+        alone = self.run({name: tensor[1:, :short] for name, tensor in inputs.items()})
+        beside = self.run(inputs)[1:, :short]
         real = mask.bool() if whole.ndim == 3 else slice(None)
         return alike(whole[real], halves[real]) and alike(beside.float(), alone.float())
 
@@ -140,13 +142,13 @@ def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None
     return None
 
 
-def two_rows(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask of two rows, of four tokens and of three."""
+def two_rows(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Inputs of two rows, of four tokens and of three."""
     device = next(model.parameters()).device
     ids = torch.arange(8, device=device).reshape(2, 4) + 1
     mask = torch.ones_like(ids)
     mask[1, 3:] = 0
-    return ids, mask
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -71,11 +71,28 @@ class About:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors of one forward pass: input_ids and attention_mask of shape (b, width), targets as the task has them."""
+    """Tensors of one forward pass.
 
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
+    inputs: keyword arguments of the model, each of shape (rows, width). targets: as the task has them. activations: of the
+    frozen layers, shape (rows, width, hidden), where they need not be computed.
+    """
+
+    inputs: dict[str, torch.Tensor]
     targets: torch.Tensor
+    activations: torch.Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        return int(self.inputs["input_ids"].shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.inputs["input_ids"].shape[1])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device. Activations are where the model is."""
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))
 
 
 def make_split(ids: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Split:
@@ -143,16 +160,19 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
         epoch, skip = epoch + 1, 0
 
 
-def collate(split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int) -> Batch:
-    """Pad the examples to the longest of them, cut to `limit` tokens."""
+def collate(
+    split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int, width: int = 0
+) -> Batch:
+    """Pad the examples to the longest of them, or to `width` where that is more, cut to `limit` tokens."""
     chosen = np.asarray(indices)
     starts, lengths = split.offsets[chosen], split.lengths[chosen]
-    width = min(limit, int(lengths.max()))
+    width = min(limit, max(width, int(lengths.max())))
     real = np.arange(width) < lengths[:, None]
     input_ids = np.full(real.shape, pad_id, dtype=np.int64)
     input_ids[real] = split.ids[(starts[:, None] + np.arange(width))[real]]
     targets = task_type.collate_targets([split.example(int(i))[1].tolist() for i in chosen], width)
-    return Batch(torch.from_numpy(input_ids), torch.from_numpy(real.astype(np.int64)), targets)
+    inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(real.astype(np.int64))}
+    return Batch(inputs, targets)
 
 
 @dataclass(frozen=True)
@@ -164,8 +184,8 @@ class Reader:
     pad_id: int
     max_tokens: int
 
-    def batch(self, split: Split, indices: Sequence[int] | np.ndarray) -> Batch:
-        return collate(split, indices, self.pad_id, self.task_type, self.max_tokens)
+    def batch(self, split: Split, indices: Sequence[int] | np.ndarray, width: int = 0) -> Batch:
+        return collate(split, indices, self.pad_id, self.task_type, self.max_tokens, width)
 
 
 def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:

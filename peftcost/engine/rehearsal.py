@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,14 +22,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from peftcost.core.setup import Scalar
+from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
+from peftcost.engine.base_model import held_dtypes
 from peftcost.engine.prefix import Prefix, cut
+from peftcost.engine.prepared import Batch
 from peftcost.engine.quantized import quantize_in_place
+from peftcost.engine.source import forward
+from peftcost.engine.step import Step
 from peftcost.engine.trainee import made_trainable, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
+from peftcost.tasks import TaskType
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (8, 12)
@@ -160,26 +164,27 @@ class Tracker(TorchDispatchMode):
 
 def rehearse(
     config: transformers.PretrainedConfig,
-    auto_model: str,
+    task_type: TaskType,
     method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
     n_labels: int = 3,
-    weights_dtype: torch.dtype = torch.float32,
+    device_kind: str = "cpu",
 ) -> Footprint:
-    """The footprint of one training step. choices: a setup's hyperparameters.
+    """The footprint of one training step. choices: a setup's hyperparameters. device_kind: what it is to run on.
 
     SetupFailed when the method cannot take this model, or transformers cannot build it.
     """
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            base = build(config, auto_model, method.quantization, n_labels, weights_dtype, tracker)
+            base = build(config, task_type.auto_model, method.quantization, n_labels, device_kind, tracker)
             model = made_trainable(base, method, choices, total_steps=1000)
         except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
             raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
-        replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        held = {id(p): dtype for p, dtype in held_dtypes(model, str(choices.get(WEIGHTS, "fp32"))).items()}
+        replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=held.get(id(tensor), tensor.dtype)))
         prefix = cut(model, method.frozen_depth(model, choices), check=False)
         model.train()
         optimizer = make_optimizer(model, choices)
@@ -188,7 +193,7 @@ def rehearse(
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
         with tracker:
-            one_step(model, optimizer, method, choices, shape, prefix, tracker.enter, MICRO_BATCHES_TO_PEAK)
+            one_step(model, optimizer, method, choices, task_type, shape, prefix, tracker.enter, MICRO_BATCHES_TO_PEAK)
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
@@ -236,43 +241,48 @@ def one_step(
     optimizer: torch.optim.Optimizer,
     method: Method,
     choices: Mapping[str, Scalar],
+    task_type: TaskType,
     shape: Shape,
     prefix: Prefix | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     most_micro_batches: int | None = None,
 ) -> None:
-    """The engine's step (`peftcost.engine.train.Loop`), less what needs real numbers."""
-    dtype = mixed_precision_dtype(str(choices["precision"]))
+    """The engine's step on a batch of this shape. most_micro_batches: of all that the batch has."""
     device = next(model.parameters()).device
     micro = shape.micro_batch_size or shape.batch_size
-    for start in range(0, shape.batch_size, micro)[:most_micro_batches]:
-        rows = min(micro, shape.batch_size - start)
-        on_phase("forward")
-        ids = torch.zeros(rows, shape.tokens, dtype=torch.long, device=device)
-        mask = torch.ones(rows, shape.tokens, dtype=torch.long, device=device)
-        mask[1:, -1:] = 0  # rows of a batch differ in length; without any padding, transformers would drop the mask
-        mixed = torch.autocast(device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
-        with mixed, contextlib.nullcontext() if prefix is None else prefix.given(prefix.run(ids, mask)):
-            logits = model(input_ids=ids, attention_mask=mask).logits.float()
-        targets = torch.zeros(logits.shape[:-1], dtype=torch.long, device=device)
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, -2),
-            targets.flatten(),
-            reduction="sum",
-            label_smoothing=float(choices["label_smoothing"] or 0.0),
-        )
-        loss = loss / shape.batch_size
-        penalty = method.penalty(model)
-        if penalty is not None:
-            loss = loss + penalty
-        del logits, penalty
-        on_phase("backward")
-        loss.backward()
-        del loss
-    on_phase("optimizer")
-    limit = float(choices["max_grad_norm"] or math.inf)
-    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], limit)
-    optimizer.step()
+    rows = [min(micro, shape.batch_size - start) for start in range(0, shape.batch_size, micro)][:most_micro_batches]
+    dtype = mixed_precision_dtype(str(choices["precision"]))
+
+    def mixed() -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
+
+    def parts() -> Iterator[Batch]:
+        for n in rows:
+            on_phase("forward")
+            batch = dummy_batch(task_type, n, shape.tokens, device)
+            if prefix is not None:
+                with mixed():
+                    batch = replace(batch, activations=prefix.run(batch.inputs))
+            yield batch
+
+    def logits(batch: Batch) -> torch.Tensor:
+        with mixed():
+            return forward(model, batch, prefix)
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    step = Step(model, model, trained, logits, optimizer, method, choices, task_type, on_phase=on_phase)
+    step.gradients(parts(), shape.batch_size, shape.batch_size, len(rows))
+    step.update()
+
+
+def dummy_batch(task_type: TaskType, rows: int, tokens: int, device: torch.device) -> Batch:
+    """A batch of this shape: all but the first row end one token earlier, since rows of a batch differ in length (without
+    any padding, transformers would drop the mask)."""
+    ids = torch.zeros(rows, tokens, dtype=torch.long, device=device)
+    mask = torch.ones(rows, tokens, dtype=torch.long, device=device)
+    mask[1:, -1:] = 0
+    targets = task_type.collate_targets([[0] * tokens] * rows, tokens).to(device)
+    return Batch({"input_ids": ids, "attention_mask": mask}, targets)
 
 
 def build(
@@ -280,7 +290,7 @@ def build(
     auto_model: str,
     quantization: str | None,
     n_labels: int,
-    weights_dtype: torch.dtype,
+    device_kind: str,
     tracker: Tracker,
 ) -> transformers.PreTrainedModel:
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
@@ -289,10 +299,10 @@ def build(
     if config.pad_token_id is None:
         config.pad_token_id = 0
     with torch.device("meta"):
-        model = getattr(transformers, auto_model).from_config(config, dtype=weights_dtype)
+        model = getattr(transformers, auto_model).from_config(config, dtype=torch.float32)
         replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:
-            quantize_in_place(model, quantization, lambda n: tracker.add(f"{quantization}_elements", n))
+            quantize_in_place(model, quantization, device_kind, lambda n: tracker.add(f"{quantization}_elements", n))
     return model
 
 

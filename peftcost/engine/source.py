@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.prefix import Prefix
@@ -21,20 +24,22 @@ STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
 class Source:
     """The prefix's activations of a split's examples.
 
-    stored: where they are kept; without it they are computed every time. owed_seconds: what computing those took that were
+    stored: where they are kept; without it they are computed every time. graphs: compute them without waiting for Python, on
+    a GPU. owed_seconds: what computing those took that were
     found ready, each example once: a training alone would have paid it.
     """
 
     def __init__(self, prefix: Prefix, split: Split, reader: Reader, device: torch.device) -> None:
         self.prefix, self.split, self.reader, self.device = prefix, split, reader, device
         self.stored: Activations | None = None
+        self.graphs: Callable[[Sequence[Batch]], list[torch.Tensor]] | None = None
         self.owed_seconds = 0.0
         self._used = np.zeros(len(split), dtype=bool)
         self._computed = np.zeros(len(split), dtype=bool)
 
-    def given(self, indices: np.ndarray, batch: Batch) -> contextlib.AbstractContextManager[None]:
-        """A context in which the model takes the prefix's activations of this batch of examples as computed."""
-        return self.prefix.given(self._hidden(indices, batch))
+    def fill(self, indices: np.ndarray, batch: Batch) -> Batch:
+        """The batch of these examples with the prefix's activations."""
+        return replace(batch, activations=self._hidden(indices, batch))
 
     def paid(self, indices: np.ndarray) -> None:
         """These examples were paid before: a training that is taken up again has used them."""
@@ -56,7 +61,7 @@ class Source:
 
     def _hidden(self, indices: np.ndarray, batch: Batch) -> torch.Tensor:
         if self.stored is None:
-            return self._run(batch)
+            return self.compute(batch)
         paid, known, timed = self._used[indices], self.stored.known(indices), self.stored.timed(indices)
         self._used[indices] = True
         self.owed_seconds += float(self.stored.seconds[indices[~paid & timed]].sum())
@@ -65,15 +70,18 @@ class Source:
         if len(missing):
             part = batch if compute.all() else self.reader.batch(self.split, missing)
             watch = Stopwatch(self.device)
-            self.stored.write(missing, self._run(part))
+            self.stored.write(missing, self.compute(part))
             self.stored.price(missing, watch.lap())
             self._computed[missing] = True
             # what a training taken up again had paid for before its activations were lost is paid once
             self.owed_seconds -= float(np.abs(self.stored.seconds[indices[compute & paid]]).sum())
-        return self.stored.read(indices, batch.input_ids.shape[1]).to(self.device, non_blocking=True)
+        return self.stored.read(indices, batch.width).to(self.device, non_blocking=True)
 
-    def _run(self, batch: Batch) -> torch.Tensor:
-        return self.prefix.run(batch.input_ids.to(self.device), batch.attention_mask.to(self.device))
+    def compute(self, batch: Batch) -> torch.Tensor:
+        """The activations of a batch, whatever is stored."""
+        if self.graphs is not None:
+            return self.graphs([batch])[0].clone()
+        return self.prefix.run(batch.to(self.device).inputs)
 
 
 def live_source(trainee: Trainee, split: Split) -> Source | None:
@@ -85,22 +93,18 @@ def share(source: Source, trainee: Trainee, prepared: Path, name: str) -> None:
     """Let the source keep and find activations on disk, if there is room; name: of the split (train, dev)."""
     device, precision = source.device, str(trainee.choices["precision"])
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
-    key = [prepared.name, source.prefix.depth, trainee.method.quantization, precision, device.type, where]
+    weights = trainee.choices.get(WEIGHTS, "fp32")
+    key = [prepared.name, source.prefix.depth, trainee.method.quantization, weights, precision, device.type, where]
     lengths = np.minimum(source.split.lengths, source.reader.max_tokens)
     source.stored = open_activations(key, name, lengths, source.prefix.width, STORED[precision])
 
 
-def forward(
-    model: torch.nn.Module, batch: Batch, device: torch.device, indices: np.ndarray, source: Source | None = None
-) -> torch.Tensor:
-    """The batch's logits in fp32; what lies below the trained part comes from the source, if there is one.
+def forward(model: torch.nn.Module, batch: Batch, prefix: Prefix | None = None) -> torch.Tensor:
+    """The batch's logits in fp32; where the batch has the prefix's activations, the model computes the rest alone.
 
     Per-token logits come without those of virtual tokens, which prompt tuning puts in front of the inputs.
     """
-    with contextlib.nullcontext() if source is None else source.given(indices, batch):
-        output = model(
-            input_ids=batch.input_ids.to(device, non_blocking=True),
-            attention_mask=batch.attention_mask.to(device, non_blocking=True),
-        )
-    logits: torch.Tensor = output.logits
-    return (logits[:, -batch.input_ids.shape[1] :] if logits.ndim == 3 else logits).float()
+    given = contextlib.nullcontext() if prefix is None or batch.activations is None else prefix.given(batch.activations)
+    with given:
+        logits: torch.Tensor = model(**batch.inputs).logits
+    return (logits[:, -batch.width :] if logits.ndim == 3 else logits).float()

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,16 +23,19 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
+from peftcost.engine import cuda_graphs
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.engine.packing import packed_logits
-from peftcost.engine.prepared import Split, batches_from, load_about, load_split
+from peftcost.engine.prepared import Batch, Split, batches_from, load_about, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
+from peftcost.engine.step import Step
 from peftcost.engine.trainee import Trainee, build, count_parameters
 from peftcost.errors import SetupFailed
+from peftcost.methods import Method
 from peftcost.methods.head import HEAD_NAMES
 
 LOSS_MEMORY = 0.95
@@ -119,6 +123,18 @@ class Loop:
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         self.targets = targets_of_examples(split, trainee.reader.max_tokens)
         self.packs = bool(trainee.choices.get(PACKING)) and self.source is None
+        self.optimization = Step(
+            trainee.model,
+            trainee.plain,
+            list(trainee.trained.values()),
+            self._logits,
+            trainee.optimizer,
+            trainee.method,
+            trainee.choices,
+            trainee.reader.task_type,
+            trainee.accelerator,
+        )
+        self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
         self.gpu_seconds = trainee.quantizing_seconds
@@ -154,6 +170,10 @@ class Loop:
         """Train from `step` to the end of the plan."""
         self.trainee.model.train()
         self.tell.phase("train")
+        with self.capture_steps():
+            self._run()
+
+    def _run(self) -> None:
         self._start_meters()
         watch = Stopwatch(self.trainee.device)
         saved_at = time.monotonic()
@@ -169,8 +189,7 @@ class Loop:
                 saved_at = time.monotonic()
             if self.step >= self.plan.total_steps:
                 break
-            losses.append(self._accumulate(indices))
-            self._update()
+            losses.append(self.train_step(indices))
             self.step += 1
             if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
                 self._look(losses)
@@ -208,49 +227,75 @@ class Loop:
     def micro_batch_size(self) -> int:
         return int(self.trainee.choices["micro_batch_size"] or self.batch_size)
 
-    def _accumulate(self, indices: np.ndarray) -> torch.Tensor:
-        """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        trainee, accelerator = self.trainee, self.trainee.accelerator
-        micro_size = self.micro_batch_size
-        mine = indices[accelerator.process_index :: accelerator.num_processes]
-        count = int(self.targets[indices].sum())
-        mean_loss = torch.zeros((), device=trainee.device)
-        for start in range(0, len(mine), micro_size):
-            part = mine[start : start + micro_size]
-            last = start + micro_size >= len(mine)
-            with contextlib.nullcontext() if last else accelerator.no_sync(trainee.model):
-                loss = self._loss(part) / max(1, count)
-                penalty = trainee.method.penalty(trainee.plain)
-                total = loss if penalty is None else loss + penalty * (len(part) / len(indices))
-                accelerator.backward(total * accelerator.num_processes)  # DDP averages over ranks, we sum
-            mean_loss += loss.detach()
-        limit = float(trainee.choices["max_grad_norm"] or math.inf)
-        accelerator.clip_grad_norm_(list(trainee.trained.values()), limit)
+    def train_step(self, indices: np.ndarray) -> torch.Tensor:
+        """One optimizer step on these examples; the mean loss over their targets, shape ()."""
+        trainee = self.trainee
+        trainee.set_rate(self.plan.rate_factor(self.step))
+        if self.graphs is None:
+            mean_loss = self._gradients(indices)
+            self.optimization.update()
+        else:
+            width = self.graphs.shapes.width(int(self.split.lengths[indices].max()))
+            loss, *gradients = self.graphs(list(self._parts(indices, width)), max(1, int(self.targets[indices].sum())))
+            mean_loss = loss.clone()  # the next step writes there
+            for parameter, gradient in zip(self.optimization.trained, gradients, strict=False):
+                parameter.grad = gradient
+        trainee.method.after_step(trainee.plain, self.step)
+        self.optimization.clear()
         return mean_loss
 
-    def _update(self) -> None:
-        self.trainee.set_rate(self.plan.rate_factor(self.step))
-        self.trainee.step()
-        self.trainee.method.after_step(self.trainee.plain, self.step)
-        self.trainee.optimizer.zero_grad(set_to_none=True)
+    def _whole_step(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
+        """A step as a CUDA graph holds it: the mean loss, and the gradients where the method reads them afterwards."""
+        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts), len(parts))
+        self.optimization.update()
+        reads_gradients = type(self.trainee.method).after_step is not Method.after_step
+        gradients = [p.grad for p in self.optimization.trained if p.grad is not None] if reads_gradients else []
+        self.optimization.clear()
+        return [loss, *gradients]
 
-    def _loss(self, part: np.ndarray) -> torch.Tensor:
-        """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
-        trainee, reader = self.trainee, self.trainee.reader
-        batch = reader.batch(self.split, part)
-        smoothing = float(trainee.choices["label_smoothing"] or 0.0)
-        if self.packs:
-            ids, mask = batch.input_ids.to(trainee.device), batch.attention_mask.to(trainee.device)
-            logits = packed_logits(trainee.model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
-        else:
-            logits = forward(trainee.model, batch, trainee.device, part, self.source)
-        loss, _ = reader.task_type.loss(logits, batch.targets.to(trainee.device), smoothing)
-        return loss
+    def _gradients(self, indices: np.ndarray) -> torch.Tensor:
+        """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
+        count, n_parts = int(self.targets[indices].sum()), -(-len(self._mine(indices)) // self.micro_batch_size)
+        parts = (part.to(self.trainee.device) for part in self._parts(indices))
+        return self.optimization.gradients(parts, max(1, count), len(indices), n_parts)
+
+    def _mine(self, indices: np.ndarray) -> np.ndarray:
+        """This process's share of the batch."""
+        accelerator = self.trainee.accelerator
+        return indices[accelerator.process_index :: accelerator.num_processes]
+
+    def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
+        """The micro-batches, padded to the longest row of each, or to `width`."""
+        mine = self._mine(indices)
+        for start in range(0, len(mine), self.micro_batch_size):
+            part = mine[start : start + self.micro_batch_size]
+            batch = self.trainee.reader.batch(self.split, part, width)
+            yield batch if self.source is None else self.source.fill(part, batch)
+
+    def _logits(self, batch: Batch) -> torch.Tensor:
+        model, reader = self.trainee.model, self.trainee.reader
+        if not self.packs:
+            return forward(model, batch, self.trainee.prefix)
+        ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+        return packed_logits(model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
+
+    def capture_steps(self) -> contextlib.AbstractContextManager[None]:
+        """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
+        steps, device = self.plan.total_steps - self.step, self.trainee.device
+        if steps <= 0 or cuda_graphs.obstacle(self.trainee) is not None:
+            return contextlib.nullcontext()
+        of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
+        batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
+        shapes = cuda_graphs.plan_shapes(batches, np.minimum(self.split.lengths, self.trainee.reader.max_tokens), steps)
+        self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
+        if self.source is not None:
+            prefix = self.source.prefix
+            self.source.graphs = cuda_graphs.Graphs(lambda parts, _: [prefix.run(parts[0].inputs)], shapes, device)
+        return cuda_graphs.own_stream(device)
 
     def _look(self, losses: list[torch.Tensor]) -> None:
         """Read the losses since the last look (this waits for the device) and report."""
-        for loss in losses:
-            value = float(loss)
+        for value in torch.stack(losses).tolist() if losses else []:
             if not math.isfinite(value):
                 raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
             past = value if math.isnan(self.train_loss) else self.train_loss
@@ -300,12 +345,14 @@ class Loop:
         longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.trainee.accelerator.num_processes :]
         self.trainee.model.train()
         self.trainee.set_rate(0.0)
+        self.graphs = None
         if self.source is not None:
+            self.source.graphs = None
             self.source.stored = None  # alone, a training computes its activations once: that counts
 
         def step() -> None:
-            self._accumulate(longest)
-            self.trainee.step()
+            self._gradients(longest)
+            self.optimization.update()
 
         return step_peak_bytes(step, self.trainee.plain, self.trainee.optimizer, self.trainee.device)
 

@@ -13,11 +13,14 @@ from accelerate.state import AcceleratorState, GradientState
 from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
-from peftcost.engine.base_model import load_base, quantizing_clock
+from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.prefix import Prefix, cut
 from peftcost.engine.prepared import About, Reader
 from peftcost.methods import Method, get_method
 
+CPU = torch.device("cpu")
+SCALER_STATE = ("scale", "_growth_tracker")
+"""What changes in fp16's gradient scaler while it trains."""
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -59,6 +62,9 @@ class Trainee:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer/{key}/{name}"] = value
         found |= {f"method/{key}": value for key, value in self.method.state(self.plain).items()}
+        if self.accelerator.scaler is not None:
+            scaling = self.accelerator.scaler.state_dict()
+            found |= {f"scaler/{key}": torch.tensor(scaling[key]) for key in SCALER_STATE}
         found["random/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             found["random/cuda"] = torch.cuda.get_rng_state(self.device)
@@ -72,30 +78,37 @@ class Trainee:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[f"trained/{name}"])
-        for key, tensor in tensors.items():
-            kind, _, rest = key.partition("/")
-            if kind == "optimizer":
-                slot, _, name = rest.partition("/")
-                parameter = parameters[name]
-                on_device = tensor.to(parameter.device) if tensor.ndim else tensor.clone()
-                self.optimizer.state[parameter][slot] = on_device
+        self.optimizer.load_state_dict(self._optimizer_state(tensors))
+        scaler = self.accelerator.scaler
+        if scaler is not None:
+            found = {key: tensors[f"scaler/{key}"].item() for key in SCALER_STATE}
+            scaler.load_state_dict({**scaler.state_dict(), **found})
         torch.set_rng_state(tensors["random/cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
 
-    def step(self) -> None:
-        """The optimizer's step; in fp16, whose gradients are scaled, if they are finite."""
-        scaler = self.accelerator.scaler
-        if scaler is None:
-            self.optimizer.step()
-        else:
-            scaler.step(self.optimizer)
-            scaler.update()
+    def _optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """As torch's optimizers load it: they know where each kind of state has to be (AdamW's step count is on the GPU where
+        the update is fused, else on the CPU)."""
+        slots: dict[str, dict[str, torch.Tensor]] = {}
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition("/")
+            if kind == "optimizer":
+                slot, _, name = rest.partition("/")
+                slots.setdefault(name, {})[slot] = tensor
+        names = {id(parameter): name for name, parameter in self.trained.items()}
+        in_order = [names[id(parameter)] for group in self.optimizer.param_groups for parameter in group["params"]]
+        state = {number: slots[name] for number, name in enumerate(in_order) if name in slots}
+        return {**self.optimizer.state_dict(), "state": state}
 
     def set_rate(self, factor: float) -> None:
         """Use this share of the learning rate from now on."""
+        rate = float(self.choices["learning_rate"] or 0.0) * factor
         for group in self.optimizer.param_groups:
-            group["lr"] = float(self.choices["learning_rate"] or 0.0) * factor
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)  # in its place: CUDA graphs read it there
+            else:
+                group["lr"] = rate
 
 
 def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
@@ -104,14 +117,16 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     choices = setup.hyperparameters
     accelerator = new_accelerator(str(choices["precision"]))
     with quantizing_clock(accelerator.device) as quantizing:
-        device = str(accelerator.device)
-        base = load_base(about.model, about.auto_model, about.labels, seed, method.quantization, device)
+        spec = BaseSpec.of(about, method, choices)
+        base = load_base(spec, seed, str(accelerator.device))
     torch.manual_seed(seed)  # again: loading may or may not have drawn
     model = made_trainable(base, method, choices, total_steps)
-    optimizer = make_optimizer(model, choices)
+    hold_weights(model, spec.weights)
+    optimizer = make_optimizer(model, choices, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
     reader = reader_for(about, method, choices)
     plain = accelerator.unwrap_model(model)
+    method.placed(plain)
     prefix = cut(plain, method.frozen_depth(plain, choices))
     return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, prefix, quantizing.seconds)
 
@@ -151,8 +166,13 @@ def mixed_precision_dtype(precision: str) -> torch.dtype | None:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
 
-def make_optimizer(model: torch.nn.Module, choices: Mapping[str, Scalar]) -> torch.optim.Optimizer:
-    """AdamW (fused: nine times faster on CPUs) or SGD; weight decay spares biases and norms (vectors)."""
+def make_optimizer(
+    model: torch.nn.Module, choices: Mapping[str, Scalar], device: torch.device = CPU
+) -> torch.optim.Optimizer:
+    """AdamW (fused: nine times faster on CPUs) or SGD; weight decay spares biases and norms (vectors).
+
+    device: where the parameters will be. On a GPU, AdamW has its rate and step count there, so that CUDA graphs can hold it.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     decay = float(choices["weight_decay"] or 0.0)
     groups: list[dict[str, Any]] = [
@@ -163,7 +183,10 @@ def make_optimizer(model: torch.nn.Module, choices: Mapping[str, Scalar]) -> tor
     rate = float(choices["learning_rate"] or 0.0)
     if choices["optimizer"] == "sgd":
         return DecoupledSGD(groups, lr=rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=rate, fused=True)
+    if device.type == "cuda":
+        for group in groups:
+            group["lr"] = torch.tensor(rate, device=device)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=device.type == "cuda")
 
 
 class DecoupledSGD(torch.optim.SGD):

@@ -35,6 +35,7 @@ class Method(ABC):
     funding_rank: who is measured first when the budget is short (lower first).
     fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
     quantization: how the base is loaded.
+    trains_whole_base: nothing of the base is frozen.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class Method(ABC):
     funding_rank: ClassVar[int] = 100
     fixed_horizon: ClassVar[bool] = False
     quantization: ClassVar[Literal["int8", "nf4"] | None] = None
+    trains_whole_base: ClassVar[bool] = False
 
     @abstractmethod
     def space(self) -> dict[str, BaseDistribution]:
@@ -86,6 +88,9 @@ class Method(ABC):
 
         choices: a setup's hyperparameters (own and training choices). The task head is always trained.
         """
+
+    def placed(self, model: torch.nn.Module) -> None:
+        """Called once the model is on the device that it is trained on."""
 
     def after_step(self, model: torch.nn.Module, step: int) -> None:
         """Called after each optimizer.step() and before zero_grad(), with the number of steps done before it."""

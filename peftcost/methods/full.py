@@ -23,6 +23,7 @@ class Full(PlainMethod):
     citation = "Devlin et al. 2019, BERT, arXiv:1810.04805"
     usual = True
     funding_rank = 20
+    trains_whole_base = True
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"learning_rate": FloatDistribution(1e-5, 5e-4, log=True)}

@@ -40,7 +40,10 @@ class PeftMethod(Method):
 
         if self.quantization is not None:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        return get_peft_model(model, self.config(model, choices, total_steps))
+        adapted = get_peft_model(model, self.config(model, choices, total_steps))
+        if choices["precision"] != "fp32":
+            cast_once(adapted)
+        return adapted
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         model.save_pretrained(folder)  # type: ignore[operator]
@@ -68,3 +71,12 @@ class PeftMethod(Method):
             base = model.unload()  # type: ignore[operator]
             base.dequantize()
             return self.load(base, Path(folder))
+
+
+def cast_once(model: torch.nn.Module) -> None:
+    """Leave types to autocast: PEFT would turn an adapter's input into fp32 first, and autocast back."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]  # torch types all attributes as modules

@@ -19,8 +19,24 @@ class PlainMethod(Method):
         cast("PreTrainedModel", model).save_pretrained(folder)
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
-        model = type(base).from_pretrained(folder, dtype=base.dtype)
-        return cast("torch.nn.Module", model).to(base.device).eval()
+        import torch
+
+        model = cast("torch.nn.Module", type(base).from_pretrained(folder, dtype=torch.float32))
+        parameters = dict(model.named_parameters())
+        for name in names_in_bf16(folder):
+            parameters[name].data = parameters[name].data.to(torch.bfloat16)
+        return model.to(base.device).eval()
 
     def merge(self, model: torch.nn.Module) -> PreTrainedModel:
         return cast("PreTrainedModel", model)
+
+
+def names_in_bf16(folder: Path) -> list[str]:
+    """The tensors that a saved model holds in bf16. (transformers would load all of them in one type.)"""
+    from safetensors import safe_open
+
+    found = []
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as saved:
+            found += [name for name in saved.keys() if saved.get_slice(name).get_dtype() == "BF16"]  # noqa: SIM118
+    return found

@@ -105,7 +105,9 @@ class TokenClassification(TaskType):
             targets.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
         return ids, targets
 
-    def loss(self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
+    def loss(
+        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         from torch.nn.functional import cross_entropy
 
         seen = targets[:, : logits.shape[1]]
@@ -116,7 +118,7 @@ class TokenClassification(TaskType):
             ignore_index=IGNORED,
             label_smoothing=label_smoothing,
         )
-        return loss, int((seen != IGNORED).sum())
+        return loss, (seen != IGNORED).sum()
 
     def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
         import torch

@@ -13,7 +13,7 @@ from transformers import AutoModelForTokenClassification
 from peftcost.core.setup import PACKING, Setup
 from peftcost.cost.model import Probe
 from peftcost.engine import probe as probing
-from peftcost.engine.base_model import load_base
+from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.packing import can_pack, packed_logits
 from peftcost.engine.prepare import prepare
@@ -66,7 +66,7 @@ def test_tokens_get_their_own_logits(tiny_llama: Path) -> None:
 
 
 def test_a_bidirectional_model_is_not_packed(tiny_bert: Path) -> None:
-    assert not can_pack(load_base(tiny_bert, "AutoModelForSequenceClassification", ["a", "b"], 0), 0)
+    assert not can_pack(load_base(BaseSpec(str(tiny_bert), "AutoModelForSequenceClassification", ("a", "b")), 0), 0)
 
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])

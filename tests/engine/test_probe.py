@@ -9,6 +9,7 @@ import pytest
 
 from peftcost.core.setup import Setup
 from peftcost.cost.model import Probe
+from peftcost.engine import precision
 from peftcost.engine import probe as module
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
@@ -30,14 +31,14 @@ def test_bf16_is_taken_only_where_it_is_measured_faster(
     payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch, bf16_seconds: float | None, chosen: str
 ) -> None:
     def probed(job: TrainJob) -> dict[str, Any]:
-        precision = job.setup.hyperparameters["precision"]
-        if precision == "bf16" and bf16_seconds is None:
+        tried = job.setup.hyperparameters["precision"]
+        if tried == "bf16" and bf16_seconds is None:
             raise RuntimeError("no such kernel")
-        seconds = bf16_seconds if precision == "bf16" else 1.0
-        return {"seconds_per_example": seconds, "prefix_seconds_per_example": 0.0, "precision": precision}
+        seconds = bf16_seconds if tried == "bf16" else 1.0
+        return {"seconds_per_example": seconds, "prefix_seconds_per_example": 0.0, "precision": tried}
 
     monkeypatch.setattr(module, "probed", probed)
-    monkeypatch.setattr(module, "computes_in_bf16", lambda kind: True)
+    monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: True)
     assert probe(payload, Silent())["precision"] == chosen
 
 
@@ -45,14 +46,14 @@ def test_a_processor_without_bf16_is_not_asked_to_try(payload: dict[str, Any], m
     tried = []
     real = module.probed
     monkeypatch.setattr(module, "probed", lambda job: tried.append(job.setup.hyperparameters["precision"]) or real(job))
-    monkeypatch.setattr(module, "cpu_computes_in_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: False)
     found = Probe(**probe(payload, Silent()))
     assert tried == ["fp32"]
     assert found.fitting()["precision"] == "fp32"
 
 
 def test_both_precisions_run(payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "computes_in_bf16", lambda kind: True)
+    monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: True)
     monkeypatch.setattr(module, "WORTH_CHANGING", 1e9)
     found = Probe(**probe(payload, Silent()))
     assert found.precision == "bf16"

@@ -13,11 +13,12 @@ from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.calibrate import AUTO_MODEL, real_trainee
+from peftcost.engine.calibrate import TASK, real_trainee
 from peftcost.engine.fitting import fit_to, footprint_of
 from peftcost.engine.rehearsal import Footprint, Shape, extrapolated, one_step, rehearse
 from peftcost.errors import DoesNotFit
 from peftcost.methods import get_method, methods
+from peftcost.tasks import get_task_type
 
 SHAPE = Shape(8, 64)
 
@@ -36,7 +37,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
     model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, shape, trainee.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, trainee.prefix)
 
     step()
     return step_peak_bytes(step, model, optimizer, device)
@@ -47,7 +48,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
 def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, method: str) -> None:
     path = request.getfixturevalue(folder)
     choices = choices_of(method)
-    predicted = rehearse(AutoConfig.from_pretrained(path), AUTO_MODEL, get_method(method), choices, SHAPE)
+    predicted = rehearse(AutoConfig.from_pretrained(path), get_task_type(TASK), get_method(method), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(path, method, choices, SHAPE), rel=0.02)
     assert sum(predicted.parts.values()) == pytest.approx(predicted.peak_bytes, rel=1e-6)
 
@@ -57,14 +58,14 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
 )
 def test_choices_count(minilm: Path, changed: dict[str, Scalar]) -> None:
     choices = choices_of("lora", **changed)
-    predicted = rehearse(AutoConfig.from_pretrained(minilm), AUTO_MODEL, get_method("lora"), choices, SHAPE)
+    predicted = rehearse(AutoConfig.from_pretrained(minilm), get_task_type(TASK), get_method("lora"), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(minilm, "lora", choices, SHAPE), rel=0.05)
 
 
 def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
     config, choices = AutoConfig.from_pretrained(minilm), choices_of("lora")
-    whole = rehearse(config, AUTO_MODEL, get_method("lora"), choices, Shape(8, 64))
-    parts = rehearse(config, AUTO_MODEL, get_method("lora"), choices, Shape(8, 64, 2))
+    whole = rehearse(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64))
+    parts = rehearse(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64, 2))
     assert parts.parts["activations"] < 0.4 * whole.parts["activations"]
     assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
 
@@ -77,7 +78,7 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
     choices = choices_of(method)
 
     def footprint(some: PretrainedConfig) -> Footprint:
-        return rehearse(some, AUTO_MODEL, get_method(method), choices, SHAPE)
+        return rehearse(some, get_task_type(TASK), get_method(method), choices, SHAPE)
 
     line, whole = extrapolated(config, footprint), footprint(config)
     for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
@@ -91,7 +92,7 @@ def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
         hidden_size=4096, num_hidden_layers=32, intermediate_size=11008, num_attention_heads=32, vocab_size=32000
     )
     before, start = psutil.Process().memory_info().rss, time.monotonic()
-    found = footprint_of(config, AUTO_MODEL, "lora", choices_of("lora", batch_size=1), 512, 2)
+    found = footprint_of(config, get_task_type(TASK), "lora", choices_of("lora", batch_size=1), 512, 2)
     assert time.monotonic() - start < 20
     assert psutil.Process().memory_info().rss - before < 4e9
     assert found.total_parameters == pytest.approx(6.63e9, rel=0.01)  # Llama 2 7B less its language head
@@ -102,7 +103,7 @@ def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
     config = AutoConfig.from_pretrained(minilm)
 
     def footprint(choices: dict[str, Scalar]) -> Footprint:
-        return footprint_of(config, AUTO_MODEL, "lora", choices, 128, 2)
+        return footprint_of(config, get_task_type(TASK), "lora", choices, 128, 2)
 
     choices = choices_of("lora")
     first = footprint(choices)

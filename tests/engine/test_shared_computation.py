@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, DebertaV2Config, ElectraConfig, PretrainedConfig
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import load_base
+from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.prefix import cut
 from peftcost.engine.prepare import prepare
@@ -88,7 +88,7 @@ def naive_curve(prepared: str, setup: Setup) -> list[float]:
     folder, choices, method = Path(prepared), setup.hyperparameters, get_method(setup.method)
     about, split = load_about(folder), load_split(folder, "train")
     plan = plan_steps(setup, len(split))
-    base = load_base(about.model, about.auto_model, about.labels, 5, method.quantization)
+    base = load_base(BaseSpec.of(about, method, {}), 5)
     torch.manual_seed(5)
     model = made_trainable(base, method, choices, plan.total_steps).train()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -266,7 +266,7 @@ def test_other_architectures_work_in_halves_and_without_chance(config: Pretraine
 
 def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path, prepared: str) -> None:
     about = load_about(Path(prepared))
-    base = load_base(about.model, about.auto_model, about.labels, 0)
+    base = load_base(BaseSpec.of(about, get_method("frozen"), {}), 0)
 
     class RemembersItsFirstLayer(torch.nn.Module):
         """Its head sees what the first layer gave, which the rest alone cannot know."""
@@ -296,7 +296,7 @@ def test_a_cut_model_still_saves_and_runs_as_a_whole(prepared: str, tmp_path: Pa
     trainee: Trainee = loop_of(prepared, setup_of("frozen", 1), tmp_path / "out").trainee
     trainee.method.save(trainee.plain, tmp_path / "model")
     about = load_about(Path(prepared))
-    again = trainee.method.load(load_base(about.model, about.auto_model, about.labels, 0), tmp_path / "model")
+    again = trainee.method.load(load_base(BaseSpec.of(about, trainee.method, {}), 0), tmp_path / "model")
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
     trainee.model.eval()
     assert torch.equal(again(ids, mask).logits, trainee.model(ids, mask).logits)

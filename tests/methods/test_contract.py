@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import load_base
+from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.trainee import count_parameters, make_optimizer
 from peftcost.methods import CannotMerge, get_method, methods
 from peftcost.methods.head import HEAD_NAMES
@@ -42,7 +42,7 @@ class Trained:
         self.train(range(STEPS))
 
     def base(self) -> torch.nn.Module:
-        return load_base(self.folder, self.auto_model, LABELS, 0, self.method.quantization)
+        return load_base(BaseSpec(str(self.folder), self.auto_model, tuple(LABELS), quantization=self.method.quantization), 0)
 
     def train(self, steps: range) -> None:
         self.model.train()

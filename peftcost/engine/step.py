@@ -1,0 +1,90 @@
+"""The training step: the only one. Training, its CUDA graphs, estimates and calibration all call it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from peftcost.core.setup import Scalar
+from peftcost.engine.prepared import Batch
+from peftcost.methods import Method
+from peftcost.tasks import TaskType
+
+
+@dataclass(frozen=True)
+class Step:
+    """Gradients of the mean loss over a batch's targets, clipped, and the optimizer's update.
+
+    model: as prepared by Accelerate; plain: the same without its wrappers. forward: logits of a micro-batch. accelerator:
+    scales gradients and sums them over processes; None where there is one process and nothing to scale. on_phase: told of
+    "forward", "backward" and "optimizer".
+    """
+
+    model: torch.nn.Module
+    plain: torch.nn.Module
+    trained: Sequence[torch.nn.Parameter]
+    forward: Callable[[Batch], torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    method: Method
+    choices: Mapping[str, Scalar]
+    task_type: TaskType
+    accelerator: Accelerator | None = None
+    on_phase: Callable[[str], None] = lambda phase: None
+
+    def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_rows: int, n_parts: int) -> torch.Tensor:
+        """Add up the gradients of a batch, one micro-batch after the other, and clip them; the mean loss, shape ().
+
+        parts: the micro-batches on the device. n_targets, n_rows: of the whole batch, over all processes.
+        """
+        mean_loss: torch.Tensor | float = 0.0
+        for number, part in enumerate(parts, start=1):
+            with self._summing(number == n_parts):
+                self.on_phase("forward")
+                loss = self.loss(part) / n_targets
+                penalty = self.method.penalty(self.plain)
+                total = loss if penalty is None else loss + penalty * (part.rows / n_rows)
+                del penalty
+                self.on_phase("backward")
+                self._backward(total)
+                mean_loss = mean_loss + loss.detach()
+                del loss, total
+        self.on_phase("optimizer")
+        self._clip(float(self.choices["max_grad_norm"] or math.inf))
+        return torch.as_tensor(mean_loss)
+
+    def loss(self, part: Batch) -> torch.Tensor:
+        """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
+        smoothing = float(self.choices["label_smoothing"] or 0.0)
+        return self.task_type.loss(self.forward(part), part.targets, smoothing)[0]
+
+    def update(self) -> None:
+        """The optimizer's step; in fp16, whose gradients are scaled, if they are finite."""
+        scaler = None if self.accelerator is None else self.accelerator.scaler
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _summing(self, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients are summed over processes with the last micro-batch."""
+        return contextlib.nullcontext() if last or self.accelerator is None else self.accelerator.no_sync(self.model)
+
+    def _backward(self, total: torch.Tensor) -> None:
+        if self.accelerator is None:
+            total.backward()
+        else:
+            self.accelerator.backward(total * self.accelerator.num_processes)  # DDP averages over ranks, we sum
+
+    def _clip(self, limit: float) -> None:
+        clip = torch.nn.utils.clip_grad_norm_ if self.accelerator is None else self.accelerator.clip_grad_norm_
+        clip(self.trained, limit)

@@ -1,0 +1,41 @@
+"""What the methods share that put trained virtual tokens in front of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from peftcost.core.setup import Scalar
+from peftcost.methods.peft_method import PeftMethod
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+
+
+class VirtualTokens(PeftMethod):
+    """They count against the longest input that the model takes, and cannot be merged into the weights."""
+
+    merges = False
+    highest_rate = 5e-2
+
+    def space(self) -> dict[str, BaseDistribution]:
+        return {
+            "learning_rate": FloatDistribution(1e-3, self.highest_rate, log=True),
+            "virtual_tokens": CategoricalDistribution((8, 16, 32)),
+        }
+
+    def prior(self) -> dict[str, Scalar]:
+        return {"learning_rate": 1e-2, "virtual_tokens": 16}
+
+    def virtual_tokens(self, choices: Mapping[str, Scalar]) -> int:
+        return int(choices["virtual_tokens"] or 0)
+
+    def placed(self, model: torch.nn.Module) -> None:
+        """PEFT keeps the tokens' numbers on the CPU and copies them in each step, which a CUDA graph cannot hold."""
+        tokens = cast("PeftModel", model).prompt_tokens
+        device = next(model.parameters()).device
+        for name, numbers in tokens.items():
+            tokens[name] = numbers.to(device)
