@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import resource
 import sys
 import time
@@ -96,16 +97,19 @@ def step_peak_bytes(
 ) -> int:
     """`peak_bytes` of one training step that is run here, untimed: call it with the largest batch.
 
-    On a GPU it is the allocator's peak. On a CPU: the persistent tensors plus the highest running sum of the
-    profiler's memory events, which depends neither on malloc nor on mapped files.
+    On a GPU it is the allocator's peak, less what cuBLAS takes there for itself. On a CPU: the persistent tensors plus the
+    highest running sum of the profiler's memory events, which depends neither on malloc nor on mapped files.
     """
     optimizer.zero_grad(set_to_none=True)
     if device.type == "cuda":
+        gc.collect()  # what earlier steps left in circles is none of this one's
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         step()
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device)
+        peak, allocated = torch.cuda.max_memory_allocated(device), torch.cuda.memory_allocated(device)
+        torch._C._cuda_clearCublasWorkspaces()
+        return peak - (allocated - torch.cuda.memory_allocated(device))
     persistent = storage_bytes(persistent_tensors(model, optimizer))
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:

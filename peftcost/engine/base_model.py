@@ -30,10 +30,17 @@ def quantization_config(kind: str | None) -> BitsAndBytesConfig | None:
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            bnb_4bit_compute_dtype=compute_dtype(),
             llm_int8_skip_modules=keep,
         )
     return None
+
+
+def compute_dtype() -> torch.dtype:
+    """In which 4-bit layers multiply on this machine."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,11 @@ def head_modules(base: PreTrainedModel) -> list[torch.nn.Module]:
 def hold_frozen(base: PreTrainedModel, weights: str) -> None:
     """Hold all but the head as `weights` says: what a saved adapter or method comes on top of."""
     head = {id(parameter) for module in head_modules(base) for parameter in module.parameters()}
-    for parameter in base.parameters():
-        if weights == "bf16" and parameter.is_floating_point() and id(parameter) not in head:
-            parameter.data = parameter.data.to(torch.bfloat16)
+    if weights == "bf16":
+        for parameter in base.parameters():
+            if parameter.is_floating_point() and id(parameter) not in head:
+                parameter.data = parameter.data.to(torch.bfloat16)
+        dequantize_to_bf16(base)
 
 
 def held_dtypes(model: torch.nn.Module, weights: str) -> dict[torch.nn.Parameter, torch.dtype]:
@@ -111,6 +120,16 @@ def hold_weights(model: torch.nn.Module, weights: str) -> None:
     """Hold parameters as `held_dtypes` says."""
     for parameter, dtype in held_dtypes(model, weights).items():
         parameter.data = parameter.data.to(dtype)
+    if weights == "bf16":
+        dequantize_to_bf16(model)
+
+
+def dequantize_to_bf16(model: torch.nn.Module) -> None:
+    """Let 4-bit weights become bf16 at once when they are used: of a checkpoint in fp32, they would become fp32 first."""
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            state.dtype = torch.bfloat16
 
 
 @dataclass

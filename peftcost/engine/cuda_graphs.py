@@ -31,7 +31,7 @@ ALIGNMENT = 8
 Key = tuple[tuple[int, int], ...]
 """Rows and width of each micro-batch."""
 Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
-"""Of micro-batches on the device and the number of their targets, shape ()."""
+"""Of micro-batches on the device and how many targets they have, shape (), or (k,) for k setups that share the batch."""
 
 
 def obstacle(trainee: Trainee) -> str | None:
@@ -125,37 +125,35 @@ class Graphs:
         self._warm: set[Key] = set()
         self._captured: dict[Key, _Captured] = {}
 
-    def __call__(self, parts: Sequence[Batch], n_targets: int = 1) -> list[torch.Tensor]:
-        """parts: on the CPU, but for activations."""
+    def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
+        """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32."""
         parts = [_seen_targets(part) for part in parts]
         key = tuple((part.rows, part.width) for part in parts)
         if key not in self._captured:
             pays = self.shapes.pays(sum(part.rows for part in parts), parts[0].width)
             if not pays or key not in self._warm or not has_room(self.device):
                 self._warm.add(key)
-                count = torch.full((), n_targets, dtype=torch.float32, device=self.device)
-                return self.function([part.to(self.device) for part in parts], count)
-            self._captured[key] = self._capture(parts)
+                return self.function([part.to(self.device) for part in parts], n_targets.to(self.device))
+            self._captured[key] = self._capture(parts, n_targets)
         captured = self._captured[key]
         for static, part in zip(captured.parts, parts, strict=True):
             _fill(static, part)
-        captured.n_targets.fill_(n_targets)
+        captured.n_targets.copy_(_pinned(n_targets), non_blocking=True)
         captured.graph.replay()
         return captured.outputs
 
-    def _capture(self, parts: Sequence[Batch]) -> _Captured:
-        static = [_static(part, self.device) for part in parts]
-        n_targets = torch.ones((), device=self.device)
+    def _capture(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> _Captured:
+        static, static_n_targets = [_static(part, self.device) for part in parts], n_targets.to(self.device)
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
         # What a library makes without naming a device is made on this one: a graph cannot hold copies from the CPU.
         with _no_collection(), self.device:
             graph.capture_begin(pool=self._pool)
             try:
-                outputs = self.function(static, n_targets)
+                outputs = self.function(static, static_n_targets)
             finally:
                 graph.capture_end()
-        return _Captured(graph, static, n_targets, outputs)
+        return _Captured(graph, static, static_n_targets, outputs)
 
 
 def has_room(device: torch.device) -> bool:

@@ -32,7 +32,7 @@ class Source:
     def __init__(self, prefix: Prefix, split: Split, reader: Reader, device: torch.device) -> None:
         self.prefix, self.split, self.reader, self.device = prefix, split, reader, device
         self.stored: Activations | None = None
-        self.graphs: Callable[[Sequence[Batch]], list[torch.Tensor]] | None = None
+        self.graphs: Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]] | None = None
         self.owed_seconds = 0.0
         self._used = np.zeros(len(split), dtype=bool)
         self._computed = np.zeros(len(split), dtype=bool)
@@ -80,7 +80,7 @@ class Source:
     def compute(self, batch: Batch) -> torch.Tensor:
         """The activations of a batch, whatever is stored."""
         if self.graphs is not None:
-            return self.graphs([batch])[0].clone()
+            return self.graphs([batch], torch.ones(()))[0].clone()
         return self.prefix.run(batch.to(self.device).inputs)
 
 

@@ -236,7 +236,8 @@ class Loop:
             self.optimization.update()
         else:
             width = self.graphs.shapes.width(int(self.split.lengths[indices].max()))
-            loss, *gradients = self.graphs(list(self._parts(indices, width)), max(1, int(self.targets[indices].sum())))
+            count = torch.tensor(float(max(1, self.targets[indices].sum())))
+            loss, *gradients = self.graphs(list(self._parts(indices, width)), count)
             mean_loss = loss.clone()  # the next step writes there
             for parameter, gradient in zip(self.optimization.trained, gradients, strict=False):
                 parameter.grad = gradient

@@ -65,11 +65,12 @@ class PeftMethod(Method):
             raise CannotMerge(f"{self.name} cannot be merged into this model: {error}") from error
 
     def _over_dequantized(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The same adapter over its base in full precision: PEFT would round the merged weights again."""
+        """The same adapter over its base in fp32: PEFT would round the merged weights again. (On a GPU, layers come out of
+        4 bits in bf16, and the others are in fp32.)"""
         with tempfile.TemporaryDirectory(prefix="peftcost-merge-") as folder:
             self.save(model, Path(folder))
             base = model.unload()  # type: ignore[operator]
-            base.dequantize()
+            base.dequantize().float()
             return self.load(base, Path(folder))
 
 
