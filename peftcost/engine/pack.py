@@ -70,25 +70,24 @@ class Member(Loop):
     def is_over(self) -> bool:
         return self.failure is not None or self.step >= self.plan.total_steps
 
-    def advance(self, indices: np.ndarray, loss: torch.Tensor) -> None:
-        """Make the step from the gradients that are there. loss: the mean of the batch, not yet waited for."""
+    def update(self) -> None:
+        """The optimizer's step with the gradients that are there, clipped; waits for nothing."""
         trainee = self.trainee
         torch.nn.utils.clip_grad_norm_(trainee.trained.values(), float(trainee.choices["max_grad_norm"] or math.inf))
-        trainee.set_rate(self.plan.rate_factor(self.step))
         trainee.step()
         trainee.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
-        self._unread.append(loss)
-        self.step += 1
-        if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
-            self._read()
 
-    def pay(self, indices: np.ndarray, cost: CostAlone) -> None:
-        """Book what a step on these examples would have taken alone."""
+    def advance(self, indices: np.ndarray, loss: torch.Tensor, cost: CostAlone) -> None:
+        """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
+        self._unread.append(loss)
         lengths = np.minimum(self.split.lengths[indices], self.trainee.reader.max_tokens)
         new = int(lengths[~self._seen[indices]].sum())
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
         self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.prefix_seconds_per_token * new
+        self.step += 1
+        if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
+            self._read()
 
     def keep(self) -> None:
         """Save a checkpoint where the trunk ends, and when the last one is old."""
@@ -136,10 +135,13 @@ class Pack:
     def step(self) -> None:
         """One optimizer step of every member."""
         chosen = [next(member.batches) for member in self.members]
+        for member in self.members:
+            member.trainee.set_rate(member.plan.rate_factor(member.step))
         losses = self.gradients(*batch_of(self.split, self.reader, chosen, self.rows))
+        for member in self.members:
+            member.update()
         for member, indices, loss in zip(self.members, chosen, losses, strict=True):
-            member.advance(indices, loss)
-            member.pay(indices, self.cost)
+            member.advance(indices, loss, self.cost)
 
     def gradients(self, indices: np.ndarray, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
         """Add up the gradients of each member's mean loss; the losses, shape (k,). counts: targets of each, shape (k,)."""

@@ -177,6 +177,14 @@ def test_in_mixed_precision(tweets: str, tmp_path: Path) -> None:
         assert outcome["result"]["dev_loss"] == pytest.approx(train(other, Silent())["dev_loss"], rel=2e-3)
 
 
+def test_layers_may_be_computed_again_in_the_backward_pass(tweets: str, tmp_path: Path) -> None:
+    kinds = [{"rank": 4}, {"rank": 8, "learning_rate": 2e-3}]
+    plain = together(jobs_of(tweets, tmp_path / "plain", [setup_of(**kind) for kind in kinds]))
+    spared = together(jobs_of(tweets, tmp_path / "spared", [setup_of(gradient_checkpointing=True, **kind) for kind in kinds]))
+    for one, other in zip(plain, spared, strict=True):
+        assert other["result"]["dev_loss"] == pytest.approx(one["result"]["dev_loss"], rel=1e-5)
+
+
 def test_upper_layers_over_a_frozen_prefix(tweets: str, tmp_path: Path) -> None:
     """The prefix is deterministic alone and in a pack, also where the model has dropout."""
     setups = [setup_of(top_layers=2, rank=rank) for rank in (4, 8)]
