@@ -13,6 +13,7 @@ import peftcost.engine.prepare
 import peftcost.engine.probe
 import peftcost.engine.rehearsal
 import peftcost.engine.train
+import peftcost.engine.train_pack
 from peftcost.methods import methods
 
 methods()

@@ -102,11 +102,13 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     from peftcost.engine.probe import probe
     from peftcost.engine.selftest import selftest
     from peftcost.engine.train import train
+    from peftcost.engine.train_pack import train_pack
 
     return {
         "prepare": prepare,
         "probe": probe,
         "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
+        "train_pack": train_pack,
         "test": open_test,
         "baselines": baselines,
         "card": write_card,

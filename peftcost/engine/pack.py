@@ -1,0 +1,169 @@
+"""Trains several LoRA setups over one pass of the base; each keeps what it would have alone.
+
+The members share the base's passes forward and backward. Each has its own adapter and head, optimizer, rate and schedule,
+order of the data, clipping, losses and stop. The loss is the sum of the members' mean losses, and no row sees another
+member's. So nobody's gradients depend on who else is there, and a member whose loss is not finite leaves without having
+touched the others.
+
+Numbers equal those of training alone but for floating-point noise, with two exceptions. Dropout draws other masks, since the
+rows of all members stand in one batch. LLM.int8() computes columns in which any row has an outlier in 16 bits for all rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from peftcost.engine.adapter_trainee import AdapterTrainee
+from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.packed_lora import packed
+from peftcost.engine.prepared import Batch, Reader, Split, batches_from
+from peftcost.engine.schedule import StepPlan
+from peftcost.engine.source import forward
+from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints
+from peftcost.errors import SetupFailed
+
+
+@dataclass(frozen=True)
+class CostAlone:
+    """Seconds that a padded token takes in a training alone: for what is trained; and for the frozen prefix, which such a
+    training computes once for each example."""
+
+    seconds_per_token: float
+    prefix_seconds_per_token: float = 0.0
+    contended: bool = False
+
+
+class Member(Loop):
+    """One of a pack: its training, a step of which the pack computes. Its cost is that of training it alone, imputed.
+
+    number: its place among the pack's jobs. before: fingerprints of its tensors when they were new. failure: why it cannot go
+    on.
+    """
+
+    trainee: AdapterTrainee
+
+    def __init__(self, number: int, job: TrainJob, trainee: AdapterTrainee, split: Split, dev: Split, plan: StepPlan) -> None:
+        super().__init__(job, Silent(), trainee, split, dev, plan)
+        self.number, self.before = number, fingerprints(trainee)
+        self.failure: str | None = None
+        self.saved_step, self.saved_at = 0, time.monotonic()
+        self.energy_joules = None
+        self._unread: list[torch.Tensor] = []
+        self._seen = np.zeros(len(split), dtype=bool)
+        try:
+            self.take_up()
+        except SetupFailed as error:
+            self.failure = str(error)
+        first = batches_from(split.lengths, self.batch_size, job.seed, 0)
+        for indices in islice(first, self.step):
+            self._seen[indices] = True
+        self.batches = batches_from(split.lengths, self.batch_size, job.seed, self.step)
+
+    @property
+    def is_over(self) -> bool:
+        return self.failure is not None or self.step >= self.plan.total_steps
+
+    def update(self) -> None:
+        """The optimizer's step with the gradients that are there, clipped; waits for nothing."""
+        trainee = self.trainee
+        torch.nn.utils.clip_grad_norm_(trainee.trained.values(), float(trainee.choices["max_grad_norm"] or math.inf))
+        trainee.step()
+        trainee.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
+
+    def advance(self, indices: np.ndarray, loss: torch.Tensor, cost: CostAlone) -> None:
+        """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
+        self._unread.append(loss)
+        lengths = np.minimum(self.split.lengths[indices], self.trainee.reader.max_tokens)
+        new = int(lengths[~self._seen[indices]].sum())
+        self._seen[indices] = True
+        self.contended = self.contended or cost.contended
+        self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.prefix_seconds_per_token * new
+        self.step += 1
+        if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
+            self._read()
+
+    def keep(self) -> None:
+        """Save a checkpoint where the trunk ends, and when the last one is old."""
+        at_trunk_end = self.step == self.plan.trunk_steps
+        is_late = time.monotonic() - self.saved_at > self.job.checkpoint_seconds
+        if self.step == self.saved_step or not (at_trunk_end or is_late):
+            return
+        self._read()
+        if self.failure is None:
+            self._save()
+        self.saved_step, self.saved_at = self.step, time.monotonic()
+
+    def _read(self) -> None:
+        try:
+            self._look(self._unread)
+        except SetupFailed as error:
+            self.failure = str(error)
+
+
+class Pack:
+    """The members that are trained together now. cost: by which each one's is imputed."""
+
+    def __init__(self, members: Sequence[Member], cost: CostAlone) -> None:
+        self.members, self.cost = list(members), cost
+        one = self.members[0]
+        self.model, self.plain, self.device = one.trainee.model, one.trainee.plain, one.trainee.device
+        self.split, self.reader, self.source, self.rows = one.split, one.trainee.reader, one.source, one.batch_size
+
+    def run(self, tell: Tell) -> list[Member]:
+        """Train until some have to leave; these, who are no members any more. They have ended, or have failed."""
+        self.model.train()
+        with packed(self.plain, [member.trainee.adapter for member in self.members]):
+            while True:
+                for member in self.members:
+                    member.keep()
+                leaving = [member for member in self.members if member.is_over]
+                if leaving:
+                    break
+                self.step()
+                last = max(self.members, key=lambda member: member.plan.total_steps - member.step)
+                tell.progress(last.step, last.plan.total_steps, last.train_loss)
+        self.members = [member for member in self.members if not member.is_over]
+        return leaving
+
+    def step(self) -> None:
+        """One optimizer step of every member."""
+        chosen = [next(member.batches) for member in self.members]
+        for member in self.members:
+            member.trainee.set_rate(member.plan.rate_factor(member.step))
+        losses = self.gradients(*batch_of(self.split, self.reader, chosen, self.rows))
+        for member in self.members:
+            member.update()
+        for member, indices, loss in zip(self.members, chosen, losses, strict=True):
+            member.advance(indices, loss, self.cost)
+
+    def gradients(self, indices: np.ndarray, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
+        """Add up the gradients of each member's mean loss; the losses, shape (k,). counts: targets of each, shape (k,)."""
+        logits = forward(self.model, batch, self.device, indices, self.source)
+        k, targets = len(self.members), batch.targets.to(self.device, non_blocking=True)
+        sums = [
+            self.reader.task_type.loss(ours, wanted, float(member.trainee.choices["label_smoothing"] or 0.0))[0]
+            for member, ours, wanted in zip(self.members, logits.chunk(k), targets.chunk(k), strict=True)
+        ]
+        losses = torch.stack(sums) / counts.to(self.device, non_blocking=True)
+        losses.sum().backward()
+        return losses.detach()
+
+
+def batch_of(split: Split, reader: Reader, chosen: Sequence[np.ndarray], rows: int) -> tuple[np.ndarray, Batch, torch.Tensor]:
+    """The members' batches under each other, as examples, tensors, and how many targets each member has, shape (k,).
+
+    A batch of fewer rows is filled up with copies of its first, of which no target counts.
+    """
+    filled = np.concatenate([np.concatenate([some, np.repeat(some[:1], rows - len(some))]) for some in chosen])
+    batch = reader.batch(split, filled)
+    fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
+    batch.targets[torch.from_numpy(fillers)] = IGNORED
+    seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.input_ids.shape[1]]
+    return filled, batch, (seen != IGNORED).reshape(len(chosen), -1).sum(1).clamp(min=1)

@@ -1,0 +1,209 @@
+"""The worker's job of training several LoRA setups over one pass of the base, and measuring each as if it were alone."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import statistics
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from peftcost.core.memory import folder_bytes
+from peftcost.core.statistics import nested_sample
+from peftcost.cost.contention import ForeignLoad
+from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
+from peftcost.engine.adapter_trainee import ONLY, AdapterTrainee, build_together, optimizer_of
+from peftcost.engine.checkpoint import keep_only
+from peftcost.engine.evaluate import evaluate, latency_seconds
+from peftcost.engine.fitting import job_footprint
+from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.pack import CostAlone, Member, Pack
+from peftcost.engine.prepared import About, Split, batches_of_epoch, load_about, load_split, padded_tokens
+from peftcost.engine.schedule import plan_steps
+from peftcost.engine.sharing import can_share
+from peftcost.engine.train import Loop, check_moved
+from peftcost.errors import SetupFailed
+
+WARM_STEPS, TIMED_STEPS = 2, 5
+"""Of one member alone, before the pack begins."""
+
+
+@runtime_checkable
+class Sends(Protocol):
+    """A Tell that takes messages as they are."""
+
+    def send(self, message: dict[str, Any]) -> None: ...
+
+
+def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """payload: {"jobs": TrainJobs as dicts}, of setups that can share (`sharing.can_share`) and of the same prepared data.
+
+    Returns {"members": one for each job}: {"member": its number, "result": the fields of a `Measurement` (less role)}, or
+    {"member", "reason", "fault"} of one that failed. Each is sent, too, as soon as it is known, as a message of type
+    "measured" or "unmeasured".
+    """
+    tell.phase("startup")
+    began = time.perf_counter()
+    jobs = [TrainJob.from_dict(raw) for raw in payload["jobs"]]
+    check_jobs(jobs)
+    folder = Path(jobs[0].prepared)
+    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    members = members_of(jobs, about, split, dev)
+    there = [member.trainee for member in members]
+    startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
+    tell.phase("plan")
+    peaks = peaks_alone(jobs, about, split)
+    cost = cost_alone(members[0])
+    pack, told = Pack(members, cost), []
+    torch.manual_seed(jobs[0].seed)
+    reset_peaks(pack.device)
+    while pack.members:
+        tell.phase("train")
+        for member in pack.run(tell):
+            there.remove(member.trainee)
+            outcome = measured(member, about, there, tell)
+            if "result" in outcome:
+                outcome["result"] |= {
+                    "startup_seconds": startup_seconds,
+                    "peak_bytes": peaks[member.number],
+                    "cost_basis": "measured" if member.number == 0 else "imputed",
+                }
+            told.append(outcome)
+            if isinstance(tell, Sends):
+                tell.send({"type": "measured" if "result" in outcome else "unmeasured", **outcome})
+    return {"members": sorted(told, key=lambda outcome: outcome["member"])}
+
+
+def members_of(jobs: Sequence[TrainJob], about: About, split: Split, dev: Split) -> list[Member]:
+    """On one base, each as far as its checkpoints are."""
+    plans = [plan_steps(job.setup, len(split)) for job in jobs]
+    steps = [plan.total_steps for plan in plans]
+    trainees = build_together([job.setup for job in jobs], [job.seed for job in jobs], about, steps)
+    return [
+        Member(number, job, trainee, split, dev, plan)
+        for number, (job, trainee, plan) in enumerate(zip(jobs, trainees, plans, strict=True))
+    ]
+
+
+def check_jobs(jobs: Sequence[TrainJob]) -> None:
+    """ValueError when these jobs are no pack."""
+    reason = can_share([job.setup for job in jobs])
+    if len({job.prepared for job in jobs}) > 1:
+        reason = "their data differ"
+    if any(job.early_stopping_patience is not None for job in jobs):
+        reason = "early stopping evaluates one setup on its way"
+    if reason is not None:
+        raise ValueError(f"these {len(jobs)} jobs cannot be trained over one pass of the base: {reason}; train them apart.")
+
+
+def peaks_alone(jobs: Sequence[TrainJob], about: About, split: Split) -> list[int]:
+    """`peak_bytes` of each job by itself, as predicted: in a pack it cannot be measured."""
+    known: dict[str, int] = {}
+    for job in jobs:
+        if job.setup.memory_key not in known:
+            known[job.setup.memory_key] = job_footprint(job, about, split)(job.setup.hyperparameters).peak_bytes
+    return [known[job.setup.memory_key] for job in jobs]
+
+
+def cost_alone(member: Member) -> CostAlone:
+    """What a token costs in a training of this member alone, from a few steps at rate 0, which change nothing."""
+    split, job, trainee = member.split, member.job, member.trainee
+    still = {**trainee.choices, "learning_rate": 0.0}
+    alone = replace(trainee, choices=still, optimizer=optimizer_of(trainee.trained, still))
+    loop = Loop(job, Silent(), alone, split, member.dev, member.plan)
+    alone.activate()
+    alone.model.train()
+    foreign, watch = ForeignLoad(), Stopwatch(alone.device)
+    steps, prefixes = [], [0.0]
+    for indices in batches_of_epoch(split.lengths, loop.batch_size, job.seed, 0)[: WARM_STEPS + TIMED_STEPS]:
+        tokens = padded_tokens(split, [indices])
+        watch.lap()
+        loop._accumulate(indices)
+        loop._update()
+        steps.append(watch.lap() / tokens)
+        if alone.prefix is not None:
+            batch = alone.reader.batch(split, indices)
+            watch.lap()
+            alone.prefix.run(batch.input_ids.to(alone.device), batch.attention_mask.to(alone.device))
+            prefixes.append(watch.lap() / tokens)
+    step, prefix = (statistics.median(times[WARM_STEPS:] or times) for times in (steps, prefixes))
+    return CostAlone(max(0.0, step - prefix), prefix, foreign.contended())
+
+
+def measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tell: Tell) -> dict[str, Any]:
+    """Evaluate and save a member that leaves, as the model that would be deployed: PEFT's, with its adapter alone.
+
+    beside: the others whose adapters are still there.
+    """
+    trainee = member.trainee
+    try:
+        if member.failure is not None:
+            raise SetupFailed(member.failure)
+        result = _measured(member, about, beside, tell)
+    except SetupFailed as error:
+        return {"member": member.number, "reason": str(error), "fault": "setup"}
+    finally:
+        if beside:
+            beside[0].activate()
+            trainee.plain.delete_adapter(trainee.adapter)  # type: ignore[operator]
+    return {"member": member.number, "result": result}
+
+
+def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tell: Tell) -> dict[str, Any]:
+    trainee, job, dev = member.trainee, member.job, member.dev
+    model, device, out = trainee.model, trainee.device, Path(job.out)
+    process_peak = process_peak_bytes(device)
+    check_moved(member.before, trainee)
+    tell.phase("evaluate")
+    watch = Stopwatch(device)
+    trainee.activate()
+    chosen = nested_sample(len(dev), job.dev_rows)
+    evaluation = evaluate(model, dev, trainee.reader, device, None, chosen)
+    if not math.isfinite(evaluation.loss):
+        raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
+    np.save(out / "dev_rows.npy", evaluation.rows)
+    evaluation_seconds = watch.lap()
+    tell.phase("checkpoint")
+    save_adapter(trainee, out / "model")
+    tell.phase("measure")
+    trainable, total = trainee.count(beside)
+    metric = about.task_type.metrics[about.metric]
+    result = {
+        "seed": job.seed,
+        "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
+        "train_loss": member.train_loss,
+        "dev_loss": evaluation.loss,
+        "gpu_seconds": member.gpu_seconds,
+        "evaluation_seconds": evaluation_seconds,
+        "dev_rows": job.dev_rows,
+        "process_peak_bytes": process_peak,
+        "latency_seconds": latency_seconds(model, dev, trainee.reader, device),
+        "artifact_bytes": folder_bytes(out / "model"),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "contended": member.contended,
+        "energy_joules": member.energy_joules,
+    }
+    keep_only(member.chain, {member.plan.trunk_steps})
+    return result
+
+
+def save_adapter(trainee: AdapterTrainee, folder: Path) -> None:
+    """The artifact that the trainee's method saves, of its adapter alone; written aside and renamed."""
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    trainee.plain.save_pretrained(aside, selected_adapters=[trainee.adapter])  # type: ignore[operator]
+    if trainee.adapter != ONLY:  # PEFT puts it into a folder of its own
+        inner = aside / trainee.adapter
+        for file in inner.iterdir():
+            os.replace(file, aside / file.name)
+        inner.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)

@@ -1,0 +1,45 @@
+"""Which waiting setups are trained together, over one pass of their base. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peftcost.core.setup import Setup
+from peftcost.engine.sharing import can_share
+
+MOST_MEMBERS = 8
+"""Of a pack: where its step is no longer bound by starting kernels, more members take more time."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A setup that is to be trained. peak_bytes: what it needs alone; base_bytes: of these the base's weights."""
+
+    setup: Setup
+    peak_bytes: int
+    base_bytes: int
+
+
+def packs_of(waiting: Sequence[Waiting], free_bytes: int, most: int = MOST_MEMBERS) -> list[list[int]]:
+    """Groups of the waiting's indices, in the order of their first ones: each joins the first pack that takes it.
+
+    A pack takes whoever shares the base with its first member, as long as all fit together. free_bytes: of the device, 0 if
+    unknown.
+    """
+    packs: list[list[int]] = []
+    for index, one in enumerate(waiting):
+        for pack in packs:
+            members = [waiting[i] for i in pack]
+            room = len(pack) < most and (free_bytes == 0 or pack_bytes([*members, one]) <= free_bytes)
+            if room and can_share([members[0].setup, one.setup]) is None:
+                pack.append(index)
+                break
+        else:
+            packs.append([index])
+    return packs
+
+
+def pack_bytes(members: Sequence[Waiting]) -> int:
+    """What a pack needs: its base once, and everything else of each member."""
+    return max(one.base_bytes for one in members) + sum(one.peak_bytes - one.base_bytes for one in members)
