@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from peft.utils.other import ModulesToSaveWrapper
 
 from peftcost.core.setup import Scalar, Setup
-from peftcost.engine.base_model import load_base, quantizing_clock
+from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.prefix import cut
 from peftcost.engine.prepared import About
 from peftcost.engine.trainee import Trainee, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
@@ -64,11 +64,11 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
     first = setups[0]
     method, shared = get_method(first.method), first.hyperparameters
     assert isinstance(method, PeftMethod)
-    heads = {seed: heads_of(about, seed) for seed in set(seeds) - {seeds[0]}}
+    spec = BaseSpec.of(about, method, shared)
+    heads = {seed: heads_of(spec, seed) for seed in set(seeds) - {seeds[0]}}
     accelerator = new_accelerator(str(shared["precision"]))
     with quantizing_clock(accelerator.device) as quantizing:
-        device = str(accelerator.device)
-        base = load_base(about.model, about.auto_model, about.labels, seeds[0], method.quantization, device)
+        base = load_base(spec, seeds[0], str(accelerator.device))
     configs = [method.config(base, setup.hyperparameters, n) for setup, n in zip(setups, steps, strict=True)]
     torch.manual_seed(seeds[0])
     model = made_trainable(base, method, shared, steps[0])
@@ -80,6 +80,10 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
             lay_out(layer)
+    for adapter in adapters:
+        for parameter in parameters_of(model, adapter).values():
+            parameter.requires_grad_(True)  # PEFT freezes those of adapters that are not active
+    hold_weights(model, spec.weights)
     model = accelerator.prepare_model(model)
     plain = accelerator.unwrap_model(model)
     prefix = cut(plain, method.frozen_depth(plain, shared))
@@ -89,7 +93,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
             setup.hyperparameters,
             accelerator,
             model,
-            optimizer_of(parameters_of(plain, adapter), setup.hyperparameters),
+            optimizer_of(parameters_of(plain, adapter), setup.hyperparameters, accelerator.device),
             reader_for(about, method, setup.hyperparameters),
             prefix,
             quantizing.seconds,
@@ -105,14 +109,16 @@ def parameters_of(plain: torch.nn.Module, adapter: str) -> dict[str, torch.nn.Pa
     return {name.replace(mine, f".{ONLY}."): p for name, p in plain.named_parameters() if mine in name}
 
 
-def optimizer_of(trained: Mapping[str, torch.nn.Parameter], choices: Mapping[str, Scalar]) -> torch.optim.Optimizer:
+def optimizer_of(
+    trained: Mapping[str, torch.nn.Parameter], choices: Mapping[str, Scalar], device: torch.device
+) -> torch.optim.Optimizer:
     """A new optimizer of one adapter."""
-    return make_optimizer(torch.nn.ParameterList(p.requires_grad_(True) for p in trained.values()), choices)
+    return make_optimizer(torch.nn.ParameterList(p.requires_grad_(True) for p in trained.values()), choices, device)
 
 
-def heads_of(about: About, seed: int) -> Heads:
+def heads_of(spec: BaseSpec, seed: int) -> Heads:
     """The modules that are trained whole, as a base has them that is loaded with this seed."""
-    base = load_base(about.model, about.auto_model, about.labels, seed)
+    base = load_base(replace(spec, quantization=None), seed)
     wanted = trained_head_names(base)
     return {name: module.state_dict() for name, module in base.named_modules() if name.rpartition(".")[2] in wanted}
 

@@ -11,6 +11,7 @@ rows of all members stand in one batch. LLM.int8() computes columns in which any
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_trainee import AdapterTrainee
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.packed_lora import packed
@@ -32,11 +34,12 @@ from peftcost.errors import SetupFailed
 
 @dataclass(frozen=True)
 class CostAlone:
-    """Seconds that a padded token takes in a training alone: for what is trained; and for the frozen prefix, which such a
-    training computes once for each example."""
+    """Seconds that a padded token takes in a training alone: for what is trained; and for the frozen layers, which such a
+    training computes once for each example. fixed_seconds come once."""
 
     seconds_per_token: float
     prefix_seconds_per_token: float = 0.0
+    fixed_seconds: float = 0.0
     contended: bool = False
 
 
@@ -72,10 +75,9 @@ class Member(Loop):
 
     def update(self) -> None:
         """The optimizer's step with the gradients that are there, clipped; waits for nothing."""
-        trainee = self.trainee
-        torch.nn.utils.clip_grad_norm_(trainee.trained.values(), float(trainee.choices["max_grad_norm"] or math.inf))
-        trainee.step()
-        trainee.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
+        self.optimization.clip()
+        self.optimization.update()
+        self.trainee.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
 
     def advance(self, indices: np.ndarray, loss: torch.Tensor, cost: CostAlone) -> None:
         """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
@@ -84,6 +86,7 @@ class Member(Loop):
         new = int(lengths[~self._seen[indices]].sum())
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
+        self.gpu_seconds += cost.fixed_seconds if self.step == 0 else 0.0
         self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.prefix_seconds_per_token * new
         self.step += 1
         if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
@@ -115,11 +118,12 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.trainee.model, one.trainee.plain, one.trainee.device
         self.split, self.reader, self.source, self.rows = one.split, one.trainee.reader, one.source, one.batch_size
+        self.graphs: cuda_graphs.Graphs | None = None
 
     def run(self, tell: Tell) -> list[Member]:
         """Train until some have to leave; these, who are no members any more. They have ended, or have failed."""
         self.model.train()
-        with packed(self.plain, [member.trainee.adapter for member in self.members]):
+        with packed(self.plain, [member.trainee.adapter for member in self.members]), self.capture_steps():
             while True:
                 for member in self.members:
                     member.keep()
@@ -129,6 +133,7 @@ class Pack:
                 self.step()
                 last = max(self.members, key=lambda member: member.plan.total_steps - member.step)
                 tell.progress(last.step, last.plan.total_steps, last.train_loss)
+        self.graphs = None
         self.members = [member for member in self.members if not member.is_over]
         return leaving
 
@@ -137,33 +142,56 @@ class Pack:
         chosen = [next(member.batches) for member in self.members]
         for member in self.members:
             member.trainee.set_rate(member.plan.rate_factor(member.step))
-        losses = self.gradients(*batch_of(self.split, self.reader, chosen, self.rows))
-        for member in self.members:
-            member.update()
-        for member, indices, loss in zip(self.members, chosen, losses, strict=True):
-            member.advance(indices, loss, self.cost)
+        longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
+        width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.reader.max_tokens))
+        indices, batch, counts = batch_of(self.split, self.reader, chosen, self.rows, width)
+        if self.source is not None:
+            batch = self.source.fill(indices, batch)
+        if self.graphs is None:
+            losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
+        else:
+            losses = self.graphs([batch], counts.float())[0].clone()  # the next step writes there
+        for member, own, loss in zip(self.members, chosen, losses, strict=True):
+            member.advance(own, loss, self.cost)
 
-    def gradients(self, indices: np.ndarray, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """Add up the gradients of each member's mean loss; the losses, shape (k,). counts: targets of each, shape (k,)."""
-        logits = forward(self.model, batch, self.device, indices, self.source)
-        k, targets = len(self.members), batch.targets.to(self.device, non_blocking=True)
+    def whole_step(self, parts: Sequence[Batch], counts: torch.Tensor) -> list[torch.Tensor]:
+        """Every member's step on its rows of one batch; their mean losses, shape (k,). counts: the targets of each."""
+        (batch,) = parts
+        logits = forward(self.model, batch, None if self.source is None else self.source.prefix)
+        k = len(self.members)
         sums = [
             self.reader.task_type.loss(ours, wanted, float(member.trainee.choices["label_smoothing"] or 0.0))[0]
-            for member, ours, wanted in zip(self.members, logits.chunk(k), targets.chunk(k), strict=True)
+            for member, ours, wanted in zip(self.members, logits.chunk(k), batch.targets.chunk(k), strict=True)
         ]
-        losses = torch.stack(sums) / counts.to(self.device, non_blocking=True)
+        losses = torch.stack(sums) / counts
         losses.sum().backward()
-        return losses.detach()
+        for member in self.members:
+            member.update()
+        return [losses.detach()]
+
+    def capture_steps(self) -> contextlib.AbstractContextManager[None]:
+        if any(cuda_graphs.obstacle(member.trainee) is not None for member in self.members):
+            return contextlib.nullcontext()
+        lengths = np.minimum(self.split.lengths, self.reader.max_tokens)
+        steps = min(member.plan.total_steps - member.step for member in self.members)
+        of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))
+        streams = [batches_from(self.split.lengths, self.rows, m.job.seed, m.step) for m in self.members]
+        together = [np.concatenate(some) for some in islice(zip(*streams, strict=True), of_an_epoch)]
+        shapes = cuda_graphs.plan_shapes(together, lengths, steps)
+        self.graphs = cuda_graphs.Graphs(self.whole_step, shapes, self.device)
+        return cuda_graphs.own_stream(self.device)
 
 
-def batch_of(split: Split, reader: Reader, chosen: Sequence[np.ndarray], rows: int) -> tuple[np.ndarray, Batch, torch.Tensor]:
+def batch_of(
+    split: Split, reader: Reader, chosen: Sequence[np.ndarray], rows: int, width: int = 0
+) -> tuple[np.ndarray, Batch, torch.Tensor]:
     """The members' batches under each other, as examples, tensors, and how many targets each member has, shape (k,).
 
     A batch of fewer rows is filled up with copies of its first, of which no target counts.
     """
     filled = np.concatenate([np.concatenate([some, np.repeat(some[:1], rows - len(some))]) for some in chosen])
-    batch = reader.batch(split, filled)
+    batch = reader.batch(split, filled, width)
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
     batch.targets[torch.from_numpy(fillers)] = IGNORED
-    seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.input_ids.shape[1]]
+    seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.width]
     return filled, batch, (seen != IGNORED).reshape(len(chosen), -1).sum(1).clamp(min=1)

@@ -54,13 +54,18 @@ class Step:
                 mean_loss = mean_loss + loss.detach()
                 del loss, total
         self.on_phase("optimizer")
-        self._clip(float(self.choices["max_grad_norm"] or math.inf))
+        self.clip()
         return torch.as_tensor(mean_loss)
 
     def loss(self, part: Batch) -> torch.Tensor:
         """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
         smoothing = float(self.choices["label_smoothing"] or 0.0)
         return self.task_type.loss(self.forward(part), part.targets, smoothing)[0]
+
+    def clip(self) -> None:
+        """Scale the gradients down to the setup's largest norm."""
+        clip = torch.nn.utils.clip_grad_norm_ if self.accelerator is None else self.accelerator.clip_grad_norm_
+        clip(self.trained, float(self.choices["max_grad_norm"] or math.inf))
 
     def update(self) -> None:
         """The optimizer's step; in fp16, whose gradients are scaled, if they are finite."""
@@ -84,7 +89,3 @@ class Step:
             total.backward()
         else:
             self.accelerator.backward(total * self.accelerator.num_processes)  # DDP averages over ranks, we sum
-
-    def _clip(self, limit: float) -> None:
-        clip = torch.nn.utils.clip_grad_norm_ if self.accelerator is None else self.accelerator.clip_grad_norm_
-        clip(self.trained, limit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import statistics
 import time
 import uuid
 from collections.abc import Sequence
@@ -26,9 +25,10 @@ from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import job_footprint
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.pack import CostAlone, Member, Pack
-from peftcost.engine.prepared import About, Split, batches_of_epoch, load_about, load_split, padded_tokens
+from peftcost.engine.prepared import About, Split, load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
+from peftcost.engine.step_times import step_times
 from peftcost.engine.train import Loop, check_moved
 from peftcost.errors import SetupFailed
 
@@ -117,25 +117,12 @@ def cost_alone(member: Member) -> CostAlone:
     """What a token costs in a training of this member alone, from a few steps at rate 0, which change nothing."""
     split, job, trainee = member.split, member.job, member.trainee
     still = {**trainee.choices, "learning_rate": 0.0}
-    alone = replace(trainee, choices=still, optimizer=optimizer_of(trainee.trained, still))
+    alone = replace(trainee, choices=still, optimizer=optimizer_of(trainee.trained, still, trainee.device))
     loop = Loop(job, Silent(), alone, split, member.dev, member.plan)
     alone.activate()
     alone.model.train()
-    foreign, watch = ForeignLoad(), Stopwatch(alone.device)
-    steps, prefixes = [], [0.0]
-    for indices in batches_of_epoch(split.lengths, loop.batch_size, job.seed, 0)[: WARM_STEPS + TIMED_STEPS]:
-        tokens = padded_tokens(split, [indices])
-        watch.lap()
-        loop._accumulate(indices)
-        loop._update()
-        steps.append(watch.lap() / tokens)
-        if alone.prefix is not None:
-            batch = alone.reader.batch(split, indices)
-            watch.lap()
-            alone.prefix.run(batch.input_ids.to(alone.device), batch.attention_mask.to(alone.device))
-            prefixes.append(watch.lap() / tokens)
-    step, prefix = (statistics.median(times[WARM_STEPS:] or times) for times in (steps, prefixes))
-    return CostAlone(max(0.0, step - prefix), prefix, foreign.contended())
+    foreign, times = ForeignLoad(), step_times(loop)
+    return CostAlone(times.step / times.tokens, times.prefix / times.tokens, times.fixed, foreign.contended())
 
 
 def measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tell: Tell) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification
 
 from peftcost.core.setup import PACKING, Setup
 from peftcost.cost.model import Probe
-from peftcost.engine import probe as probing
+from peftcost.engine import step_times as timing
 from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.packing import can_pack, packed_logits
@@ -71,7 +71,7 @@ def test_a_bidirectional_model_is_not_packed(tiny_bert: Path) -> None:
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])
 def test_virtual_tokens_are_not_packed(prepared: str, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "WORTH_CHANGING", 1e9)
+    monkeypatch.setattr(timing, "WORTH_CHANGING", 1e9)
     assert not probed(prepared, method, tmp_path).packing
 
 
@@ -79,13 +79,13 @@ def test_virtual_tokens_are_not_packed(prepared: str, tmp_path: Path, method: st
 def test_packing_is_taken_only_where_it_is_measured_faster(
     prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed_seconds: float, chosen: bool
 ) -> None:
-    real = probing.seconds_per_token
+    real = timing.seconds_per_token
 
     def timed(loop: Any, batches: list[np.ndarray]) -> tuple[float, float]:
         real(loop, batches)  # it runs
         return (packed_seconds if loop.packs else 1.0), 0.0
 
-    monkeypatch.setattr(probing, "seconds_per_token", timed)
+    monkeypatch.setattr(timing, "seconds_per_token", timed)
     found = probed(prepared, "lora", tmp_path)
     assert found.packing is chosen
     assert found.fitting().get(PACKING, False) is chosen

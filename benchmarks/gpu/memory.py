@@ -1,0 +1,57 @@
+"""`peak_bytes` as estimated and as measured, of a step at 1B parameters and of MiniLM, for six methods.
+
+python -m benchmarks.gpu.memory     Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, random_rows
+from benchmarks.gpu.steps import PLAN, setup_of
+from peftcost.engine.fitting import footprint_of
+from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.train import Loop
+from peftcost.engine.trainee import build
+
+METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
+
+
+def compare(size: Size, method: str) -> dict[str, Any]:
+    setup, about, split = setup_of(method, size), about_of(size), random_rows(size)
+    config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
+    found = footprint_of(config, about.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
+    with tempfile.TemporaryDirectory() as out:
+        trainee = build(setup, 0, about, PLAN.total_steps)
+        loop = Loop(TrainJob(out, setup, 0, out), Silent(), trainee, split, split, PLAN)
+        trainee.model.train()
+        loop.train_step(np.arange(size.rows))
+        measured = loop.peak_bytes()
+    return {"estimated_bytes": found.peak_bytes, "measured_bytes": measured, "ratio": round(found.peak_bytes / measured, 4)}
+
+
+def main() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    rows: dict[str, Any] = {}
+    for size in SIZES:
+        for method in METHODS:
+            rows[f"{size.name} {method}"] = compare(size, method)
+            gc.collect()
+            torch.cuda.empty_cache()
+            print(size.name, method, rows[f"{size.name} {method}"], file=sys.stderr, flush=True)
+    errors = sorted(abs(row["ratio"] - 1) for row in rows.values())
+    summary = {"median_error": float(np.median(errors)), "p95_error": float(np.quantile(errors, 0.95))}
+    print(json.dumps({**summary, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

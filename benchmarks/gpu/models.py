@@ -1,0 +1,92 @@
+"""Bases of the GPU benchmarks: MiniLM as it is, and Llama shapes of two sizes with random weights, made once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from peftcost.data.builtin import builtin_model
+from peftcost.engine.prepared import About, Split, make_split
+
+LABELS = ["a", "b", "c"]
+ROWS = 256
+LLAMA = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "tie_word_embeddings": True, "pad_token_id": 0}
+
+
+def llama_1b() -> transformers.LlamaConfig:
+    """The shape of Llama-3.2-1B."""
+    return transformers.LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        max_position_embeddings=4096,
+        **LLAMA,
+    )
+
+
+def llama_135m() -> transformers.LlamaConfig:
+    """The shape of SmolLM2-135M."""
+    shape = {**LLAMA, "num_attention_heads": 9, "num_key_value_heads": 3}
+    return transformers.LlamaConfig(
+        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, max_position_embeddings=2048, **shape
+    )
+
+
+CONFIGS: dict[str, Callable[[], transformers.LlamaConfig]] = {"llama-1b": llama_1b, "llama-135m": llama_135m}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A base with the shape of its batches."""
+
+    model: str
+    rows: int
+    tokens: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.rows} x {self.tokens}"
+
+
+SIZES = (Size("minilm", 16, 32), Size("llama-135m", 8, 256), Size("llama-1b", 4, 128), Size("llama-1b", 8, 512))
+
+
+def folder_of(model: str) -> Path:
+    """The model's folder; random weights are saved in bf16, as language models are."""
+    if model == "minilm":
+        return builtin_model("minilm")
+    folder = Path(tempfile.gettempdir()) / f"peftcost-{model}"
+    if not (folder / "config.json").exists():
+        torch.manual_seed(0)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with torch.device(device):
+            made = transformers.AutoModel.from_config(CONFIGS[model](), dtype=torch.bfloat16)
+        made.save_pretrained(folder)
+    return folder
+
+
+def about_of(size: Size) -> About:
+    """A task of three classes on this base."""
+    return About(
+        model=str(folder_of(size.model)),
+        task="text-classification",
+        metric="accuracy",
+        labels=LABELS,
+        pad_id=0,
+        max_positions=512,
+        max_length=size.tokens,
+    )
+
+
+def random_rows(size: Size) -> Split:
+    """Rows of full length, but for every other one, which ends a token earlier: without padding transformers drops masks."""
+    random = np.random.default_rng(0)
+    ids = [random.integers(1000, 20000, size.tokens - i % 2).tolist() for i in range(ROWS)]
+    return make_split(ids, [[i % len(LABELS)] for i in range(ROWS)])

@@ -1,0 +1,95 @@
+"""How long a training's steps take, from a few real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from peftcost.cost.meter import Stopwatch
+from peftcost.engine.packing import can_pack
+from peftcost.engine.prepared import batches_of_epoch, padded_tokens
+from peftcost.engine.train import Loop
+
+TIMED_STEPS = 3
+WORTH_CHANGING = 0.9
+"""A faster way is taken where it takes less than this share of the time."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """What a training takes, in seconds.
+
+    step, prefix: of an example, of what is trained and of the frozen layers. tokens: that such an example is padded to.
+    fixed: comes once, whatever the length.
+    """
+
+    step: float
+    prefix: float
+    tokens: float
+    fixed: float = 0.0
+
+
+def step_times(loop: Loop) -> Times:
+    """From a few real steps, which change the model."""
+    batches = batches_of_epoch(loop.split.lengths, loop.batch_size, loop.job.seed, 0)
+    whole = [batch for batch in batches if len(batch) == loop.batch_size] or batches
+    with loop.capture_steps():
+        times = captured_times(loop, whole) if loop.graphs is not None else eager_times(loop, batches, whole)
+    loop.graphs = None
+    return times
+
+
+def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) -> Times:
+    """From the first few batches. whole: those that are full, which tell how much is padded."""
+    timed = batches[: TIMED_STEPS + 1]
+    per_token, prefix_rate = seconds_per_token(loop, timed)
+    may_pack = loop.trainee.prefix is None and loop.trainee.device.type != "cuda"  # an index error there cannot be caught
+    if may_pack and can_pack(loop.trainee.model, loop.trainee.reader.pad_id):
+        loop.packs = True
+        packed_per_token, _ = seconds_per_token(loop, timed)
+        loop.packs = packed_per_token < WORTH_CHANGING * per_token
+        per_token = packed_per_token if loop.packs else per_token
+    tokens_per_example = padded_tokens(loop.split, whole) / sum(len(batch) for batch in whole)
+    step = max(0.0, per_token - prefix_rate) * tokens_per_example
+    return Times(step, prefix_rate * tokens_per_example, tokens_per_example)
+
+
+def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
+    """From one batch of middling length: its first step runs eagerly, its second is captured, then it is replayed."""
+    assert loop.graphs is not None
+    usual = sorted(whole, key=lambda indices: int(loop.split.lengths[indices].max()))[len(whole) // 2]
+    watch = Stopwatch(loop.trainee.device)
+    seconds = []
+    for _ in range(2 + TIMED_STEPS):
+        loop.train_step(usual)
+        seconds.append(watch.lap())
+    step, prefix = min(seconds[2:]), 0.0
+    if loop.source is not None:
+        batch = loop.trainee.reader.batch(loop.split, usual)
+        prefixes = []
+        for _ in range(TIMED_STEPS):
+            watch.lap()
+            loop.source.compute(batch)
+            prefixes.append(watch.lap())
+        prefix = min(prefixes)
+    fixed = len(loop.graphs.shapes.widths) * max(0.0, seconds[0] + seconds[1] - 2 * step)
+    tokens = padded_tokens(loop.split, [usual])
+    return Times(max(0.0, step - prefix) / len(usual), prefix / len(usual), tokens / len(usual), fixed)
+
+
+def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
+    """Of a training step, and of the prefix in it, over the batches' padded tokens. The quickest step counts: the first
+    ones still allocate, and whatever else disturbs only adds."""
+    watch = Stopwatch(loop.trainee.device)
+    steps, prefixes = [], [0.0]
+    for indices in batches:
+        loop.train_step(indices)
+        seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
+        steps.append(seconds / tokens)
+        if loop.source is not None:
+            batch = loop.trainee.reader.batch(loop.split, indices)
+            watch.lap()
+            loop.source.compute(batch)
+            prefixes.append(watch.lap() / tokens)
+    return min(steps[1:] or steps), min(prefixes[1:], default=0.0)
