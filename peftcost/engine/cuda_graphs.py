@@ -146,8 +146,7 @@ class Graphs:
         static, static_n_targets = [_static(part, self.device) for part in parts], n_targets.to(self.device)
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
-        # What a library makes without naming a device is made on this one: a graph cannot hold copies from the CPU.
-        with _no_collection(), self.device:
+        with _no_collection():
             graph.capture_begin(pool=self._pool)
             try:
                 outputs = self.function(static, static_n_targets)

@@ -90,7 +90,8 @@ class Method(ABC):
         """
 
     def placed(self, model: torch.nn.Module) -> None:
-        """Called once the model is on the device that it is trained on."""
+        """Called once the model is on the device that it is trained on. A step must copy nothing from the CPU from now on,
+        since a CUDA graph cannot hold that."""
 
     def after_step(self, model: torch.nn.Module, step: int) -> None:
         """Called after each optimizer.step() and before zero_grad(), with the number of steps done before it."""

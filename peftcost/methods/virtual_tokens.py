@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -34,8 +34,17 @@ class VirtualTokens(PeftMethod):
         return int(choices["virtual_tokens"] or 0)
 
     def placed(self, model: torch.nn.Module) -> None:
-        """PEFT keeps the tokens' numbers on the CPU and copies them in each step, which a CUDA graph cannot hold."""
-        tokens = cast("PeftModel", model).prompt_tokens
+        """PEFT keeps the tokens' numbers on the CPU, makes a mask for them there, and copies both in each step."""
         device = next(model.parameters()).device
+        if device.type != "cuda":
+            return
+        tokens = cast("PeftModel", model).prompt_tokens
         for name, numbers in tokens.items():
             tokens[name] = numbers.to(device)
+        plain_forward = model.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            with device:  # what is made without naming a device is made there
+                return plain_forward(*args, **kwargs)
+
+        model.forward = forward

@@ -118,9 +118,9 @@ class TaskType(ABC):
     @abstractmethod
     def loss(
         self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed cross entropy in fp32 and the number of targets summed over (0 of them gives 0, never NaN). It does not
-        wait for the device: a CUDA graph may hold it.
+    ) -> tuple[torch.Tensor, int | torch.Tensor]:
+        """Summed cross entropy in fp32 and the number of targets summed over (0 of them gives 0, never NaN). It neither waits
+        for the device nor copies to it: a CUDA graph may hold it.
 
         logits: (n, classes), or (n, width, classes) aligned with input_ids; targets: as `collate_targets` gives them.
         """

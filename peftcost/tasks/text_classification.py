@@ -81,14 +81,11 @@ class TextClassification(TaskType):
         ids = [row or [tokenizer.eos_token_id or 0] for row in ids]
         return ids, [[class_id[e["label"]]] for e in examples]
 
-    def loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         from torch.nn.functional import cross_entropy
 
         loss = cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=label_smoothing)
-        return loss, torch.tensor(len(targets))
+        return loss, len(targets)
 
     def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
         import torch
