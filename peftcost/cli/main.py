@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
-"""What typer makes of a KeyboardInterrupt."""
+"""What typer makes of a KeyboardInterrupt within a command; those before it pass through."""
 NOT_LOST = "Nothing that a search has finished is lost: `peftcost resume RUN` goes on."
 DEMO_BUDGET = "8.5gpu-min"
 DEMO_ROWS = {"train": 2000, "dev": 800, "test": 1200}
@@ -348,8 +348,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(args=arguments, standalone_mode=False)
-        if code != INTERRUPTED:
-            sys.exit(code)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except KeyboardInterrupt:
         _fail(f"Interrupted. {NOT_LOST}", INTERRUPTED)
     except Terminated:
         _fail(f"Terminated. {NOT_LOST}", 143)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import peftcost
+from peftcost.cli import main
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -58,3 +59,16 @@ def test_ctrl_c_during_the_imports_says_one_line(tmp_path: Path) -> None:
     done = run("search", PYTHONPATH=os.pathsep.join([str(tmp_path), ours]))
     assert done.returncode == 130
     assert done.stderr == "peftcost: Interrupted.\n"
+
+
+def test_ctrl_c_before_a_command_begins_has_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.startswith("peftcost: Interrupted.")
