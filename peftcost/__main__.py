@@ -1,5 +1,25 @@
-"""`python -m peftcost` is `peftcost`."""
+"""The entry point: `peftcost`, and `python -m peftcost`."""
 
-from peftcost.cli.main import main
+import os
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line. Ctrl-C during its imports ends it in one line: nothing has begun that could be lost."""
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so under nohup
+    if interruptible:
+        signal.signal(signal.SIGINT, _stop)
+    from peftcost.cli.main import main as run
+
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    run()
+
+
+def _stop(*_: object) -> None:
+    os.write(2, b"peftcost: Interrupted.\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,41 +11,54 @@ from typing import Annotated, Any
 
 import typer
 
+import peftcost
+from peftcost.cli.options import (
+    BudgetOption,
+    ConfidenceOption,
+    DevicesOption,
+    Grouped,
+    JsonOption,
+    LabelOption,
+    MethodsOption,
+    OutOption,
+    PriceOption,
+    QuietOption,
+    SeedOption,
+    Source,
+    TaskOption,
+    WarmStartOption,
+)
 from peftcost.cli.output import print_json
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
 
 app = typer.Typer(
     name="peftcost",
     help="The cheapest fine-tuning setup that is as good as the best one, found within your GPU budget.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 INTERRUPTED = 130
-"""What typer makes of a KeyboardInterrupt."""
+"""What typer makes of a KeyboardInterrupt within a command; those before it pass through."""
 NOT_LOST = "Nothing that a search has finished is lost: `peftcost resume RUN` goes on."
 DEMO_BUDGET = "8.5gpu-min"
 DEMO_ROWS = {"train": 2000, "dev": 800, "test": 1200}
 
-Source = Annotated[str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).")]
-TaskOption = Annotated[str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.")]
-LabelOption = Annotated[str | None, typer.Option("--label", help="The label column of the data file.")]
-BudgetOption = Annotated[
-    str | None, typer.Option("--budget", help="4gpu-h, 30gpu-min, 2h (wall clock), 10usd (with --price).")
-]
-MethodsOption = Annotated[str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split, the training and the proposals.")]
-DevicesOption = Annotated[str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.")]
-PriceOption = Annotated[float | None, typer.Option("--price", help="Money per GPU-hour, for budgets in usd.")]
-ConfidenceOption = Annotated[
-    float | None, typer.Option("--confidence", help="With which a cheaper setup must be shown as good. Default 0.95.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.")]
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"peftcost {peftcost.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
 
 
 @app.command()
@@ -134,7 +147,7 @@ def doctor(as_json: JsonOption = False) -> None:
         raise SurroundingsError(f"Nothing can be trained here: {found.obstacle}.")
 
 
-@app.command()
+@app.command(cls=Grouped)
 def search(
     source: Source = None,
     task: TaskOption = None,
@@ -145,9 +158,7 @@ def search(
     devices: DevicesOption = None,
     price: PriceOption = None,
     out: OutOption = None,
-    warm_start: Annotated[
-        list[Path] | None, typer.Option("--warm-start", help="An earlier run or recipe of a similar task; can be repeated.")
-    ] = None,
+    warm_start: WarmStartOption = None,
     confidence: ConfidenceOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -331,14 +342,16 @@ def say(quiet: bool) -> Any:
 def main() -> None:
     """Run the command line; exit codes as docs/exit-codes.md says."""
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"] or ["--help"]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.captureWarnings(not debug)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(args=arguments, standalone_mode=False)
-        if code != INTERRUPTED:
-            sys.exit(code)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except KeyboardInterrupt:
         _fail(f"Interrupted. {NOT_LOST}", INTERRUPTED)
     except Terminated:
         _fail(f"Terminated. {NOT_LOST}", 143)

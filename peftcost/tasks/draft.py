@@ -1,45 +1,26 @@
-"""Writes task.yaml: of a task that exists, or as a draft from a look at a data file."""
+"""Drafts a task.yaml from a look at a data file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from peftcost.core.one_line import one_line
 from peftcost.data.table import read_table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.columns import guess_columns
+from peftcost.tasks.commented import COMMENTS
 from peftcost.tasks.splits import checked_labels
-from peftcost.tasks.task import DEFAULT_MODEL, Task
+from peftcost.tasks.task import DEFAULT_MODEL, Task, task_yaml
 
-COMMENTS = {
-    "model": "hub id, folder, or builtin:minilm; a list of them is searched over",
-    "task": "left out: inferred when only one fits",
-    "data": "a file, or {train: …, dev: …, test: …}; dev and test are split off when absent",
-    "columns": "which column plays which role",
-    "metric": "higher is better",
-    "margin": "quality that one would give up for a cheaper setup",
-    "methods": "all: every one that can run; left out: the few that usually win",
-    "max_length": "tokens at which inputs are cut",
-    "rows": "at most so many rows of each split",
-}
 CHOICES = {
     "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",
     "methods": "# methods: [full, frozen, lora]  # or all; left out: the few that usually win",
     "max_length": "# max_length: 128  # tokens at which inputs are cut",
     "rows": "# rows: {train: 2000}  # use a part of the data",
 }
-
-
-def commented_yaml(task: Task) -> str:
-    """The fields that are set, each with its comment."""
-    fields = task.model_dump(mode="json", exclude_none=True)
-    return "".join(f"{_field(name, value)}  # {COMMENTS[name]}\n" for name, value in fields.items())
 
 
 def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | None = None) -> str:
@@ -58,7 +39,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {one_line(shown)}\n"
         "# Check it, then: peftcost search --budget 10gpu-min\n"
-        + commented_yaml(task).replace(COMMENTS["metric"], metrics)
+        + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
         + "".join(f"{line}\n" for line in CHOICES.values())
     )
@@ -71,21 +52,3 @@ def _labels_and_metric(kind: TaskType, examples: list[Example], where: str) -> t
         with contextlib.suppress(UserError):
             return checked_labels(kind, examples, metric, where), metric
     return checked_labels(kind, examples, last, where), last
-
-
-def _field(name: str, value: Any) -> str:
-    """`name: value` as YAML; lists and mappings within one pair of brackets."""
-    if isinstance(value, dict | list):
-        return f"{name}: {_dump(value, flow=True)}"
-    return _dump({name: value}, flow=False)
-
-
-def _dump(value: Any, flow: bool) -> str:
-    def dump(allow_unicode: bool) -> str:
-        return str(
-            yaml.safe_dump(value, default_flow_style=flow, allow_unicode=allow_unicode, width=10**9, sort_keys=False)
-        ).rstrip("\n")
-
-    # PyYAML writes exotic line breaks (U+0085) as they are and reads them back as others: escape what is not printable
-    text = dump(allow_unicode=True)
-    return text if one_line(text) == text else dump(allow_unicode=False)

@@ -25,6 +25,7 @@ from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.tasks import get_task_type
 from peftcost.tasks.columns import guess_columns
+from peftcost.tasks.commented import commented_yaml
 
 DEFAULT_MODEL = "builtin:minilm"
 BUILTIN_TASKS: dict[str, dict[str, Any]] = {
@@ -221,9 +222,7 @@ def _builtin_task(name: str) -> Task:
 
 def task_yaml(task: Task) -> str:
     """The task as YAML, with a comment on each field; `load_task` reads the same task from it."""
-    from peftcost.tasks.draft import commented_yaml
-
-    return commented_yaml(task)
+    return commented_yaml(task.model_dump(mode="json", exclude_none=True))
 
 
 def _as_value_error(check: Any, *arguments: Any) -> None:

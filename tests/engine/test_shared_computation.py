@@ -176,6 +176,13 @@ def test_the_frozen_part_has_no_dropout_and_the_trained_part_keeps_its_own(prepa
         assert not torch.equal(trainee.model(ids, mask).logits, trainee.model(ids, mask).logits)
 
 
+@pytest.fixture
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other program counts as load: the prices of activations that were computed beside one are provisional."""
+    monkeypatch.setattr("peftcost.engine.train.ForeignLoad.contended", lambda self: False)
+
+
+@pytest.mark.usefixtures("undisturbed")
 def test_what_was_found_ready_is_charged_once_as_it_took(prepared: str, tmp_path: Path) -> None:
     setup = setup_of("frozen", 0, label_smoothing=0.01)  # of this test alone, but the activations are shared with others
     first, second = (loop_of(prepared, setup, tmp_path / name) for name in "ab")
@@ -226,6 +233,7 @@ def test_beside_other_programs_a_training_ends_with_the_same_weights(
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.usefixtures("undisturbed")
 def test_what_was_paid_before_its_activations_were_lost_is_paid_once(prepared: str, tmp_path: Path) -> None:
     loop = loop_of(prepared, setup_of("frozen", 0), tmp_path)
     share_afresh(loop, "lost")

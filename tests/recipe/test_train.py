@@ -22,6 +22,8 @@ PLAIN = """
 import json, sys, torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+pytestmark = pytest.mark.timed
 folder, text = sys.argv[1:]
 config = json.load(open(folder + "/adapter_config.json"))
 base = AutoModelForSequenceClassification.from_pretrained(config["base_model_name_or_path"], num_labels=3)

@@ -12,6 +12,8 @@ from peftcost.errors import UserError
 from peftcost.recipe.train import train_recipe
 from peftcost.tasks.task import Rows, load_task
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def run(tiny_bert: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> peftcost.Run:

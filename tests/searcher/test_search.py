@@ -21,6 +21,8 @@ from peftcost.errors import UserError
 from peftcost.searcher.state import SearchState
 from peftcost.tasks.task import Rows, Task, load_task
 
+pytestmark = pytest.mark.timed
+
 
 def tiny_task(tiny_bert: Path, **rows: int) -> Task:
     wanted = Rows(**{"train": 400, "dev": 120, "test": 100, **rows})

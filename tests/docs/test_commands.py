@@ -1,0 +1,56 @@
+"""The commands in README and docs: all of them parse, and those that take seconds run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from peftcost.cli.main import app
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+QUICK = ("--version", "init", "methods")
+"""What takes seconds. The others train, measure the machine, or need a run."""
+REVIEWS = "review,stars\n" + "".join(f"text number {i} about things,{'good' if i % 2 else 'bad'}\n" for i in range(60))
+
+
+def shown_commands() -> list[list[str]]:
+    """The arguments of every `peftcost …`: in code blocks, and in sentences if there are arguments."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        lines = [line for language, block in blocks if not language for line in block.splitlines()]
+        lines += re.findall(r"`(peftcost [^`\s]+ [^`\n]+)`", text)
+        for line in lines:
+            if line.startswith("peftcost "):
+                _, *arguments = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)  # brackets: it can be left out
+                found[shlex.join(arguments)] = arguments
+    return list(found.values())
+
+
+@pytest.mark.parametrize("arguments", shown_commands(), ids=shlex.join)
+def test_each_command_parses(arguments: list[str]) -> None:
+    group = typer.main.get_command(app)
+    if arguments[0].startswith("-"):
+        assert arguments[0] in {name for parameter in group.params for name in parameter.opts}
+    else:
+        name, command, rest = group.resolve_command(typer.Context(group), arguments)
+        command.make_context(name, rest)
+
+
+def test_quick_commands_run_in_the_order_of_the_pages(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text(REVIEWS)
+    quick = [arguments for arguments in shown_commands() if arguments[0] in QUICK]
+    assert {arguments[0] for arguments in quick} == set(QUICK)
+    for arguments in quick:
+        command = [sys.executable, "-m", "peftcost", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{shlex.join(arguments)}: {done.stderr}"
+        assert done.stdout
