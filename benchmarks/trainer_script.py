@@ -1,7 +1,7 @@
 """What people run today: one script a setup, transformers' Trainer over a PEFT model. The rival of benchmarks/engine.py.
 
-python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV), method, hyperparameters,
-examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all else is Trainer's
+python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV; JSON lines with
+format: json), method, hyperparameters, examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all else is Trainer's
 own: its random order, its padding to the longest of a batch, its fused AdamW, its evaluation (in batches of 64, which is
 kinder than its default of 8). OUT: seconds of each stage, the dev loss, and peak_bytes as peftcost measures it, of a step on
 the largest batch of the epoch.
@@ -56,6 +56,7 @@ def arguments(out: str, choices: dict[str, Any], steps: int, seed: int) -> Train
         max_grad_norm=float(choices["max_grad_norm"]),
         seed=seed,
         use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
@@ -68,7 +69,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     quiet_transformers()
     choices, method = job["hyperparameters"], get_method(job["method"])
     tokenizer = load_tokenizer(job["model"])
-    data = load_dataset("csv", data_files={"train": job["train"], "dev": job["dev"]})
+    data = load_dataset(job.get("format", "csv"), data_files={"train": job["train"], "dev": job["dev"]})
     data = data.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=512), batched=True)
     data = data.map(lambda row: {"labels": row["label"]}, remove_columns=["text", "label"])
     labels = [str(label) for label in sorted(set(data["train"]["labels"]))]

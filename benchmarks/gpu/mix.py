@@ -1,0 +1,156 @@
+"""Setups measured per GPU-second: the engine's workers, alone and packed, against one transformers.Trainer script a setup.
+
+python -m benchmarks.gpu.mix [minilm|llama-135m]     Prints one JSON object. Twenty setups of the usual methods on 2,000 rows,
+one epoch each. The device is held from the first job to the last word; imports are on nobody's bill.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+import transformers
+
+from benchmarks import trainer_script
+from benchmarks.gpu.models import folder_of
+from peftcost.core.setup import Setup
+from peftcost.cost.device import choose_devices
+from peftcost.data.builtin import builtin_model
+from peftcost.data.fingerprint import model_fingerprint
+from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.precision import on_gpu
+from peftcost.engine.sharing import can_share
+from peftcost.methods import get_method
+from peftcost.searcher.executor import ASIDE, LAST_WORDS, LocalExecutor
+from peftcost.tasks.splits import load_task_data
+from peftcost.tasks.task import Rows, Task, load_task
+
+METHODS = ("lora", "full", "frozen", "lora", "nf4-lora", "lora", "adalora", "lora", "full", "int8-lora")
+SETUPS = {"minilm": 20, "llama-135m": 10}
+ROWS = Rows(train=2000, dev=500, test=100)
+MOST_MEMBERS = 8
+
+
+def setups(n: int) -> list[Setup]:
+    """What a search asks for: proposals of each method, LoRA the most."""
+    studies = {name: optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)) for name in set(METHODS)}
+    found = []
+    for i in range(n):
+        method = get_method(METHODS[i % len(METHODS)])
+        choices = studies[method.name].ask(method.space()).params
+        found.append(Setup.of(method.name, {**method.prior(), **choices, **on_gpu(method, True), "batch_size": 16}, 2000))
+    return found
+
+
+def model_folder(model: str) -> str:
+    """With MiniLM's tokenizer, which is enough for shapes."""
+    folder = folder_of(model)
+    if model != "minilm" and not (folder / "tokenizer.json").exists():
+        transformers.AutoTokenizer.from_pretrained(builtin_model("minilm")).save_pretrained(folder)
+    return str(folder)
+
+
+class Workers:
+    """The engine's side, as a search uses it."""
+
+    def __init__(self, executor: LocalExecutor) -> None:
+        self.executor = executor
+
+    def run(self, kind: str, payload: dict[str, Any], index: int = 0) -> dict[str, Any]:
+        """The result of a job, with seconds by phase."""
+        while index >= 0 and index not in self.executor.free():
+            list(self.executor.poll(1.0))
+        phases: dict[str, float] = defaultdict(float)
+        current, since = "startup", time.monotonic()
+        self.executor.start(index, kind, payload)
+        while True:
+            for _, message in self.executor.poll(1.0):
+                if message["type"] in ("phase", *LAST_WORDS):
+                    now = time.monotonic()
+                    phases[current] += now - since
+                    current, since = message.get("category", "idle"), now
+                if message["type"] in LAST_WORDS:
+                    return {**message, "phases": dict(phases)}
+
+
+def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch, LocalExecutor(choose_devices("cuda"), Path(scratch) / "log") as executor:
+        workers = Workers(executor)
+        payload = prepare_payload(task, 0, model, model_fingerprint(Path(model)))
+        prepared = workers.run("prepare", payload, ASIDE)["result"]["prepared"]
+        while 0 not in executor.free():
+            list(executor.poll(1.0))
+        began, results, phases = time.monotonic(), [], defaultdict(float)
+        for group in grouped(wanted) if packs else [[setup] for setup in wanted]:
+            jobs = []
+            for setup in group:
+                out = Path(scratch) / f"{packs}-{len(results)}-{len(jobs)}"
+                out.mkdir()
+                jobs.append(TrainJob(prepared, setup, 0, str(out)).as_dict())
+            message = workers.run("train", jobs[0]) if len(jobs) == 1 else workers.run("train_pack", {"jobs": jobs})
+            if message["type"] != "done":
+                raise RuntimeError(f"{group}: {message}")
+            results += [message["result"]] if len(jobs) == 1 else [one["result"] for one in message["result"]["members"]]
+            for name, seconds in message["phases"].items():
+                phases[name] += seconds
+        seconds = time.monotonic() - began
+    return {"seconds": seconds, "setups": len(results), "phases": {k: round(v, 2) for k, v in phases.items()}}
+
+
+def grouped(waiting: list[Setup]) -> list[list[Setup]]:
+    """Packs of what can share a pass of the base, as large as they may be."""
+    packs: list[list[Setup]] = []
+    for setup in waiting:
+        open_packs = [pack for pack in packs if len(pack) < MOST_MEMBERS and can_share([*pack, setup]) is None]
+        if open_packs:
+            open_packs[0].append(setup)
+        else:
+            packs.append([setup])
+    return packs
+
+
+def trainer_seconds(task: Task, model: str, wanted: list[Setup]) -> dict[str, Any]:
+    """What one script a setup does, one after the other in this process: loading, training and evaluating, without imports."""
+    data, totals = load_task_data(task, 0), defaultdict(float)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {}
+        for name, examples in (("train", data.train), ("dev", data.dev)):
+            files[name] = str(Path(scratch) / f"{name}.jsonl")
+            rows = [json.dumps({"text": e["text"], "label": data.labels.index(e["label"])}) for e in examples]
+            Path(files[name]).write_text("\n".join(rows), encoding="utf-8")
+        for setup in wanted:
+            job = {"model": model, **files, "method": setup.method, "hyperparameters": dict(setup.hyperparameters)}
+            stages = trainer_script.main({**job, "examples": setup.stop_examples, "seed": 0, "format": "json"})
+            for name, value in stages.items():
+                totals[name] += value
+            gc.collect()
+            torch.cuda.empty_cache()
+    return {"seconds": sum(totals[name] for name in ("loading", "training", "evaluating")), "stages": dict(totals)}
+
+
+def main(models: list[str]) -> None:
+    found: dict[str, Any] = {}
+    for model in models or ["minilm"]:
+        task = load_task("builtin:tweets").model_copy(update={"model": model_folder(model), "rows": ROWS})
+        wanted = setups(SETUPS[model])
+        alone, packed = (engine_seconds(task, str(task.model), wanted, packs) for packs in (False, True))
+        print(model, "alone", alone, "packed", packed, file=sys.stderr, flush=True)
+        trainer = trainer_seconds(task, str(task.model), wanted)
+        ours = {"alone": alone["seconds"], "packed": packed["seconds"]}
+        times = {name: round(trainer["seconds"] / seconds, 2) for name, seconds in ours.items()}
+        found[model] = {"engine alone": alone, "engine packed": packed, "trainer": trainer, "times as fast": times}
+        print(model, times, file=sys.stderr, flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    main(sys.argv[1:])
