@@ -1,10 +1,10 @@
 """What people run today: one script a setup, transformers' Trainer over a PEFT model. The rival of benchmarks/engine.py.
 
-python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV; JSON lines with
-format: json), method, hyperparameters, examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all else is Trainer's
-own: its random order, its padding to the longest of a batch, its fused AdamW, its evaluation (in batches of 64, which is
-kinder than its default of 8). OUT: seconds of each stage, the dev loss, and peak_bytes as peftcost measures it, of a step on
-the largest batch of the epoch.
+python benchmarks/trainer_script.py JOB.json OUT.json     JOB: model, train and dev (CSV; JSON lines with format: json),
+method, hyperparameters, examples, seed. The method is applied by peftcost, so that the very same parameters are trained; all
+else is Trainer's own: its random order, its padding to the longest of a batch, its fused AdamW, its evaluation (in batches of
+64, which is kinder than its default of 8). OUT: seconds of each stage, the dev loss, and peak_bytes as peftcost measures it,
+of a step on the largest batch of the epoch.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def grouped(waiting: list[Setup]) -> list[list[Setup]]:
 
 
 def trainer_seconds(task: Task, model: str, wanted: list[Setup]) -> dict[str, Any]:
-    """What one script a setup does, one after the other in this process: loading, training and evaluating, without imports."""
+    """What one script a setup does, here one after the other: loading, training and evaluating, without imports."""
     data, totals = load_task_data(task, 0), defaultdict(float)
     with tempfile.TemporaryDirectory() as scratch:
         files = {}
