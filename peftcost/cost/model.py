@@ -130,6 +130,11 @@ class CostModel:
         beside = probe.startup_seconds + evaluation + FIXED_SECONDS
         return Prediction(gpu_seconds, peak_bytes, correction * training + beside)
 
+    def base_bytes(self, setup: Setup) -> int:
+        """Of what a setup needs, at least what the base takes, in 4 bits: setups that train over one pass of it share it."""
+        probe = self._probe_of(setup)
+        return min(self.predict(setup).peak_bytes, (probe.total_parameters - probe.trainable_parameters) // 2)
+
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for
         others of the method, the dearest one seen does."""

@@ -44,6 +44,7 @@ class TrainJob:
     (about eight an epoch); None trains to the stop.
     dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
+    predicted_peak_bytes: what it is known to take, 0 if unknown.
     """
 
     prepared: str
@@ -56,6 +57,7 @@ class TrainJob:
     dev_rows: int | None = None
     memory_bytes: int = 0
     rehearse: bool = False
+    predicted_peak_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "setup": self.setup.as_dict()}

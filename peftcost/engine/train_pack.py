@@ -106,7 +106,7 @@ def check_jobs(jobs: Sequence[TrainJob]) -> None:
 
 def peaks_alone(jobs: Sequence[TrainJob], about: About, split: Split) -> list[int]:
     """`peak_bytes` of each job by itself, as predicted: in a pack it cannot be measured."""
-    known: dict[str, int] = {}
+    known = {job.setup.memory_key: job.predicted_peak_bytes for job in jobs if job.predicted_peak_bytes}
     for job in jobs:
         if job.setup.memory_key not in known:
             known[job.setup.memory_key] = job_footprint(job, about, split)(job.setup.hyperparameters).peak_bytes

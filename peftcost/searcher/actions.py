@@ -50,4 +50,5 @@ class Stop:
     because: str
 
 
+Start = Propose | Promote | Confirm
 Action = Skip | Propose | Promote | Confirm | Wait | Stop

@@ -11,6 +11,7 @@ from typing import Any
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, Standard
+from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
@@ -18,6 +19,7 @@ from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher.explore import Bets
+from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState, Trial
 from peftcost.store.journal import Journal
@@ -31,6 +33,8 @@ ENDING_SECONDS = 1.5
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
 MOST_COMPARED = 200
 """Setups whose qualities are resampled after each result; the recommendation compares all."""
+SHARED = ("cuda",)
+"""Kinds of devices on which several setups train over one pass of the base. CPUs gain nothing by it."""
 MOST_INTERRUPTIONS = 1
 """How often a trial whose worker died is taken up again within one session."""
 
@@ -52,6 +56,8 @@ class Controller:
         self.executor, self.journal, self.state, self.on_change = executor, journal, state, on_change
         self._heartbeat_at = 0.0
         self._interruptions: dict[int, int] = {}
+        self._together: dict[int, list[int]] = {}
+        """By device, the trials of its job."""
 
     # -- bookkeeping -----------------------------------------------------------------------------------------------
 
@@ -175,39 +181,62 @@ class Controller:
         for index in self.executor.free():
             if self._take_up_interrupted(run, index):
                 continue
+            together: list[Trial] = []
             while True:
                 ideas = partial(run.proposals.ideas, self.state)
-                match decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock()):
-                    case actions.Skip(arm, needs):
-                        self.record("skipped", method=arm, reason=f"needs {needs:.0f} gpu-s")
-                        continue
-                    case actions.Propose(setup):
-                        self._start(run, index, setup, run.seed, "explore")
-                    case actions.Promote(number, stop):
-                        before = self.state.trials[number]
-                        setup = before.setup.until(stop)
-                        parent = before if before.has_checkpoint else None
-                        self._start(run, index, setup, before.seed, "explore", parent)
-                    case actions.Confirm(setup, seed):
-                        self._start(run, index, setup, seed, "confirm")
-                    case actions.Stop(because):
-                        return because
-                    case actions.Wait():
-                        self.release_idle()
-                        return None
-                break
+                action = decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock())
+                if isinstance(action, actions.Skip):
+                    self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
+                    continue
+                if isinstance(action, actions.Stop | actions.Wait):
+                    break
+                setup = self._setup_of(action)
+                if together and not self._can_join(together, setup):
+                    break
+                together.append(self._begin(run, index, action, setup))
+                if not self._may_share(index, setup):
+                    break
+            if together:
+                self._start_worker(run, index, together)
+            elif isinstance(action, actions.Stop):
+                return action.because
+            else:
+                self.release_idle()
+                return None
         return None
 
     def _take_up_interrupted(self, run: SearchRun, index: int) -> bool:
         for trial in self.state.trials.values():
             if trial.status == "interrupted":
                 self.record("taken_up", trial=trial.number, device=index)
-                self._start_worker(run, index, trial)
+                self._start_worker(run, index, [trial])
                 return True
         return False
 
-    def _start(self, run: SearchRun, index: int, setup: Setup, seed: int, role: Role, parent: Trial | None = None) -> None:
-        """Start a trial."""
+    def _setup_of(self, action: actions.Start) -> Setup:
+        if isinstance(action, actions.Promote):
+            return self.state.trials[action.trial].setup.until(action.stop_examples)
+        return action.setup
+
+    def _may_share(self, index: int, setup: Setup) -> bool:
+        return self.executor.devices[index].kind in SHARED and sharing.obstacle(setup) is None
+
+    def _can_join(self, together: list[Trial], setup: Setup) -> bool:
+        """Whether the setup can train over one pass of the base with these, which wait for their device."""
+        cost, device = self.state.cost, self.executor.devices[together[0].device]
+        waiting = [Waiting(s, cost.predict(s).peak_bytes, cost.base_bytes(s)) for s in (*(t.setup for t in together), setup)]
+        return can_join(waiting[:-1], waiting[-1], device.memory_bytes)
+
+    def _begin(self, run: SearchRun, index: int, action: actions.Start, setup: Setup) -> Trial:
+        """Write down that a trial begins on a device."""
+        parent: Trial | None = None
+        role: Role = "explore"
+        seed = run.seed
+        if isinstance(action, actions.Promote):
+            before = self.state.trials[action.trial]
+            seed, parent = before.seed, before if before.has_checkpoint else None
+        elif isinstance(action, actions.Confirm):
+            seed, role = action.seed, "confirm"
         dev_rows = self.state.dev_sample if role == "explore" else None
         predicted = self.state.cost.predict(setup, None if parent is None else parent.setup, dev_rows)
         number = run.study.add(setup.method, setup.hyperparameters)
@@ -224,49 +253,82 @@ class Controller:
             device=index,
             predicted=vars(predicted),
         )
-        self._start_worker(run, index, self.state.trials[number])
+        return self.state.trials[number]
 
-    def _start_worker(self, run: SearchRun, index: int, trial: Trial) -> None:
+    def _start_worker(self, run: SearchRun, index: int, trials: list[Trial]) -> None:
+        """Train these on a device, over one pass of the base where they are several."""
         if index not in self.state.held:
             self.record("acquired", device=index, category="startup")
+        jobs = [self._job_of(run, index, trial) for trial in trials]
+        self._together[index] = [trial.number for trial in trials]
+        if len(jobs) == 1:
+            self.executor.start(index, "train", jobs[0].as_dict())
+        else:
+            self.executor.start(index, "train_pack", {"jobs": [job.as_dict() for job in jobs]})
+
+    def _job_of(self, run: SearchRun, index: int, trial: Trial) -> TrainJob:
         out = run.folder.trial(trial.setup.id, trial.seed)
         out.mkdir(parents=True, exist_ok=True)
         parent = None if trial.parent is None else self.state.trials[trial.parent]
-        job = TrainJob(
+        memory_bytes = self.executor.devices[index].memory_bytes
+        return TrainJob(
             run.prepared_for(trial.setup),
             trial.setup,
             trial.seed,
             str(out),
             parent=None if parent is None else str(run.folder.trial(parent.setup.id, parent.seed) / "checkpoint"),
             dev_rows=self.state.dev_sample if trial.role == "explore" else None,
-            memory_bytes=self.executor.devices[index].memory_bytes,
-            rehearse=self.state.cost.wants_rehearsal(trial.setup, self.executor.devices[index].memory_bytes),
+            memory_bytes=memory_bytes,
+            rehearse=self.state.cost.wants_rehearsal(trial.setup, memory_bytes),
+            predicted_peak_bytes=trial.predicted.peak_bytes,
         )
-        self.executor.start(index, "train", job.as_dict())
 
     def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
         """Book what a worker said; True when there is a new measurement or failure."""
-        trial = self.state.running_on(index)
-        assert trial is not None, "only trials run while searching"
-        if message["type"] == "progress":
-            trial.step, trial.total_steps = message["step"], message["total_steps"]
-            trial.train_loss = message["train_loss"]
-            return False
-        if message["type"] == "predicted":
-            self.record("predicted", trial=trial.number, peak_bytes=message["peak_bytes"])
-            return False
-        if message["type"] == "done":
-            measurement = Measurement(role=trial.role, **message["result"])
-            self.record("measured", trial=trial.number, measurement=measurement.as_dict())
-            run.study.tell(trial.number, measurement)
-            return True
-        if message["type"] == "died" and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
-            self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
-            self.record("interrupted", trial=trial.number, reason=failure_of(message))
-            return False
-        self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=message.get("fault") == "memory")
-        run.study.tell(trial.number, None)
+        together = [self.state.trials[number] for number in self._together[index]]
+        match message["type"]:
+            case "progress":
+                for trial in self.state.running_on(index):
+                    trial.step, trial.total_steps = message["step"], message["total_steps"]
+                    trial.train_loss = message["train_loss"]
+                return False
+            case "predicted":
+                self.record("predicted", trial=together[0].number, peak_bytes=message["peak_bytes"])
+                return False
+            case "done" if len(together) > 1:
+                return False  # each has been told already
+            case "done":
+                self._measured(run, together[0], message["result"])
+            case "measured":
+                self._measured(run, together[message["member"]], message["result"])
+            case "unmeasured":
+                self._failed(run, together[message["member"]], message, shared=True)
+            case _:
+                return self._ended(run, index, message)
         return True
+
+    def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
+        measurement = Measurement(role=trial.role, **result)
+        self.record("measured", trial=trial.number, measurement=measurement.as_dict())
+        run.study.tell(trial.number, measurement)
+
+    def _failed(self, run: SearchRun, trial: Trial, message: dict[str, Any], shared: bool) -> None:
+        infeasible = message.get("fault") == "memory"
+        self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=infeasible, shared=shared)
+        run.study.tell(trial.number, None)
+
+    def _ended(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+        """A worker failed or died. Those that shared it, and a trial whose worker died, are tried once more, each alone."""
+        running, any_failed = self.state.running_on(index), False
+        for trial in running:
+            again = message["type"] == "died" or len(running) > 1
+            if again and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
+                self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
+                self.record("interrupted", trial=trial.number, reason=failure_of(message))
+            else:
+                self._failed(run, trial, message, shared=False)
+                any_failed = True
+        return any_failed
 
     def _hold_to_budget(self) -> None:
         """The budget is a contract: what would eat into the kept-back closing costs is ended."""

@@ -21,23 +21,10 @@ class Waiting:
     base_bytes: int
 
 
-def packs_of(waiting: Sequence[Waiting], free_bytes: int, most: int = MOST_MEMBERS) -> list[list[int]]:
-    """Groups of the waiting's indices, in the order of their first ones: each joins the first pack that takes it.
-
-    A pack takes whoever shares the base with its first member, as long as all fit together. free_bytes: of the device, 0 if
-    unknown.
-    """
-    packs: list[list[int]] = []
-    for index, one in enumerate(waiting):
-        for pack in packs:
-            members = [waiting[i] for i in pack]
-            room = len(pack) < most and (free_bytes == 0 or pack_bytes([*members, one]) <= free_bytes)
-            if room and can_share([members[0].setup, one.setup]) is None:
-                pack.append(index)
-                break
-        else:
-            packs.append([index])
-    return packs
+def can_join(members: Sequence[Waiting], one: Waiting, free_bytes: int) -> bool:
+    """Whether one more can train with these. free_bytes: of the device, 0 if unknown."""
+    has_room = len(members) < MOST_MEMBERS and (free_bytes == 0 or pack_bytes([*members, one]) <= free_bytes)
+    return has_room and can_share([members[0].setup, one.setup]) is None
 
 
 def pack_bytes(members: Sequence[Waiting]) -> int:

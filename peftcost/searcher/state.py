@@ -75,7 +75,8 @@ class SearchState:
     confirmed: set[str] = field(default_factory=set)
     """Setups that were trained again, with a measurement."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
-    _by_device: dict[int, Trial] = field(default_factory=dict)
+    _running: dict[int, Trial] = field(default_factory=dict)
+    """By number."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -85,10 +86,11 @@ class SearchState:
 
     def running(self) -> list[Trial]:
         """In the order in which they were started."""
-        return sorted(self._by_device.values(), key=lambda trial: trial.number)
+        return sorted(self._running.values(), key=lambda trial: trial.number)
 
-    def running_on(self, device: int) -> Trial | None:
-        return self._by_device.get(device)
+    def running_on(self, device: int) -> list[Trial]:
+        """One, or those that share a pass of the base, in the order in which they were started."""
+        return [trial for trial in self.running() if trial.device == device]
 
     def setups(self) -> dict[str, Setup]:
         """Every setup of a trial, by id, in the order of first use."""
@@ -158,8 +160,7 @@ class SearchState:
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         self.ledger.switch(event["device"], event["t"], event["category"])
-        trial = self.running_on(event["device"])
-        if trial is not None:
+        for trial in self.running_on(event["device"]):
             if trial.phase == "checkpoint":
                 trial.saved_t = event["t"]
             trial.phase = event["category"]
@@ -203,7 +204,7 @@ class SearchState:
             started_t=event["t"],
             saved_t=event["t"],
         )
-        self.trials[trial.number] = self._by_device[trial.device] = trial
+        self.trials[trial.number] = self._running[trial.number] = trial
         self._by_setup.setdefault(setup.id, []).append(trial)
         if trial.role == "explore":
             self.explored.start(trial)
@@ -218,7 +219,7 @@ class SearchState:
 
     def _on_measured(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
-        self._by_device.pop(trial.device, None)
+        self._running.pop(trial.number, None)
         trial.status, trial.measurement = "measured", Measurement.from_dict(event["measurement"])
         m = trial.measurement
         if trial.role == "explore":
@@ -233,23 +234,24 @@ class SearchState:
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
-        self._by_device.pop(trial.device, None)
+        self._running.pop(trial.number, None)
         trial.status, trial.reason = "failed", event["reason"]
         trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
-        self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
+        if not event.get("shared"):  # else the device has worked for others meanwhile
+            self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
         self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
         trial = self.trials[event["trial"]]
-        self._by_device.pop(trial.device, None)
+        self._running.pop(trial.number, None)
         trial.status, trial.reason = "interrupted", event["reason"]
         self.ledger.rebook(trial.device, trial.saved_t, event["t"], "lost")
 
     def _on_taken_up(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.device, trial.phase = "running", event["device"], "startup"
-        self._by_device[trial.device] = trial
+        self._running[trial.number] = trial
         trial.started_t = trial.saved_t = event["t"]
 
     def _on_forgotten(self, event: dict[str, Any]) -> None:
