@@ -58,15 +58,26 @@ def settings() -> dict[str, object]:
 
 
 def tensor_bytes() -> int:
-    """What living tensors hold, on a GPU what the allocator has given out, after everything unreachable is gone."""
+    """What living tensors hold, of the CPU's memory and of a GPU's, after everything unreachable is gone."""
     gc.collect()
-    if torch.cuda.is_initialized():
-        torch._C._cuda_clearCublasWorkspaces()
-        torch.cuda.empty_cache()
-        return torch.cuda.memory_allocated()
+    return cpu_tensor_bytes() + cuda_tensor_bytes()
+
+
+def cpu_tensor_bytes() -> int:
+    """What living tensors hold of the CPU's memory."""
     storages = {}
     for found in gc.get_objects():
         if issubclass(type(found), torch.Tensor) and found.device.type == "cpu" and found.layout == torch.strided:
             storage = found.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
+            if storage.device.type == "cpu":  # fake tensors have none there
+                storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
+
+
+def cuda_tensor_bytes() -> int:
+    """What the allocator has given out, without the workspaces that cuBLAS keeps."""
+    if not torch.cuda.is_initialized():
+        return 0
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_allocated()

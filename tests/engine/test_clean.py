@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from peftcost.engine.clean import Slate, tensor_bytes
+from peftcost.engine import clean
+from peftcost.engine.clean import Slate, cpu_tensor_bytes, tensor_bytes
 
 LEAKED: list[torch.Tensor] = []
 
@@ -54,3 +56,18 @@ def test_what_is_left_is_seen(leave: Callable[[], None]) -> None:
     slate = slate_after_a_first_job()
     leave()
     assert len(slate.left_behind()) == 1
+
+
+def test_tensors_of_the_processor_and_of_a_gpu_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clean, "cuda_tensor_bytes", lambda: 5 * 2**20)
+    before = tensor_bytes()
+    assert before >= 5 * 2**20
+    LEAKED.append(torch.zeros(2**20))
+    assert tensor_bytes() - before == 4 * 2**20
+
+
+def test_fake_tensors_hold_nothing() -> None:
+    before = tensor_bytes()
+    with FakeTensorMode():
+        LEAKED.append(torch.zeros(2**20))
+    assert cpu_tensor_bytes() == before
