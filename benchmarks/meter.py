@@ -33,7 +33,7 @@ FRESH = """
 import json, sys
 from peftcost.engine.worker import run_jobs
 class Pipe:
-    def recv_bytes(self): return json.dumps(["train", json.loads(sys.argv[1])])
+    def recv_bytes(self): return json.dumps(["train", json.loads(sys.argv[1]), sys.argv[3]])
     def send_bytes(self, raw):
         message = json.loads(raw)
         if message["type"] in ("done", "failed"):

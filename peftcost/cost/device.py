@@ -20,6 +20,8 @@ IDLE_SHARE = 0.05
 """A GPU whose memory is used by less than this share counts as idle."""
 OWN_BYTES = 5 * 10**8
 """What the controller and the fork server that workers come from hold themselves."""
+GPU_THREADS = 4
+"""Threads of a GPU's worker: it starts kernels from one, and reads and evaluates a little on the others."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
         idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / gpu.total_bytes)[:count]
         if len(idle) < count:
             raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
-        threads = max(1, cpu_cores() // count)
+        threads = max(1, min(GPU_THREADS, cpu_cores() // count))
         return [Device("cuda", gpu.name, int(gpu.index), threads, gpu.total_bytes - gpu.used_bytes) for gpu in idle]
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
+from peftcost.errors import SurroundingsError
 from peftcost.methods import Method, methods
 from peftcost.searcher.controller import failure_of
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.searcher.executor import LAST_WORDS, LocalExecutor
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
 """Per precision: about ten seconds in all."""
 WAIT_SECONDS = 120.0
-"""After this long a worker hangs: the slowest import of torch that we have seen took a minute (network disks)."""
+"""After this long a worker hangs, or its imports do: the slowest import of torch that we have seen took a minute (network
+disks)."""
 
 Say = Callable[[str], None]
 
@@ -58,16 +60,36 @@ def check_method(executor: LocalExecutor, method: Method, missing: Sequence[str]
 def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: float) -> dict[str, Any]:
     """The last message of a worker that trains the small model; a worker that hangs is ended."""
     try:
+        if not has_imported(executor):
+            return failed(f"importing torch, transformers, peft or bitsandbytes takes longer than {WAIT_SECONDS:.0f} s")
         executor.start(0, "selftest", {"method": method, "precision": precision, "seconds": seconds})
-    except (OSError, EOFError):  # the server that forks workers has died while importing
-        return {"type": "failed", "reason": "importing torch, transformers, peft or bitsandbytes crashes Python"}
-    deadline = time.monotonic() + WAIT_SECONDS + seconds
+    except (OSError, EOFError, SurroundingsError):  # what workers come from has died while importing
+        return failed("importing torch, transformers, peft or bitsandbytes crashes Python")
+    for message in heard(executor, WAIT_SECONDS + seconds):
+        if message["type"] in LAST_WORDS:
+            return message
+    executor.kill(0)
+    return failed(f"it hung, and was ended after {WAIT_SECONDS + seconds:.0f} s")
+
+
+def has_imported(executor: LocalExecutor) -> bool:
+    """Wait until a worker could begin, which is at once where it is forked."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not executor.free() and time.monotonic() < deadline:
+        list(executor.poll(executor.patience_seconds))
+    return bool(executor.free())
+
+
+def heard(executor: LocalExecutor, seconds: float) -> Iterator[dict[str, Any]]:
+    """What the worker says within so many seconds."""
+    deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         for _, message in executor.poll(left):
-            if message["type"] in ("done", "failed", "died"):
-                return message
-    executor.kill(0)
-    return {"type": "failed", "reason": f"it hung, and was ended after {WAIT_SECONDS + seconds:.0f} s"}
+            yield message
+
+
+def failed(reason: str) -> dict[str, Any]:
+    return {"type": "failed", "reason": reason}
 
 
 def test_of(precision: str, message: dict[str, Any]) -> SelfTest:

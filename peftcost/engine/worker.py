@@ -1,15 +1,16 @@
 """The worker's side: a process takes a job from a pipe, runs it and reports, in JSON; one that stays takes further ones.
 
-Free of torch at import: the controller names `run_jobs` as what a child shall run.
-A job: [kind, payload]. Messages: {"type": "phase", "category", "t"}, {"type": "progress", "step", "total_steps",
-"train_loss"}, {"type": "predicted", "peak_bytes"}, and last one of
-{"type": "done", "result", "stays"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
+Free of torch at import: the controller names `run_jobs` or `run_spawned` as what a child shall run.
+A job: [kind, payload, log]. Messages: {"type": "ready"} from a spawned process that has imported, {"type": "phase",
+"category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"}, {"type": "predicted", "peak_bytes"}, and last one
+of {"type": "done", "result", "stays"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
 Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -50,8 +51,19 @@ class PipeTell:
         self.send({"type": "predicted", "peak_bytes": peak_bytes})
 
 
+def run_spawned(pipe: Connection, device: dict[str, Any], log: str) -> None:
+    """What a spawned child runs: it imports everything, says so, and takes jobs for as long as each leaves it clean."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    redirect_output(log)
+    with contextlib.suppress(ImportError):  # the job that needs what is missing says so
+        import peftcost.engine.preload  # noqa: F401
+    gc.freeze()  # what was imported stays: looking for what a job has left need not go through it
+    PipeTell(pipe).send({"type": "ready"})
+    run_jobs(pipe, device, log, stays=True)
+
+
 def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) -> None:
-    """What a child process runs: the job that comes through the pipe; its prints go to the log.
+    """What a child process runs: the job that comes through the pipe; its prints go to the log that comes with it.
 
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
     """
@@ -60,9 +72,12 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
     tell, slate, goes_on = PipeTell(pipe), None, True
     with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the controller is gone
         while goes_on:
-            kind, payload = json.loads(pipe.recv_bytes())
+            kind, payload, log = json.loads(pipe.recv_bytes())
+            redirect_output(log)
             goes_on = False
             with reporting_failure(tell):
+                if stays and slate is None:
+                    tell.phase("startup")  # a device that stood still begins to work: its context is made
                 settle(Device(**device))
                 if stays and slate is None:
                     from peftcost.engine.clean import Slate
@@ -116,18 +131,28 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
 
 def settle(device: Device) -> None:
     """Make this process use exactly its device: threads, visible GPU, no network, quiet libraries."""
-    if device.kind == "cuda":
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(device.index)
-    elif device.kind == "cpu":
-        os.environ["ACCELERATE_USE_CPU"] = "true"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if device.threads > 1 else "false"
+    os.environ.update(environment_of(device))
     import torch
 
     from peftcost.engine.base_model import quiet_transformers
 
     torch.set_num_threads(device.threads)
+    if device.kind == "cuda":
+        torch.cuda.synchronize()  # makes the context before anything is timed
     quiet_transformers()
+
+
+def environment_of(device: Device) -> dict[str, str]:
+    """Environment variables of a process that works on this device, which torch and CUDA read when they are imported."""
+    values = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true" if device.threads > 1 else "false"}
+    if device.kind == "cuda":
+        # Numbers of GPUs are nvidia-smi's; CUDA's own order is by speed.
+        values |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(device.index)}
+        # OpenMP threads spin while they wait, and a worker on a GPU mostly waits.
+        values |= {"OMP_NUM_THREADS": str(device.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    elif device.kind == "cpu":
+        values |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    return values
 
 
 def redirect_output(log: str) -> None:
@@ -143,8 +168,20 @@ def fault_of(error: Exception) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """One line that says what happened, with the out-of-memory cases told plainly."""
+    """One line that says what happened, with failed kernels and the out-of-memory cases told plainly."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or isinstance(error, MemoryError):
+    cuda_error = text.partition("CUDA error: ")[2]
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or is_out_of_memory(text):
         return f"out of memory: {text[:200]}"
+    if cuda_error.startswith("device-side assert"):
+        return (
+            "a CUDA kernel failed (device-side assert): an index or a value was out of range; the worker's log names the "
+            "assertion"
+        )
+    if cuda_error:
+        return f"a CUDA kernel failed ({type(error).__name__}): {cuda_error[:200]}"
     return f"{type(error).__name__}: {text[:300]}"
+
+
+def is_out_of_memory(text: str) -> bool:
+    return "can't allocate memory" in text or "CUDA error: out of memory" in text

@@ -1,39 +1,27 @@
 """Carries jobs to local worker processes, one per device at a time, and brings back what they say.
 
-Workers are forked from a server that has imported the libraries and done nothing else, so that each starts warm and
-none can harm another. On a GPU, whose context no fork can inherit, a worker stays for the next job as long as each one ends
-well and leaves its process as it was.
+On a CPU each job has a process of its own, forked from a server that has imported the libraries and done nothing else. On a
+GPU, whose context survives no fork, a worker is spawned, imports before the device is held, and stays for the next job as
+long as each one ends well and leaves its process as it was. A spare that has imported stands by to take its place.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import multiprocessing
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from peftcost.cost.device import Device
-from peftcost.engine.worker import run_jobs
+from peftcost.cost.device import Device, cpu_cores, cpu_name
+from peftcost.errors import SurroundingsError
+from peftcost.searcher.worker_process import Worker, fork, spawn
 
-KILL_SECONDS = 10.0
-STAYING = ("cuda",)
-"""Kinds of devices whose workers stay."""
-
-
-@dataclass
-class Worker:
-    """A child and the pipe that it speaks through. rests: it has done its job and waits for the next."""
-
-    process: ForkServerProcess
-    pipe: Connection
-    rests: bool = False
+SPAWNED = ("cuda",)
+"""Kinds of devices that a forked process cannot use."""
+ASIDE = -1
+"""In place of a device's index: a process that uses the CPU beside the devices and is on no bill."""
+LAST_WORDS = ("done", "failed", "died")
+"""Types of messages that end a job."""
 
 
 class Executor(Protocol):
@@ -47,10 +35,10 @@ class Executor(Protocol):
     log: Path
 
     def free(self) -> list[int]:
-        """Devices that nothing runs on."""
+        """Devices that a job could begin on now."""
 
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
-        """Run a job on a free device."""
+        """Run a job on a free device, or aside."""
 
     def poll(self, timeout: float) -> Iterable[tuple[int, dict[str, Any]]]:
         """Messages that arrive within the timeout, with the device's index."""
@@ -60,90 +48,92 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """One worker process per device at most. Use as a context manager: leaving it ends all workers."""
+    """One worker process per device at most. Use as a context manager: entering it begins to import for devices whose workers
+    are spawned, leaving it ends all workers."""
 
     patience_seconds = 0.25
 
     def __init__(self, devices: Sequence[Device], log: Path) -> None:
         self.devices = list(devices)
         self.log = log
+        self._spawned = {index for index, device in enumerate(devices) if device.kind in SPAWNED}
         self._workers: dict[int, Worker] = {}
-        self._stays = [device.kind in STAYING for device in devices]
-        self._context = multiprocessing.get_context("forkserver")
+        self._spares: dict[int, Worker] = {}
 
     def __enter__(self) -> LocalExecutor:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # models were resolved before; a worker never waits for a network
-        self._context.set_forkserver_preload(["peftcost.engine.preload"])
+        for index in self._spawned:
+            self._spares[index] = spawn(self.devices[index], str(self.log))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for index in list(self._workers):
-            self.kill(index)
+        for worker in (*self._workers.values(), *self._spares.values()):
+            worker.kill()
+        self._workers.clear()
+        self._spares.clear()
 
     def free(self) -> list[int]:
-        """Devices that nothing runs on."""
-        return [i for i in range(len(self.devices)) if i not in self._workers or self._workers[i].rests]
+        """Devices that a job could begin on now: nothing runs there, and imports are done."""
+        found = {index: self._workers.get(index) or self._spares.get(index) for index in range(len(self.devices))}
+        return [index for index, worker in found.items() if worker is None or worker.state == "resting"]
 
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
-        """Run a job on a free device."""
-        if index in self._workers and not self._workers[index].process.is_alive():
-            self._forget(index)
-        worker = self._workers.get(index) or self._fork(index)
-        worker.rests = False
+        """Run a job on a free device, or aside."""
+        worker = living(self._workers, index) or living(self._spares, index) or self._new(index)
+        if index in self._spawned and index not in self._spares:
+            self._spares[index] = self._new(index)
         self._workers[index] = worker
-        with contextlib.suppress(OSError):  # it died this very moment: the next poll says so
-            worker.pipe.send_bytes(json.dumps([kind, payload]).encode())
+        worker.give(kind, payload, str(self.log))
 
-    def _fork(self, index: int) -> Worker:
-        ours, theirs = self._context.Pipe()
-        arguments = (theirs, self.devices[index].as_dict(), str(self.log), self._stays[index])
-        process = self._context.Process(target=run_jobs, args=arguments, daemon=True)
-        with without_main_module():
-            process.start()
-        theirs.close()
-        return Worker(process, ours)
+    def _new(self, index: int) -> Worker:
+        if index == ASIDE:
+            aside = Device("cpu", cpu_name(), 0, cpu_cores())
+            return spawn(aside, str(self.log)) if self._spawned else fork(aside, str(self.log))
+        make = spawn if index in self._spawned else fork
+        return make(self.devices[index], str(self.log))
 
     def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Messages that arrive within the timeout, with the device's index. A worker that ended without a last word
-        gives {"type": "died", "exitcode"}."""
-        by_pipe = {worker.pipe: index for index, worker in self._workers.items() if not worker.rests}
+        """Messages that arrive within the timeout, with the device's index. SurroundingsError if a process that is needed
+        dies while it imports."""
+        places = [(index, worker) for workers in (self._workers, self._spares) for index, worker in workers.items()]
+        by_pipe: dict[Any, tuple[int, Worker]] = {w.pipe: (index, w) for index, w in places if w.state != "resting"}
         for pipe in wait(list(by_pipe), timeout):
-            index = by_pipe[pipe]  # type: ignore[index]
-            try:
-                message = json.loads(pipe.recv_bytes())  # type: ignore[union-attr]
-            except (EOFError, OSError):
-                process = self._workers[index].process
-                process.join(KILL_SECONDS)
-                message = {"type": "died", "exitcode": process.exitcode}
-            if message["type"] in ("done", "failed", "died"):
-                self._workers[index].rests = bool(message.get("stays"))
-                if not self._workers[index].rests:
-                    self._forget(index)
-            yield index, message
+            index, worker = by_pipe[pipe]
+            message = worker.hear()
+            if worker.state == "importing":
+                self._has_imported(index, message)
+            elif message["type"] != "ready":
+                if message["type"] in LAST_WORDS:
+                    self._has_ended(index, stays=bool(message.get("stays")))
+                yield index, message
+
+    def _has_imported(self, index: int, message: dict[str, Any]) -> None:
+        if message["type"] == "ready":
+            self._spares[index].state = "resting"
+            return
+        self._spares.pop(index).join()
+        if index not in self._workers:
+            raise SurroundingsError(
+                f"A worker process died while it imported torch, transformers, peft and bitsandbytes; see {self.log}, "
+                "and try `peftcost doctor`."
+            )
+
+    def _has_ended(self, index: int, stays: bool) -> None:
+        if stays:
+            self._workers[index].state = "resting"
+        else:
+            self._workers.pop(index).join()
 
     def kill(self, index: int) -> None:
         """End the worker of a device at once."""
-        worker = self._workers.get(index)
+        worker = self._workers.pop(index, None)
         if worker is not None:
-            worker.process.kill()
-            self._forget(index)
-
-    def _forget(self, index: int) -> None:
-        worker = self._workers.pop(index)
-        worker.process.join(KILL_SECONDS)
-        worker.pipe.close()
+            worker.kill()
 
 
-@contextlib.contextmanager
-def without_main_module() -> Iterator[None]:
-    """Keep multiprocessing from running the caller's script again in each child: a worker needs nothing of it, and
-    a script that calls peftcost.search without a main guard would start itself over."""
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-    try:
-        for name in kept:
-            setattr(main, name, None)
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
+def living(workers: dict[int, Worker], index: int) -> Worker | None:
+    """Take the worker out, if it lives."""
+    worker = workers.pop(index, None)
+    if worker is None or worker.lives():
+        return worker
+    worker.join()
+    return None
