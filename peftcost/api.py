@@ -25,7 +25,7 @@ from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
-from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
+from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun, failure_of
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
@@ -42,6 +42,8 @@ from peftcost.tasks.task import Task, load_task, task_yaml
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
 
 OnChange = Callable[[SearchState], None]
+BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
+"""How long the baselines may take, which are on no bill: so many seconds, or this share of the budget where that is more."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ def resume(
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
                 controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
             prepared = prepare_all(controller, question)
+            controller.acquire()
             return conclude(controller, search_run(question, state, folder, prepared), question)
 
 
@@ -172,13 +175,12 @@ def budget_sizes(question: Question, on_change: OnChange = lambda state: None) -
 
 
 class Holding(AbstractContextManager["Controller"]):
-    """The devices are held, and billed, between entering and leaving."""
+    """Whatever devices are held on leaving are given back."""
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
 
     def __enter__(self) -> Controller:
-        self.controller.acquire()
         return self.controller
 
     def __exit__(self, *_: object) -> None:
@@ -204,6 +206,8 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
     controller.release()
+    if tests is not None:
+        tests |= baselines_of(controller, run, question)
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
     result = build_result(controller.journal.events, state, described(question), entries, advice, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
@@ -222,28 +226,34 @@ def open_tests(
     run: SearchRun,
     question: Question,
     advice: Recommendation | None,
-) -> dict[str, Any] | None:
-    """The test split, opened once: recommended, best observed, and the baselines. None when the budget ran out."""
+) -> dict[str, dict[str, Any] | None] | None:
+    """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
     base = question.bases[base_of(question, controller.state, advice)]
-    baseline = {
-        "task": base.task.model_dump(mode="json"),
-        "task_seed": question.seed,
-        "prepared": run.prepared[base.task.only_model],
-        "seed": question.seed,
-        "out": str(run.folder.baselines),
-    }
+    out = run.folder.baselines
+    payload = {"prepared": run.prepared[base.task.only_model], "seed": question.seed, "out": str(out)}
+    found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
     try:
-        rows = controller.run_one("baselines", baseline)["rows"]
-        found: dict[str, dict[str, Any] | None] = {
-            name: test_entry(path, run.metric, run.seed) for name, path in rows.items()
-        }
+        controller.run_one("untuned", payload)
         if advice is not None:
             for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
-    return {name: found.get(name) for name in ("recommended", "best", "untuned", "majority", "tfidf")}
+    return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
+
+
+def baselines_of(controller: Controller, run: SearchRun, question: Question) -> dict[str, dict[str, Any] | None]:
+    """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
+    out = run.folder.baselines
+    payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
+    seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
+    message = controller.run_aside("baselines", payload, seconds)
+    if message["type"] != "done":
+        text = f"A baseline (majority class, TF-IDF) is missing beside the test results: {failure_of(message)}."
+        controller.record("warned", text=text)
+    files = {name: out / f"{name}.npy" for name in ("majority", "tfidf")}
+    return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
 
 
 def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
@@ -275,7 +285,7 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
             "out": str(out),
         }
         controller.run_one("test", payload)
-    return test_entry(str(rows), run.metric, run.seed)
+    return test_entry(rows, run.metric, run.seed)
 
 
 def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:

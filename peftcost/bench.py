@@ -89,8 +89,8 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
     base = on_base(task, data, seed=0)
     with LocalExecutor(devices, folder / "workers.log") as executor:
         controller = Controller(executor, Journal(), SearchState())
-        controller.acquire()
         prepared = prepare_data(controller, base)
+        controller.acquire()
         for setup, seed in missing:
             facts = measure(controller, prepared, setup, seed)
             file = measurement_file(folder, name, setup, seed)

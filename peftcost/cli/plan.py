@@ -107,9 +107,9 @@ def fit_words(setup: PlannedSetup) -> str:
 def buys_sentence(plan: Plan, budget: str) -> str:
     buys = plan.buys or {}
     if not buys["methods"]:
-        return f"{budget} buys no setup with baselines and test; give more."
+        return f"{budget} buys no setup with its test; give more."
     return (
         f"{budget} buys about {buys['setups']} setups of {buys['stop_examples']:,} examples ({buys['epochs']:.2g} epochs) "
         f"over {len(buys['methods'])} methods ({', '.join(buys['methods'])}), {buys['confirmations']} confirming trainings, "
-        "the baselines and the test."
+        "and the test."
     )

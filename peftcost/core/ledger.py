@@ -15,7 +15,7 @@ CATEGORIES = {
     "evaluate": "predicting the dev split",
     "checkpoint": "saving checkpoints and artifacts",
     "measure": "reading memory and latency, untimed",
-    "baselines": "majority, TF-IDF and the untuned model",
+    "baselines": "predicting the test split with the untuned model",
     "test": "predicting the test split, once",
     "idle": "held and not used",
     "lost": "work whose result was lost or of no use (crashes, failures)",

@@ -16,8 +16,6 @@ FIXED_SECONDS = 1.5
 FLOAT_BYTES = 4
 PLENTY = 4
 """A device with this many times the memory that a method's first setup takes has room for all of them."""
-BASELINE_SECONDS, BASELINE_SECONDS_PER_ROW = 3.0, 5e-4
-"""TF-IDF with logistic regression: importing scikit-learn, and fitting (30,000 tweets take 15 s on two cores)."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +151,14 @@ class CostModel:
         return setup.memory_key not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:
-        """What test and baselines take at the end: `models` artifacts, one of them of the slowest method, and the untuned
-        one over the test split."""
+        """What the test takes of the device at the end: `models` artifacts, one of them of the slowest method, and the
+        untuned one over the test split."""
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
         per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
         rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
-        models_seconds = (models + 1) * (startup + FIXED_SECONDS) + rows
-        return models_seconds + BASELINE_SECONDS + BASELINE_SECONDS_PER_ROW * self.train_rows
+        return (models + 1) * (startup + FIXED_SECONDS) + rows
 
 
 def prefix_key(setup: Setup) -> str:

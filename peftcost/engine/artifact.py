@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,26 +47,25 @@ def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def baselines(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Majority class, TF-IDF with logistic regression, and the untuned model, on the test split.
+    """What needs no base: the majority class, and TF-IDF with logistic regression, on the test split.
 
-    payload: task, task_seed, prepared, seed, out. Writes out/NAME.npy for each that makes sense for the task.
+    payload: task, task_seed, out. Writes out/NAME.npy for each that makes sense for the task as soon as it is known.
     """
-    tell.phase("baselines")
-    out = Path(payload["out"])
-    out.mkdir(parents=True, exist_ok=True)
-    about = load_about(Path(payload["prepared"]))
     data = load_task_data(Task.model_validate(payload["task"]), payload["task_seed"])
-    found = {
-        "majority": data.task_type.majority_rows(data.train, data.test, data.labels),
-        "tfidf": data.task_type.tfidf_rows(data.train, data.test, data.labels),
-        "untuned": untuned_rows(about, Path(payload["prepared"]), payload["seed"]),
-    }
-    written = {}
-    for name, rows in found.items():
+    made = {"majority": data.task_type.majority_rows, "tfidf": data.task_type.tfidf_rows}
+    for name, rows_of in made.items():
+        rows = rows_of(data.train, data.test, data.labels)
         if rows is not None:
-            np.save(out / f"{name}.npy", rows)
-            written[name] = str(out / f"{name}.npy")
-    return {"rows": written}
+            save_rows(Path(payload["out"]) / f"{name}.npy", rows)
+    return {}
+
+
+def untuned(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
+    tell.phase("baselines")
+    prepared = Path(payload["prepared"])
+    save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_about(prepared), prepared, payload["seed"]))
+    return {}
 
 
 def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
@@ -77,12 +77,19 @@ def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
     return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows
 
 
+def save_rows(path: Path, rows: np.ndarray) -> None:
+    """Written aside and renamed: who saves them may be ended at any time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part.npy")
+    np.save(aside, rows)
+    os.replace(aside, path)
+
+
 def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """`peftcost.json` and the tokenizer beside an artifact: all that is needed to use it.
 
     payload: prepared, setup, columns, folder (the artifact's).
     """
-    tell.phase("checkpoint")
     about, folder = load_about(Path(payload["prepared"])), Path(payload["folder"])
     card = {"schema_version": 1, "about": asdict(about), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")

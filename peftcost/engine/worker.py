@@ -112,7 +112,7 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test, write_card
+    from peftcost.engine.artifact import baselines, open_test, untuned, write_card
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
     from peftcost.engine.selftest import selftest
@@ -123,6 +123,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "probe": probe,
         "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
         "test": open_test,
+        "untuned": untuned,
         "baselines": baselines,
         "card": write_card,
         "selftest": selftest,

@@ -15,7 +15,7 @@ from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
-from peftcost.searcher.controller import Controller
+from peftcost.searcher.controller import Controller, result_of
 from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
 from peftcost.searcher.question import OnBase, on_base
@@ -62,15 +62,16 @@ def train_recipe(
         work = Path(scratch)
         with LocalExecutor(chosen, work / "worker.log") as executor:
             controller = Controller(executor, Journal(), SearchState())
-            controller.acquire()
             on_progress("preparing data")
             prepared = prepare_data(controller, order)
+            controller.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
             measured = controller.run_one("train", job.as_dict())
-            card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
-            controller.run_one("card", {**card, "folder": str(work / "model")})
             controller.release()
+            card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
+            message = controller.run_aside("card", {**card, "folder": str(work / "model")})
+            result_of("card", message, executor.log)
         report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         try:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def evidence_of(entries: Sequence[Mapping[str, Any]]) -> list[Evidence]:
     ]
 
 
-def test_entry(rows_file: str, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
+def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
     """Quality on the test split with its 95 % bootstrap interval over examples."""
     rows = np.load(rows_file)
     found = resample_qualities({"test": [rows]}, metric.compute, replicates, seed, limits=metric.limits)

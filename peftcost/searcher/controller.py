@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
@@ -14,7 +16,7 @@ from peftcost.errors import PeftcostError, SurroundingsError, UserError
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.executor import Executor
+from peftcost.searcher.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher.explore import Bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState, Trial
@@ -58,7 +60,9 @@ class Controller:
         self.state.apply(self.journal.write(name, monotonic, **facts))
 
     def acquire(self) -> None:
-        """From here on the devices' time is on the bill."""
+        """When all workers have imported: from here on the devices' time is on the bill."""
+        while len(self.executor.free()) < len(self.executor.devices):
+            self._listen()
         for index in range(len(self.executor.devices)):
             self.record("acquired", device=index, category="startup")
 
@@ -72,9 +76,11 @@ class Controller:
             self.record("released", device=index)
 
     def release_idle(self) -> None:
-        """Stop the bill of the devices that have nothing to do, but never of all."""
+        """Stop the bill of the devices that have nothing to do, but never of all. Their workers are ended: what keeps a
+        GPU's memory has not given it back."""
         busy = {trial.device for trial in self.state.running()} or {min(self.state.held)}
         for index in sorted(self.state.held - busy):
+            self.executor.kill(index)
             self.record("released", device=index)
 
     def spent(self) -> float:
@@ -97,7 +103,7 @@ class Controller:
                     self.executor.start(index, kind, payload)
                     running[index] = job
             for index, message in self._listen():
-                if message["type"] in ("done", "failed", "died"):
+                if message["type"] in LAST_WORDS:
                     last[running.pop(index)] = message
             if self.left_after(0.0) <= ENDING_SECONDS * len(self.state.held):
                 for index in running:
@@ -111,18 +117,29 @@ class Controller:
     def run_one(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         """The result of one job that has to work."""
         (message,) = self.run_all(kind, [payload])
-        return result_of(kind, message, str(self.executor.log))
+        return result_of(kind, message, self.executor.log)
+
+    def run_aside(self, kind: str, payload: dict[str, Any], seconds: float = math.inf) -> dict[str, Any]:
+        """The last message of a job that needs no device and is on no bill. It is ended after so many seconds."""
+        self.executor.start(ASIDE, kind, payload)
+        end = self.journal.monotonic() + seconds
+        while self.journal.monotonic() < end:
+            for index, message in self._listen():
+                if index == ASIDE and message["type"] in LAST_WORDS:
+                    return message
+        self.executor.kill(ASIDE)
+        return {"type": "failed", "reason": f"it was ended after {seconds:.0f} s", "fault": "setup"}
 
     def _listen(self) -> list[tuple[int, dict[str, Any]]]:
-        """Messages of the next moment; phases are booked here."""
+        """Messages of the next moment; phases of the devices are booked here."""
         heard = []
         timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
         for index, message in self.executor.poll(timeout):
-            if message["type"] == "phase":
-                self.record("phase", message["t"], device=index, category=message["category"])
-            else:
+            if message["type"] != "phase":
                 heard.append((index, message))
-            if message["type"] in ("done", "failed", "died"):
+            elif index != ASIDE:
+                self.record("phase", message["t"], device=index, category=message["category"])
+            if message["type"] in LAST_WORDS and index != ASIDE:
                 self.record("phase", device=index, category="idle")
         now = self.journal.monotonic()
         if now - self._heartbeat_at > HEARTBEAT_SECONDS:
@@ -292,7 +309,7 @@ class SearchRun:
         return self.prepared[str(model)] if model is not None else next(iter(self.prepared.values()))
 
 
-def result_of(kind: str, message: dict[str, Any], log: str) -> dict[str, Any]:
+def result_of(kind: str, message: dict[str, Any], log: Path) -> dict[str, Any]:
     """The result of a job's last message, or the error that it is."""
     if message["type"] == "done":
         return message["result"]

@@ -4,7 +4,7 @@ The order of things: at the first stop the prior-best setups of the cheapest met
 not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
 promotion or a proposal (`explore`); then LoRA on, if it may be better than what would be recommended; then confirmation of
 the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`),
-to be confirmed in its turn; then the end. What confirmation, test and baselines will take is kept back from the start.
+to be confirmed in its turn; then the end. What confirmation and test will take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -222,6 +222,6 @@ def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str)
     """The sentence for a budget that buys nothing."""
     return (
         f"The budget of {spell_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
-        f"({cheapest}) with planning, baselines and test needs about {spell_seconds(needs_gpu_seconds)}; "
+        f"({cheapest}) with planning and test needs about {spell_seconds(needs_gpu_seconds)}; "
         f"say --budget {math.ceil(needs_gpu_seconds * SAFETY)}gpu-s or more."
     )

@@ -16,7 +16,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
-from peftcost.searcher.controller import Controller, failure_of
+from peftcost.searcher.controller import Controller, failure_of, result_of
 from peftcost.searcher.question import OnBase, Question
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
@@ -33,7 +33,7 @@ MOST_LESSONS = 3
 def prepare_data(controller: Controller, asked: OnBase) -> str:
     """The folder of the tokenized data; written if it is not there yet."""
     payload = prepare_payload(asked.task, asked.seed, asked.model, asked.fingerprints["model"])
-    prepared = controller.run_one("prepare", payload)
+    prepared = result_of("prepare", controller.run_aside("prepare", payload), controller.executor.log)
     for text in [*asked.data.warnings, *prepared["warnings"]]:
         controller.record("warned", text=text)
     return str(prepared["prepared"])
@@ -45,11 +45,13 @@ def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
 
 
 def plan(controller: Controller, question: Question) -> dict[str, str]:
-    """Prepare, probe and choose the length; recorded as `planned`. Returns the folders of the prepared data, by base.
+    """Prepare, acquire the devices, probe and choose the length; recorded as `planned`. Returns the folders of the prepared
+    data, by base.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
     prepared = prepare_all(controller, question)
+    controller.acquire()
     probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())

@@ -74,7 +74,7 @@ def test_the_budget_holds_and_the_ledger_is_exact(run: peftcost.Run) -> None:
     state.apply_all(json.loads(line) for line in run.folder.journal_file.read_text().splitlines())
     held = state.ledger.wall_seconds()
     assert spent <= 2 * held
-    assert held <= outside <= held + 10, "reading the data before and writing the report after are not on the devices"
+    assert held <= outside <= held + 60, "imports and tokenizing before, baselines and report after are not on the devices"
 
 
 def test_the_study_is_one_that_optuna_opens(run: peftcost.Run) -> None:

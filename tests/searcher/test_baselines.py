@@ -1,0 +1,59 @@
+"""Baselines are on no device's bill, and under a limit of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peftcost import api
+from peftcost.cost.device import Device
+from peftcost.searcher.controller import Controller
+from peftcost.searcher.executor import ASIDE
+from peftcost.searcher.state import SearchState
+from peftcost.store.journal import Journal
+from peftcost.tasks import get_task_type
+from peftcost.tasks.task import load_task
+
+
+class WritesOneAndHangs:
+    """An executor whose job aside has the majority class ready, and never TF-IDF."""
+
+    patience_seconds = 0.0
+    devices = (Device("cpu", "a CPU", 0, 1),)
+    log = Path("nowhere")
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+
+    def free(self) -> list[int]:
+        return []
+
+    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
+        assert (index, kind) == (ASIDE, "baselines")
+        np.save(Path(payload["out"]) / "majority.npy", np.array([[0, 0], [0, 1]]))
+
+    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield ASIDE, {"type": "phase", "category": "startup", "t": 0.0}
+
+    def kill(self, index: int) -> None:
+        self.killed.append(index)
+
+
+def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BASELINES_SECONDS", 0.05)
+    state, executor = SearchState(limit_gpu_seconds=0.1), WritesOneAndHangs()
+    metric = get_task_type("text-classification").metrics["accuracy"]
+    run = SimpleNamespace(folder=SimpleNamespace(baselines=tmp_path), metric=metric, seed=0)
+    question = SimpleNamespace(task=load_task("builtin:tweets"), seed=0)
+    found = api.baselines_of(Controller(executor, Journal(), state), run, question)  # type: ignore[arg-type]
+    assert found["majority"]["n"] == 2 and found["tfidf"] is None
+    assert executor.killed == [ASIDE]
+    assert "TF-IDF" in state.warnings[0] and "ended after 0 s" in state.warnings[0]
+    assert state.ledger.spent() == 0.0
