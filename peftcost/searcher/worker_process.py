@@ -17,6 +17,9 @@ from peftcost.cost.device import Device
 from peftcost.engine.worker import environment_of, run_jobs, run_spawned
 
 KILL_SECONDS = 10.0
+OF_ALL_FORKED = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+"""The environment of the server that children are forked from, whatever their device: it keeps off GPUs, and as models were
+resolved before, off the network. Each child sets its own beside that (`worker.settle`)."""
 
 
 @dataclass
@@ -65,7 +68,8 @@ def fork(device: Device, log: str) -> Worker:
     context.set_forkserver_preload(["peftcost.engine.preload"])
     ours, theirs = context.Pipe()
     process = context.Process(target=run_jobs, args=(theirs, device.as_dict(), log, False), daemon=True)
-    return started(process, ours, theirs, device, "busy")
+    with environment(OF_ALL_FORKED):
+        return started(process, ours, theirs, "busy")
 
 
 def spawn(device: Device, log: str) -> Worker:
@@ -73,14 +77,12 @@ def spawn(device: Device, log: str) -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=run_spawned, args=(theirs, device.as_dict(), log), daemon=True)
-    return started(process, ours, theirs, device, "importing")
+    with environment(environment_of(device)):
+        return started(process, ours, theirs, "importing")
 
 
-def started(
-    process: BaseProcess, ours: Connection, theirs: Connection, device: Device, state: Literal["importing", "busy"]
-) -> Worker:
-    """The worker of a process that is started with the environment of its device."""
-    with without_main_module(), environment(environment_of(device)):
+def started(process: BaseProcess, ours: Connection, theirs: Connection, state: Literal["importing", "busy"]) -> Worker:
+    with without_main_module():
         process.start()
     theirs.close()
     return Worker(process, ours, state)
