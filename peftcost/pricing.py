@@ -101,6 +101,7 @@ class Target:
     kind: str
     memory_bytes: int
     rates: Callable[[str], Rates]
+    computes_in_bf16: bool
 
 
 def plan(
@@ -134,7 +135,7 @@ def plan(
     setups = []
     for name in names:
         on_progress(f"predicting {name}")
-        setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size)]
+        setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size, target)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
     tried = methods_of(loaded, methods)
@@ -142,8 +143,12 @@ def plan(
     return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
 
 
-def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
-    """The prior-best choices, and beside them a typical larger variant: rank 32, or two layers on top."""
+def typical(method: str, batch_size: int | None, target: Target) -> list[dict[str, Scalar]]:
+    """The prior-best choices, in the precision that suits a GPU, and beside them a typical larger variant: rank 32, or two
+    layers on top."""
+    from peftcost.engine.precision import on_gpu
+
+    suited = on_gpu(get_method(method), target.computes_in_bf16) if target.kind == "cuda" else {}
     batch: dict[str, Scalar] = {} if batch_size is None else {"batch_size": batch_size, "micro_batch_size": batch_size}
     prior = get_method(method).prior()
     variants: list[dict[str, Scalar]] = [{}]
@@ -151,7 +156,7 @@ def typical(method: str, batch_size: int | None) -> list[dict[str, Scalar]]:
         variants.append({"rank": 32})
     if prior.get("top_layers") == 0:
         variants.append({"top_layers": 2})
-    return [dict(Setup.of(method, {**prior, **batch, **variant}, 0).hyperparameters) for variant in variants]
+    return [dict(Setup.of(method, {**prior, **suited, **batch, **variant}, 0).hyperparameters) for variant in variants]
 
 
 def task_subject(task: Task, max_length: int | None) -> Subject:
@@ -210,7 +215,7 @@ def checked_length(max_length: int | None, positions: int | None) -> int | None:
 
 
 def machine_target(machine: Machine) -> Target:
-    return Target(machine.name, machine.kind, machine.memory_bytes, machine.rates)
+    return Target(machine.name, machine.kind, machine.memory_bytes, machine.rates, "bf16" in machine.flops_per_second)
 
 
 def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
@@ -221,7 +226,7 @@ def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
     device: Device = choose_devices("cpu" if wanted == "cpu" else None)[0]
     settle(device)
     rates = rates_here(device, lambda: on_progress("measuring how fast this machine is (less than a minute, once)"))
-    return Target(device.name, device.kind, device.memory_bytes, lambda precision: rates)
+    return Target(device.name, device.kind, device.memory_bytes, lambda precision: rates, device.computes_in_bf16)
 
 
 def planned(subject: Subject, target: Target, method: str, choices: dict[str, Scalar], price: float | None) -> PlannedSetup:

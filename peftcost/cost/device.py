@@ -20,6 +20,8 @@ IDLE_SHARE = 0.05
 """A GPU whose memory is used by less than this share counts as idle."""
 OWN_BYTES = 5 * 10**8
 """What the controller and the fork server that workers come from hold themselves."""
+AMPERE = 8.0
+"""The compute capability from which GPUs compute in bf16."""
 GPU_THREADS = 4
 """Threads of a GPU's worker: it starts kernels from one, and reads and evaluates a little on the others."""
 
@@ -27,13 +29,14 @@ GPU_THREADS = 4
 @dataclass(frozen=True)
 class Device:
     """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes:
-    what of its memory was free for training when it was chosen, 0 if unknown."""
+    what of its memory was free for training when it was chosen, 0 if unknown. computes_in_bf16: has instructions for it."""
 
     kind: Literal["cpu", "cuda", "mps"]
     name: str
     index: int
     threads: int
     memory_bytes: int = 0
+    computes_in_bf16: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,13 +44,18 @@ class Device:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One line of nvidia-smi."""
+    """One line of nvidia-smi. compute_capability: CUDA's number of the generation, 0.0 where the driver is too old to tell."""
 
     index: str
     uuid: str
     name: str
     total_bytes: int
     used_bytes: int
+    compute_capability: float = 0.0
+
+    def as_device(self, threads: int) -> Device:
+        free_bytes = self.total_bytes - self.used_bytes
+        return Device("cuda", self.name, int(self.index), threads, free_bytes, self.compute_capability >= AMPERE)
 
 
 def choose_devices(wanted: str | None = None) -> list[Device]:
@@ -68,7 +76,7 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
         if len(idle) < count:
             raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
         threads = max(1, min(GPU_THREADS, cpu_cores() // count))
-        return [Device("cuda", gpu.name, int(gpu.index), threads, gpu.total_bytes - gpu.used_bytes) for gpu in idle]
+        return [gpu.as_device(threads) for gpu in idle]
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
     if kind == "mps":
@@ -93,17 +101,22 @@ def machine_gpus() -> list[Gpu]:
     """The NVIDIA GPUs of this machine, [] without any. Read from nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return []
-    fields = "index,uuid,name,memory.total,memory.used"
-    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    fields = ["index", "uuid", "name", "memory.total", "memory.used"]
+    lines = nvidia_smi([*fields, "compute_cap"]) or nvidia_smi(fields)
+    gpus = []
+    for index, uuid, name, total, used, *capability in lines:
+        gpus.append(Gpu(index, uuid, name, int(total) << 20, int(used) << 20, float(capability[0]) if capability else 0.0))
+    return gpus
+
+
+def nvidia_smi(fields: list[str]) -> list[list[str]]:
+    """The fields of each GPU, [] where nvidia-smi does not know one of them or fails."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
         text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return []
-    gpus = []
-    for line in text.splitlines():
-        index, uuid, name, total, used = (part.strip() for part in line.split(","))
-        gpus.append(Gpu(index, uuid, name, int(total) << 20, int(used) << 20))
-    return gpus
+    return [[part.strip() for part in line.split(",")] for line in text.splitlines()]
 
 
 def torch_is_cpu_build() -> bool:

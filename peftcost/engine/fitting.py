@@ -86,30 +86,32 @@ def halves(most: int) -> list[int]:
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
 
 
-def job_footprint(job: TrainJob, about: About, train: Split) -> Callable[[Mapping[str, Scalar]], Footprint]:
-    """The footprint of the job's method with any choices, on the longest rows that may meet in a batch."""
+def job_footprint(job: TrainJob, about: About, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], Footprint]:
+    """The footprint of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
+    device."""
     longest = min(about.max_length, int(train.lengths.max()))
     config = transformers.AutoConfig.from_pretrained(about.model)
 
     def footprint(choices: Mapping[str, Scalar]) -> Footprint:
-        return footprint_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), device_kind())
+        return footprint_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), kind)
 
     return footprint
 
 
-def fitted(job: TrainJob, about: About, train: Split) -> tuple[TrainJob, Footprint]:
-    """The job with choices that fit its device, and the footprint."""
-    footprint, choices = job_footprint(job, about, train), dict(job.setup.hyperparameters)
+def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJob, Footprint]:
+    """The job with choices that fit its device, which is of this kind, and the footprint."""
+    footprint, choices = job_footprint(job, about, train, kind), dict(job.setup.hyperparameters)
     found = footprint(choices)
     if job.memory_bytes:
-        choices, found = fit_to(job.memory_bytes, device_kind(), choices, found, footprint)
+        choices, found = fit_to(job.memory_bytes, kind, choices, found, footprint)
     return replace(job, setup=replace(job.setup, hyperparameters=choices)), found
 
 
 def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:
     """Of the job as it is. DoesNotFit when its device has too little memory."""
-    found = job_footprint(job, about, train)(job.setup.hyperparameters)
-    needs = needed_bytes(found.peak_bytes, device_kind())
+    kind = device_kind()
+    found = job_footprint(job, about, train, kind)(job.setup.hyperparameters)
+    needs = needed_bytes(found.peak_bytes, kind)
     if 0 < job.memory_bytes < needs:
         raise DoesNotFit(f"needs {spell_bytes(needs)} of memory, and the device has {spell_bytes(job.memory_bytes)}")
     return found.peak_bytes

@@ -61,7 +61,10 @@ def probed(job: TrainJob) -> dict[str, Any]:
     """The fields of a `Probe` for the job's setup in its precision."""
     folder = Path(job.prepared)
     about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
-    job, footprint = fitted(job, about, train)
+    predicted_peak_bytes = job.predicted_peak_bytes
+    if not predicted_peak_bytes:
+        job, footprint = fitted(job, about, train, device_kind())
+        predicted_peak_bytes = footprint.peak_bytes
     began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))
     trainee = build(job.setup, job.seed, about, plan.total_steps)
@@ -88,7 +91,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "peak_bytes": loop.peak_bytes(),
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "predicted_peak_bytes": footprint.peak_bytes,
+        "predicted_peak_bytes": predicted_peak_bytes,
         "memory_key": job.setup.memory_key,
         "micro_batch_size": job.setup.hyperparameters["micro_batch_size"],
         "gradient_checkpointing": job.setup.hyperparameters["gradient_checkpointing"],

@@ -113,6 +113,7 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     """What can be asked of a worker."""
     from peftcost.engine.artifact import baselines, open_test, untuned, write_card
+    from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
     from peftcost.engine.selftest import selftest
@@ -121,6 +122,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
 
     return {
         "prepare": prepare,
+        "estimate": estimate,
         "probe": probe,
         "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
         "train_pack": train_pack,
@@ -142,6 +144,7 @@ def settle(device: Device) -> None:
     torch.set_num_threads(device.threads)
     if device.kind == "cuda":
         torch.cuda.synchronize()  # makes the context before anything is timed
+        torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
     quiet_transformers()
 
 

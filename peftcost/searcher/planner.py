@@ -51,7 +51,6 @@ def plan(controller: Controller, question: Question) -> dict[str, str]:
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
     prepared = prepare_all(controller, question)
-    controller.acquire()
     probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
@@ -113,25 +112,39 @@ def best_bets(
 def probe_arms(
     controller: Controller, methods: Sequence[str], prepared: Mapping[str, str], seed: int
 ) -> tuple[dict[str, Probe], dict[str, str]]:
-    """Probes of the arms that run here, and why the others do not. prepared: by base."""
+    """Acquire the devices and try a few steps of each arm: probes of those that run here, and why the others do not.
+    prepared: by base."""
     several = len(prepared) > 1
     arms = [arm_of(name, model if several else None) for name in methods for model in prepared]
-    infeasible: dict[str, str] = {}
-    payloads: dict[str, dict[str, Any]] = {}
+    probed: dict[str, Probe] = {}
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
+        jobs = {}
         for number, (arm, setup) in enumerate(priors(arms, PROBE_EXAMPLES).items()):
             memory_bytes = controller.executor.devices[0].memory_bytes
             folder = prepared[model_of(arm) or next(iter(prepared))]
-            job = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes)
-            payloads[arm] = job.as_dict()
-        messages = controller.run_all("probe", list(payloads.values()))
-    probed: dict[str, Probe] = {}
-    for arm, message in zip(payloads, messages, strict=True):
+            jobs[arm] = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes).as_dict()
+        jobs, infeasible = estimated(controller, jobs)
+        controller.acquire()
+        messages = controller.run_all("probe", list(jobs.values()))
+    for arm, message in zip(jobs, messages, strict=True):
         if message["type"] == "done":
             probed[arm] = Probe(**message["result"])
         else:
             infeasible[arm] = failure_of(message)
     return probed, infeasible
+
+
+def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The jobs as they fit a GPU, and why others do not, found on no bill. On a CPU, which is the device itself, the probe
+    does it."""
+    device = controller.executor.devices[0]
+    if device.kind != "cuda":
+        return jobs, {}
+    payload = {"jobs": list(jobs.values()), "computes_in_bf16": device.computes_in_bf16}
+    found = result_of("estimate", controller.run_aside("estimate", payload), controller.executor.log)["estimates"]
+    by_arm = dict(zip(jobs, found, strict=True))
+    fitting = {arm: one["job"] for arm, one in by_arm.items() if "job" in one}
+    return fitting, {arm: one["reason"] for arm, one in by_arm.items() if "reason" in one}
 
 
 def choose_length(controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int) -> list[int]:
