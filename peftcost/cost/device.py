@@ -44,7 +44,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One line of nvidia-smi. compute_capability: CUDA's number of the generation, 0.0 where the driver is too old to tell."""
+    """One line of nvidia-smi. compute_capability: CUDA's number of the generation, 0.0 from drivers too old to tell."""
 
     index: str
     uuid: str
