@@ -15,7 +15,7 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -144,9 +144,7 @@ class Pack:
             member.trainee.set_rate(member.plan.rate_factor(member.step))
         longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
         width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.reader.max_tokens))
-        indices, batch, counts = batch_of(self.split, self.reader, chosen, self.rows, width)
-        if self.source is not None:
-            batch = self.source.fill(indices, batch)
+        batch, counts = batch_of(self.split, self.reader, chosen, self.rows, width)
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
         else:
@@ -157,6 +155,8 @@ class Pack:
     def whole_step(self, parts: Sequence[Batch], counts: torch.Tensor) -> list[torch.Tensor]:
         """Every member's step on its rows of one batch; their mean losses, shape (k,). counts: the targets of each."""
         (batch,) = parts
+        if self.source is not None:
+            batch = replace(batch, activations=self.source.compute(batch))
         logits = forward(self.model, batch, None if self.source is None else self.source.prefix)
         k = len(self.members)
         sums = [
@@ -184,8 +184,8 @@ class Pack:
 
 def batch_of(
     split: Split, reader: Reader, chosen: Sequence[np.ndarray], rows: int, width: int = 0
-) -> tuple[np.ndarray, Batch, torch.Tensor]:
-    """The members' batches under each other, as examples, tensors, and how many targets each member has, shape (k,).
+) -> tuple[Batch, torch.Tensor]:
+    """The members' batches under each other, and how many targets each member has, shape (k,).
 
     A batch of fewer rows is filled up with copies of its first, of which no target counts.
     """
@@ -194,4 +194,4 @@ def batch_of(
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
     batch.targets[torch.from_numpy(fillers)] = IGNORED
     seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.width]
-    return filled, batch, (seen != IGNORED).reshape(len(chosen), -1).sum(1).clamp(min=1)
+    return batch, (seen != IGNORED).reshape(len(chosen), -1).sum(1).clamp(min=1)

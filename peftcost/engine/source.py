@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +23,13 @@ STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
 class Source:
     """The prefix's activations of a split's examples.
 
-    stored: where they are kept; without it they are computed every time. graphs: compute them without waiting for Python, on
-    a GPU. owed_seconds: what computing those took that were
+    stored: where they are kept; without it they are computed every time. owed_seconds: what computing those took that were
     found ready, each example once: a training alone would have paid it.
     """
 
     def __init__(self, prefix: Prefix, split: Split, reader: Reader, device: torch.device) -> None:
         self.prefix, self.split, self.reader, self.device = prefix, split, reader, device
         self.stored: Activations | None = None
-        self.graphs: Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]] | None = None
         self.owed_seconds = 0.0
         self._used = np.zeros(len(split), dtype=bool)
         self._computed = np.zeros(len(split), dtype=bool)
@@ -79,8 +76,6 @@ class Source:
 
     def compute(self, batch: Batch) -> torch.Tensor:
         """The activations of a batch, whatever is stored."""
-        if self.graphs is not None:
-            return self.graphs([batch], torch.ones(()))[0].clone()
         return self.prefix.run(batch.to(self.device).inputs)
 
 

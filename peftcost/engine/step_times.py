@@ -56,26 +56,20 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
 
 
 def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
-    """From one batch of middling length: its first step runs eagerly, its second is captured, then it is replayed."""
+    """From one batch of middling length: its first step runs eagerly, its second is captured, then it is replayed. What comes
+    once is a graph for each width, which takes about two eager steps."""
     assert loop.graphs is not None
     usual = sorted(whole, key=lambda indices: int(loop.split.lengths[indices].max()))[len(whole) // 2]
+    loop.train_step(usual)  # not timed: a process's first step loads kernels
     watch = Stopwatch(loop.trainee.device)
     seconds = []
-    for _ in range(2 + TIMED_STEPS):
+    for _ in range(1 + TIMED_STEPS):
         loop.train_step(usual)
         seconds.append(watch.lap())
-    step, prefix = min(seconds[2:]), 0.0
-    if loop.source is not None:
-        batch = loop.trainee.reader.batch(loop.split, usual)
-        prefixes = []
-        for _ in range(TIMED_STEPS):
-            watch.lap()
-            loop.source.compute(batch)
-            prefixes.append(watch.lap())
-        prefix = min(prefixes)
-    fixed = len(loop.graphs.shapes.widths) * max(0.0, seconds[0] + seconds[1] - 2 * step)
+    step = min(seconds[1:])
+    fixed = 2 * len(loop.graphs.shapes.widths) * max(0.0, seconds[0] - step)
     tokens = padded_tokens(loop.split, [usual])
-    return Times(max(0.0, step - prefix) / len(usual), prefix / len(usual), tokens / len(usual), fixed)
+    return Times(step / len(usual), 0.0, tokens / len(usual), fixed)
 
 
 def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:

@@ -144,7 +144,10 @@ class Loop:
         self.best_quality, self.stale = -math.inf, 0
 
     def share_activations(self) -> None:
-        """Find what other setups computed of the same prefix, and leave them what is computed here."""
+        """Find what other setups computed of the same prefix, and leave them what is computed here. Not on a GPU, which
+        computes it anew in less time than a disk takes."""
+        if self.trainee.device.type == "cuda":
+            return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):
             if source is not None:
                 share(source, self.trainee, Path(self.job.prepared), name)
@@ -247,10 +250,13 @@ class Loop:
 
     def _whole_step(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
         """A step as a CUDA graph holds it: the mean loss, and the gradients where the method reads them afterwards."""
+        if self.source is not None:
+            parts = [replace(part, activations=self.source.compute(part)) for part in parts]
         loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts), len(parts))
         self.optimization.update()
-        reads_gradients = type(self.trainee.method).after_step is not Method.after_step
-        gradients = [p.grad for p in self.optimization.trained if p.grad is not None] if reads_gradients else []
+        gradients: list[torch.Tensor] = []
+        if type(self.trainee.method).after_step is not Method.after_step:
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.optimization.trained]
         self.optimization.clear()
         return [loss, *gradients]
 
@@ -271,7 +277,7 @@ class Loop:
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
             batch = self.trainee.reader.batch(self.split, part, width)
-            yield batch if self.source is None else self.source.fill(part, batch)
+            yield batch if self.source is None or self.graphs is not None else self.source.fill(part, batch)
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         model, reader = self.trainee.model, self.trainee.reader
@@ -289,9 +295,6 @@ class Loop:
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
         shapes = cuda_graphs.plan_shapes(batches, np.minimum(self.split.lengths, self.trainee.reader.max_tokens), steps)
         self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
-        if self.source is not None:
-            prefix = self.source.prefix
-            self.source.graphs = cuda_graphs.Graphs(lambda parts, _: [prefix.run(parts[0].inputs)], shapes, device)
         return cuda_graphs.own_stream(device)
 
     def _look(self, losses: list[torch.Tensor]) -> None:
@@ -348,7 +351,6 @@ class Loop:
         self.trainee.set_rate(0.0)
         self.graphs = None
         if self.source is not None:
-            self.source.graphs = None
             self.source.stored = None  # alone, a training computes its activations once: that counts
 
         def step() -> None:
