@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, random_rows
+from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import footprint_of
 from peftcost.engine.job import Silent, TrainJob
@@ -33,7 +33,7 @@ def compare(size: Size, method: str) -> dict[str, Any]:
         trainee = build(setup, 0, about, PLAN.total_steps)
         loop = Loop(TrainJob(out, setup, 0, out), Silent(), trainee, split, split, PLAN)
         trainee.model.train()
-        loop.train_step(np.arange(size.rows))
+        loop.train_step(full_batch(size))
         measured = loop.peak_bytes()
     return {"estimated_bytes": found.peak_bytes, "measured_bytes": measured, "ratio": round(found.peak_bytes / measured, 4)}
 

@@ -86,7 +86,13 @@ def about_of(size: Size) -> About:
 
 
 def random_rows(size: Size) -> Split:
-    """Rows of full length, but for every other one, which ends a token earlier: without padding transformers drops masks."""
+    """Rows of random tokens, of all lengths from half to full: rows of a batch differ, else transformers would drop masks."""
     random = np.random.default_rng(0)
-    ids = [random.integers(1000, 20000, size.tokens - i % 2).tolist() for i in range(ROWS)]
+    lengths = [size.tokens - i * size.tokens // (2 * ROWS) for i in range(ROWS)]
+    ids = [random.integers(1000, 20000, length).tolist() for length in lengths]
     return make_split(ids, [[i % len(LABELS)] for i in range(ROWS)])
+
+
+def full_batch(size: Size) -> np.ndarray:
+    """Examples whose longest has all tokens."""
+    return np.arange(size.rows)

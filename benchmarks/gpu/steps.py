@@ -1,11 +1,12 @@
 """Milliseconds of a training step: plain PEFT, transformers.Trainer, and the engine eager, captured and packed.
 
-python -m benchmarks.gpu.steps     Prints one JSON object. All ways in turn, on the same shapes, in bf16.
+python -m benchmarks.gpu.steps [SIZE …]     Prints one JSON object. All ways in turn, on the same shapes, in bf16.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -19,20 +20,19 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, random_rows
+from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, full_batch, random_rows
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.precision import on_gpu
-from peftcost.engine.prepared import batches_of_epoch
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_pack import CostAlone, Pack, members_of
 from peftcost.engine.trainee import build
 from peftcost.methods import get_method
 
-WARM, TIMED, ROUNDS = 5, 10, 2
+WARM, TIMED, ROUNDS = 3, 5, 2
 PLAN = StepPlan(1000, 1001, 10)
 Step = Callable[[], Any]
 DEVICE = torch.device("cuda")
@@ -124,7 +124,7 @@ def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
     trainee.model.train()
     if captured:
         stack.enter_context(loop.capture_steps())
-    batch = batches_of_epoch(split.lengths, size.rows, 0, 0)[0]
+    batch = full_batch(size)
 
     def step() -> None:
         loop.train_step(batch)
@@ -142,6 +142,8 @@ def pack(size: Size, k: int, captured: bool, stack: ExitStack) -> Step:
     stack.enter_context(packed(together.plain, [member.trainee.adapter for member in together.members]))
     if captured:
         stack.enter_context(together.capture_steps())
+    for member in together.members:
+        member.batches = itertools.repeat(full_batch(size))
     return together.step
 
 
@@ -208,11 +210,11 @@ def ratios(ms: dict[str, float | None]) -> dict[str, float | None]:
     }
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    print(json.dumps({size.name: measure(size) for size in SIZES}))
+    print(json.dumps({size.name: measure(size) for size in SIZES if not wanted or size.name in wanted}))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

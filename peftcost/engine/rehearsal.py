@@ -25,6 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
+from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.base_model import held_dtypes
 from peftcost.engine.prefix import Prefix, cut
 from peftcost.engine.prepared import Batch
@@ -37,7 +38,7 @@ from peftcost.methods.base import Method
 from peftcost.tasks import TaskType
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
-DEPTHS = (8, 12)
+DEPTHS = (16, 24)
 """Layers at which deep models are rehearsed; more than any method treats apart."""
 RANDOM = ("native_dropout", "bernoulli", "rand_like")
 CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
@@ -192,7 +193,7 @@ def rehearse(
         states = fake_states(optimizer, trained)
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
-        with tracker:
+        with tracker, device_memory(device_kind, choices, tracker):
             one_step(model, optimizer, method, choices, task_type, shape, prefix, tracker.enter, MICRO_BATCHES_TO_PEAK)
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
@@ -207,6 +208,15 @@ def rehearse(
         "temporary": tracker.peak - tracker.at_peak["forward"] - of_gradients,
     }
     return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
+
+
+def device_memory(
+    device_kind: str, choices: Mapping[str, Scalar], tracker: Tracker
+) -> contextlib.AbstractContextManager[None]:
+    """A context in which operators take the memory that they take on this kind of device."""
+    if device_kind != "cuda":
+        return contextlib.nullcontext()
+    return as_on_cuda(choices["precision"] != "fp32", lambda flops: tracker.add("attention_flops", flops))
 
 
 def extrapolated(

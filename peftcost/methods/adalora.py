@@ -61,6 +61,14 @@ class AdaLora(PeftMethod):
             **self.with_head(model),
         )
 
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+        """PEFT (0.21) makes the counts of ranks trainable where it casts them to a bf16 base's type: they are counts."""
+        adapted = super().apply(model, choices, total_steps)
+        for name, parameter in adapted.named_parameters():
+            if ".ranknum." in name:
+                parameter.requires_grad_(False)
+        return adapted
+
     def after_step(self, model: torch.nn.Module, step: int) -> None:
         """To the very end: else ranks never shrink, or pruned ranks come back in the saved adapter."""
         model.base_model.update_and_allocate(step)  # type: ignore[operator, union-attr]
