@@ -13,14 +13,17 @@ from typing import Any
 
 import peftcost
 from peftcost.store.journal import read_events
+from peftcost.tasks.task import Rows, load_task
 
 BUDGET = "120gpu-s"
+ROWS = Rows(train=10_000, dev=2000, test=2000)
 METHODS = ["full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora"]
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        run = peftcost.search("builtin:tweets", budget=BUDGET, methods=METHODS, devices="cuda", out=Path(scratch) / "run")
+        task = load_task("builtin:tweets").model_copy(update={"rows": ROWS})
+        run = peftcost.search(task, budget=BUDGET, methods=METHODS, devices="cuda", out=Path(scratch) / "run")
         result = run.result
         events = list(read_events(run.folder.journal_file))
     measured = [event["measurement"] for event in events if event["event"] == "measured"]
@@ -33,6 +36,7 @@ def main() -> None:
         json.dumps(
             {
                 "budget": BUDGET,
+                "rows": ROWS.model_dump(),
                 "spent_gpu_seconds": result["budget"]["spent_gpu_seconds"],
                 "stopped_because": result["budget"]["stopped_because"],
                 "ledger": result["ledger"],

@@ -29,7 +29,7 @@ def estimated(job: TrainJob, computes_in_bf16: bool) -> dict[str, Any]:
     wanted = replace(job, setup=replace(job.setup, hyperparameters=choices))
     folder = Path(job.prepared)
     try:
-        fitting, footprint = fitted(wanted, load_about(folder), load_split(folder, "train"), "cuda")
+        fitting, peak_bytes = fitted(wanted, load_about(folder), load_split(folder, "train"), "cuda")
     except (DoesNotFit, SetupFailed) as error:
         return {"reason": str(error)}
-    return {"job": replace(fitting, predicted_peak_bytes=footprint.peak_bytes).as_dict()}
+    return {"job": replace(fitting, predicted_peak_bytes=peak_bytes).as_dict()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from peftcost.engine.job import TrainJob
 from peftcost.engine.prepared import About, Split
 from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, extrapolated, rehearse
 from peftcost.engine.trainee import new_accelerator
-from peftcost.errors import DoesNotFit
+from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks import TaskType
 
@@ -98,13 +99,20 @@ def job_footprint(job: TrainJob, about: About, train: Split, kind: str) -> Calla
     return footprint
 
 
-def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJob, Footprint]:
-    """The job with choices that fit its device, which is of this kind, and the footprint."""
+def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJob, int]:
+    """The job with choices that fit its device, which is of this kind, and its peak_bytes; 0 where no estimate can be made (a
+    model of dynamic shapes, say): then it is measured."""
     footprint, choices = job_footprint(job, about, train, kind), dict(job.setup.hyperparameters)
-    found = footprint(choices)
-    if job.memory_bytes:
-        choices, found = fit_to(job.memory_bytes, kind, choices, found, footprint)
-    return replace(job, setup=replace(job.setup, hyperparameters=choices)), found
+    try:
+        found = footprint(choices)
+        if job.memory_bytes:
+            choices, found = fit_to(job.memory_bytes, kind, choices, found, footprint)
+    except (DoesNotFit, SetupFailed):
+        raise
+    except Exception:  # whatever a stranger's model does under fake tensors
+        traceback.print_exc()
+        return job, 0
+    return replace(job, setup=replace(job.setup, hyperparameters=choices)), found.peak_bytes
 
 
 def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:

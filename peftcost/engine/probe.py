@@ -63,8 +63,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     predicted_peak_bytes = job.predicted_peak_bytes
     if not predicted_peak_bytes:
-        job, footprint = fitted(job, about, train, device_kind())
-        predicted_peak_bytes = footprint.peak_bytes
+        job, predicted_peak_bytes = fitted(job, about, train, device_kind())
     began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))
     trainee = build(job.setup, job.seed, about, plan.total_steps)

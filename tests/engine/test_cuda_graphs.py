@@ -1,0 +1,131 @@
+"""Steps as CUDA graphs: which shapes are captured, and (on a GPU) that replayed steps give what eager ones give."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peftcost.core.setup import PACKING, Setup
+from peftcost.engine import cuda_graphs
+from peftcost.engine.cuda_graphs import ALIGNMENT, bucket_widths, plan_shapes
+from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.precision import on_gpu
+from peftcost.engine.prepared import load_about
+from peftcost.engine.train import train
+from peftcost.engine.train_pack import train_pack
+from peftcost.engine.trainee import Trainee, build
+from peftcost.methods import get_method, methods
+
+STOP = 320
+LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=60)
+
+
+@given(LENGTHS, st.integers(1, 8))
+def test_widths_cover_all_lengths_and_are_few(longest: list[int], most: int) -> None:
+    widths = bucket_widths(longest, most)
+    assert widths == sorted(set(widths))
+    assert len(widths) <= most
+    assert widths[-1] >= max(longest)
+    assert all(width % ALIGNMENT == 0 for width in widths)
+
+
+@given(st.lists(st.integers(1, 48), min_size=1, max_size=12), st.integers(1, 3))
+def test_no_other_widths_pad_less(longest: list[int], most: int) -> None:
+    def padded(widths: tuple[int, ...]) -> float:
+        return sum(min((w for w in widths if w >= length), default=float("inf")) for length in longest)
+
+    sizes = range(ALIGNMENT, 49, ALIGNMENT)
+    best = min(padded(some) for n in range(1, most + 1) for some in itertools.combinations(sizes, n))
+    assert padded(tuple(bucket_widths(longest, most))) == best
+
+
+def test_what_comes_too_seldom_is_not_captured() -> None:
+    lengths = np.array([10] * 64 + [100] * 4)
+    batches = [*np.split(np.arange(64), 4), np.arange(64, 68)]
+    shapes = plan_shapes(batches, lengths, steps=40)
+    assert shapes.width(9) == shapes.width(16) == 16
+    assert shapes.width(100) == 104
+    assert shapes.pays(16, 16)
+    assert shapes.pays(4, 104), "8 of the 40 steps"
+    assert not plan_shapes(batches, lengths, steps=10).pays(4, shapes.width(100))
+    assert len(plan_shapes(batches, lengths, steps=10).widths) == 1, "a short training has few graphs"
+
+
+def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def why(method: str, device: str = "cuda", **choices: Any) -> str | None:
+        setup = Setup.of(method, {**get_method(method).prior(), **choices}, 64)
+        trainee = build(setup, 0, load_about(Path(prepared)), 4)
+        monkeypatch.setattr(Trainee, "device", torch.device(device))
+        try:
+            return cuda_graphs.obstacle(trainee)
+        finally:
+            monkeypatch.undo()
+            monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert why("lora") is None
+    assert why("lora", device="cpu") == "the device is no CUDA GPU"
+    for choices in ({"optimizer": "sgd"}, {"gradient_checkpointing": True}, {PACKING: True}):
+        assert why("lora", **choices) is not None
+    assert "outliers" in str(why("int8-lora"))
+
+
+@pytest.fixture
+def on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    yield monkeypatch
+    torch.cuda.empty_cache()
+
+
+def job(prepared: str, out: Path, method: str, stop: int = STOP, parent: Path | None = None, **choices: Any) -> TrainJob:
+    out.mkdir()
+    own = get_method(method)
+    setup = Setup.of(method, {**own.prior(), **on_gpu(own, True), "dropout": 0.0, **choices}, stop)
+    return TrainJob(prepared, setup, 3, str(out), None if parent is None else str(parent / "checkpoint"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", methods())
+def test_a_captured_training_ends_like_an_eager_one(
+    prepared: str, tmp_path: Path, method: str, on_the_gpu: pytest.MonkeyPatch
+) -> None:
+    captured = train(job(prepared, tmp_path / "captured", method), Silent())
+    if not get_method(method).fixed_horizon:
+        train(job(prepared, tmp_path / "half", method, stop=STOP // 2), Silent())
+        resumed = train(job(prepared, tmp_path / "resumed", method, parent=tmp_path / "half"), Silent())
+        assert resumed["dev_loss"] == pytest.approx(captured["dev_loss"], rel=2e-2)
+    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda trainee: "not today")
+    eager = train(job(prepared, tmp_path / "eager", method), Silent())
+    assert captured["train_loss"] == pytest.approx(eager["train_loss"], rel=2e-2)
+    assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=2e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_other_precisions_are_captured(prepared: str, tmp_path: Path, precision: str, on_the_gpu: pytest.MonkeyPatch) -> None:
+    choices = {"precision": precision, "weights": "fp32"}
+    captured = train(job(prepared, tmp_path / "captured", "lora", **choices), Silent())
+    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda trainee: "not today")
+    eager = train(job(prepared, tmp_path / "eager", "lora", **choices), Silent())
+    assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["lora", "nf4-lora"])
+def test_a_captured_pack_ends_like_its_members_alone(
+    prepared: str, tmp_path: Path, method: str, on_the_gpu: pytest.MonkeyPatch
+) -> None:
+    choices = [{"learning_rate": rate, "rank": rank} for rate, rank in ((5e-4, 4), (1e-3, 8), (2e-3, 16))]
+    jobs = [job(prepared, tmp_path / f"pack{i}", method, **some) for i, some in enumerate(choices)]
+    together = train_pack({"jobs": [one.as_dict() for one in jobs]}, Silent())["members"]
+    for i, some in enumerate(choices):
+        alone = train(job(prepared, tmp_path / f"alone{i}", method, **some), Silent())
+        assert together[i]["result"]["dev_loss"] == pytest.approx(alone["dev_loss"], rel=2e-2)
