@@ -26,7 +26,7 @@ PARTS = {
     "search": ["-m", "benchmarks.gpu.search"],
     "steps": ["-m", "benchmarks.gpu.steps"],
     "memory": ["-m", "benchmarks.gpu.memory"],
-    "mix": ["-m", "benchmarks.gpu.mix", "minilm", "llama-135m"],
+    "mix": ["-m", "benchmarks.gpu.mix", "minilm:20", "llama-135m:10"],
 }
 TEXT_PARTS = ("tests",)
 """Their output is no JSON: its last lines are kept."""

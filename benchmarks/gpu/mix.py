@@ -1,7 +1,7 @@
 """Setups measured per GPU-second: the engine's workers, alone and packed, against one transformers.Trainer script a setup.
 
-python -m benchmarks.gpu.mix [minilm|llama-135m]     Prints one JSON object. Twenty setups of the usual methods on 2,000 rows,
-one epoch each. The device is held from the first job to the last word; imports are on nobody's bill.
+python -m benchmarks.gpu.mix MODEL:SETUPS …     Prints one JSON object. So many setups of the usual methods on 2,000 rows, one
+epoch each, on minilm or llama-135m. The device is held from the first job to the last word; imports are on nobody's bill.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Rows, Task, load_task
 
 METHODS = ("lora", "full", "frozen", "lora", "nf4-lora", "lora", "adalora", "lora", "full", "int8-lora")
-SETUPS = {"minilm": 20, "llama-135m": 10}
 ROWS = Rows(train=2000, dev=500, test=100)
 MOST_MEMBERS = 8
 
@@ -136,11 +135,12 @@ def trainer_seconds(task: Task, model: str, wanted: list[Setup]) -> dict[str, An
     return {"seconds": sum(totals[name] for name in ("loading", "training", "evaluating")), "stages": dict(totals)}
 
 
-def main(models: list[str]) -> None:
+def main(wanted_of: list[str]) -> None:
     found: dict[str, Any] = {}
-    for model in models or ["minilm"]:
+    for one in wanted_of or ["minilm:20"]:
+        model, _, n = one.partition(":")
         task = load_task("builtin:tweets").model_copy(update={"model": model_folder(model), "rows": ROWS})
-        wanted = setups(SETUPS[model])
+        wanted = setups(int(n))
         alone, packed = (engine_seconds(task, str(task.model), wanted, packs) for packs in (False, True))
         print(model, "alone", alone, "packed", packed, file=sys.stderr, flush=True)
         trainer = trainer_seconds(task, str(task.model), wanted)
