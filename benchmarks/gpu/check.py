@@ -67,7 +67,15 @@ def run(part: str) -> dict[str, Any]:
     }
     if done.returncode:
         return {**outcome, "error": (done.stdout + done.stderr)[-3000:]}
-    return {**outcome, "result": done.stdout[-2000:] if part in TEXT_PARTS else json.loads(done.stdout)}
+    return {**outcome, "result": done.stdout[-2000:] if part in TEXT_PARTS else json_of(done.stdout)}
+
+
+def json_of(text: str) -> Any:
+    """The JSON that a part printed, or the last line of it (Trainer prints beside it)."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return json.loads(text.strip().splitlines()[-1])
 
 
 def card_name() -> str | None:
