@@ -17,7 +17,7 @@ from peftcost.engine.prefix import cut
 from peftcost.engine.prepared import About
 from peftcost.engine.trainee import Trainee, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
 from peftcost.methods import get_method
-from peftcost.methods.layers import trained_head_names
+from peftcost.methods.head import head_test
 from peftcost.methods.peft_method import PeftMethod
 
 ONLY = "default"
@@ -119,8 +119,8 @@ def optimizer_of(
 def heads_of(spec: BaseSpec, seed: int) -> Heads:
     """The modules that are trained whole, as a base has them that is loaded with this seed."""
     base = load_base(replace(spec, quantization=None), seed)
-    wanted = trained_head_names(base)
-    return {name: module.state_dict() for name, module in base.named_modules() if name.rpartition(".")[2] in wanted}
+    is_in_head = head_test(base)
+    return {name: module.state_dict() for name, module in base.named_modules() if name and is_in_head(name)}
 
 
 def set_heads(model: torch.nn.Module, adapter: str, heads: Heads) -> None:

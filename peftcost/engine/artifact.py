@@ -87,6 +87,21 @@ def save_rows(path: Path, rows: np.ndarray) -> None:
     os.replace(aside, path)
 
 
+def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Load a saved artifact over a base of another seed and predict dev again. payload: prepared, setup, seed, out.
+
+    Returns how many dev rows there are, and how many are not as out/dev_rows.npy has them: none but ties, if all that was
+    trained was saved.
+    """
+    tell.phase("test")
+    setup, prepared = Setup.from_dict(payload["setup"]), Path(payload["prepared"])
+    about, out = load_about(prepared), Path(payload["out"])
+    model, device = load_artifact(out / "model", setup, about, payload["seed"] + 1)
+    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
+    rows, saved = evaluate(model, load_split(prepared, "dev"), reader, device).rows, np.load(out / "dev_rows.npy")
+    return {"rows": len(saved), "differing": int((rows != saved).any(axis=1).sum())}
+
+
 def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """`peftcost.json` and the tokenizer beside an artifact: all that is needed to use it.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -16,13 +17,19 @@ from transformers.integrations import bitsandbytes as quantizing
 from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.prepared import About
+from peftcost.errors import SetupFailed
 from peftcost.methods import Method
-from peftcost.methods.head import KEEP_IN_FULL_PRECISION
+from peftcost.methods.head import KEEP_IN_FULL_PRECISION, fresh_modules, head_test, mark_fresh
+from peftcost.methods.layers import count_layers, transformer_layers
 
 
-def quantization_config(kind: str | None) -> BitsAndBytesConfig | None:
-    """bitsandbytes settings for "int8" or "nf4" (with double quantization; Dettmers et al. 2023, section 3)."""
-    keep = [rf"(.*\.)?{name}" for name in KEEP_IN_FULL_PRECISION]  # transformers matches these from the start
+def quantization_config(kind: str | None, head: Sequence[str] = ()) -> BitsAndBytesConfig | None:
+    """bitsandbytes settings for "int8" or "nf4" (with double quantization; Dettmers et al. 2023, section 3).
+
+    head: names of modules that are not to be quantized, beside the known ones.
+    """
+    names = [*KEEP_IN_FULL_PRECISION, *(re.escape(name) for name in head)]
+    keep = [rf"(.*\.)?{name}" for name in names]  # transformers matches these from the start
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=keep)
     if kind == "nf4":
@@ -72,16 +79,12 @@ def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel
     """
     torch.manual_seed(seed)
     options: dict[str, Any] = {"dtype": torch.float32 if spec.weights == "fp32" else "auto"}
-    config = quantization_config(spec.quantization)
-    if config is not None:
+    if spec.quantization is not None:
+        with_head_alone = from_checkpoint(spec, dtype=torch.float32, device_map="meta")  # its names, not its weights
+        config = quantization_config(spec.quantization, fresh_modules(with_head_alone))
         options |= {"quantization_config": config, "device_map": {"": device}}
-    base = getattr(transformers, spec.auto_model).from_pretrained(
-        spec.model,
-        num_labels=len(spec.labels),
-        id2label=dict(enumerate(spec.labels)),
-        label2id={label: i for i, label in enumerate(spec.labels)},
-        **options,
-    )
+        torch.manual_seed(seed)
+    base = from_checkpoint(spec, **options)
     if spec.weights != "fp32":
         for module in head_modules(base):
             module.float()
@@ -92,9 +95,50 @@ def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel
     return base
 
 
+def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
+    """The checkpoint under a fresh head, which is marked. SetupFailed where more than a head is missing in it.
+
+    A head that the checkpoint has is replaced: its classes are another task's.
+    """
+    base, info = getattr(transformers, spec.auto_model).from_pretrained(
+        spec.model,
+        num_labels=len(spec.labels),
+        id2label=dict(enumerate(spec.labels)),
+        label2id={label: i for i, label in enumerate(spec.labels)},
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
+    )
+    parameters = {name for name, _ in base.named_parameters()}
+    new = (set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}) & parameters
+    layers = transformer_layers(base)[0] if count_layers(base) else ""
+    lost = sorted(name for name in new if layers and name.startswith(f"{layers}."))
+    if lost:
+        raise SetupFailed(
+            f"{spec.model} has no weights, or of another shape, for {lost[0]}; it is no checkpoint of this model"
+        )
+    old = {name for name in parameters - new if not name.startswith(f"{base.base_model_prefix}.")}
+    if old:
+        renew(base, old)
+    mark_fresh(base, new | old)
+    return cast(PreTrainedModel, base)
+
+
+@torch.no_grad()
+def renew(base: PreTrainedModel, names: set[str]) -> None:
+    """Draw these parameters anew, as transformers does for a head that a checkpoint lacks."""
+    modules = {name.rpartition(".")[0] for name in names}
+    for name in sorted(modules):
+        module = base.get_submodule(name)
+        for parameter in module.parameters():
+            setattr(parameter, "_is_hf_initialized", False)  # noqa: B010  (else transformers would leave it)
+        base._init_weights(module)
+
+
 def head_modules(base: PreTrainedModel) -> list[torch.nn.Module]:
     """The task head and what belongs to it."""
-    return [m for name, m in base.named_modules() if name.rpartition(".")[2] in KEEP_IN_FULL_PRECISION]
+    is_in_head = head_test(base)
+    return [module for name, module in base.named_modules() if name and is_in_head(name)]
 
 
 def hold_frozen(base: PreTrainedModel, weights: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from peftcost.methods.head import KEEP_IN_FULL_PRECISION
+from peftcost.methods.head import head_test
 
 BLOCK = 64
 """Weights that share a scale in NF4."""
@@ -26,11 +26,11 @@ CODES = 16 + 256
 def quantize_in_place(model: torch.nn.Module, kind: str, device_kind: str, on_dequantize: Callable[[int], None]) -> None:
     """Replace every linear layer but the head's by its stand-in. kind: int8 or nf4. device_kind: cpu or cuda.
     on_dequantize: told the weights of each pass."""
+    is_in_head = head_test(model)
     for name, module in list(model.named_modules()):
         for child_name, child in list(module.named_children()):
             full_name = f"{name}.{child_name}" if name else child_name
-            kept = any(part in KEEP_IN_FULL_PRECISION for part in full_name.split("."))
-            if type(child) is torch.nn.Linear and not kept:
+            if type(child) is torch.nn.Linear and not is_in_head(full_name):
                 setattr(module, child_name, QuantizedLinear(child, kind, device_kind, on_dequantize))
 
 

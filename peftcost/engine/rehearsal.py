@@ -35,6 +35,7 @@ from peftcost.engine.step import Step
 from peftcost.engine.trainee import made_trainable, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
+from peftcost.methods.head import mark_fresh
 from peftcost.tasks import TaskType
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
@@ -310,6 +311,7 @@ def build(
         config.pad_token_id = 0
     with torch.device("meta"):
         model = getattr(transformers, auto_model).from_config(config, dtype=torch.float32)
+        mark_fresh(model, (n for n, _ in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}.")))
         replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:
             quantize_in_place(model, quantization, device_kind, lambda n: tracker.add(f"{quantization}_elements", n))

@@ -36,7 +36,7 @@ from peftcost.engine.step import Step
 from peftcost.engine.trainee import Trainee, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
-from peftcost.methods.head import HEAD_NAMES
+from peftcost.methods.head import head_test
 
 LOSS_MEMORY = 0.95
 """Weight of the past in the running mean of the training loss."""
@@ -379,8 +379,8 @@ def check_moved(before: dict[str, tuple[float, float]], trainee: Trainee) -> Non
     """SetupFailed when nothing but the head has moved although there is something: adapters that were never hooked
     up train silently to nothing."""
     after = fingerprints(trainee)
-    heads = tuple(f"{name}." for name in HEAD_NAMES)
-    inner = [name for name in before if not any(head in f"{name}." for head in heads)]
+    is_in_head = head_test(trainee.plain)
+    inner = [name for name in before if not is_in_head(name)]
     if inner and all(before[name] == after[name] for name in inner):
         raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")
 

@@ -16,6 +16,7 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.prefix import Prefix, cut
 from peftcost.engine.prepared import About, Reader
+from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 
 CPU = torch.device("cpu")
@@ -119,6 +120,9 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     with quantizing_clock(accelerator.device) as quantizing:
         spec = BaseSpec.of(about, method, choices)
         base = load_base(spec, seed, str(accelerator.device))
+        why_not = method.obstacle(base.config, accelerator.device.type)
+        if why_not is not None:
+            raise SetupFailed(why_not)
     torch.manual_seed(seed)  # again: loading may or may not have drawn
     model = made_trainable(base, method, choices, total_steps)
     hold_weights(model, spec.weights)

@@ -112,7 +112,7 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test, untuned, write_card
+    from peftcost.engine.artifact import baselines, open_test, reload, untuned, write_card
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -127,6 +127,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
         "train_pack": train_pack,
         "test": open_test,
+        "reload": reload,
         "untuned": untuned,
         "baselines": baselines,
         "card": write_card,

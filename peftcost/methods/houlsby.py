@@ -99,5 +99,10 @@ def insert(model: torch.nn.Module, bottleneck: int, top_layers: Scalar) -> None:
         raise LookupError(f"no known block outputs in {transformer_layers(model)[0]}")
     for name in targets:
         linear = model.get_submodule(name)
-        linear.adapter = Adapter(linear.out_features).to(linear.weight.device)  # type: ignore[arg-type]
+        linear.adapter = Adapter(out_features(linear)).to(linear.weight.device)  # type: ignore[arg-type]
         linear.register_forward_hook(adapt)
+
+
+def out_features(linear: torch.nn.Module) -> int:
+    """Of a linear layer, or of GPT-2's `Conv1D`, which calls them nf."""
+    return int(getattr(linear, "out_features", 0) or getattr(linear, "nf"))  # noqa: B009  (torch types all attributes alike)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import TOP_LAYERS, linear_names
+from peftcost.methods.layers import TOP_LAYERS, linear_names, transformer_layers
 from peftcost.methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
+
+
+KEYS_AND_VALUES = ("key", "value", "key_proj", "value_proj", "k_proj", "v_proj", "k_lin", "v_lin", "k", "v", "c_attn", "Wqkv")
+FEED_FORWARD_ENDS = ("down_proj", "fc2", "lin2", ".wo", "mlp.c_proj", "mlp.Wo", "ffn_output")
+"""Names in transformers; the last two of the first kind hold queries too, as in PEFT's own table."""
 
 
 class IA3(PeftMethod):
@@ -35,8 +40,10 @@ class IA3(PeftMethod):
         from peft import IA3Config
 
         linear = linear_names(model, choices["top_layers"])
-        scaled = [n for n in linear if n.rsplit(".", 1)[-1] in ("key", "value", "k_proj", "v_proj", "k_lin", "v_lin")]
-        last = [n for n in linear if n.endswith(("down_proj", "fc2", "lin2")) or is_bert_output(n)]
+        scaled = [name for name in linear if name.rpartition(".")[2] in KEYS_AND_VALUES]
+        last = [name for name in linear if name.endswith(FEED_FORWARD_ENDS) or is_bert_output(name)]
+        if not scaled:
+            raise LookupError(f"(IA)^3 finds no key and value layers in {transformer_layers(model)[0]}")
         return IA3Config(target_modules=scaled + last, feedforward_modules=last, **self.with_head(model))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from optuna.distributions import CategoricalDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.head import KEEP_IN_FULL_PRECISION
+from peftcost.methods.head import head_names
 
 if TYPE_CHECKING:
     import torch
@@ -43,17 +43,19 @@ def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str,
 
 
 def linear_names(model: torch.nn.Module, top_layers: Scalar = None) -> list[str]:
-    """Names of the linear layers inside the transformer layers (quantized ones too), of the top k or of all."""
+    """Names of the linear layers inside the transformer layers (quantized ones and GPT-2's `Conv1D` too), of the top k or of
+    all."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     inside = layer_names(model, top_layers)
-    return [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, torch.nn.Linear)]
+    kinds = (torch.nn.Linear, Conv1D)
+    return [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, kinds)]
 
 
 def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:
-    """Train exactly the parameters whose name starts with one of the prefixes, or has it after a dot, and the head
-    with the pooler."""
-    wanted = (*trained, *(f"{name}." for name in KEEP_IN_FULL_PRECISION))
+    """Train exactly the parameters whose name starts with one of the prefixes, or has it after a dot, and the head."""
+    wanted = (*trained, *(f"{name}." for name in head_names(model)))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(any(f".{part}" in f".{name}" for part in wanted))
 
@@ -66,9 +68,3 @@ def peft_task_type(model: torch.nn.Module) -> str:
     if "TokenClassification" in name:
         return "TOKEN_CLS"
     return "CAUSAL_LM"
-
-
-def trained_head_names(model: torch.nn.Module) -> list[str]:
-    """Last name parts of the modules that PEFT saves whole: the head, and a pooler under it."""
-    found = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if name}
-    return [name for name in KEEP_IN_FULL_PRECISION if name in found]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcost.core.setup import Scalar
 from peftcost.methods.base import CannotMerge, Method
-from peftcost.methods.layers import peft_task_type, trained_head_names
+from peftcost.methods.head import head_names
+from peftcost.methods.layers import peft_task_type
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ class PeftMethod(Method):
 
     def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
         """As `shared`, for configurations that train whole modules beside the adapter: the head."""
-        return {**self.shared(model), "modules_to_save": trained_head_names(model)}
+        return {**self.shared(model), "modules_to_save": head_names(model)}
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         from peft import get_peft_model, prepare_model_for_kbit_training

@@ -24,4 +24,4 @@ class Prefix(VirtualTokens):
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import PrefixTuningConfig
 
-        return PrefixTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **self.shared(model))
+        return PrefixTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **self.with_head(model))

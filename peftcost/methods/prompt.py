@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from peftcost.core.setup import Scalar
 from peftcost.methods.virtual_tokens import VirtualTokens
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
@@ -25,4 +26,6 @@ class Prompt(VirtualTokens):
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import PromptTuningConfig
 
-        return PromptTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **self.shared(model))
+        embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
+        width = embeddings.embedding_dim  # in some models not the hidden layers'
+        return PromptTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), token_dim=width, **self.with_head(model))

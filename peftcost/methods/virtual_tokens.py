@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
+from peftcost.methods.head import fresh_modules
 from peftcost.methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 class VirtualTokens(PeftMethod):
@@ -29,6 +31,15 @@ class VirtualTokens(PeftMethod):
 
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 1e-2, "virtual_tokens": 16}
+
+    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+        if getattr(config, "is_encoder_decoder", False):
+            return f"{self.name} does not fit classifiers with an encoder and a decoder in PEFT; use lora"
+        return super().obstacle(config, device_kind)
+
+    def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
+        """Only what is new of the head: what the checkpoint has of it stays as it is."""
+        return {**self.shared(model), "modules_to_save": list(fresh_modules(model)) or None}
 
     def virtual_tokens(self, choices: Mapping[str, Scalar]) -> int:
         return int(choices["virtual_tokens"] or 0)

@@ -22,8 +22,9 @@ from peftcost.engine.train import train
 from peftcost.methods import get_method, methods
 from peftcost.tasks.task import Rows, load_task
 
-PACKED = [name for name in methods() if name not in ("prompt", "prefix", "frozen", "int8_lora")]
-"""All but those that put virtual tokens in front, keep their base's activations, or quantize these row by row."""
+PACKED = [name for name in methods() if name not in ("prompt", "prefix", "frozen", "int8_lora", "bitfit")]
+"""All but those that put virtual tokens in front, keep their base's activations, quantize these row by row, or find no biases
+in this base."""
 
 
 @pytest.fixture(autouse=True)

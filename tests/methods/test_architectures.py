@@ -1,0 +1,176 @@
+"""Every method on every architecture: trained, saved and reloaded elsewhere with another seed, it predicts the same; or it
+is refused with a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from peftcost.core.setup import Setup
+from peftcost.engine.base_model import BaseSpec, load_base
+from peftcost.engine.prepared import About
+from peftcost.engine.trainee import Trainee, build
+from peftcost.methods import get_method, methods
+from peftcost.methods.head import fresh_modules
+
+LABELS = ("a", "b", "c")
+WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+VOCABULARY = {"vocab_size": 120, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+END = VOCABULARY["eos_token_id"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """saved_as: the class whose checkpoint people have. fresh: what loading makes anew."""
+
+    config: transformers.PretrainedConfig
+    saved_as: str
+    fresh: tuple[str, ...]
+
+
+ARCHITECTURES = {
+    "bert": Architecture(transformers.BertConfig(**WIDTH, **VOCABULARY), "AutoModel", ("classifier",)),
+    "bert without pooler": Architecture(
+        transformers.BertConfig(**WIDTH, **VOCABULARY), "AutoModelForMaskedLM", ("bert.pooler", "classifier")
+    ),
+    "bert with a classifier": Architecture(
+        transformers.BertConfig(**WIDTH, **VOCABULARY, num_labels=3), "AutoModelForSequenceClassification", ("classifier",)
+    ),
+    "bert with another classifier": Architecture(
+        transformers.BertConfig(**WIDTH, **VOCABULARY, num_labels=5), "AutoModelForSequenceClassification", ("classifier",)
+    ),
+    "roberta": Architecture(transformers.RobertaConfig(**WIDTH, **VOCABULARY), "AutoModelForMaskedLM", ("classifier",)),
+    "deberta-v2": Architecture(
+        transformers.DebertaV2Config(**WIDTH, **VOCABULARY), "AutoModelForMaskedLM", ("pooler", "classifier")
+    ),
+    "albert": Architecture(
+        transformers.AlbertConfig(**WIDTH, **VOCABULARY, embedding_size=16), "AutoModel", ("classifier",)
+    ),
+    "electra": Architecture(
+        transformers.ElectraConfig(**WIDTH, **VOCABULARY, embedding_size=16), "AutoModel", ("classifier",)
+    ),
+    "modernbert": Architecture(
+        transformers.ModernBertConfig(**WIDTH, **VOCABULARY), "AutoModel", ("head", "classifier")
+    ),
+    "mpnet": Architecture(transformers.MPNetConfig(**WIDTH, **VOCABULARY), "AutoModelForMaskedLM", ("classifier",)),
+    "xlnet": Architecture(
+        transformers.XLNetConfig(d_model=32, n_layer=2, n_head=2, d_inner=64, **VOCABULARY),
+        "AutoModel",
+        ("sequence_summary", "logits_proj"),
+    ),
+    "t5": Architecture(
+        transformers.T5Config(
+            d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0, **VOCABULARY
+        ),
+        "AutoModelForSeq2SeqLM",
+        ("classification_head",),
+    ),
+    "bart": Architecture(
+        transformers.BartConfig(
+            d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+            encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, decoder_start_token_id=2, **VOCABULARY,
+        ),
+        "AutoModel",
+        ("classification_head",),
+    ),
+    "gpt2": Architecture(
+        transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **VOCABULARY),
+        "AutoModelForCausalLM",
+        ("score",),
+    ),
+    "llama": Architecture(transformers.LlamaConfig(**WIDTH, **VOCABULARY), "AutoModelForCausalLM", ("score",)),
+}  # fmt: skip
+NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
+BOTH = "an encoder and a decoder"
+REFUSED = {
+    **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet")},
+    **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5")},
+    **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart")},
+    ("ia3", "xlnet"): "no key and value layers",
+    **{("bitfit", name): "have no biases to train" for name in ("modernbert", "llama")},
+}
+"""A part of the sentence with which a method refuses an architecture."""
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    architecture = ARCHITECTURES[request.param]
+    torch.manual_seed(7)
+    model = getattr(transformers, architecture.saved_as).from_config(architecture.config)
+    folder = tmp_path_factory.mktemp("architecture")
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+def inputs() -> dict[str, torch.Tensor]:
+    ids = torch.randint(5, 100, (4, 9), generator=torch.Generator().manual_seed(0))
+    ids[:, -1] = END
+    mask = torch.ones_like(ids)
+    ids[3, 6:], mask[3, 6:] = 0, 0
+    ids[3, 5] = END
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.eval()(**inputs()).logits.float()
+    return found
+
+
+def trained(name: str, folder: Path) -> Trainee:
+    method = get_method(name)
+    setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
+    about = About(str(folder), "text-classification", "accuracy", list(LABELS), 0, 60, 60)
+    trainee = build(setup, 1, about, 4)
+    trainee.model.train()
+    for step in range(4):
+        out = trainee.model(**inputs()).logits.float()
+        torch.nn.functional.cross_entropy(out, torch.tensor([0, 1, 2, 0])).backward()
+        trainee.optimizer.step()
+        method.after_step(trainee.plain, step)
+        trainee.optimizer.zero_grad()
+    return trainee
+
+
+@pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
+def test_the_head_is_what_loading_makes_anew(folder: Path, request: pytest.FixtureRequest) -> None:
+    architecture = ARCHITECTURES[request.node.callspec.params["folder"]]
+    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", LABELS)
+    one, again, other = (load_base(spec, seed) for seed in (1, 1, 2))
+    assert fresh_modules(one) == architecture.fresh
+    is_fresh: Any = tuple(f"{name}." for name in architecture.fresh)
+    for (name, a), b, c in zip(one.named_parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b), name
+        if not name.startswith(is_fresh):
+            assert torch.equal(a, c), name
+    weights = [n for n, p in one.named_parameters() if n.startswith(is_fresh) and p.ndim == 2]
+    assert all(not torch.equal(one.get_parameter(n), other.get_parameter(n)) for n in weights)
+
+
+@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
+def test_reloaded_with_another_seed_it_predicts_the_same(
+    folder: Path, name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    refusal = REFUSED.get((name, request.node.callspec.params["folder"]))
+    if refusal is not None:
+        with pytest.raises(Exception, match=refusal):
+            trained(name, folder)
+        return
+    trainee = trained(name, folder)
+    method, before = trainee.method, logits(trainee.model)
+    (tmp_path / "model").mkdir()
+    method.save(trainee.plain, tmp_path / "model")
+    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", LABELS, quantization=method.quantization)
+    reloaded = method.load(load_base(spec, 99), tmp_path / "model")
+    assert torch.allclose(logits(reloaded), before, atol=2e-3 if method.quantization else 1e-5)
