@@ -17,7 +17,7 @@ from transformers.integrations import bitsandbytes as quantizing
 from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.prepared import About
-from peftcost.errors import SetupFailed
+from peftcost.errors import SetupFailed, UserError
 from peftcost.methods import Method
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION, fresh_modules, head_test, mark_fresh
 from peftcost.methods.layers import count_layers, transformer_layers
@@ -231,6 +231,11 @@ def load_tokenizer(model: str | Path, pre_split: bool = False) -> PreTrainedToke
     options = {"add_prefix_space": True} if pre_split else {}
     tokenizer = AutoTokenizer.from_pretrained(str(model), **options)
     if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"The tokenizer in {model} has neither a padding nor an end token, so texts of different length make no "
+                "batch; set pad_token in its tokenizer_config.json."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer

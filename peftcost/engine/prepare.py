@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig
+import torch
+from transformers import AutoConfig, AutoModel
 
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, Split, load_about, load_split, make_split, save_prepared
+from peftcost.errors import UserError
 from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task
 
 MUCH_UNKNOWN = 0.05
 """Share of tokens unknown to the base's vocabulary above which the user is warned."""
 LONGEST = 512
-"""Where inputs are cut when neither task nor model says."""
+"""Where inputs are cut when the task does not say."""
+NO_LIMIT = 1_000_000
+"""Tokens: more than anybody has."""
 
 
 def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -45,6 +50,7 @@ def tokenize_splits(folder: Path, task: Task, data: TaskData, model: str) -> Non
         name: make_split(*data.task_type.tokenize(tokenizer, examples, data.labels, length))
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
     }
+    check_vocabulary(splits.values(), model)
     about = About(
         model=model,
         task=data.task_type.name,
@@ -58,10 +64,30 @@ def tokenize_splits(folder: Path, task: Task, data: TaskData, model: str) -> Non
 
 
 def max_positions(model: str) -> int:
-    """The longest input that the model takes. Position ids of RoBERTa-likes start after the pad token's id."""
+    """The longest input that the model takes; NO_LIMIT where it has no limit (T5, XLNet).
+
+    RoBERTa's and MPNet's positions begin behind the padding token's, so their tables hold a few more.
+    """
     config = AutoConfig.from_pretrained(model)
-    positions = int(getattr(config, "max_position_embeddings", None) or LONGEST)
-    return positions - 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else positions
+    positions = int(getattr(config, "max_position_embeddings", None) or NO_LIMIT)
+    if positions < 0:
+        return NO_LIMIT
+    with torch.device("meta"):
+        base = AutoModel.from_config(config)
+    tables = [module for name, module in base.named_modules() if name.endswith("position_embeddings")]
+    paddings = [getattr(table, "padding_idx", None) for table in tables]
+    return positions - max((padding + 1 for padding in paddings if padding is not None), default=0)
+
+
+def check_vocabulary(splits: Iterable[Split], model: str) -> None:
+    """UserError where the tokenizer makes tokens that the model does not have: on a GPU they would end the process."""
+    size = AutoConfig.from_pretrained(model).get_text_config().vocab_size
+    highest = max((int(split.ids.max()) for split in splits if len(split.ids)), default=0)
+    if highest >= size:
+        raise UserError(
+            f"The tokenizer in {model} makes token {highest}, and the model beside it has {size} tokens; give the model's "
+            "own tokenizer."
+        )
 
 
 def warnings_about(folder: Path, model: str) -> list[str]:
