@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_tokenizer_of_another_model_is_told(tiny_bert: Path, tmp_path: Path) -
 
 
 def test_a_tokenizer_without_padding_and_end_is_told(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tiny_bert / "tokenizer.json"))
+    bare = SimpleNamespace(pad_token=None, eos_token=None)
     monkeypatch.setattr(base_model.AutoTokenizer, "from_pretrained", lambda *_, **__: bare)
     with pytest.raises(UserError, match="neither a padding nor an end token"):
         load_tokenizer(tiny_bert)
