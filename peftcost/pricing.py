@@ -80,12 +80,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be trained: the model's configuration and the shape of the data, in tokens."""
+    """What is to be trained: the model's configuration and the shape of the data, in tokens. positions: the longest input
+    that the model takes."""
 
     model: str
     config: Any
     task_type: TaskType
     n_labels: int
+    positions: int
     longest: int
     usual: int
     rows: int
@@ -180,6 +182,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
         config=AutoConfig.from_pretrained(folder),
         task_type=data.task_type,
         n_labels=len(data.labels),
+        positions=about.max_positions,
         longest=int(train.lengths.max()),
         usual=max(1, round(padded_tokens(train, batches) / len(train))),
         rows=len(data.train),
@@ -194,16 +197,18 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
         raise UserError("There is nothing to plan for: give --task (or write a task.yaml with init), or --model.")
     from transformers import AutoConfig
 
+    from peftcost.engine.prepare import max_positions
+
     folder = model_config_folder(model)
     try:
         config = AutoConfig.from_pretrained(folder)
     except (ValueError, KeyError, OSError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
-    positions = getattr(config, "max_position_embeddings", None)
-    tokens = checked_length(max_length, positions) or min(TOKENS, positions or TOKENS)
+    positions = max_positions(str(folder))
+    tokens = checked_length(max_length, positions) or min(TOKENS, positions)
     n = rows or ROWS
-    return Subject(model, config, get_task_type("text-classification"), LABELS, tokens, tokens, n, n // 5, n // 5)
+    return Subject(model, config, get_task_type("text-classification"), LABELS, positions, tokens, tokens, n, n // 5, n // 5)
 
 
 def checked_length(max_length: int | None, positions: int | None) -> int | None:
@@ -237,18 +242,23 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     if obstacle is not None:
         return PlannedSetup(method, choices, reason=obstacle)
 
-    def footprint(some: Mapping[str, Scalar], tokens: int = subject.longest) -> Footprint:
+    room = subject.positions - get_method(method).virtual_tokens(choices)
+    longest, often = min(subject.longest, room), min(subject.usual, room)
+
+    def footprint(some: Mapping[str, Scalar], tokens: int = longest) -> Footprint:
         return footprint_of(subject.config, subject.task_type, method, some, tokens, subject.n_labels, target.kind)
 
     changes: dict[str, Scalar] | None = None
     try:
         found = footprint(choices)
-        usual = found if subject.usual == subject.longest else footprint(choices, subject.usual)
+        usual = found if often == longest else footprint(choices, often)
         with contextlib.suppress(DoesNotFit):
             fitting, _ = fit_to(target.memory_bytes, target.kind, choices, found, footprint)
             changes = {key: value for key, value in fitting.items() if value != choices[key]}
     except SetupFailed as error:
         return PlannedSetup(method, choices, reason=str(error))
+    except Exception as error:  # whatever a stranger's model does under fake tensors: the other methods are planned
+        return PlannedSetup(method, choices, reason=f"no estimate can be made ({type(error).__name__}: {error})"[:300])
     seconds = target.rates(str(choices["precision"])).seconds(usual.work)
     gpu_seconds = seconds * -(-subject.rows // int(choices["batch_size"] or 1))
     return PlannedSetup(

@@ -90,7 +90,8 @@ def halves(most: int) -> list[int]:
 def job_footprint(job: TrainJob, about: About, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], Footprint]:
     """The footprint of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
     device."""
-    longest = min(about.max_length, int(train.lengths.max()))
+    room = about.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
+    longest = min(about.max_length, int(train.lengths.max()), room)
     config = transformers.AutoConfig.from_pretrained(about.model)
 
     def footprint(choices: Mapping[str, Scalar]) -> Footprint:

@@ -118,3 +118,12 @@ def test_the_same_as_a_python_call(config_only: Path) -> None:
     for _ in range(2):  # the second call meets whatever the first one imported
         found = peftcost.plan(model=str(config_only), device="h100", methods=["frozen"], max_length=32, batch_size=1)
     assert found.setups[0].fits
+
+
+def test_texts_of_full_length_leave_room_for_virtual_tokens(tmp_path: Path) -> None:
+    done = plan("--model", "builtin:minilm", "--device", "t4", "--methods", "prompt,prefix,lora", "--max-length", "512",
+                "--json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {s["method"]: s["reason"] for s in json.loads(done.stdout)["setups"]} == {
+        "prompt": None, "prefix": None, "lora": None,
+    }  # fmt: skip
