@@ -21,7 +21,8 @@ from peftcost.searcher.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher.explore import Bets
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
-from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
