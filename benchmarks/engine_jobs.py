@@ -24,7 +24,7 @@ from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import model_fingerprint
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.methods import get_method, methods
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 from peftcost.tasks.task import Rows, Task
 
 EPOCHS = 1

@@ -22,7 +22,7 @@ from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.methods import get_method
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 from peftcost.tasks.task import Rows, load_task
 
 METHODS = ("full", "lora", "frozen", "int8-lora", "nf4-lora")

@@ -25,9 +25,9 @@ from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
+from peftcost.runner.executor import LocalExecutor
 from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun, failure_of
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.prospects import options_of, prospect

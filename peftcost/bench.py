@@ -19,8 +19,8 @@ from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
+from peftcost.runner.executor import LocalExecutor
 from peftcost.searcher.controller import Controller, failure_of
-from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
 from peftcost.searcher.question import on_base
 from peftcost.searcher.state import SearchState

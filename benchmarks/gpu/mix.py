@@ -29,7 +29,7 @@ from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.sharing import can_share
 from peftcost.methods import get_method
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, LocalExecutor
+from peftcost.runner.executor import ASIDE, LAST_WORDS, LocalExecutor
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Rows, Task, load_task
 

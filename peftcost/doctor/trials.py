@@ -12,8 +12,8 @@ from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
 from peftcost.errors import SurroundingsError
 from peftcost.methods import Method, methods
+from peftcost.runner.executor import LAST_WORDS, LocalExecutor
 from peftcost.searcher.controller import failure_of
-from peftcost.searcher.executor import LAST_WORDS, LocalExecutor
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
 """Per precision: about ten seconds in all."""

@@ -15,8 +15,8 @@ from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
+from peftcost.runner.executor import LocalExecutor
 from peftcost.searcher.controller import Controller, result_of
-from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import prepare_data
 from peftcost.searcher.question import OnBase, on_base
 from peftcost.searcher.state import SearchState

@@ -14,10 +14,10 @@ from peftcost.core.statistics import Replicates, Standard
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.runner.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher.explore import Bets
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals

@@ -12,8 +12,8 @@ import pytest
 
 from peftcost import api
 from peftcost.cost.device import Device
+from peftcost.runner.executor import ASIDE
 from peftcost.searcher.controller import Controller
-from peftcost.searcher.executor import ASIDE
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.tasks import get_task_type

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from peftcost.cost.device import Device, cpu_cores, cpu_name
 from peftcost.errors import SurroundingsError
-from peftcost.searcher.worker_process import Worker, fork, spawn
+from peftcost.runner.worker_process import Worker, fork, spawn
 
 SPAWNED = ("cuda",)
 """Kinds of devices that a forked process cannot use."""

@@ -18,11 +18,11 @@ from peftcost.engine.job import TrainJob
 from peftcost.engine.worker import environment_of, reason_of
 from peftcost.errors import SurroundingsError
 from peftcost.methods import get_method
-from peftcost.searcher import executor as executors
+from peftcost.runner import executor as executors
+from peftcost.runner.executor import ASIDE, LAST_WORDS, LocalExecutor
+from peftcost.runner.worker_process import environment
 from peftcost.searcher.controller import Controller
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, LocalExecutor
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.worker_process import environment
 from peftcost.store.journal import Journal
 
 
@@ -162,7 +162,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from peftcost.cost.device import choose_devices
-from peftcost.searcher import executor as executors
+from peftcost.runner import executor as executors
 print("here")
 executors.SPAWNED = ("cpu",)
 before = dict(os.environ)
