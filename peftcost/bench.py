@@ -17,10 +17,11 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
 from peftcost.runner.executor import LocalExecutor
-from peftcost.searcher.controller import Controller, failure_of
+from peftcost.searcher.controller import Controller
 from peftcost.searcher.planner import prepare_data
 from peftcost.searcher.question import on_base
 from peftcost.searcher.state import SearchState
@@ -107,8 +108,8 @@ def measure(controller: Controller, prepared: str, setup: Setup, seed: int) -> d
     """One training; a setup that fails is a result too, with its reason."""
     with tempfile.TemporaryDirectory(prefix="peftcost-bench-") as scratch:
         (message,) = controller.run_all("train", [TrainJob(prepared, setup, seed, scratch).as_dict()])
-    if message["type"] == "done":
-        return {**message["result"], "reason": None}
+    if isinstance(message, Done):
+        return {**message.result, "reason": None}
     return {"seed": seed, "reason": failure_of(message)}
 
 

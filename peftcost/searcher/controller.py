@@ -13,8 +13,22 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, Standard
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import (
+    Died,
+    Done,
+    Failed,
+    LastWord,
+    Measured,
+    Message,
+    Phase,
+    Predicted,
+    Progress,
+    Unmeasured,
+    died,
+    failure_of,
+)
 from peftcost.errors import PeftcostError, SurroundingsError, UserError
-from peftcost.runner.executor import ASIDE, LAST_WORDS, Executor
+from peftcost.runner.executor import ASIDE, Executor
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
@@ -98,11 +112,11 @@ class Controller:
 
     # -- single jobs -----------------------------------------------------------------------------------------------
 
-    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[LastWord]:
         """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
         waiting = list(enumerate(payloads))
         running: dict[int, int] = {}
-        last: dict[int, dict[str, Any]] = {}
+        last: dict[int, LastWord] = {}
         while waiting or running:
             for index in self.executor.free():
                 if waiting and index in self.state.held:
@@ -110,7 +124,7 @@ class Controller:
                     self.executor.start(index, kind, payload)
                     running[index] = job
             for index, message in self._listen():
-                if message["type"] in LAST_WORDS:
+                if isinstance(message, LastWord):
                     last[running.pop(index)] = message
             if self.left_after(0.0) <= ENDING_SECONDS * len(self.state.held):
                 for index in running:
@@ -126,27 +140,27 @@ class Controller:
         (message,) = self.run_all(kind, [payload])
         return result_of(kind, message, self.executor.log)
 
-    def run_aside(self, kind: str, payload: dict[str, Any], seconds: float = math.inf) -> dict[str, Any]:
+    def run_aside(self, kind: str, payload: dict[str, Any], seconds: float = math.inf) -> LastWord:
         """The last message of a job that needs no device and is on no bill. It is ended after so many seconds."""
         self.executor.start(ASIDE, kind, payload)
         end = self.journal.monotonic() + seconds
         while self.journal.monotonic() < end:
             for index, message in self._listen():
-                if index == ASIDE and message["type"] in LAST_WORDS:
+                if index == ASIDE and isinstance(message, LastWord):
                     return message
         self.executor.kill(ASIDE)
-        return {"type": "failed", "reason": f"it was ended after {seconds:.0f} s", "fault": "setup"}
+        return Failed(f"it was ended after {seconds:.0f} s", "setup")
 
-    def _listen(self) -> list[tuple[int, dict[str, Any]]]:
+    def _listen(self) -> list[tuple[int, Message]]:
         """Messages of the next moment; phases of the devices are booked here."""
         heard = []
         timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
         for index, message in self.executor.poll(timeout):
-            if message["type"] != "phase":
+            if not isinstance(message, Phase):
                 heard.append((index, message))
             elif index != ASIDE:
-                self.record("phase", message["t"], device=index, category=message["category"])
-            if message["type"] in LAST_WORDS and index != ASIDE:
+                self.record("phase", message.t, device=index, category=message.category)
+            if isinstance(message, LastWord) and index != ASIDE:
                 self.record("phase", device=index, category="idle")
         now = self.journal.monotonic()
         if now - self._heartbeat_at > HEARTBEAT_SECONDS:
@@ -284,45 +298,44 @@ class Controller:
             predicted_peak_bytes=trial.predicted.peak_bytes,
         )
 
-    def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+    def _on_message(self, run: SearchRun, index: int, message: Message) -> bool:
         """Book what a worker said; True when there is a new measurement or failure."""
         together = [self.state.trials[number] for number in self._together[index]]
-        match message["type"]:
-            case "progress":
+        match message:
+            case Progress():
                 for trial in self.state.running_on(index):
-                    trial.step, trial.total_steps = message["step"], message["total_steps"]
-                    trial.train_loss = message["train_loss"]
-                return False
-            case "predicted":
-                self.record("predicted", trial=together[0].number, peak_bytes=message["peak_bytes"])
-                return False
-            case "done" if len(together) > 1:
-                return False  # each has been told already
-            case "done":
-                self._measured(run, together[0], message["result"])
-            case "measured":
-                self._measured(run, together[message["member"]], message["result"])
-            case "unmeasured":
-                self._failed(run, together[message["member"]], message, shared=True)
-            case _:
+                    trial.step, trial.total_steps = message.step, message.total_steps
+                    trial.train_loss = message.train_loss
+            case Predicted():
+                self.record("predicted", trial=together[0].number, peak_bytes=message.peak_bytes)
+            case Done() if len(together) == 1:  # of several, each has been told already
+                self._measured(run, together[0], message.result)
+                return True
+            case Measured():
+                self._measured(run, together[message.member], message.result)
+                return True
+            case Unmeasured():
+                self._failed(run, together[message.member], message, shared=True)
+                return True
+            case Failed() | Died():
                 return self._ended(run, index, message)
-        return True
+        return False
 
     def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
         measurement = Measurement(role=trial.role, **result)
         self.record("measured", trial=trial.number, measurement=measurement.as_dict())
         run.study.tell(trial.number, measurement)
 
-    def _failed(self, run: SearchRun, trial: Trial, message: dict[str, Any], shared: bool) -> None:
-        infeasible = message.get("fault") == "memory"
+    def _failed(self, run: SearchRun, trial: Trial, message: Failed | Unmeasured | Died, shared: bool) -> None:
+        infeasible = not isinstance(message, Died) and message.fault == "memory"
         self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=infeasible, shared=shared)
         run.study.tell(trial.number, None)
 
-    def _ended(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+    def _ended(self, run: SearchRun, index: int, message: Failed | Died) -> bool:
         """A worker failed or died. Those that shared it, and a trial whose worker died, are tried once more, each alone."""
         running, any_failed = self.state.running_on(index), False
         for trial in running:
-            again = message["type"] == "died" or len(running) > 1
+            again = isinstance(message, Died) or len(running) > 1
             if again and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
                 self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
                 self.record("interrupted", trial=trial.number, reason=failure_of(message))
@@ -372,25 +385,12 @@ class SearchRun:
         return self.prepared[str(model)] if model is not None else next(iter(self.prepared.values()))
 
 
-def result_of(kind: str, message: dict[str, Any], log: Path) -> dict[str, Any]:
+def result_of(kind: str, message: LastWord, log: Path) -> dict[str, Any]:
     """The result of a job's last message, or the error that it is."""
-    if message["type"] == "done":
-        return message["result"]
-    if message["type"] == "died":
+    if isinstance(message, Done):
+        return message.result
+    if isinstance(message, Died):
         raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
-    error = UserError if message["fault"] == "user" else PeftcostError
-    raise error(f"{kind}: {message['reason']} (see {log})" if error is PeftcostError else message["reason"])
-
-
-def failure_of(message: dict[str, Any]) -> str:
-    """Why a worker gave no result."""
-    return str(message["reason"]) if message["type"] == "failed" else f"its worker {died(message)}"
-
-
-def died(message: dict[str, Any]) -> str:
-    """How a worker ended that said nothing any more."""
-    code = message["exitcode"]
-    if code is not None and code < 0:
-        hint = " (perhaps out of memory)" if code == -9 else ""
-        return f"was killed by signal {-code}{hint}"
-    return f"ended with exit code {code}"
+    if message.fault == "user":
+        raise UserError(message.reason)
+    raise PeftcostError(f"{kind}: {message.reason} (see {log})")

@@ -12,11 +12,12 @@ from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
-from peftcost.searcher.controller import Controller, failure_of, result_of
+from peftcost.searcher.controller import Controller, result_of
 from peftcost.searcher.question import OnBase, Question
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
@@ -127,8 +128,8 @@ def probe_arms(
         controller.acquire()
         messages = controller.run_all("probe", list(jobs.values()))
     for arm, message in zip(jobs, messages, strict=True):
-        if message["type"] == "done":
-            probed[arm] = Probe(**message["result"])
+        if isinstance(message, Done):
+            probed[arm] = Probe(**message.result)
         else:
             infeasible[arm] = failure_of(message)
     return probed, infeasible
