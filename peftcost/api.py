@@ -27,7 +27,8 @@ from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
 from peftcost.runner.executor import LocalExecutor
-from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun
+from peftcost.runner.runner import BudgetSpent
+from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals

@@ -20,10 +20,10 @@ from peftcost.engine.worker import environment_of, reason_of
 from peftcost.errors import SurroundingsError
 from peftcost.methods import get_method
 from peftcost.runner import executor as executors
+from peftcost.runner.books import Books
 from peftcost.runner.executor import ASIDE, LocalExecutor
+from peftcost.runner.runner import Runner
 from peftcost.runner.worker_process import environment
-from peftcost.searcher.controller import Controller
-from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 
 
@@ -140,21 +140,21 @@ def test_a_resting_process_is_ended_where_its_device_is_given_back(
 
 
 def test_no_device_is_held_while_workers_import_and_data_are_prepared(tmp_path: Path) -> None:
-    state = SearchState()
+    books = Books()
     with spawning(tmp_path / "log") as executor:
-        controller = Controller(executor, Journal(), state)
+        runner = Runner(executor, Journal(), books)
         assert executor.free() == []
-        assert isinstance(controller.run_aside("no such job", {}), Failed)
-        assert not state.held
-        controller.acquire()
+        assert isinstance(runner.run_aside("no such job", {}), Failed)
+        assert not books.held
+        runner.acquire()
         assert executor.free() == [0]
-        controller.release()
-    assert state.ledger.spent() < 0.5
+        runner.release()
+    assert books.ledger.spent() < 0.5
 
 
 def test_a_job_aside_is_ended_at_its_limit(leaving: LocalExecutor) -> None:
-    controller = Controller(leaving, Journal(), SearchState())
-    message = controller.run_aside("prepare", {}, seconds=0.0)
+    runner = Runner(leaving, Journal(), Books())
+    message = runner.run_aside("prepare", {}, seconds=0.0)
     assert isinstance(message, Failed) and "ended after 0 s" in message.reason
     assert ASIDE not in leaving._workers
 
@@ -163,7 +163,7 @@ def test_processes_that_cannot_import_end_the_wait_for_them(tmp_path: Path) -> N
     with spawning(tmp_path / "log") as executor:
         executor._spares[0].process.kill()
         with pytest.raises(SurroundingsError, match="died while it imported"):
-            Controller(executor, Journal(), SearchState()).acquire()
+            Runner(executor, Journal(), Books()).acquire()
 
 
 SCRIPT = """
