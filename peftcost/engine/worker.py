@@ -1,6 +1,6 @@
 """The worker's side: a process takes a job from a pipe, runs it and reports, in JSON; one that stays takes further ones.
 
-Free of torch at import: the controller names `run_jobs` or `run_spawned` as what a child shall run. What goes through the
+Free of torch at import: the runner names `run_jobs` or `run_spawned` as what a child shall run. What goes through the
 pipe is in `messages`.
 """
 
@@ -27,7 +27,7 @@ PROGRESS_SECONDS = 0.5
 
 
 class PipeTell:
-    """Speaks to the controller through a pipe; progress at most every half second."""
+    """Speaks to the runner through a pipe; progress at most every half second."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
@@ -65,10 +65,10 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
 
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what an interrupt means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     redirect_output(log)
     tell, slate, goes_on = PipeTell(pipe), None, True
-    with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the controller is gone
+    with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the runner is gone
         while goes_on:
             job = Job.from_dict(json.loads(pipe.recv_bytes()))
             redirect_output(job.log)
