@@ -23,8 +23,9 @@ from peftcost.core.setup import Setup
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import model_fingerprint
 from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.messages import Died, Done, Failed, Phase, failure_of
 from peftcost.methods import get_method, methods
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 from peftcost.tasks.task import Rows, Task
 
 EPOCHS = 1
@@ -78,18 +79,18 @@ class Workers:
         self.executor.start(0, kind, payload)
         while True:
             for _, message in self.executor.poll(1.0):
-                if message["type"] == "phase":
-                    phases[current] += message["t"] - since
-                    current, since = message["category"], message["t"]
+                if isinstance(message, Phase):
+                    phases[current] += message.t - since
+                    current, since = message.category, message.t
                     if current == "train" and first_step is None:
                         first_step = since - started
-                elif message["type"] in ("failed", "died"):
-                    raise RuntimeError(str(message))
-                elif message["type"] == "done":
+                elif isinstance(message, Failed | Died):
+                    raise RuntimeError(failure_of(message))
+                elif isinstance(message, Done):
                     now = time.monotonic()
                     phases[current] += now - since
                     return {
-                        **message["result"],
+                        **message.result,
                         "phases": dict(phases),
                         "seconds": now - started,
                         "first_step_seconds": first_step,

@@ -21,8 +21,9 @@ from peftcost.core.setup import Setup
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.messages import Died, Done, Failed, failure_of, message_of
 from peftcost.methods import get_method
-from peftcost.searcher.executor import LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 from peftcost.tasks.task import Rows, load_task
 
 METHODS = ("full", "lora", "frozen", "int8-lora", "nf4-lora")
@@ -33,7 +34,7 @@ FRESH = """
 import json, sys
 from peftcost.engine.worker import run_jobs
 class Pipe:
-    def recv_bytes(self): return json.dumps(["train", json.loads(sys.argv[1]), sys.argv[3]])
+    def recv_bytes(self): return json.dumps({"kind": "train", "payload": json.loads(sys.argv[1]), "log": sys.argv[3]})
     def send_bytes(self, raw):
         message = json.loads(raw)
         if message["type"] in ("done", "failed"):
@@ -47,10 +48,10 @@ def result(executor: LocalExecutor, kind: str, payload: dict[str, Any]) -> dict[
     executor.start(0, kind, payload)
     while True:
         for _, message in executor.poll(1.0):
-            if message["type"] in ("failed", "died"):
-                raise RuntimeError(str(message))
-            if message["type"] == "done":
-                return message["result"]
+            if isinstance(message, Failed | Died):
+                raise RuntimeError(failure_of(message))
+            if isinstance(message, Done):
+                return message.result
 
 
 def fresh(payload: dict[str, Any], device: Device, folder: Path) -> dict[str, Any]:
@@ -58,10 +59,10 @@ def fresh(payload: dict[str, Any], device: Device, folder: Path) -> dict[str, An
     said = folder / "fresh.json"
     arguments = [json.dumps(payload), json.dumps(asdict(device)), str(folder / "fresh.log"), str(said)]
     subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True)
-    message = json.loads(said.read_text())
-    if message["type"] != "done":
+    message = message_of(json.loads(said.read_text()))
+    if not isinstance(message, Done):
         raise RuntimeError(str(message))
-    return message["result"]
+    return message.result
 
 
 def main(repeats: int) -> None:

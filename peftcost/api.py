@@ -18,6 +18,7 @@ from peftcost.core.setup import method_of
 from peftcost.core.statistics import Standard
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device
+from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
@@ -25,9 +26,10 @@ from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
-from peftcost.searcher.controller import BudgetSpent, Controller, SearchRun, failure_of
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.runner import BudgetSpent
+from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.executor import LocalExecutor
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.prospects import options_of, prospect
@@ -249,7 +251,7 @@ def baselines_of(controller: Controller, run: SearchRun, question: Question) -> 
     payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
     seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
     message = controller.run_aside("baselines", payload, seconds)
-    if message["type"] != "done":
+    if not isinstance(message, Done):
         text = f"A baseline (majority class, TF-IDF) is missing beside the test results: {failure_of(message)}."
         controller.record("warned", text=text)
     files = {name: out / f"{name}.npy" for name in ("majority", "tfidf")}

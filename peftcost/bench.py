@@ -17,13 +17,13 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device, choose_devices
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
-from peftcost.searcher.controller import Controller, failure_of
-from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import prepare_data
-from peftcost.searcher.question import on_base
-from peftcost.searcher.state import SearchState
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.prepare import on_base, prepare_data
+from peftcost.runner.runner import Runner
 from peftcost.store.journal import Journal
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Rows, Task, load_task
@@ -88,11 +88,11 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
     data = load_task_data(task, seed=0)
     base = on_base(task, data, seed=0)
     with LocalExecutor(devices, folder / "workers.log") as executor:
-        controller = Controller(executor, Journal(), SearchState())
-        prepared = prepare_data(controller, base)
-        controller.acquire()
+        runner = Runner(executor, Journal(), Books())
+        prepared = prepare_data(runner, base)
+        runner.acquire()
         for setup, seed in missing:
-            facts = measure(controller, prepared, setup, seed)
+            facts = measure(runner, prepared, setup, seed)
             file = measurement_file(folder, name, setup, seed)
             text = json.dumps({"task": name, **setup.as_dict(), "id": setup.id, **facts}, indent=1)
             file.write_text(text, encoding="utf-8")
@@ -100,15 +100,15 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
                 f"{facts['quality']:.3f} at {facts['gpu_seconds']:.1f} gpu-s" if facts["reason"] is None else facts["reason"]
             )
             say(f"{name}: {setup.id}, seed {seed}: {shown}")
-        controller.release()
+        runner.release()
 
 
-def measure(controller: Controller, prepared: str, setup: Setup, seed: int) -> dict[str, Any]:
+def measure(runner: Runner, prepared: str, setup: Setup, seed: int) -> dict[str, Any]:
     """One training; a setup that fails is a result too, with its reason."""
     with tempfile.TemporaryDirectory(prefix="peftcost-bench-") as scratch:
-        (message,) = controller.run_all("train", [TrainJob(prepared, setup, seed, scratch).as_dict()])
-    if message["type"] == "done":
-        return {**message["result"], "reason": None}
+        (message,) = runner.run_all("train", [TrainJob(prepared, setup, seed, scratch).as_dict()])
+    if isinstance(message, Done):
+        return {**message.result, "reason": None}
     return {"seed": seed, "reason": failure_of(message)}
 
 

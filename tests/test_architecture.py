@@ -20,6 +20,7 @@ def test_layers_are_kept() -> None:
     "module",
     [
         "peftcost.api",
+        "peftcost.runner.runner",
         "peftcost.searcher.controller",
         "peftcost.recommend.result",
         "peftcost.report.html",

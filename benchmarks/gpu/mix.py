@@ -26,10 +26,11 @@ from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import builtin_model
 from peftcost.data.fingerprint import model_fingerprint
 from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.messages import Died, Done, Failed, Phase, failure_of
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.sharing import can_share
 from peftcost.methods import get_method
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, LocalExecutor
+from peftcost.runner.executor import ASIDE, LocalExecutor
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Rows, Task, load_task
 
@@ -64,7 +65,7 @@ class Workers:
         self.executor = executor
 
     def run(self, kind: str, payload: dict[str, Any], index: int = 0) -> dict[str, Any]:
-        """The result of a job, with seconds by phase."""
+        """The result of a job that works, with seconds by phase."""
         while index >= 0 and index not in self.executor.free():
             list(self.executor.poll(1.0))
         phases: dict[str, float] = defaultdict(float)
@@ -72,19 +73,21 @@ class Workers:
         self.executor.start(index, kind, payload)
         while True:
             for _, message in self.executor.poll(1.0):
-                if message["type"] in ("phase", *LAST_WORDS):
+                if isinstance(message, Phase | Done):
                     now = time.monotonic()
                     phases[current] += now - since
-                    current, since = message.get("category", "idle"), now
-                if message["type"] in LAST_WORDS:
-                    return {**message, "phases": dict(phases)}
+                    current, since = message.category if isinstance(message, Phase) else "idle", now
+                if isinstance(message, Failed | Died):
+                    raise RuntimeError(f"{kind}: {failure_of(message)}")
+                if isinstance(message, Done):
+                    return {**message.result, "phases": dict(phases)}
 
 
 def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch, LocalExecutor(choose_devices("cuda"), Path(scratch) / "log") as executor:
         workers = Workers(executor)
         payload = prepare_payload(task, 0, model, model_fingerprint(Path(model)))
-        prepared = workers.run("prepare", payload, ASIDE)["result"]["prepared"]
+        prepared = workers.run("prepare", payload, ASIDE)["prepared"]
         while 0 not in executor.free():
             list(executor.poll(1.0))
         began, results, phases = time.monotonic(), [], defaultdict(float)
@@ -94,11 +97,9 @@ def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> 
                 out = Path(scratch) / f"{packs}-{len(results)}-{len(jobs)}"
                 out.mkdir()
                 jobs.append(TrainJob(prepared, setup, 0, str(out)).as_dict())
-            message = workers.run("train", jobs[0]) if len(jobs) == 1 else workers.run("train_pack", {"jobs": jobs})
-            if message["type"] != "done":
-                raise RuntimeError(f"{group}: {message}")
-            results += [message["result"]] if len(jobs) == 1 else [one["result"] for one in message["result"]["members"]]
-            for name, seconds in message["phases"].items():
+            found = workers.run("train", jobs[0]) if len(jobs) == 1 else workers.run("train_pack", {"jobs": jobs})
+            results += [found] if len(jobs) == 1 else [one["result"] for one in found["members"]]
+            for name, seconds in found["phases"].items():
                 phases[name] += seconds
         seconds = time.monotonic() - began
     return {"seconds": seconds, "setups": len(results), "phases": {k: round(v, 2) for k, v in phases.items()}}

@@ -6,14 +6,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
+from peftcost.engine.messages import Done, Failed, LastWord, Message, failure_of
 from peftcost.errors import SurroundingsError
 from peftcost.methods import Method, methods
-from peftcost.searcher.controller import failure_of
-from peftcost.searcher.executor import LAST_WORDS, LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
 """Per precision: about ten seconds in all."""
@@ -53,11 +52,12 @@ def check_method(executor: LocalExecutor, method: Method, missing: Sequence[str]
     if not training_works:
         return MethodCheck(method.name, None)
     message = run_alone(executor, method.name, "fp32", 0.0)
-    works = message["type"] == "done"
-    return MethodCheck(method.name, works, None if works else failure_of(message))
+    if isinstance(message, Done):
+        return MethodCheck(method.name, True)
+    return MethodCheck(method.name, False, failure_of(message))
 
 
-def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: float) -> dict[str, Any]:
+def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: float) -> LastWord:
     """The last message of a worker that trains the small model; a worker that hangs is ended."""
     try:
         if not has_imported(executor):
@@ -66,7 +66,7 @@ def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: flo
     except (OSError, EOFError, SurroundingsError):  # what workers come from has died while importing
         return failed("importing torch, transformers, peft or bitsandbytes crashes Python")
     for message in heard(executor, WAIT_SECONDS + seconds):
-        if message["type"] in LAST_WORDS:
+        if isinstance(message, LastWord):
             return message
     executor.kill(0)
     return failed(f"it hung, and was ended after {WAIT_SECONDS + seconds:.0f} s")
@@ -80,7 +80,7 @@ def has_imported(executor: LocalExecutor) -> bool:
     return bool(executor.free())
 
 
-def heard(executor: LocalExecutor, seconds: float) -> Iterator[dict[str, Any]]:
+def heard(executor: LocalExecutor, seconds: float) -> Iterator[Message]:
     """What the worker says within so many seconds."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
@@ -88,15 +88,15 @@ def heard(executor: LocalExecutor, seconds: float) -> Iterator[dict[str, Any]]:
             yield message
 
 
-def failed(reason: str) -> dict[str, Any]:
-    return {"type": "failed", "reason": reason}
+def failed(reason: str) -> Failed:
+    return Failed(reason, "setup")
 
 
-def test_of(precision: str, message: dict[str, Any]) -> SelfTest:
+def test_of(precision: str, message: LastWord) -> SelfTest:
     """What a worker's last message says of a precision: it works if the loss is finite and falls."""
-    if message["type"] != "done":
+    if not isinstance(message, Done):
         return SelfTest(precision, failure_of(message))
-    result, why_not = message["result"], None
+    result, why_not = message.result, None
     if not result["last_loss"] < result["first_loss"]:
         why_not = f"the loss did not fall ({result['first_loss']:.3f} to {result['last_loss']:.3f})"
     return SelfTest(precision, why_not, **result)

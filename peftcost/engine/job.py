@@ -11,7 +11,7 @@ from peftcost.tasks.task import Task
 
 
 class Tell(Protocol):
-    """How running work speaks to the controller."""
+    """How running work speaks to the runner."""
 
     def phase(self, category: str) -> None:
         """From now on the device's time belongs to this category of the ledger."""

@@ -24,6 +24,7 @@ from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_footprint
 from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.pack import CostAlone, Member, Pack
 from peftcost.engine.prepared import About, Split, load_about, load_split
 from peftcost.engine.schedule import plan_steps
@@ -40,15 +41,15 @@ WARM_STEPS, TIMED_STEPS = 2, 5
 class Sends(Protocol):
     """A Tell that takes messages as they are."""
 
-    def send(self, message: dict[str, Any]) -> None: ...
+    def send(self, message: Message) -> None: ...
 
 
 def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """payload: {"jobs": TrainJobs as dicts}, of setups that can share (`sharing.can_share`) and of the same prepared data.
 
     Returns {"members": one for each job}: {"member": its number, "result": the fields of a `Measurement` (less role)}, or
-    {"member", "reason", "fault"} of one that failed. Each is sent, too, as soon as it is known, as a message of type
-    "measured" or "unmeasured".
+    {"member", "reason", "fault"} of one that failed. Each is sent, too, as soon as it is known, as `Measured` or
+    `Unmeasured`.
     """
     tell.phase("startup")
     began = time.perf_counter()
@@ -78,7 +79,7 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 }
             told.append(outcome)
             if isinstance(tell, Sends):
-                tell.send({"type": "measured" if "result" in outcome else "unmeasured", **outcome})
+                tell.send(Measured(**outcome) if "result" in outcome else Unmeasured(**outcome))
     return {"members": sorted(told, key=lambda outcome: outcome["member"])}
 
 

@@ -1,10 +1,7 @@
 """The worker's side: a process takes a job from a pipe, runs it and reports, in JSON; one that stays takes further ones.
 
-Free of torch at import: the controller names `run_jobs` or `run_spawned` as what a child shall run.
-A job: [kind, payload, log]. Messages: {"type": "ready"} from a spawned process that has imported, {"type": "phase",
-"category", "t"}, {"type": "progress", "step", "total_steps", "train_loss"}, {"type": "predicted", "peak_bytes"}, and last one
-of {"type": "done", "result", "stays"}, {"type": "failed", "reason", "fault"} with fault in memory | setup | user | ours.
-Times are CLOCK_MONOTONIC seconds, the same clock in all processes of a machine.
+Free of torch at import: the runner names `run_jobs` or `run_spawned` as what a child shall run. What goes through the
+pipe is in `messages`.
 """
 
 from __future__ import annotations
@@ -23,32 +20,33 @@ from typing import Any
 
 from peftcost.cost.device import Device
 from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.messages import Done, Failed, Fault, Job, Message, Phase, Predicted, Progress, Ready, dict_of
 from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
 
 PROGRESS_SECONDS = 0.5
 
 
 class PipeTell:
-    """Speaks to the controller through a pipe; progress at most every half second."""
+    """Speaks to the runner through a pipe; progress at most every half second."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self._progress_at = 0.0
 
-    def send(self, message: dict[str, Any]) -> None:
-        self.pipe.send_bytes(json.dumps(message).encode())
+    def send(self, message: Message) -> None:
+        self.pipe.send_bytes(json.dumps(dict_of(message)).encode())
 
     def phase(self, category: str) -> None:
-        self.send({"type": "phase", "category": category, "t": time.monotonic()})
+        self.send(Phase(category, time.monotonic()))
 
     def progress(self, step: int, total_steps: int, train_loss: float) -> None:
         now = time.monotonic()
         if now - self._progress_at >= PROGRESS_SECONDS:
             self._progress_at = now
-            self.send({"type": "progress", "step": step, "total_steps": total_steps, "train_loss": train_loss})
+            self.send(Progress(step, total_steps, train_loss))
 
     def predicted(self, peak_bytes: int) -> None:
-        self.send({"type": "predicted", "peak_bytes": peak_bytes})
+        self.send(Predicted(peak_bytes))
 
 
 def run_spawned(pipe: Connection, device: dict[str, Any], log: str) -> None:
@@ -58,7 +56,7 @@ def run_spawned(pipe: Connection, device: dict[str, Any], log: str) -> None:
     with contextlib.suppress(ImportError):  # the job that needs what is missing says so
         import peftcost.engine.preload  # noqa: F401
     gc.freeze()  # what was imported stays: looking for what a job has left need not go through it
-    PipeTell(pipe).send({"type": "ready"})
+    PipeTell(pipe).send(Ready())
     run_jobs(pipe, device, log, stays=True)
 
 
@@ -67,13 +65,13 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
 
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what an interrupt means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     redirect_output(log)
     tell, slate, goes_on = PipeTell(pipe), None, True
-    with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the controller is gone
+    with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the runner is gone
         while goes_on:
-            kind, payload, log = json.loads(pipe.recv_bytes())
-            redirect_output(log)
+            job = Job.from_dict(json.loads(pipe.recv_bytes()))
+            redirect_output(job.log)
             goes_on = False
             with reporting_failure(tell):
                 if stays and slate is None:
@@ -83,12 +81,12 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
                     from peftcost.engine.clean import Slate
 
                     slate = Slate()
-                result = job_kinds()[kind](payload, tell)
+                result = job_kinds()[job.kind](job.payload, tell)
                 left = slate.left_behind() if slate is not None else []
                 goes_on = stays and not left
                 if left:
-                    print(f"This worker is replaced after its {kind} job, which left: {'; '.join(left)}.")
-                tell.send({"type": "done", "result": result, "stays": goes_on})
+                    print(f"This worker is replaced after its {job.kind} job, which left: {'; '.join(left)}.")
+                tell.send(Done(result, goes_on))
 
 
 @contextlib.contextmanager
@@ -97,14 +95,14 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
     try:
         yield
     except DoesNotFit as error:
-        tell.send({"type": "failed", "reason": str(error), "fault": "memory"})
+        tell.send(Failed(str(error), "memory"))
     except SetupFailed as error:
-        tell.send({"type": "failed", "reason": str(error), "fault": "setup"})
+        tell.send(Failed(str(error), "setup"))
     except UserError as error:
-        tell.send({"type": "failed", "reason": str(error), "fault": "user"})
+        tell.send(Failed(str(error), "user"))
     except Exception as error:
         traceback.print_exc()
-        tell.send({"type": "failed", "reason": reason_of(error), "fault": fault_of(error)})
+        tell.send(Failed(reason_of(error), fault_of(error)))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -169,7 +167,7 @@ def redirect_output(log: str) -> None:
     os.close(file)
 
 
-def fault_of(error: Exception) -> str:
+def fault_of(error: Exception) -> Fault:
     """Errors of torch, peft or transformers inside a job end the setup; our own end the run."""
     return "ours" if isinstance(error, PeftcostError) else "setup"
 

@@ -15,11 +15,10 @@ from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
-from peftcost.searcher.controller import Controller, result_of
-from peftcost.searcher.executor import LocalExecutor
-from peftcost.searcher.planner import prepare_data
-from peftcost.searcher.question import OnBase, on_base
-from peftcost.searcher.state import SearchState
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.prepare import OnBase, on_base, prepare_data
+from peftcost.runner.runner import Runner, result_of
 from peftcost.store.journal import Journal
 from peftcost.tasks.splits import load_task_data
 
@@ -61,16 +60,16 @@ def train_recipe(
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
         with LocalExecutor(chosen, work / "worker.log") as executor:
-            controller = Controller(executor, Journal(), SearchState())
+            runner = Runner(executor, Journal(), Books())
             on_progress("preparing data")
-            prepared = prepare_data(controller, order)
-            controller.acquire()
+            prepared = prepare_data(runner, order)
+            runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
-            measured = controller.run_one("train", job.as_dict())
-            controller.release()
+            measured = runner.run_one("train", job.as_dict())
+            runner.release()
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
-            message = controller.run_aside("card", {**card, "folder": str(work / "model")})
+            message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
         report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

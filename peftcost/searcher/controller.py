@@ -1,11 +1,9 @@
-"""The controller: decides (through `decide`), starts workers, books time, and is the only writer of a run."""
+"""The controller: decides (through `decide`) which trials the devices run, and says what became of them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
@@ -13,24 +11,32 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import Replicates, Standard
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
-from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.engine.messages import (
+    Died,
+    Done,
+    Failed,
+    Measured,
+    Message,
+    Predicted,
+    Progress,
+    Unmeasured,
+    failure_of,
+)
+from peftcost.runner.executor import Executor
+from peftcost.runner.runner import Runner
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, Executor
 from peftcost.searcher.explore import Bets
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
-from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
 from peftcost.tasks import Metric
 
-MOMENT_SECONDS = 0.25
-HEARTBEAT_SECONDS = 2.0
-ENDING_SECONDS = 1.5
-"""Per device: what passes between seeing that the budget is at its end and having released the devices."""
 MOST_COMPARED = 200
 """Setups whose qualities are resampled after each result; the recommendation compares all."""
 SHARED = ("cuda",)
@@ -39,12 +45,8 @@ MOST_INTERRUPTIONS = 1
 """How often a trial whose worker died is taken up again within one session."""
 
 
-class BudgetSpent(UserError):
-    """The budget was used up while jobs ran that have to be run."""
-
-
-class Controller:
-    """Runs jobs on the devices and keeps the books. The journal may still be in memory; the folder comes later."""
+class Controller(Runner):
+    """Runs a search's trials on the devices."""
 
     def __init__(
         self,
@@ -53,113 +55,22 @@ class Controller:
         state: SearchState,
         on_change: Callable[[SearchState], None] = lambda state: None,
     ) -> None:
-        self.executor, self.journal, self.state, self.on_change = executor, journal, state, on_change
-        self._heartbeat_at = 0.0
+        super().__init__(executor, journal, state, partial(on_change, state))
+        self.state = state
         self._interruptions: dict[int, int] = {}
         self._together: dict[int, list[int]] = {}
         """By device, the trials of its job."""
 
-    # -- bookkeeping -----------------------------------------------------------------------------------------------
-
-    def record(self, name: str, monotonic: float | None = None, **facts: Any) -> None:
-        """Write an event and take it in."""
-        self.state.apply(self.journal.write(name, monotonic, **facts))
-
-    def acquire(self) -> None:
-        """When all workers have imported: from here on the devices' time is on the bill."""
-        while len(self.executor.free()) < len(self.executor.devices):
-            self._listen()
-        for index in range(len(self.executor.devices)):
-            self.record("acquired", device=index, category="startup")
-
     def release(self) -> None:
         """End what runs (it can be taken up again) and stop the bill."""
-        for index in range(len(self.executor.devices)):
-            self.executor.kill(index)
         for trial in self.state.running():
+            self.executor.kill(trial.device)
             self.record("interrupted", trial=trial.number, reason="stopped")
-        for index in sorted(self.state.held):
-            self.record("released", device=index)
+        super().release()
 
     def release_idle(self) -> None:
-        """Stop the bill of the devices that have nothing to do, but never of all. Their workers are ended: what keeps a
-        GPU's memory has not given it back."""
-        busy = {trial.device for trial in self.state.running()} or {min(self.state.held)}
-        for index in sorted(self.state.held - busy):
-            self.executor.kill(index)
-            self.record("released", device=index)
-
-    def spent(self) -> float:
-        return self.state.ledger.spent(self.journal.clock())
-
-    def left_after(self, closing_seconds: float) -> float:
-        return self.state.left_after(closing_seconds, self.journal.clock())
-
-    # -- single jobs -----------------------------------------------------------------------------------------------
-
-    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
-        waiting = list(enumerate(payloads))
-        running: dict[int, int] = {}
-        last: dict[int, dict[str, Any]] = {}
-        while waiting or running:
-            for index in self.executor.free():
-                if waiting and index in self.state.held:
-                    job, payload = waiting.pop(0)
-                    self.executor.start(index, kind, payload)
-                    running[index] = job
-            for index, message in self._listen():
-                if message["type"] in LAST_WORDS:
-                    last[running.pop(index)] = message
-            if self.left_after(0.0) <= ENDING_SECONDS * len(self.state.held):
-                for index in running:
-                    self.executor.kill(index)
-                raise BudgetSpent(
-                    f"The budget of {self.state.limit_gpu_seconds:.0f} gpu-s was used up while the {kind} jobs ran; "
-                    "`peftcost search` without --budget says how much this task needs."
-                )
-        return [last[job] for job in range(len(payloads))]
-
-    def run_one(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """The result of one job that has to work."""
-        (message,) = self.run_all(kind, [payload])
-        return result_of(kind, message, self.executor.log)
-
-    def run_aside(self, kind: str, payload: dict[str, Any], seconds: float = math.inf) -> dict[str, Any]:
-        """The last message of a job that needs no device and is on no bill. It is ended after so many seconds."""
-        self.executor.start(ASIDE, kind, payload)
-        end = self.journal.monotonic() + seconds
-        while self.journal.monotonic() < end:
-            for index, message in self._listen():
-                if index == ASIDE and message["type"] in LAST_WORDS:
-                    return message
-        self.executor.kill(ASIDE)
-        return {"type": "failed", "reason": f"it was ended after {seconds:.0f} s", "fault": "setup"}
-
-    def _listen(self) -> list[tuple[int, dict[str, Any]]]:
-        """Messages of the next moment; phases of the devices are booked here."""
-        heard = []
-        timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
-        for index, message in self.executor.poll(timeout):
-            if message["type"] != "phase":
-                heard.append((index, message))
-            elif index != ASIDE:
-                self.record("phase", message["t"], device=index, category=message["category"])
-            if message["type"] in LAST_WORDS and index != ASIDE:
-                self.record("phase", device=index, category="idle")
-        now = self.journal.monotonic()
-        if now - self._heartbeat_at > HEARTBEAT_SECONDS:
-            self._heartbeat_at = now
-            self.record("heartbeat")
-        self.on_change(self.state)
-        return heard
-
-    def _seconds_left(self) -> float:
-        """On the clock, until the devices that are held have used the budget up to what closing takes."""
-        left = self.left_after(self.state.cost.closing_seconds())
-        return max(0.0, left / max(1, len(self.state.held)))
-
-    # -- the search ------------------------------------------------------------------------------------------------
+        """Stop the bill of the devices that have nothing to do, but never of all."""
+        self.release_all_but({trial.device for trial in self.state.running()})
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
@@ -169,7 +80,7 @@ class Controller:
             if stop is not None and not self.state.running():
                 return stop
             news = False
-            for index, message in self._listen():
+            for index, message in self.listen():
                 news |= self._on_message(run, index, message)
             if news:
                 evidence = run.evidence.replicates(self.state, MOST_COMPARED)
@@ -283,45 +194,44 @@ class Controller:
             predicted_peak_bytes=trial.predicted.peak_bytes,
         )
 
-    def _on_message(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+    def _on_message(self, run: SearchRun, index: int, message: Message) -> bool:
         """Book what a worker said; True when there is a new measurement or failure."""
         together = [self.state.trials[number] for number in self._together[index]]
-        match message["type"]:
-            case "progress":
+        match message:
+            case Progress():
                 for trial in self.state.running_on(index):
-                    trial.step, trial.total_steps = message["step"], message["total_steps"]
-                    trial.train_loss = message["train_loss"]
-                return False
-            case "predicted":
-                self.record("predicted", trial=together[0].number, peak_bytes=message["peak_bytes"])
-                return False
-            case "done" if len(together) > 1:
-                return False  # each has been told already
-            case "done":
-                self._measured(run, together[0], message["result"])
-            case "measured":
-                self._measured(run, together[message["member"]], message["result"])
-            case "unmeasured":
-                self._failed(run, together[message["member"]], message, shared=True)
-            case _:
+                    trial.step, trial.total_steps = message.step, message.total_steps
+                    trial.train_loss = message.train_loss
+            case Predicted():
+                self.record("predicted", trial=together[0].number, peak_bytes=message.peak_bytes)
+            case Done() if len(together) == 1:  # of several, each has been told already
+                self._measured(run, together[0], message.result)
+                return True
+            case Measured():
+                self._measured(run, together[message.member], message.result)
+                return True
+            case Unmeasured():
+                self._failed(run, together[message.member], message, shared=True)
+                return True
+            case Failed() | Died():
                 return self._ended(run, index, message)
-        return True
+        return False
 
     def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
         measurement = Measurement(role=trial.role, **result)
         self.record("measured", trial=trial.number, measurement=measurement.as_dict())
         run.study.tell(trial.number, measurement)
 
-    def _failed(self, run: SearchRun, trial: Trial, message: dict[str, Any], shared: bool) -> None:
-        infeasible = message.get("fault") == "memory"
+    def _failed(self, run: SearchRun, trial: Trial, message: Failed | Unmeasured | Died, shared: bool) -> None:
+        infeasible = not isinstance(message, Died) and message.fault == "memory"
         self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=infeasible, shared=shared)
         run.study.tell(trial.number, None)
 
-    def _ended(self, run: SearchRun, index: int, message: dict[str, Any]) -> bool:
+    def _ended(self, run: SearchRun, index: int, message: Failed | Died) -> bool:
         """A worker failed or died. Those that shared it, and a trial whose worker died, are tried once more, each alone."""
         running, any_failed = self.state.running_on(index), False
         for trial in running:
-            again = message["type"] == "died" or len(running) > 1
+            again = isinstance(message, Died) or len(running) > 1
             if again and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
                 self._interruptions[trial.number] = self._interruptions.get(trial.number, 0) + 1
                 self.record("interrupted", trial=trial.number, reason=failure_of(message))
@@ -332,7 +242,7 @@ class Controller:
 
     def _hold_to_budget(self) -> None:
         """The budget is a contract: what would eat into the kept-back closing costs is ended."""
-        if self.left_after(self.state.cost.closing_seconds()) > 0:
+        if self.left_after(self.state.closing_seconds()) > 0:
             return
         for trial in self.state.running():
             self.executor.kill(trial.device)
@@ -369,27 +279,3 @@ class SearchRun:
         """The folder of the data as the setup's base reads it."""
         model = setup.hyperparameters.get("model")
         return self.prepared[str(model)] if model is not None else next(iter(self.prepared.values()))
-
-
-def result_of(kind: str, message: dict[str, Any], log: Path) -> dict[str, Any]:
-    """The result of a job's last message, or the error that it is."""
-    if message["type"] == "done":
-        return message["result"]
-    if message["type"] == "died":
-        raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
-    error = UserError if message["fault"] == "user" else PeftcostError
-    raise error(f"{kind}: {message['reason']} (see {log})" if error is PeftcostError else message["reason"])
-
-
-def failure_of(message: dict[str, Any]) -> str:
-    """Why a worker gave no result."""
-    return str(message["reason"]) if message["type"] == "failed" else f"its worker {died(message)}"
-
-
-def died(message: dict[str, Any]) -> str:
-    """How a worker ended that said nothing any more."""
-    code = message["exitcode"]
-    if code is not None and code < 0:
-        hint = " (perhaps out of memory)" if code == -9 else ""
-        return f"was killed by signal {-code}{hint}"
-    return f"ended with exit code {code}"

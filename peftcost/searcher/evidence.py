@@ -19,7 +19,8 @@ from peftcost.core.statistics import (
 )
 from peftcost.searcher.explore import outlook_of
 from peftcost.searcher.outlook import OWN
-from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
 

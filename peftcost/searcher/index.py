@@ -7,14 +7,11 @@ from bisect import insort
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from peftcost.core.front import Point, dominates
+from peftcost.searcher.trial import Trial
 
-if TYPE_CHECKING:
-    from peftcost.searcher.state import Trial
-
-Ranked = list[tuple[float, int, "Trial"]]
+Ranked = list[tuple[float, int, Trial]]
 """(quality with its sign turned, number, trial), so the best come first."""
 
 

@@ -11,13 +11,16 @@ from typing import Any
 from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.cost.model import CostModel, Probe
-from peftcost.engine.job import TrainJob, prepare_payload
+from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.runner.prepare import prepare_data
+from peftcost.runner.runner import result_of
 from peftcost.searcher import decide
 from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
-from peftcost.searcher.controller import Controller, failure_of, result_of
-from peftcost.searcher.question import OnBase, Question
+from peftcost.searcher.controller import Controller
+from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
@@ -28,15 +31,6 @@ EXPLORE_DEV_ROWS = 500
 """Exploring predicts a sample of dev when it is larger; contenders are judged on all of it."""
 MOST_LESSONS = 3
 """Setups of one method that are taken over from earlier runs."""
-
-
-def prepare_data(controller: Controller, asked: OnBase) -> str:
-    """The folder of the tokenized data; written if it is not there yet."""
-    payload = prepare_payload(asked.task, asked.seed, asked.model, asked.fingerprints["model"])
-    prepared = result_of("prepare", controller.run_aside("prepare", payload), controller.executor.log)
-    for text in [*asked.data.warnings, *prepared["warnings"]]:
-        controller.record("warned", text=text)
-    return str(prepared["prepared"])
 
 
 def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
@@ -127,8 +121,8 @@ def probe_arms(
         controller.acquire()
         messages = controller.run_all("probe", list(jobs.values()))
     for arm, message in zip(jobs, messages, strict=True):
-        if message["type"] == "done":
-            probed[arm] = Probe(**message["result"])
+        if isinstance(message, Done):
+            probed[arm] = Probe(**message.result)
         else:
             infeasible[arm] = failure_of(message)
     return probed, infeasible

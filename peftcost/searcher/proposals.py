@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.searcher.explore import Bets
-from peftcost.searcher.state import SearchState, Trial
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
 from peftcost.store.study import Spaces
 
 STARTUP_TRIALS = 4

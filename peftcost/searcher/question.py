@@ -8,26 +8,15 @@ from pathlib import Path
 
 from peftcost.core.statistics import CONFIDENCE, Standard
 from peftcost.cost.device import Device, choose_devices
-from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
+from peftcost.runner.prepare import OnBase, on_base
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
 from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task, load_task
 
 CONFIDENCES = (0.5, 0.99)
 """Below, "shown" would mean nothing; above, so rare a loss is not seen among the bootstrap's resamples."""
-
-
-@dataclass(frozen=True)
-class OnBase:
-    """The task on one base. model: its folder."""
-
-    task: Task
-    data: TaskData
-    model: str
-    fingerprints: dict[str, str]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -71,12 +60,6 @@ def ask(
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence)
     return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
-
-
-def on_base(task: Task, data: TaskData, seed: int) -> OnBase:
-    """The task, which names one base, with the base's files found. UserError if they are not."""
-    model = resolve_model(task.only_model)
-    return OnBase(task, data, str(model), {"data": data.fingerprint, "model": model_fingerprint(model)}, seed)
 
 
 def checked_confidence(confidence: float | None) -> float:

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from peftcost.core.ledger import Ledger
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
+from peftcost.runner.books import Books
 from peftcost.searcher.index import Explored
 from peftcost.searcher.outlook import Seen
+from peftcost.searcher.trial import Trial
 
 
 @dataclass
-class Trial:
-    """One setup with one seed. has_checkpoint: kept until the search ends, for its lineage to go on from. cut_off: ended
-    because the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
+class SearchState(Books):
+    """The books, and beside them:
 
-    number: int
-    setup: Setup
-    seed: int
-    role: Role
-    device: int
-    predicted: Prediction
-    parent: int | None = None
-    has_checkpoint: bool = True
-    cut_off: bool = False
-    status: Literal["running", "measured", "failed", "interrupted"] = "running"
-    measurement: Measurement | None = None
-    reason: str | None = None
-    infeasible: bool = False
-    started_t: float = 0.0
-    saved_t: float = 0.0
-    step: int = 0
-    total_steps: int = 0
-    train_loss: float = float("nan")
-    phase: str = "startup"
+    arms: methods (on bases, where there are several); anchors: those that go first. stops: the lengths at which lineages are
+    measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
+    confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
+    earlier, earlier_seen: the best setups of the runs that were named, and what these measured.
+    """
 
-
-@dataclass
-class SearchState:
-    """limit_gpu_seconds: the budget. limit_wall_seconds: on the clock, while devices are held. arms: methods (on bases, where
-    there are several); anchors: those that go first. stops: the lengths at which
-    lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
-    first confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_seen: the best setups of the runs that were named, and what these measured."""
-
-    limit_gpu_seconds: float = float("inf")
-    limit_wall_seconds: float = float("inf")
     arms: list[str] = field(default_factory=list)
     anchors: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
@@ -63,14 +37,11 @@ class SearchState:
     earlier_seen: list[Seen] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
     trials: dict[int, Trial] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
     log: list[str] = field(default_factory=list)
     stopped_because: str | None = None
     recommended: str | None = None
     warnings: list[str] = field(default_factory=list)
-    held: set[int] = field(default_factory=set)
-    last_t: float = 0.0
     explored: Explored = field(default_factory=Explored)
     confirmed: set[str] = field(default_factory=set)
     """Setups that were trained again, with a measurement."""
@@ -111,30 +82,16 @@ class SearchState:
         own = [t for t in self.trials_of(setup_id) if t.measurement is not None]
         return [t for t in own if t.role == "confirm"] or own
 
-    def left_after(self, closing_seconds: float, now: float | None = None) -> float:
-        """gpu_seconds that may still be spent before what closes the run, on one device."""
-        left = self.limit_gpu_seconds - self.ledger.spent(now) - closing_seconds
-        on_the_clock = self.limit_wall_seconds - self.ledger.wall_seconds(now) - closing_seconds
-        return min(left, max(1, len(self.held)) * on_the_clock)
+    def closing_seconds(self) -> float:
+        """What the test takes at the end."""
+        return self.cost.closing_seconds()
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
-    def apply(self, event: dict[str, Any]) -> None:
-        """Take in one event of the journal. Unknown events are for other readers."""
-        self.last_t = max(self.last_t, event["t"])
-        handler = getattr(self, f"_on_{event['event']}", None)
-        if handler is not None:
-            handler(event)
-
-    def apply_all(self, events: Iterable[dict[str, Any]]) -> None:
-        for event in events:
-            self.apply(event)
-
     def _on_budget(self, event: dict[str, Any]) -> None:
         """A run that is given more explores again, and what there was too little for may now be paid."""
-        self.limit_gpu_seconds, self.exploring = event["limit_gpu_seconds"], True
-        more = event.get("wall_seconds")
-        self.limit_wall_seconds = float("inf") if more is None else self.ledger.wall_seconds() + more
+        super()._on_budget(event)
+        self.exploring = True
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
         self.skipped.clear()
         self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
@@ -154,20 +111,12 @@ class SearchState:
         self.earlier = [setup for setup in setups if setup.lineage in read]
         self.recipe_setups = [setup for setup in setups if setup.lineage not in read]
 
-    def _on_acquired(self, event: dict[str, Any]) -> None:
-        self.ledger.acquire(event["device"], event["t"], event["category"])
-        self.held.add(event["device"])
-
     def _on_phase(self, event: dict[str, Any]) -> None:
-        self.ledger.switch(event["device"], event["t"], event["category"])
+        super()._on_phase(event)
         for trial in self.running_on(event["device"]):
             if trial.phase == "checkpoint":
                 trial.saved_t = event["t"]
             trial.phase = event["category"]
-
-    def _on_released(self, event: dict[str, Any]) -> None:
-        self.ledger.release(event["device"], event["t"])
-        self.held.discard(event["device"])
 
     def _on_planned(self, event: dict[str, Any]) -> None:
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}

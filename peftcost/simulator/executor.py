@@ -15,6 +15,7 @@ from peftcost.core.statistics import plain_value
 from peftcost.cost.device import Device
 from peftcost.cost.model import FIXED_SECONDS, trunk_examples
 from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase
 from peftcost.simulator.table import Row, World
 from peftcost.tasks.metrics import accuracy
 
@@ -46,7 +47,8 @@ class SimulatedExecutor:
     log: Path = Path("nowhere")
     patience_seconds: float = float("inf")
     rows: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
-    _messages: list[tuple[float, int, int, dict[str, Any]]] = field(default_factory=list)
+    _messages: list[tuple[float, int, int, int, Message]] = field(default_factory=list)
+    """Time, order, device, job, message."""
     _busy: dict[int, int] = field(default_factory=dict)
     _order: Iterator[int] = field(default_factory=count)
 
@@ -56,19 +58,17 @@ class SimulatedExecutor:
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
         job = next(self._order)
         self._busy[index] = job
-        t = self.clock()
-        for seconds, message in self._script(kind, payload):
-            t += seconds
-            heapq.heappush(self._messages, (t, next(self._order), index, {**message, "t": t, "job": job}))
+        for t, message in self._script(kind, payload):
+            heapq.heappush(self._messages, (t, next(self._order), index, job, message))
 
-    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
+    def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
         end = self.clock() + timeout
         while self._messages and self._messages[0][0] <= end:
-            t, _, index, message = heapq.heappop(self._messages)
-            if self._busy.get(index) != message.pop("job"):
+            t, _, index, job, message = heapq.heappop(self._messages)
+            if self._busy.get(index) != job:
                 continue  # it was killed
             self.clock.seconds = t
-            if message["type"] in ("done", "failed", "died"):
+            if isinstance(message, LastWord):
                 del self._busy[index]
             yield index, message
             return
@@ -78,27 +78,30 @@ class SimulatedExecutor:
     def kill(self, index: int) -> None:
         self._busy.pop(index, None)
 
-    def _script(self, kind: str, payload: dict[str, Any]) -> Iterator[tuple[float, dict[str, Any]]]:
-        """What the worker says, each with the seconds before it."""
+    def _script(self, kind: str, payload: dict[str, Any]) -> Iterator[tuple[float, Message]]:
+        """What the worker will say, and when."""
         if kind != "train":
             raise NotImplementedError(f"a table holds no {kind} jobs")
-        job = TrainJob.from_dict(payload)
+        job, t = TrainJob.from_dict(payload), self.clock()
         row = self.world.row(job.setup, job.seed)
         if row is None:
-            yield 0.0, {"type": "failed", "reason": "the table has no such training", "fault": "setup"}
+            yield t, Failed("the table has no such training", "setup")
             return
         rows = self.world.seen(row, all_of_dev=job.dev_rows is None)
         self.rows[job.setup.id, job.seed] = rows
         factor = float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0
         training = row.gpu_seconds - self._paid(job, row)
-        yield 0.0, {"type": "phase", "category": "startup"}
-        yield factor * row.startup_seconds, {"type": "phase", "category": "train"}
+        yield t, Phase("startup", t)
+        t += factor * row.startup_seconds
+        yield t, Phase("train", t)
         if self.crashes and self.random.random() < self.crashes:
-            yield factor * training * self.random.random(), {"type": "died", "exitcode": -9}
+            yield t + factor * training * self.random.random(), Died(-9)
             return
-        yield factor * training, {"type": "phase", "category": "evaluate"}
-        yield factor * row.evaluation_seconds_per_example * len(rows), {"type": "phase", "category": "measure"}
-        yield factor * FIXED_SECONDS, {"type": "done", "result": self._result(job, row, rows)}
+        t += factor * training
+        yield t, Phase("evaluate", t)
+        t += factor * row.evaluation_seconds_per_example * len(rows)
+        yield t, Phase("measure", t)
+        yield t + factor * FIXED_SECONDS, Done(self._result(job, row, rows))
 
     def _paid(self, job: TrainJob, row: Row) -> float:
         """What of the training is behind the checkpoint that it goes on from."""

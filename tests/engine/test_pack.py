@@ -20,6 +20,7 @@ from peftcost.core.setup import Setup
 from peftcost.engine.adapter_trainee import build_together
 from peftcost.engine.checkpoint import newest_checkpoint
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.messages import Measured, Message
 from peftcost.engine.pack import CostAlone, Pack, batch_of
 from peftcost.engine.packed_lora import PackedLora, packed
 from peftcost.engine.prepare import prepare
@@ -307,15 +308,16 @@ def test_batches_stand_under_each_other_in_equal_groups(tweets: str) -> None:
 def test_what_is_told_of_a_member(tweets: str, tmp_path: Path) -> None:
     class Listener(Silent):
         def __init__(self) -> None:
-            self.messages: list[dict[str, Any]] = []
+            self.messages: list[Message] = []
 
-        def send(self, message: dict[str, Any]) -> None:
+        def send(self, message: Message) -> None:
             self.messages.append(message)
 
     listener = Listener()
     jobs = jobs_of(tweets, tmp_path, [setup_of(96), setup_of(64, rank=4), setup_of(96, learning_rate=1e-4)])
     done = train_pack({"jobs": [job.as_dict() for job in jobs]}, listener)
-    assert [(m["type"], m["member"]) for m in listener.messages] == [("measured", 1), ("measured", 0), ("measured", 2)]
+    assert [m.member for m in listener.messages if isinstance(m, Measured)] == [1, 0, 2]
+    assert len(listener.messages) == 3
     results = [Measurement(role="explore", **member["result"]) for member in done["members"]]
     assert [found.cost_basis for found in results] == ["measured", "imputed", "imputed"]
     assert all(found.gpu_seconds > 0 and math.isfinite(found.dev_loss) for found in results)

@@ -12,8 +12,9 @@ import pytest
 
 from peftcost import api
 from peftcost.cost.device import Device
+from peftcost.engine.messages import Message, Phase
+from peftcost.runner.executor import ASIDE
 from peftcost.searcher.controller import Controller
-from peftcost.searcher.executor import ASIDE
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.tasks import get_task_type
@@ -37,8 +38,8 @@ class WritesOneAndHangs:
         assert (index, kind) == (ASIDE, "baselines")
         np.save(Path(payload["out"]) / "majority.npy", np.array([[0, 0], [0, 1]]))
 
-    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield ASIDE, {"type": "phase", "category": "startup", "t": 0.0}
+    def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
+        yield ASIDE, Phase("startup", 0.0)
 
     def kill(self, index: int) -> None:
         self.killed.append(index)

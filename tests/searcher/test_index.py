@@ -11,7 +11,7 @@ from peftcost.core.setup import Setup
 from peftcost.cost.model import Prediction
 from peftcost.methods import get_method
 from peftcost.searcher.index import Explored, point_of
-from peftcost.searcher.state import Trial
+from peftcost.searcher.trial import Trial
 
 STOPS = (100, 200, 400)
 FACTS = {

@@ -13,8 +13,8 @@ from synthetic_table import STOPS, synthetic_table
 
 from peftcost.core.statistics import Standard
 from peftcost.recommend.result import front_of
+from peftcost.runner.runner import MOMENT_SECONDS
 from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
-from peftcost.searcher.controller import MOMENT_SECONDS
 from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_world, read_table
 

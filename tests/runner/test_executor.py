@@ -15,14 +15,15 @@ import pytest
 from peftcost.core.setup import Setup
 from peftcost.cost.device import Device, choose_devices
 from peftcost.engine.job import TrainJob
+from peftcost.engine.messages import Died, Done, Failed, LastWord, Ready
 from peftcost.engine.worker import environment_of, reason_of
 from peftcost.errors import SurroundingsError
 from peftcost.methods import get_method
-from peftcost.searcher import executor as executors
-from peftcost.searcher.controller import Controller
-from peftcost.searcher.executor import ASIDE, LAST_WORDS, LocalExecutor
-from peftcost.searcher.state import SearchState
-from peftcost.searcher.worker_process import environment
+from peftcost.runner import executor as executors
+from peftcost.runner.books import Books
+from peftcost.runner.executor import ASIDE, LocalExecutor
+from peftcost.runner.runner import Runner
+from peftcost.runner.worker_process import environment
 from peftcost.store.journal import Journal
 
 
@@ -51,14 +52,21 @@ def payload_of(prepared: str, out: Path, method: str = "lora", stop_examples: in
     return TrainJob(prepared, setup, 3, str(out)).as_dict()
 
 
-def run(executor: LocalExecutor, prepared: str, out: Path, method: str = "lora") -> dict[str, Any]:
+def run(executor: LocalExecutor, prepared: str, out: Path, method: str = "lora") -> LastWord:
     """The last message of a training."""
     executor.start(0, "train", payload_of(prepared, out, method))
     while True:
         for _, message in executor.poll(1.0):
-            assert message["type"] != "ready"
-            if message["type"] in LAST_WORDS:
+            assert not isinstance(message, Ready)
+            if isinstance(message, LastWord):
                 return message
+
+
+def result(executor: LocalExecutor, prepared: str, out: Path, method: str = "lora") -> dict[str, Any]:
+    """Of a training that works."""
+    message = run(executor, prepared, out, method)
+    assert isinstance(message, Done)
+    return message.result
 
 
 def wait_until_ready(executor: LocalExecutor) -> None:
@@ -78,9 +86,9 @@ def test_one_process_trains_one_setup_after_the_other_as_fresh_ones_do(
 ) -> None:
     pids = set()
     for number, method in enumerate(("lora", "full", "frozen", "lora")):
-        warm = run(staying, prepared, tmp_path / f"warm{number}", method)["result"]
+        warm = result(staying, prepared, tmp_path / f"warm{number}", method)
         pids.add(worker_of(staying))
-        fresh = run(leaving, prepared, tmp_path / f"fresh{number}", method)["result"]
+        fresh = result(leaving, prepared, tmp_path / f"fresh{number}", method)
         assert worker_of(leaving) is None
         same = ("quality", "train_loss", "dev_loss", "peak_bytes", "trainable_parameters")
         assert [warm[name] for name in same] == [fresh[name] for name in same]
@@ -89,13 +97,13 @@ def test_one_process_trains_one_setup_after_the_other_as_fresh_ones_do(
 
 def test_the_spare_takes_the_place_of_a_process_that_failed(staying: LocalExecutor, prepared: str, tmp_path: Path) -> None:
     wait_until_ready(staying)
-    assert run(staying, prepared, tmp_path / "a")["type"] == "done"
+    result(staying, prepared, tmp_path / "a")
     before = worker_of(staying)
     wait_until_ready(staying)
     spare = staying._spares[0].process.pid
-    assert run(staying, str(tmp_path / "nothing"), tmp_path / "b")["type"] == "failed"
+    assert isinstance(run(staying, str(tmp_path / "nothing"), tmp_path / "b"), Failed)
     assert worker_of(staying) is None and staying.free() == [0]
-    assert run(staying, prepared, tmp_path / "c")["type"] == "done"
+    result(staying, prepared, tmp_path / "c")
     assert worker_of(staying) == spare != before
 
 
@@ -105,10 +113,10 @@ def test_a_killed_worker_is_told_and_replaced_by_the_spare(staying: LocalExecuto
     wait_until_ready(staying)
     spare, busy = staying._spares[0].process.pid, staying._workers[0].process
     busy.kill()
-    while not (told := [message for _, message in staying.poll(1.0) if message["type"] in LAST_WORDS]):
+    while not (told := [message for _, message in staying.poll(1.0) if isinstance(message, LastWord)]):
         pass
-    assert told == [{"type": "died", "exitcode": -9}]
-    assert run(staying, prepared, tmp_path / "b")["type"] == "done"
+    assert told == [Died(-9)]
+    result(staying, prepared, tmp_path / "b")
     assert worker_of(staying) == spare
 
 
@@ -117,7 +125,7 @@ def test_a_process_that_dies_while_it_rests_is_replaced(staying: LocalExecutor, 
     resting = psutil.Process(worker_of(staying))
     resting.kill()
     psutil.wait_procs([resting], timeout=10)
-    assert run(staying, prepared, tmp_path / "b")["type"] == "done"
+    result(staying, prepared, tmp_path / "b")
 
 
 def test_a_resting_process_is_ended_where_its_device_is_given_back(
@@ -132,22 +140,22 @@ def test_a_resting_process_is_ended_where_its_device_is_given_back(
 
 
 def test_no_device_is_held_while_workers_import_and_data_are_prepared(tmp_path: Path) -> None:
-    state = SearchState()
+    books = Books()
     with spawning(tmp_path / "log") as executor:
-        controller = Controller(executor, Journal(), state)
+        runner = Runner(executor, Journal(), books)
         assert executor.free() == []
-        assert controller.run_aside("no such job", {})["type"] == "failed"
-        assert not state.held
-        controller.acquire()
+        assert isinstance(runner.run_aside("no such job", {}), Failed)
+        assert not books.held
+        runner.acquire()
         assert executor.free() == [0]
-        controller.release()
-    assert state.ledger.spent() < 0.5
+        runner.release()
+    assert books.ledger.spent() < 0.5
 
 
 def test_a_job_aside_is_ended_at_its_limit(leaving: LocalExecutor) -> None:
-    controller = Controller(leaving, Journal(), SearchState())
-    message = controller.run_aside("prepare", {}, seconds=0.0)
-    assert message["type"] == "failed" and "ended after 0 s" in message["reason"]
+    runner = Runner(leaving, Journal(), Books())
+    message = runner.run_aside("prepare", {}, seconds=0.0)
+    assert isinstance(message, Failed) and "ended after 0 s" in message.reason
     assert ASIDE not in leaving._workers
 
 
@@ -155,14 +163,14 @@ def test_processes_that_cannot_import_end_the_wait_for_them(tmp_path: Path) -> N
     with spawning(tmp_path / "log") as executor:
         executor._spares[0].process.kill()
         with pytest.raises(SurroundingsError, match="died while it imported"):
-            Controller(executor, Journal(), SearchState()).acquire()
+            Runner(executor, Journal(), Books()).acquire()
 
 
 SCRIPT = """
 import os, sys
 from pathlib import Path
 from peftcost.cost.device import choose_devices
-from peftcost.searcher import executor as executors
+from peftcost.runner import executor as executors
 print("here")
 executors.SPAWNED = ("cpu",)
 before = dict(os.environ)

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from peftcost.cost.device import Device, cpu_cores, cpu_name
+from peftcost.engine.messages import Done, LastWord, Message, Ready
 from peftcost.errors import SurroundingsError
-from peftcost.searcher.worker_process import Worker, fork, spawn
+from peftcost.runner.worker_process import Worker, fork, spawn
 
 SPAWNED = ("cuda",)
 """Kinds of devices that a forked process cannot use."""
 ASIDE = -1
 """In place of a device's index: a process that uses the CPU beside the devices and is on no bill."""
-LAST_WORDS = ("done", "failed", "died")
-"""Types of messages that end a job."""
 
 
 class Executor(Protocol):
@@ -40,7 +39,7 @@ class Executor(Protocol):
     def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
         """Run a job on a free device, or aside."""
 
-    def poll(self, timeout: float) -> Iterable[tuple[int, dict[str, Any]]]:
+    def poll(self, timeout: float) -> Iterable[tuple[int, Message]]:
         """Messages that arrive within the timeout, with the device's index."""
 
     def kill(self, index: int) -> None:
@@ -91,7 +90,7 @@ class LocalExecutor:
         make = spawn if index in self._spawned else fork
         return make(self.devices[index], str(self.log))
 
-    def poll(self, timeout: float) -> Iterator[tuple[int, dict[str, Any]]]:
+    def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
         """Messages that arrive within the timeout, with the device's index. SurroundingsError if a process that is needed
         dies while it imports."""
         places = [(index, worker) for workers in (self._workers, self._spares) for index, worker in workers.items()]
@@ -101,13 +100,13 @@ class LocalExecutor:
             message = worker.hear()
             if worker.state == "importing":
                 self._has_imported(index, message)
-            elif message["type"] != "ready":
-                if message["type"] in LAST_WORDS:
-                    self._has_ended(index, stays=bool(message.get("stays")))
+            elif not isinstance(message, Ready):
+                if isinstance(message, LastWord):
+                    self._has_ended(index, stays=isinstance(message, Done) and message.stays)
                 yield index, message
 
-    def _has_imported(self, index: int, message: dict[str, Any]) -> None:
-        if message["type"] == "ready":
+    def _has_imported(self, index: int, message: Message) -> None:
+        if isinstance(message, Ready):
             self._spares[index].state = "resting"
             return
         self._spares.pop(index).join()

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from peftcost.cost.device import Device
+from peftcost.engine.messages import Died, Job, Message, message_of
 from peftcost.engine.worker import environment_of, run_jobs, run_spawned
 
 KILL_SECONDS = 10.0
@@ -34,15 +35,15 @@ class Worker:
         """Hand it a job, which it begins when its imports are done."""
         self.state = "busy"
         with contextlib.suppress(OSError):  # it died this very moment: what it says next is that
-            self.pipe.send_bytes(json.dumps([kind, payload, log]).encode())
+            self.pipe.send_bytes(json.dumps(Job(kind, payload, log).as_dict()).encode())
 
-    def hear(self) -> dict[str, Any]:
-        """What it says; {"type": "died", "exitcode"} when it ended without a last word."""
+    def hear(self) -> Message:
+        """What it says; `Died` when it ended without a last word."""
         try:
-            return json.loads(self.pipe.recv_bytes())
+            return message_of(json.loads(self.pipe.recv_bytes()))
         except (EOFError, OSError):
             self.process.join(KILL_SECONDS)
-            return {"type": "died", "exitcode": self.process.exitcode}
+            return Died(self.process.exitcode)
 
     def lives(self) -> bool:
         """Whether a job may be given to it: who rests says nothing, so what can be heard of it is its end."""

@@ -1,0 +1,37 @@
+"""A task on one base: finds the base's files, and tokenizes the data aside, on no device's bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.engine.job import prepare_payload
+from peftcost.runner.runner import Runner, result_of
+from peftcost.tasks.splits import TaskData
+from peftcost.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class OnBase:
+    """The task on one base. model: its folder."""
+
+    task: Task
+    data: TaskData
+    model: str
+    fingerprints: dict[str, str]
+    seed: int
+
+
+def on_base(task: Task, data: TaskData, seed: int) -> OnBase:
+    """The task, which names one base, with the base's files found. UserError if they are not."""
+    model = resolve_model(task.only_model)
+    return OnBase(task, data, str(model), {"data": data.fingerprint, "model": model_fingerprint(model)}, seed)
+
+
+def prepare_data(runner: Runner, asked: OnBase) -> str:
+    """The folder of the tokenized data; written if it is not there yet."""
+    payload = prepare_payload(asked.task, asked.seed, asked.model, asked.fingerprints["model"])
+    prepared = result_of("prepare", runner.run_aside("prepare", payload), runner.executor.log)
+    for text in [*asked.data.warnings, *prepared["warnings"]]:
+        runner.record("warned", text=text)
+    return str(prepared["prepared"])

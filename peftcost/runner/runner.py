@@ -1,0 +1,146 @@
+"""Runs jobs on the devices, books their time, and is the only writer of a journal. It knows no search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Set
+from pathlib import Path
+from typing import Any
+
+from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, died
+from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.runner.books import Books
+from peftcost.runner.executor import ASIDE, Executor
+from peftcost.store.journal import Journal
+
+MOMENT_SECONDS = 0.25
+HEARTBEAT_SECONDS = 2.0
+ENDING_SECONDS = 1.5
+"""Per device: what passes between seeing that the budget is at its end and having released the devices."""
+
+
+class BudgetSpent(UserError):
+    """The budget was used up while jobs ran that have to be run."""
+
+
+class Runner:
+    """Runs jobs on the devices and keeps the books. The journal may still be in memory; a folder for it comes later.
+
+    books: the fold over the journal; who knows more of the events gives a fold that takes in more. on_moment: called a few
+    times a second.
+    """
+
+    def __init__(
+        self, executor: Executor, journal: Journal, books: Books, on_moment: Callable[[], None] = lambda: None
+    ) -> None:
+        self.executor, self.journal, self.books, self.on_moment = executor, journal, books, on_moment
+        self._heartbeat_at = 0.0
+
+    # -- bookkeeping -----------------------------------------------------------------------------------------------
+
+    def record(self, name: str, monotonic: float | None = None, **facts: Any) -> None:
+        """Write an event and take it in."""
+        self.books.apply(self.journal.write(name, monotonic, **facts))
+
+    def acquire(self) -> None:
+        """When all workers have imported: from here on the devices' time is on the bill."""
+        while len(self.executor.free()) < len(self.executor.devices):
+            self.listen()
+        for index in range(len(self.executor.devices)):
+            self.record("acquired", device=index, category="startup")
+
+    def release(self) -> None:
+        """End what runs and stop the bill."""
+        for index in range(len(self.executor.devices)):
+            self.executor.kill(index)
+        for index in sorted(self.books.held):
+            self.record("released", device=index)
+
+    def release_all_but(self, busy: Set[int]) -> None:
+        """Stop the bill of the other devices, but never of all. Their workers are ended: what keeps a GPU's memory has not
+        given it back."""
+        kept = busy or {min(self.books.held)}
+        for index in sorted(self.books.held - kept):
+            self.executor.kill(index)
+            self.record("released", device=index)
+
+    def spent(self) -> float:
+        return self.books.ledger.spent(self.journal.clock())
+
+    def left_after(self, closing_seconds: float) -> float:
+        return self.books.left_after(closing_seconds, self.journal.clock())
+
+    # -- jobs ------------------------------------------------------------------------------------------------------
+
+    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[LastWord]:
+        """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
+        waiting = list(enumerate(payloads))
+        running: dict[int, int] = {}
+        last: dict[int, LastWord] = {}
+        while waiting or running:
+            for index in self.executor.free():
+                if waiting and index in self.books.held:
+                    job, payload = waiting.pop(0)
+                    self.executor.start(index, kind, payload)
+                    running[index] = job
+            for index, message in self.listen():
+                if isinstance(message, LastWord):
+                    last[running.pop(index)] = message
+            if self.left_after(0.0) <= ENDING_SECONDS * len(self.books.held):
+                for index in running:
+                    self.executor.kill(index)
+                raise BudgetSpent(
+                    f"The budget of {self.books.limit_gpu_seconds:.0f} gpu-s was used up while the {kind} jobs ran; "
+                    "`peftcost search` without --budget says how much this task needs."
+                )
+        return [last[job] for job in range(len(payloads))]
+
+    def run_one(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """The result of one job that has to work."""
+        (message,) = self.run_all(kind, [payload])
+        return result_of(kind, message, self.executor.log)
+
+    def run_aside(self, kind: str, payload: dict[str, Any], seconds: float = math.inf) -> LastWord:
+        """The last message of a job that needs no device and is on no bill. It is ended after so many seconds."""
+        self.executor.start(ASIDE, kind, payload)
+        end = self.journal.monotonic() + seconds
+        while self.journal.monotonic() < end:
+            for index, message in self.listen():
+                if index == ASIDE and isinstance(message, LastWord):
+                    return message
+        self.executor.kill(ASIDE)
+        return Failed(f"it was ended after {seconds:.0f} s", "setup")
+
+    def listen(self) -> list[tuple[int, Message]]:
+        """Messages of the next moment; phases of the devices are booked here."""
+        heard = []
+        timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
+        for index, message in self.executor.poll(timeout):
+            if not isinstance(message, Phase):
+                heard.append((index, message))
+            elif index != ASIDE:
+                self.record("phase", message.t, device=index, category=message.category)
+            if isinstance(message, LastWord) and index != ASIDE:
+                self.record("phase", device=index, category="idle")
+        now = self.journal.monotonic()
+        if now - self._heartbeat_at > HEARTBEAT_SECONDS:
+            self._heartbeat_at = now
+            self.record("heartbeat")
+        self.on_moment()
+        return heard
+
+    def _seconds_left(self) -> float:
+        """On the clock, until the devices that are held have used the budget up to what closing takes."""
+        left = self.left_after(self.books.closing_seconds())
+        return max(0.0, left / max(1, len(self.books.held)))
+
+
+def result_of(kind: str, message: LastWord, log: Path) -> dict[str, Any]:
+    """The result of a job's last message, or the error that it is."""
+    if isinstance(message, Done):
+        return message.result
+    if isinstance(message, Died):
+        raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
+    if message.fault == "user":
+        raise UserError(message.reason)
+    raise PeftcostError(f"{kind}: {message.reason} (see {log})")

@@ -1,0 +1,36 @@
+"""One setup trained with one seed, as a search knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from peftcost.core.measurement import Measurement, Role
+from peftcost.core.setup import Setup
+from peftcost.cost.model import Prediction
+
+
+@dataclass
+class Trial:
+    """One setup with one seed. has_checkpoint: kept until the search ends, for its lineage to go on from. cut_off: ended
+    because the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
+
+    number: int
+    setup: Setup
+    seed: int
+    role: Role
+    device: int
+    predicted: Prediction
+    parent: int | None = None
+    has_checkpoint: bool = True
+    cut_off: bool = False
+    status: Literal["running", "measured", "failed", "interrupted"] = "running"
+    measurement: Measurement | None = None
+    reason: str | None = None
+    infeasible: bool = False
+    started_t: float = 0.0
+    saved_t: float = 0.0
+    step: int = 0
+    total_steps: int = 0
+    train_loss: float = float("nan")
+    phase: str = "startup"

@@ -1,0 +1,102 @@
+"""What the controller makes of the workers' messages."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from peftcost.core.setup import Setup
+from peftcost.cost.model import Probe
+from peftcost.engine.messages import Died, Done, Failed, Measured, Predicted, Progress, Unmeasured
+from peftcost.methods import get_method
+from peftcost.searcher.controller import Controller
+from peftcost.searcher.state import SearchState
+from peftcost.store.journal import Journal
+
+FIGURES = (
+    "quality",
+    "train_loss",
+    "dev_loss",
+    "gpu_seconds",
+    "startup_seconds",
+    "peak_bytes",
+    "process_peak_bytes",
+    "latency_seconds",
+    "artifact_bytes",
+    "trainable_parameters",
+    "total_parameters",
+)
+RESULT: dict[str, Any] = {"seed": 0, **dict.fromkeys(FIGURES, 1)}
+
+
+@pytest.fixture
+def run() -> Any:
+    """A study that only counts what it is told."""
+    told: list[int] = []
+    return SimpleNamespace(study=SimpleNamespace(tell=lambda number, measurement: told.append(number)), told=told)
+
+
+def training(setups: int) -> Controller:
+    """So many setups train on one device, over one pass of the base where they are several."""
+    controller = Controller(SimpleNamespace(), Journal(), SearchState())  # type: ignore[arg-type]
+    probe = Probe(1.0, 0.01, 0.001, 1, 1, 1)
+    rows = {"train_rows": 300, "dev_rows": 100, "test_rows": 0}
+    controller.record("planned", probes={"lora": probe.as_dict()}, infeasible={}, methods=["lora"], stops=[300], **rows)
+    controller.record("acquired", device=0, category="startup")
+    for number in range(setups):
+        setup = Setup.of("lora", {**get_method("lora").prior(), "rank": 2**number}, 300)
+        predicted = {"gpu_seconds": 1.0, "peak_bytes": 1, "trial_seconds": 1.0}
+        names = {"trial": number, "setup": setup.as_dict(), "id": setup.id, "lineage": setup.lineage, "device": 0}
+        controller.record("started", **names, seed=0, role="explore", parent=None, predicted=predicted)
+    controller._together[0] = list(range(setups))
+    return controller
+
+
+def statuses(controller: Controller) -> list[str]:
+    return [trial.status for trial in controller.state.trials.values()]
+
+
+def test_the_result_of_one_setup_is_its_measurement(run: Any) -> None:
+    controller = training(1)
+    assert not controller._on_message(run, 0, Progress(3, 10, 0.5))
+    assert controller.state.trials[0].step == 3
+    assert not controller._on_message(run, 0, Predicted(10**9))
+    assert controller.state.trials[0].predicted.peak_bytes == 10**9
+    assert controller._on_message(run, 0, Done(RESULT))
+    assert statuses(controller) == ["measured"] and run.told == [0]
+
+
+def test_members_of_a_pack_are_told_one_by_one_and_one_may_fail_alone(run: Any) -> None:
+    controller = training(3)
+    assert controller._on_message(run, 0, Measured(2, RESULT))
+    assert controller._on_message(run, 0, Unmeasured(0, "the loss is not finite", "setup"))
+    assert statuses(controller) == ["failed", "running", "measured"]
+    assert controller.state.trials[0].reason == "the loss is not finite"
+    assert controller._on_message(run, 0, Measured(1, RESULT))
+    assert not controller._on_message(run, 0, Done({"members": []}))
+    assert run.told == [2, 0, 1]
+    assert controller.state.ledger.totals()["lost"] == 0.0
+
+
+def test_who_shared_a_worker_that_failed_is_tried_once_more_alone(run: Any) -> None:
+    controller = training(2)
+    assert not controller._on_message(run, 0, Failed("out of memory", "memory"))
+    assert statuses(controller) == ["interrupted", "interrupted"] and run.told == []
+
+
+def test_a_setup_whose_worker_dies_is_tried_once_more_and_then_fails(run: Any) -> None:
+    controller = training(1)
+    assert not controller._on_message(run, 0, Died(-9))
+    assert statuses(controller) == ["interrupted"]
+    controller.record("taken_up", trial=0, device=0)
+    assert controller._on_message(run, 0, Died(-9))
+    assert statuses(controller) == ["failed"] and run.told == [0]
+    assert "killed by signal 9" in str(controller.state.trials[0].reason)
+
+
+def test_a_setup_that_takes_too_much_memory_is_infeasible(run: Any) -> None:
+    controller = training(1)
+    assert controller._on_message(run, 0, Failed("out of memory", "memory"))
+    assert controller.state.trials[0].infeasible
