@@ -169,7 +169,8 @@ def test_the_frozen_part_has_no_dropout_and_the_trained_part_keeps_its_own(prepa
     trainee.model.train()
     assert trainee.prefix is not None
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
-    once, twice = trainee.prefix.run(ids, mask), trainee.prefix.run(ids, mask)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    once, twice = trainee.prefix.run(inputs), trainee.prefix.run(inputs)
     assert torch.equal(once, twice)
     assert not once.requires_grad
     with trainee.prefix.given(once):
@@ -267,8 +268,8 @@ def test_other_architectures_work_in_halves_and_without_chance(config: Pretraine
     model = AutoModelForSequenceClassification.from_config(config).train()
     prefix = cut(model, 2)
     assert prefix is not None
-    ids, mask = torch.arange(12).reshape(2, 6) + 1, torch.ones(2, 6, dtype=torch.long)
-    assert torch.equal(prefix.run(ids, mask), prefix.run(ids, mask))
+    inputs = {"input_ids": torch.arange(12).reshape(2, 6) + 1, "attention_mask": torch.ones(2, 6, dtype=torch.long)}
+    assert torch.equal(prefix.run(inputs), prefix.run(inputs))
     assert model.training
 
 

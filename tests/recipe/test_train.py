@@ -18,12 +18,13 @@ from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
 from peftcost.recipe.train import train_recipe
 from peftcost.tasks.task import Rows, load_task
 
+pytestmark = pytest.mark.timed
+
 PLAIN = """
 import json, sys, torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-pytestmark = pytest.mark.timed
 folder, text = sys.argv[1:]
 config = json.load(open(folder + "/adapter_config.json"))
 base = AutoModelForSequenceClassification.from_pretrained(config["base_model_name_or_path"], num_labels=3)
