@@ -13,7 +13,7 @@ from typing import Any
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
-from peftcost.errors import PromiseError, UserError
+from peftcost.errors import PeftcostError, PromiseError, UserError
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
@@ -26,6 +26,9 @@ COST_TOLERANCE = 1.5
 """A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""
 COST_SLACK_SECONDS = 5.0
 """On top of that: a training of a second or two varies by more than half on a machine that is in use."""
+
+TIES_SHARE = 0.01
+"""Of dev rows, how many rounding may turn."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def train_recipe(
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
     UserError if `out` exists; PromiseError, with the model kept, if dev quality falls below the prediction interval
-    or the cost rises above COST_TOLERANCE times the recipe's on the same device.
+    or the cost rises above COST_TOLERANCE times the recipe's on the same device. PeftcostError, with nothing written, if the
+    model predicts otherwise once it is reloaded.
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
@@ -67,6 +71,9 @@ def train_recipe(
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
             measured = runner.run_one("train", job.as_dict())
+            on_progress("reloading what was written")
+            written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}
+            check_reloaded(**runner.run_one("reload", written))
             runner.release()
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
@@ -80,6 +87,16 @@ def train_recipe(
     if report["broken_promises"]:
         raise PromiseError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
     return Trained(out, report)
+
+
+def check_reloaded(rows: int, differing: int) -> None:
+    """PeftcostError when the written model, over a base of another seed, does not predict dev as it did when it was measured:
+    then not all that was trained was saved."""
+    if differing > TIES_SHARE * rows:
+        raise PeftcostError(
+            f"The model predicts {differing} of {rows} dev rows otherwise once it is reloaded, so it was not saved whole, "
+            "and nothing was written; please report this base and method, and try another method."
+        )
 
 
 def order_of(recipe: Recipe, data: str | None, seed: int) -> OnBase:

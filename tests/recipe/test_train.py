@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 from promising import promising
+from safetensors.torch import load_file, save_file
 
 import peftcost
-from peftcost.errors import PromiseError, UserError
+from peftcost.core.setup import Setup
+from peftcost.engine.artifact import reload
+from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.prepare import prepare
+from peftcost.engine.train import train
+from peftcost.errors import PeftcostError, PromiseError, UserError
+from peftcost.methods import get_method
 from peftcost.recipe.predict import predict
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
-from peftcost.recipe.train import train_recipe
+from peftcost.recipe.train import check_reloaded, train_recipe
 from peftcost.tasks.task import Rows, load_task
 
 pytestmark = pytest.mark.timed
@@ -103,3 +110,23 @@ def test_where_it_cannot_write(recipe: Recipe, tmp_path: Path) -> None:
         load_recipe(tmp_path / "recipe.yaml")
     with pytest.raises(UserError, match=r"peftcost\.json"):
         predict(tmp_path, tmp_path / "x.csv", tmp_path / "y.csv")
+
+
+def test_a_model_that_predicts_otherwise_once_reloaded_is_not_called_finished() -> None:
+    check_reloaded(rows=400, differing=2)
+    with pytest.raises(PeftcostError, match="5 of 100 dev rows otherwise once it is reloaded"):
+        check_reloaded(rows=100, differing=5)
+
+
+def test_a_head_that_is_not_saved_is_found(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the head came back as another seed draws it."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=64, dev=60, test=40)})
+    prepared = str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), Silent())["prepared"])
+    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 320)
+    train(TrainJob(prepared, setup, 3, str(tmp_path)), Silent())
+    written = {"prepared": prepared, "setup": setup.as_dict(), "seed": 3, "out": str(tmp_path)}
+    assert reload(written, Silent()) == {"rows": 60, "differing": 0}
+    file = tmp_path / "model" / "adapter_model.safetensors"
+    save_file({name: -t if "classifier" in name else t for name, t in load_file(file).items()}, file)
+    assert reload(written, Silent())["differing"] > 10
