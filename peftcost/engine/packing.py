@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from peftcost.engine.prefix import alike, two_rows
-from peftcost.methods.head import HEAD_NAMES
+from peftcost.methods.head import outermost_head
 
 
 def packed_logits(
@@ -26,7 +26,7 @@ def packed_logits(
     real = attention_mask.bool()
     positions = (attention_mask.cumsum(1) - 1)[real][None]
     seen: list[torch.Tensor] = []
-    handle = _head(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
+    handle = outermost_head(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
     try:
         model(input_ids=input_ids[real][None], position_ids=positions, use_cache=False)
     finally:
@@ -60,11 +60,3 @@ def can_pack(model: torch.nn.Module, pad_id: int) -> bool:
         return False  # it takes no positions, or its head is none that is known
     finally:
         model.train(was_training)
-
-
-def _head(model: torch.nn.Module) -> torch.nn.Module:
-    """The outermost module that has a head's name: with PEFT, the one that chooses the trained copy."""
-    for name, module in model.named_modules():
-        if name.rpartition(".")[2] in HEAD_NAMES:
-            return module
-    raise LookupError("the model has no head that is known by name")

@@ -52,3 +52,11 @@ def head_test(model: torch.nn.Module) -> Callable[[str], bool]:
     """Tells of a parameter's or module's name, PEFT's prefixes included, whether it belongs to the head."""
     heads = tuple(f".{name}." for name in head_names(model))
     return lambda name: any(head in f".{name}." for head in heads)
+
+
+def outermost_head(model: torch.nn.Module) -> torch.nn.Module:
+    """The outermost module that has a head's name: with PEFT, the one that chooses the trained copy. LookupError without."""
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in HEAD_NAMES:
+            return module
+    raise LookupError("the model has no head that is known by name")

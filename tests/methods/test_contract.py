@@ -155,3 +155,14 @@ def test_quantized_methods_name_what_is_missing_on_apple_gpus() -> None:
         why = get_method(name).obstacle(BertConfig(), "mps")
         assert why is not None
         assert "bitsandbytes" in why
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix", "lora"])
+def test_a_decoder_classifies_a_text_alike_alone_and_beside_a_longer_one(name: str, tiny_llama: Path) -> None:
+    trained = Trained(name, tiny_llama, "AutoModelForSequenceClassification")
+    ids, mask = torch.arange(5, 17).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
+    ids[1, 4:], mask[1, 4:] = 0, 0
+    with torch.no_grad():
+        beside = trained.model(input_ids=ids, attention_mask=mask).logits[1]
+        alone = trained.model(input_ids=ids[1:, :4], attention_mask=mask[1:, :4]).logits[0]
+    assert torch.allclose(alone, beside, atol=1e-5)
