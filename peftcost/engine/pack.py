@@ -172,12 +172,11 @@ class Pack:
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         if any(cuda_graphs.obstacle(member.trainee) is not None for member in self.members):
             return contextlib.nullcontext()
-        lengths = np.minimum(self.split.lengths, self.reader.max_tokens)
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))
         streams = [batches_from(self.split.lengths, self.rows, m.job.seed, m.step) for m in self.members]
         together = [np.concatenate(some) for some in islice(zip(*streams, strict=True), of_an_epoch)]
-        shapes = cuda_graphs.plan_shapes(together, lengths, steps)
+        shapes = cuda_graphs.plan_shapes(together, self.split.lengths, self.reader.max_tokens, steps)
         self.graphs = cuda_graphs.Graphs(self.whole_step, shapes, self.device)
         return cuda_graphs.own_stream(self.device)
 

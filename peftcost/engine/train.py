@@ -238,7 +238,8 @@ class Loop:
             mean_loss = self._gradients(indices)
             self.optimization.update()
         else:
-            width = self.graphs.shapes.width(int(self.split.lengths[indices].max()))
+            longest = min(int(self.split.lengths[indices].max()), trainee.reader.max_tokens)
+            width = self.graphs.shapes.width(longest)
             count = torch.tensor(float(max(1, self.targets[indices].sum())))
             loss, *gradients = self.graphs(list(self._parts(indices, width)), count)
             mean_loss = loss.clone()  # the next step writes there
@@ -293,7 +294,7 @@ class Loop:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
-        shapes = cuda_graphs.plan_shapes(batches, np.minimum(self.split.lengths, self.trainee.reader.max_tokens), steps)
+        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.trainee.reader.max_tokens, steps)
         self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
         return cuda_graphs.own_stream(device)
 

@@ -50,13 +50,14 @@ def test_no_other_widths_pad_less(longest: list[int], most: int) -> None:
 def test_what_comes_too_seldom_is_not_captured() -> None:
     lengths = np.array([10] * 64 + [100] * 4)
     batches = [*np.split(np.arange(64), 4), np.arange(64, 68)]
-    shapes = plan_shapes(batches, lengths, steps=40)
+    shapes = plan_shapes(batches, lengths, limit=512, steps=40)
     assert shapes.width(9) == shapes.width(16) == 16
     assert shapes.width(100) == 104
     assert shapes.pays(16, 16)
     assert shapes.pays(4, 104), "8 of the 40 steps"
-    assert not plan_shapes(batches, lengths, steps=10).pays(4, shapes.width(100))
-    assert len(plan_shapes(batches, lengths, steps=10).widths) == 1, "a short training has few graphs"
+    assert not plan_shapes(batches, lengths, limit=512, steps=10).pays(4, shapes.width(100))
+    assert len(plan_shapes(batches, lengths, limit=512, steps=10).widths) == 1, "a short training has few graphs"
+    assert plan_shapes(batches, lengths, limit=60, steps=40).pays(4, 60), "no width is above where rows are cut"
 
 
 def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
