@@ -21,6 +21,7 @@ from peftcost.cost.device import Device
 from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
+from peftcost.methods.plain import TRAINED
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
 from peftcost.recipe.warm_start import lessons_of
 from peftcost.recommend.policies import Recommendation, recommend
@@ -210,6 +211,8 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     controller.release()
     if tests is not None:
         tests |= baselines_of(controller, run, question)
+    if advice is not None:
+        write_whole(controller, run, advice.id)
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
     result = build_result(controller.journal.events, state, described(question), entries, advice, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
@@ -262,6 +265,19 @@ def base_of(question: Question, state: SearchState, advice: Recommendation | Non
     """The recommended setup's base, else the first."""
     chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
     return question.task.models[0] if chosen is None else str(chosen)
+
+
+def write_whole(controller: Controller, run: SearchRun, setup_id: str) -> None:
+    """The setup's artifacts in the library's own format, where the search has kept only what was trained."""
+    for trial in controller.state.decisive(setup_id):
+        out = run.folder.trial(setup_id, trial.seed)
+        if (out / "model" / TRAINED).exists():
+            prepared, setup = run.prepared_for(trial.setup), trial.setup.as_dict()
+            payload = {"prepared": prepared, "setup": setup, "seed": trial.seed, "out": str(out)}
+            message = controller.run_aside("whole", payload)
+            if not isinstance(message, Done):
+                text = f"The recommended model could not be written as transformers does: {failure_of(message)}."
+                controller.record("warned", text=text)
 
 
 def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None:

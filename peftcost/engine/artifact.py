@@ -16,6 +16,7 @@ from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_to
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, load_about, load_split, make_split
+from peftcost.engine.train import save_artifact
 from peftcost.engine.trainee import new_accelerator, reader_for
 from peftcost.methods import get_method
 from peftcost.tasks.splits import load_task_data
@@ -85,6 +86,16 @@ def save_rows(path: Path, rows: np.ndarray) -> None:
     aside = path.with_suffix(".part.npy")
     np.save(aside, rows)
     os.replace(aside, path)
+
+
+def write_whole(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Write the artifact of a setup, of which the search has kept what was trained, in the library's own format. payload:
+    prepared, setup, seed, out."""
+    tell.phase("checkpoint")
+    setup, folder = Setup.from_dict(payload["setup"]), Path(payload["out"]) / "model"
+    model, _ = load_artifact(folder, setup, load_about(Path(payload["prepared"])), payload["seed"])
+    save_artifact(get_method(setup.method).save, model, folder)
+    return {}
 
 
 def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:

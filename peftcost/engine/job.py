@@ -44,7 +44,8 @@ class TrainJob:
     (about eight an epoch); None trains to the stop.
     dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
-    predicted_peak_bytes: what it is known to take, 0 if unknown.
+    predicted_peak_bytes: what it is known to take, 0 if unknown. whole: write the artifact in the library's own format; else
+    what was trained, which takes less room.
     """
 
     prepared: str
@@ -58,6 +59,7 @@ class TrainJob:
     memory_bytes: int = 0
     rehearse: bool = False
     predicted_peak_bytes: int = 0
+    whole: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "setup": self.setup.as_dict()}

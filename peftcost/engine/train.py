@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -86,7 +86,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     loop.book_evaluation()
 
     tell.phase("checkpoint")
-    save_artifact(trainee, out / "model")
+    save_artifact(trainee.method.save if job.whole else trainee.method.save_trained, trainee.plain, out / "model")
     tell.phase("measure")
     trainable, total = count_parameters(trainee.plain)
     measured = {
@@ -386,10 +386,10 @@ def check_moved(before: dict[str, tuple[float, float]], trainee: Trainee) -> Non
         raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")
 
 
-def save_artifact(trainee: Trainee, folder: Path) -> None:
-    """The method's artifact, written aside and renamed."""
+def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
+    """What `save` writes of the model, written aside and renamed."""
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True)
-    trainee.method.save(trainee.plain, aside)
+    save(model, aside)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(aside, folder)

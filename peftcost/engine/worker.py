@@ -110,7 +110,7 @@ def reporting_failure(tell: PipeTell) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test, reload, untuned, write_card
+    from peftcost.engine.artifact import baselines, open_test, reload, untuned, write_card, write_whole
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -129,6 +129,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "untuned": untuned,
         "baselines": baselines,
         "card": write_card,
+        "whole": write_whole,
         "selftest": selftest,
     }
 

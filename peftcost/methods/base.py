@@ -107,6 +107,10 @@ class Method(ABC):
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         """Write the artifact in the library's own format: a PEFT adapter, or a transformers model."""
 
+    def save_trained(self, model: torch.nn.Module, folder: Path) -> None:
+        """Write what `load` needs beside the base, which a search keeps of each setup; by default the artifact."""
+        self.save(model, folder)
+
     @abstractmethod
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         """The model of a saved artifact, over a freshly loaded base, in eval mode; same outputs as when saved."""

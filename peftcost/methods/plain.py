@@ -12,15 +12,31 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+TRAINED = "trained.safetensors"
+"""The trained tensors alone, by name, in the types that they are held in."""
+
+
 class PlainMethod(Method):
-    """Saves a plain transformers model; merging changes nothing."""
+    """Saves a plain transformers model, or of it the tensors that are trained; merging changes nothing."""
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         cast("PreTrainedModel", model).save_pretrained(folder)
 
+    def save_trained(self, model: torch.nn.Module, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        trained = {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, folder / TRAINED)
+
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         import torch
+        from safetensors.torch import load_file
 
+        if (folder / TRAINED).exists():
+            whole = cast("torch.nn.Module", base)
+            for name, tensor in load_file(folder / TRAINED, device=str(base.device)).items():
+                whole.get_parameter(name).data = tensor
+            return whole.eval()
         model = cast("torch.nn.Module", type(base).from_pretrained(folder, dtype=torch.float32))
         parameters = dict(model.named_parameters())
         for name in names_in_bf16(folder):

@@ -192,6 +192,7 @@ class Controller(Runner):
             memory_bytes=memory_bytes,
             rehearse=self.state.cost.wants_rehearsal(trial.setup, memory_bytes),
             predicted_peak_bytes=trial.predicted.peak_bytes,
+            whole=False,
         )
 
     def _on_message(self, run: SearchRun, index: int, message: Message) -> bool:
