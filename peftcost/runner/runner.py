@@ -113,7 +113,7 @@ class Runner:
 
     def listen(self) -> list[tuple[int, Message]]:
         """Messages of the next moment; phases of the devices are booked here."""
-        heard = []
+        heard: list[tuple[int, Message]] = []
         timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
         for index, message in self.executor.poll(timeout):
             if not isinstance(message, Phase):
