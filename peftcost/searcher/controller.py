@@ -31,8 +31,6 @@ MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
 ENDING_SECONDS = 1.5
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
-MOST_COMPARED = 200
-"""Setups whose qualities are resampled after each result; the recommendation compares all."""
 SHARED = ("cuda",)
 """Kinds of devices on which several setups train over one pass of the base. CPUs gain nothing by it."""
 MOST_INTERRUPTIONS = 1
@@ -163,7 +161,7 @@ class Controller:
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
-        evidence = run.evidence.replicates(self.state, MOST_COMPARED)
+        evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
         while True:
             stop = self._start_what_is_decided(run, evidence)
             if stop is not None and not self.state.running():
@@ -172,7 +170,7 @@ class Controller:
             for index, message in self._listen():
                 news |= self._on_message(run, index, message)
             if news:
-                evidence = run.evidence.replicates(self.state, MOST_COMPARED)
+                evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
             self._hold_to_budget()
 

@@ -10,6 +10,7 @@ from peftcost.core.ledger import Ledger
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
 from peftcost.searcher.outlook import Seen
 
@@ -46,7 +47,8 @@ class SearchState:
     there are several); anchors: those that go first. stops: the lengths at which
     lineages are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the
     first confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_seen: the best setups of the runs that were named, and what these measured."""
+    earlier, earlier_seen: the best setups of the runs that were named, and what these measured. config: the numbers that the
+    search decides by."""
 
     limit_gpu_seconds: float = float("inf")
     limit_wall_seconds: float = float("inf")
@@ -62,6 +64,7 @@ class SearchState:
     earlier: list[Setup] = field(default_factory=list)
     earlier_seen: list[Seen] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
+    config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     phase: str = "planning"
@@ -170,6 +173,7 @@ class SearchState:
         self.held.discard(event["device"])
 
     def _on_planned(self, event: dict[str, Any]) -> None:
+        self.config = SearchConfig.from_dict(event.get("config", {}))  # an old run has the default
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
