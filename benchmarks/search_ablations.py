@@ -82,7 +82,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "with costs in full": {"cost_exponent": 1.0},
     "without full and LoRA first": {"opening_share": 0.0},
     "without LoRA further": {"yardstick_chance": NEVER},
-    "without confirmation": {"explore_share": 1.0, "most_reserved": 0.0, "most_confirm_seeds": 0},
+    "without confirmation": {
+        "explore_share": 1.0,
+        "most_reserved": 0.0,
+        "reserved_out_of_reach": 0.0,
+        "least_reserved": 0.0,
+        "most_confirm_seeds": 0,
+    },
     "without going back": {"explore_again_chance": NEVER},
     "with random proposals": {"startup_trials": 10**9},
 }

@@ -13,8 +13,9 @@ from synthetic_table import STOPS, synthetic_table
 
 from peftcost.core.statistics import Standard
 from peftcost.recommend.result import front_of
-from peftcost.searcher.config import DEFAULT_CONFIG
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import MOMENT_SECONDS
+from peftcost.searcher.decide import reserved_share
 from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_world, read_table
 
@@ -72,6 +73,15 @@ def test_the_same_seed_gives_the_same_search() -> None:
     one, two = simulate(TABLE, TENTH, 3), simulate(TABLE, TENTH, 3)
     assert [t.setup.id for t in one.state.trials.values()] == [t.setup.id for t in two.state.trials.values()]
     assert one.advice == two.advice
+
+
+def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
+    config = SearchConfig(most_reserved=0.0, reserved_out_of_reach=0.0, least_reserved=0.0, most_confirm_seeds=0)
+    found, narrow = simulate(TABLE, TENTH, 0, config=config), Standard(0.005)
+    assert found.state.config == config
+    assert not [t for t in found.state.trials.values() if t.role == "confirm"]
+    assert reserved_share(found.replicates, narrow, DEFAULT_CONFIG) == DEFAULT_CONFIG.reserved_out_of_reach
+    assert reserved_share(found.replicates, narrow, config) == 0.0
 
 
 def test_it_finds_most_of_what_there_is_for_a_part_of_the_cost() -> None:
