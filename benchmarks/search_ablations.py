@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import optuna
 from search_replays import replays
 
 from peftcost.core.setup import Setup, method_of
@@ -20,6 +18,7 @@ from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
 from peftcost.searcher.actions import Promote
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.explore import Bets, Candidate, Ideas
 from peftcost.searcher.state import SearchState
 from peftcost.simulator import search as simulator
@@ -37,11 +36,9 @@ def whole(table: Table, seed: int) -> Outcome:
     return simulate(table, SHARE * table.total_gpu_seconds, seed)
 
 
-def patched(patches: Callable[[int], list[AbstractContextManager[Any]]], table: Table, seed: int) -> Outcome:
-    with ExitStack() as stack:
-        for patch in patches(seed):
-            stack.enter_context(patch)
-        return whole(table, seed)
+def changed(fields: Mapping[str, Any], table: Table, seed: int) -> Outcome:
+    """With other numbers to decide by."""
+    return simulate(table, SHARE * table.total_gpu_seconds, seed, config=replace(DEFAULT_CONFIG, **fields))
 
 
 def without_stops(table: Table, seed: int) -> Outcome:
@@ -50,28 +47,19 @@ def without_stops(table: Table, seed: int) -> Outcome:
     return simulate(replace(table, rows=rows), SHARE * table.total_gpu_seconds, seed)
 
 
-def without_costs(seed: int) -> list[AbstractContextManager[Any]]:
-    """What is bought is what adds most, whatever it takes."""
-    return [mock.patch.object(explore, "worth_of", lambda gain, seconds: gain)]
-
-
-def with_costs_in_full(seed: int) -> list[AbstractContextManager[Any]]:
-    """What is bought is what adds most per gpu-second."""
-    return [mock.patch.object(explore, "worth_of", lambda gain, seconds: gain / seconds)]
-
-
-def without_priors(seed: int) -> list[AbstractContextManager[Any]]:
+def without_priors(table: Table, seed: int) -> Outcome:
     """Each method begins with any of its setups."""
 
-    def any_of(table: Table, method: str) -> Setup:
+    def any_of(method: str) -> Setup:
         of_method = sorted((s for s in table.lineages.values() if s.method == method), key=lambda s: s.id)
         chosen = of_method[int(np.random.default_rng([seed, len(of_method)]).integers(len(of_method)))]
         return chosen.until(table.stops[0])
 
-    return [mock.patch.object(simulator, "prior_of", any_of)]
+    first = {method: any_of(method) for method in {setup.method for setup in table.lineages.values()}}
+    return simulate(table, SHARE * table.total_gpu_seconds, seed, priors=first)
 
 
-def with_references_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
+def with_references_to_the_end(table: Table, seed: int) -> Outcome:
     """What full and LoRA are opened with goes first, and on to the end."""
     ranked = explore.candidates
 
@@ -83,36 +71,30 @@ def with_references_to_the_end(seed: int) -> list[AbstractContextManager[Any]]:
         first = [replace(c, gain_rate=math.inf) for c, goes_first in zip(found, is_first, strict=True) if goes_first]
         return first + found
 
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.25), mock.patch.object(decide, "candidates", references_first)]
+    with mock.patch.object(decide, "candidates", references_first):  # the search itself has no such order
+        return changed({"opening_share": 0.25}, table, seed)
 
 
-def without_references(seed: int) -> list[AbstractContextManager[Any]]:
-    """Full and LoRA are opened when they are worth it, like all others."""
-    return [mock.patch.object(decide, "OPENING_SHARE", 0.0)]
-
-
-def without_yardstick(seed: int) -> list[AbstractContextManager[Any]]:
-    """LoRA competes before confirming, too."""
-    return [mock.patch.object(decide, "yardstick_further", lambda *_: None)]
-
-
-def without_confirmation(seed: int) -> list[AbstractContextManager[Any]]:
-    """All is spent on exploring, and the best observed is recommended."""
-    return [
-        mock.patch.object(decide, "EXPLORE_SHARE", 1.0),
-        mock.patch.object(decide, "MOST_RESERVED", 0.0),
-        mock.patch.object(decide, "confirm_or_stop", lambda *_: decide.Stop("exploring is over")),
-    ]
-
-
-def without_going_back(seed: int) -> list[AbstractContextManager[Any]]:
-    """The search ends when confirming does."""
-    return [mock.patch.object(decide, "STAKE", 2.0)]
-
-
-def with_random_proposals(seed: int) -> list[AbstractContextManager[Any]]:
-    """Optuna draws at random."""
-    return [mock.patch.object(optuna.samplers, "TPESampler", lambda seed=None, **_: optuna.samplers.RandomSampler(seed=seed))]
+NEVER = 2.0
+"""A chance that nothing has."""
+CHANGES: dict[str, dict[str, Any]] = {
+    "without costs": {"cost_exponent": 0.0},
+    "with costs in full": {"cost_exponent": 1.0},
+    "without full and LoRA first": {"opening_share": 0.0},
+    "without LoRA further": {"yardstick_chance": NEVER},
+    "without confirmation": {
+        "explore_share": 1.0,
+        "most_reserved": 0.0,
+        "reserved_out_of_reach": 0.0,
+        "least_reserved": 0.0,
+        "most_confirm_seeds": 0,
+    },
+    "without going back": {"explore_again_chance": NEVER},
+    "with random proposals": {"startup_trials": 10**9},
+}
+"""Parts that are left out by other numbers. What is bought is what adds most whatever it takes, or per gpu-second; full and
+LoRA are opened, and LoRA goes on before confirming, when they are worth it, like all others; all is spent on exploring, and
+the best expected is recommended; the search ends when confirming does; Optuna draws at random."""
 
 
 def warm(earlier: Callable[[Table], Table], table: Table, seed: int, recipe: bool = False) -> Outcome:
@@ -144,15 +126,9 @@ def upside_down(table: Table) -> Table:
 PARTS: dict[str, Callable[[Table, int], Outcome]] = {
     "whole": whole,
     "without stops": without_stops,
-    "without costs": partial(patched, without_costs),
-    "with costs in full": partial(patched, with_costs_in_full),
-    "without priors": partial(patched, without_priors),
-    "full and LoRA to the end": partial(patched, with_references_to_the_end),
-    "without full and LoRA first": partial(patched, without_references),
-    "without LoRA further": partial(patched, without_yardstick),
-    "without confirmation": partial(patched, without_confirmation),
-    "without going back": partial(patched, without_going_back),
-    "with random proposals": partial(patched, with_random_proposals),
+    "without priors": without_priors,
+    "full and LoRA to the end": with_references_to_the_end,
+    **{name: partial(changed, fields) for name, fields in CHANGES.items()},
     "warm start, the same task": partial(warm, same),
     "warm start, a task upside down": partial(warm, upside_down),
     "recipe of the same task": partial(warm, same, recipe=True),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from search_replays import replays
@@ -16,7 +15,7 @@ from search_replays import replays
 from peftcost.core.front import Point
 from peftcost.core.statistics import Standard
 from peftcost.errors import UserError
-from peftcost.searcher import confirm, decide
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import Outcome, simulate, true_points
 from peftcost.simulator.table import Table
 
@@ -63,8 +62,8 @@ def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, 
 def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
     limit, standard = share * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
-    with mock.patch.object(confirm, "MOST_CONFIRM_SEEDS", asked["most_seeds"]):
-        outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard)
+    config = replace(DEFAULT_CONFIG, most_confirm_seeds=asked["most_seeds"])
+    outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard, config=config)
     return judged(outcome, truth, asked["margin"])
 
 
@@ -175,7 +174,7 @@ def budget(table: Table) -> dict[str, Any]:
 def ended(table: Table, seed: int) -> Ended:
     random = np.random.default_rng([1, seed])
     limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
-    conditions = {
+    conditions: dict[str, Any] = {
         "devices": int(random.integers(1, 5)),
         "slowness": float(random.choice([0.0, 0.1, 0.3])),
         "crashes": float(random.choice([0.0, 0.05, 0.3])),
@@ -188,8 +187,7 @@ def ended(table: Table, seed: int) -> Ended:
     if found.because == because and because != CONFIRMED:
         share = (found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit
         return Ended(because, overspent, share if "budget" in because else None)
-    with mock.patch.object(decide, "STAKE", 0.0):
-        rest = simulate(table, limit, seed, **conditions)
+    rest = simulate(table, limit, seed, **conditions, config=replace(DEFAULT_CONFIG, explore_again_chance=0.0))
     twice, truth = simulate(table, 2 * limit, seed, **conditions), true_points(table)
     return Ended(f"early: {because}", overspent, None, is_better(found, rest, truth), is_better(found, twice, truth))
 

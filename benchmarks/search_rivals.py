@@ -14,7 +14,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import plain_value
 from peftcost.cost.model import FIXED_SECONDS, trunk_examples
 from peftcost.methods import get_method
-from peftcost.searcher.planner import EXPLORE_DEV_ROWS
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import prior_of
 from peftcost.simulator.table import Row, Table, draw_world, nearest
 from peftcost.tasks.metrics import accuracy
@@ -30,7 +30,7 @@ class Purse:
 
     def __init__(self, table: Table, budget: float, seed: int) -> None:
         self.table, self.left, self.found = table, budget, Found()
-        self.world = draw_world(table, DEV, EXPLORE_DEV_ROWS, np.random.default_rng(seed))
+        self.world = draw_world(table, DEV, np.random.default_rng(seed))
 
     def train(self, lineage: Setup, to: int, since: int | None = None, in_one_go: bool = False) -> bool:
         """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid.
@@ -40,7 +40,7 @@ class Purse:
         since = None if alone else since
         if since is not None:
             paid = row.gpu_seconds * trunk_examples(lineage.until(since)) / to
-        predicting = row.evaluation_seconds_per_example * EXPLORE_DEV_ROWS
+        predicting = row.evaluation_seconds_per_example * DEFAULT_CONFIG.explore_dev_rows
         starting = 0.0 if in_one_go else row.startup_seconds + FIXED_SECONDS
         needs = starting + row.gpu_seconds - paid + predicting
         if needs > self.left:

@@ -17,10 +17,9 @@ from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.methods.places import Space
 from peftcost.searcher import controller, decide
-from peftcost.searcher.controller import MOST_COMPARED
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, probe_of, simulate
+from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, prior_of, probe_of, simulate
 from peftcost.simulator.table import Row, Table
 
 TRIALS = 10_000
@@ -84,7 +83,7 @@ def one_decision(table: Table) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"evidence": [], "decision": []}
     for number in range(30):
         started = time.perf_counter()
-        replicates = evidence.replicates(state, MOST_COMPARED)
+        replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
         decide.next_action(state, bets, ideas, replicates, STANDARD, state.last_t)
@@ -96,7 +95,7 @@ def one_decision(table: Table) -> dict[str, Any]:
 def crowded_state(table: Table) -> SearchState:
     """A search that has measured so many trials, with budget left for as many."""
     state = SearchState()
-    probes = {name: probe_of(table, name).as_dict() for name in METHODS}
+    probes = {name: probe_of(table, prior_of(table, name)).as_dict() for name in METHODS}
     facts = {"infeasible": {}, "dev_rows": DEV, "test_rows": 0, "train_rows": STOPS[-1]}
     names = list(METHODS)
     state.apply({"event": "budget", "t": 0.0, "limit_gpu_seconds": 1e6})

@@ -80,7 +80,7 @@ class Run:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
         n_dev, advised = result["task"]["rows"]["dev"], result["recommendation"] or {}
         confidence = advised.get("confidence") if confidence is None else confidence
-        standard = Standard(result["task"]["margin"], checked_confidence(confidence))
+        standard = Standard(result["task"]["margin"], checked_confidence(confidence, state.config))
         return recommend(evidence_of(result["setups"]), found, standard, policy, n_dev, **constraints)
 
     def report(self) -> dict[str, Path]:
@@ -153,6 +153,7 @@ def resume(
             opened["seed"],
             f"{devices[0].kind}:{len(devices)}",
             confidence=opened.get("confidence"),
+            config=state.config,
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
@@ -313,7 +314,8 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.settle(outcomes, alive)
-    bets = best_bets(priors(state.arms, state.stops[0], state.cost.probes), state.recipe_setups, state.earlier, spaces)
+    plain = priors(state.arms, state.stops[0], state.cost.probes)
+    bets = best_bets(plain, state.recipe_setups, state.earlier, spaces, state.config)
     return SearchRun(
         folder=folder,
         study=study,

@@ -19,10 +19,11 @@ from peftcost.data.fingerprint import model_config_folder, model_fingerprint, re
 from peftcost.engine.job import Silent, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.planner import paces_of
 from peftcost.searcher.question import methods_named, methods_of
-from peftcost.searcher.stops import CONTENDERS, SAFETY, choose_stops, needs_of
+from peftcost.searcher.stops import choose_stops, needs_of
 from peftcost.tasks import TaskType, get_task_type
 from peftcost.tasks.splits import load_task_data
 from peftcost.tasks.task import Task, load_task
@@ -291,7 +292,8 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
         for name, s in first.items()
     }
     cost = CostModel(probes, subject.dev_rows, subject.test_rows, subject.rows)
-    left = limit_gpu_seconds - SAFETY * cost.closing_seconds()
+    safety = DEFAULT_CONFIG.safety
+    left = limit_gpu_seconds - safety * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
     anchors = anchors_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
     paces = paces_of(cost, {name: Setup.of(name, {}, 0) for name in probes}, anchors)
@@ -300,7 +302,7 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
-        if SAFETY * (sum(trials[n] for n in paid) + trials[name]) <= left:
+        if safety * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
     more = max(0.0, left - needs_of(stops, paces))
     mean = sum(trials.values()) / len(trials)
@@ -309,6 +311,6 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
         "stop_examples": stop,
         "epochs": stop / subject.rows,
         "methods": paid,
-        "setups": len(paid) + int(more / (SAFETY * mean)),
-        "confirmations": min(CONFIRM_SEEDS * CONTENDERS, int(left / longest)),
+        "setups": len(paid) + int(more / (safety * mean)),
+        "confirmations": min(CONFIRM_SEEDS * DEFAULT_CONFIG.reserved_contenders, int(left / longest)),
     }

@@ -15,20 +15,13 @@ from peftcost.core.statistics import (
     shown_as_good,
 )
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CONTENDERS, SAFETY
-
-MOST_CONFIRM_SEEDS = 5
-PLAUSIBLE = 0.05
-"""A setup whose probability of being within the margin of the best is below this is no contender."""
-BAR_FIRST = 3.0
-"""How much more than a saving it counts that a setup may be the best: it is the bar that all cheaper ones are held to."""
-AT_ONCE = 4
-"""Contenders that are confirmed side by side; when one is settled another takes its place."""
-FIRST_CONFIRM_SEED = 1001
 
 
-def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> list[str]:
+def contenders(
+    replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig = DEFAULT_CONFIG
+) -> list[str]:
     """Setups worth confirming: what is expected to be the best, then the others by what confirming them may bring.
 
     That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
@@ -43,9 +36,9 @@ def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, 
     top = probability_within_margin(expected, 0.0)
 
     def worth(s: str) -> float:
-        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + BAR_FIRST * top[s]
+        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + config.bar_weight * top[s]
 
-    others = [s for s in within if s != best and within[s] >= PLAUSIBLE]
+    others = [s for s in within if s != best and within[s] >= config.plausible_within]
     return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
 
 
@@ -63,13 +56,15 @@ def contenders_seconds(state: SearchState, replicates: Replicates | None, margin
     """What training the present contenders takes."""
     if replicates is None:
         return []
-    known = contenders(replicates, margin, gpu_seconds_of(state, replicates))[:CONTENDERS]
-    return [state.cost.predict(state.setup(s)).trial_seconds for s in known]
+    known = contenders(replicates, margin, gpu_seconds_of(state, replicates), state.config)
+    reserved = known[: state.config.reserved_contenders]
+    return [state.cost.predict(state.setup(s)).trial_seconds for s in reserved]
 
 
-def confirm_reserve(present: Sequence[float], upcoming_seconds: float) -> float:
+def confirm_reserve(present: Sequence[float], upcoming_seconds: float, config: SearchConfig) -> float:
     """What confirming the contenders will take: the present ones, or what is upcoming in their place if that is dearer."""
-    return SAFETY * CONFIRM_SEEDS * sum(sorted([*present, upcoming_seconds])[-CONTENDERS:])
+    dearest = sorted([*present, upcoming_seconds])[-config.reserved_contenders :]
+    return config.safety * CONFIRM_SEEDS * sum(dearest)
 
 
 def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard: Standard, available: float) -> Action:
@@ -86,12 +81,13 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard:
     if not wanted:
         return Wait() if running else Stop("the budget pays for no more confirmations")
     fewest = min(done[s] for s in wanted)
-    if fewest >= MOST_CONFIRM_SEEDS:
-        return Wait() if running else Stop(f"{MOST_CONFIRM_SEEDS} seeds of each contender that can be paid are measured")
+    most = state.config.most_confirm_seeds
+    if fewest >= most:
+        return Wait() if running else Stop(f"{most} seeds of each contender that can be paid are measured")
     if fewest >= CONFIRM_SEEDS and running:
         return Wait()  # its result may settle the matter
     setup = state.setup(next(s for s in wanted if done[s] == fewest))
-    return Confirm(setup, FIRST_CONFIRM_SEED + done[setup.id])
+    return Confirm(setup, state.config.first_confirm_seed + done[setup.id])
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
@@ -100,18 +96,18 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
     is there to be held against: one will do. None are begun where the first cannot be paid: without it nothing is proven."""
     gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
-    best, *others = contenders(replicates, margin, gpu_seconds)
+    best, *others = contenders(replicates, margin, gpu_seconds, state.config)
     chosen: list[str] = []
     begun = [s for s in others if done[s]]
     for setup_id in dict.fromkeys([best, *begun, *others]):
         is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in (*chosen, *begun))
         missing = 1 if is_bar else max(1, CONFIRM_SEEDS - done[setup_id])
-        needs = SAFETY * missing * state.cost.predict(state.setup(setup_id)).trial_seconds
+        needs = state.config.safety * missing * state.cost.predict(state.setup(setup_id)).trial_seconds
         if setup_id == best and needs > available and not begun:
             return []
         if setup_id in failed or needs > available:
             continue
-        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= AT_ONCE:
+        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= state.config.confirmed_at_once:
             break
         chosen.append(setup_id)
         available -= needs
@@ -128,7 +124,8 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
         return None
     gpu_seconds = gpu_seconds_of(state, replicates)
     cheapest = min(shown, key=lambda s: gpu_seconds[s])
-    open_ones = [s for s in contenders(replicates, standard.margin, gpu_seconds) if s not in shown]
+    still = contenders(replicates, standard.margin, gpu_seconds, state.config)
+    open_ones = [s for s in still if s not in shown]
     return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None
 
 

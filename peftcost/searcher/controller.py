@@ -37,8 +37,6 @@ from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
 from peftcost.tasks import Metric
 
-MOST_COMPARED = 200
-"""Setups whose qualities are resampled after each result; the recommendation compares all."""
 SHARED = ("cuda",)
 """Kinds of devices on which several setups train over one pass of the base. CPUs gain nothing by it."""
 MOST_INTERRUPTIONS = 1
@@ -74,7 +72,7 @@ class Controller(Runner):
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
-        evidence = run.evidence.replicates(self.state, MOST_COMPARED)
+        evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
         while True:
             stop = self._start_what_is_decided(run, evidence)
             if stop is not None and not self.state.running():
@@ -83,7 +81,7 @@ class Controller(Runner):
             for index, message in self.listen():
                 news |= self._on_message(run, index, message)
             if news:
-                evidence = run.evidence.replicates(self.state, MOST_COMPARED)
+                evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
             self._hold_to_budget()
 

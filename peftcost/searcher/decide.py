@@ -18,35 +18,17 @@ from peftcost.core.budget import spell_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import NEGLIGIBLE, Bets, Candidate, Ideas, candidates, needs_along, promotions
+from peftcost.searcher.explore import Bets, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.prospects import options_of, prospect
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import SAFETY
 
 REFERENCES = ("full", "lora")
 """Anchors besides the cheapest method: what everything else is held against."""
-YARDSTICK, YARDSTICK_CHANCE = "lora", 0.05
-"""Everybody would have tried it: before anything is confirmed its prior-best setup is trained on while the chance that this
-changes the recommendation is not below the second, where that can be paid."""
-OPENING_SHARE = 0.12
-"""An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes."""
-RECIPE_SHARE = 0.25
-"""A recipe's setup goes on to the recipe's length where that takes no more than this of what is left, or else competes."""
-FIRST_SHARE = 0.1
-"""Every method's prior-best setup is measured before any is explored further where they all take no more than this of the
-budget. Elsewhere only the anchors' are, and the others' compete."""
-EXPLORE_SHARE = 0.75
-"""Of the budget, or of what was added to it: exploring ends here at the latest."""
-LEAST_RESERVED, OVERTAKEN = 0.12, 0.25
-"""Of the budget, what is kept back for confirmation while the chance that exploring on finds something better than all that
-was measured, by more than the margin, is not below OVERTAKEN."""
-STAKE = 0.05
-"""When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is not
-below this."""
-MOST_RESERVED, OUT_OF_REACH = 0.35, 0.2
-"""Of the budget: no more is kept back for confirmation; the second where seeds differ so much that it will hardly prove
-anything. Better setups are worth more than proof that cannot be had."""
+YARDSTICK = "lora"
+"""Everybody would have tried it: before anything is confirmed its prior-best setup is trained on, where that can be paid and
+is likely enough to change the recommendation."""
 
 
 def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
@@ -68,19 +50,20 @@ def next_action(
     bets: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
     replicates: of all measured setups (None before any). now: seconds on the run's clock.
     """
-    left = state.left_after(SAFETY * state.cost.closing_seconds(), now) - committed_seconds(state, now)
+    config = state.config
+    left = state.left_after(config.safety * state.cost.closing_seconds(), now) - committed_seconds(state, now)
     present = contenders_seconds(state, replicates, standard.margin)
-    share = reserved_share(replicates, standard)
+    share = reserved_share(replicates, standard, config)
     tried = state.explored.first
     untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
-    all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= FIRST_SHARE * state.limit_gpu_seconds
+    all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= config.first_share * state.limit_gpu_seconds
     for arm, needs in untried.items():
         kept = {s: reserve(state, share, present, s) if tried else 0.0 for s in needs}  # one result is better than none
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
         is_wanted = arm in state.anchors or bool(recipe_bets(state, arm, bets[arm]))
-        goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= OPENING_SHARE * left)
+        goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= config.opening_share * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     further = recipe_further(state, bets, left)
@@ -105,7 +88,8 @@ def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dic
     begun = state.explored.first.get(arm, {})
     first = [setup.until(state.stops[0]) for setup in (*recipe_bets(state, arm, bets), bets[0])]
     untried = [setup for setup in first if setup.lineage not in begun]
-    return {s: SAFETY * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
+    safety = state.config.safety
+    return {s: safety * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 
 
 def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
@@ -122,14 +106,15 @@ def recipe_further(state: SearchState, bets: Bets, available: float) -> Promote 
         if way is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
             continue
         at = next((at for at, longer in enumerate(way.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
-        if needs_along(state, way)[at] <= RECIPE_SHARE * available:
+        if needs_along(state, way)[at] <= state.config.recipe_share * available:
             return Promote(latest.number, way.ahead[at].stop_examples)
     return None
 
 
 def committed_seconds(state: SearchState, now: float) -> float:
     """What running trials will still take."""
-    return sum(max(0.0, SAFETY * t.predicted.trial_seconds - (now - t.started_t)) for t in state.running())
+    safety = state.config.safety
+    return sum(max(0.0, safety * t.predicted.trial_seconds - (now - t.started_t)) for t in state.running())
 
 
 def explore_more(
@@ -147,7 +132,7 @@ def explore_more(
     if not present or not state.exploring:
         return None
     before = state.spent_before_gpu_seconds
-    left = EXPLORE_SHARE * (state.limit_gpu_seconds - before) - (state.ledger.spent(now) - before)
+    left = state.config.explore_share * (state.limit_gpu_seconds - before) - (state.ledger.spent(now) - before)
     if left <= 0:
         return None
 
@@ -155,7 +140,7 @@ def explore_more(
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
     for candidate in candidates(state, bets, ideas, margin):
-        if candidate.gain_rate * left >= NEGLIGIBLE and is_payable(candidate):
+        if candidate.gain_rate * left >= state.config.negligible_gain and is_payable(candidate):
             return candidate.action
     return None
 
@@ -167,7 +152,7 @@ def yardstick_further(
     yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
     options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
     further = prospect(state, options, margin, advised, available, or_cheaper=False)
-    return further.action if further.chance >= YARDSTICK_CHANCE else None
+    return further.action if further.chance >= state.config.yardstick_chance else None
 
 
 def explore_in_place_of_proof(
@@ -175,11 +160,11 @@ def explore_in_place_of_proof(
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
     with."""
-    kept = LEAST_RESERVED * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
+    kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
     further = prospect(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
-    return further.action if further.chance >= OVERTAKEN else None
+    return further.action if further.chance >= state.config.overtaken_chance else None
 
 
 def explore_again(
@@ -195,33 +180,33 @@ def explore_again(
     further = prospect(state, options_of(state, ideas), standard.margin, advised, available)
     if further.action is None:
         return stop
-    if further.chance >= STAKE:
+    if further.chance >= state.config.explore_again_chance:
         return further.action
     return Stop(
         f"{stop.because}; the rest of the budget would change the recommendation with a chance of {further.chance:.0%}"
     )
 
 
-def reserved_share(replicates: Replicates | None, standard: Standard) -> float:
+def reserved_share(replicates: Replicates | None, standard: Standard, config: SearchConfig) -> float:
     """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would
     be shown to be so in less than half of the cases, since the difference of their confirmations errs by too much."""
     if replicates is None:
-        return MOST_RESERVED
+        return config.most_reserved
     error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
-    return MOST_RESERVED if error <= standard.margin else OUT_OF_REACH
+    return config.most_reserved if error <= standard.margin else config.reserved_out_of_reach
 
 
 def reserve(state: SearchState, share: float, present: Sequence[float], upcoming: Setup) -> float:
     """gpu-seconds to keep back for confirmation, no more than this share of the budget. present: what training the present
     contenders takes."""
     most = share * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
-    return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds))
+    return min(most, confirm_reserve(present, state.cost.predict(upcoming).trial_seconds, state.config))
 
 
-def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str) -> str:
-    """The sentence for a budget that buys nothing."""
+def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str, safety: float) -> str:
+    """The sentence for a budget that buys nothing. safety: what is asked for is this much more than is needed."""
     return (
         f"The budget of {spell_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
         f"({cheapest}) with planning and test needs about {spell_seconds(needs_gpu_seconds)}; "
-        f"say --budget {math.ceil(needs_gpu_seconds * SAFETY)}gpu-s or more."
+        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more."
     )

@@ -18,16 +18,10 @@ from peftcost.core.statistics import (
     with_seed_noise,
 )
 from peftcost.searcher.explore import outlook_of
-from peftcost.searcher.outlook import OWN
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import Metric
-
-REPLICATES = 2000
-UNSETTLED = 0.1
-"""By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md). Less than the
-outlook's, whose readings also err since a setup is not what its neighbours and its earlier stops say."""
 
 RowsOf = Callable[[str, int], np.ndarray]
 """(setup id, seed) -> the dev rows of that trial, shape (n, k)."""
@@ -52,14 +46,14 @@ class Evidence:
         ids = sorted({*state.confirmed, *(trial.setup.id for trial in state.explored.best(most))})
         if not ids:
             return None
-        n, decisive = state.cost.dev_rows, {setup_id: state.decisive(setup_id) for setup_id in ids}
+        config, decisive = state.config, {setup_id: state.decisive(setup_id) for setup_id in ids}
         sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
-        drawn = {s: [self._draw(t, n) for t in decisive[s]] for s in ids}
+        drawn = {s: [self._draw(state, t) for t in decisive[s]] for s in ids}
         both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
         ease = [
             (part - whole, parts - wholes)
             for t in both
-            for (part, parts), (whole, wholes) in [(self._draw(t, n, state.dev_sample), self._draw(t, n))]
+            for (part, parts), (whole, wholes) in [(self._draw(state, t, state.dev_sample), self._draw(state, t))]
         ]
         if ease:
             value, values = float(np.mean([v for v, _ in ease])), np.mean([v for _, v in ease], axis=0)
@@ -67,26 +61,29 @@ class Evidence:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        noise = outlook_of(state).own_noise if state.stops else None
-        found = with_seed_noise(stacked, per_seed, self.seed, spread_groups(state), self.metric.limits, noise, UNSETTLED)
+        noise, limits = outlook_of(state).own_noise if state.stops else None, self.metric.limits
+        groups, unsettled = spread_groups(state), config.unsettled_seeds
+        found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, noise, unsettled)
         if not state.stops:
             return found
         alone = [s for s in ids if s not in state.confirmed]
         guesses = outlook_of(state).guesses([state.setup(s) for s in alone])
         expectations = {}
         for s, guess in zip(alone, guesses, strict=True):
-            read, resampled = self._draw(decisive[s][0], n)
-            common = max(0.0, float(stacked[s].var()) - OWN * float(resampled.var())) + found.common_seed_deviation**2
+            read, resampled = self._draw(state, decisive[s][0])
+            own = config.own_sample_share * float(resampled.var())
+            common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
             expectations[s] = Expectation(found.observed[s] + guess.mean - read, guess.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
 
-    def _draw(self, trial: Trial, n: int, sample: int | None = None) -> tuple[float, np.ndarray]:
+    def _draw(self, state: SearchState, trial: Trial, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""
         key = (trial.setup.id, trial.seed, sample)
         if key not in self._drawn:
+            n, replicates = state.cost.dev_rows, state.config.replicates
             rows = self.rows_of(trial.setup.id, trial.seed)
             rows = rows if sample is None else rows[nested_sample(n, sample)]
-            (values,) = resample_examples([rows], self.metric.compute, n, REPLICATES, self.seed)
+            (values,) = resample_examples([rows], self.metric.compute, n, replicates, self.seed)
             self._drawn[key] = (plain_value(rows, self.metric.compute), values)
         return self._drawn[key]
 

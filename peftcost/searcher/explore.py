@@ -9,7 +9,6 @@ one stop at a time, so that a disappointment costs no more than a stop.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,19 +21,9 @@ from peftcost.core.hypervolume import Volume
 from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.outlook import MOST, Outlook, Seen
+from peftcost.searcher.config import SearchConfig
+from peftcost.searcher.outlook import Outlook, Seen
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import SAFETY
-
-NEGLIGIBLE = 0.005
-"""Exploring is over when what is left to spend on it would add less than this share."""
-BEYOND = 3.0
-"""The reference point lies this factor beyond the dearest setup, so that the best quality counts at whatever cost."""
-TOP_MARGINS = 5
-"""How deep the top of the front is, in margins."""
-
-MOST_LINEAGES = 50
-"""That are looked at, of those waiting at one stop."""
 
 Ideas = Callable[[str, int], Sequence[Setup]]
 """(arm, stop) -> setups that nobody tried: best bets, and what Optuna proposes."""
@@ -74,24 +63,24 @@ def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> l
     deviations = [guess.deviation for guess in guesses]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
     gains = iter(np.asarray(shares).tolist())
-    found = []
+    exponent, found = state.config.cost_exponent, []
     for way in ways:
         needs = needs_along(state, way)
         of_stops = [(next(gains), seconds) for seconds in needs]
-        worth, rate = max((worth_of(gain, seconds), gain / seconds) for gain, seconds in of_stops)
+        worth, rate = max((worth_of(gain, seconds, exponent), gain / seconds) for gain, seconds in of_stops)
         found.append(Candidate(way.action, way.ahead[0], needs[0], worth, rate))
     return sorted(found, key=lambda c: -c.worth)
 
 
-def worth_of(gain: float, gpu_seconds: float) -> float:
-    """Between the gain alone, which can be worse where costs lie far apart, and the gain per gpu-second, which can be where
-    they do not (docs/search.md, "What each part brings")."""
-    return gain / math.sqrt(gpu_seconds)
+def worth_of(gain: float, gpu_seconds: float, exponent: float) -> float:
+    """Between the gain alone (exponent 0), which can be worse where costs lie far apart, and the gain per gpu-second (1),
+    which can be where they do not (docs/search.md, "What each part brings")."""
+    return float(gain / gpu_seconds**exponent)
 
 
 def needs_along(state: SearchState, way: Way) -> list[float]:
     """gpu-seconds from where it is up to each of the setups ahead."""
-    return [SAFETY * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
+    return [state.config.safety * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
 
 
 def promotions(state: SearchState) -> list[Way]:
@@ -100,7 +89,7 @@ def promotions(state: SearchState) -> list[Way]:
     for stop in state.stops[:-1]:
         later = [longer for longer in state.stops if longer > stop]
         able = (t for t in state.explored.waiting_at(stop) if not get_method(t.setup.method).fixed_horizon)
-        for trial in islice(able, MOST_LINEAGES):
+        for trial in islice(able, state.config.most_lineages):
             ahead = [trial.setup.until(longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
             found.append(Way(Promote(trial.number, later[0]), ahead, parent))
@@ -124,15 +113,15 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
 
 def outlook_of(state: SearchState) -> Outlook:
     """Guesses from what exploring has measured, here and in earlier runs."""
-    best = state.explored.best(MOST)
+    best = state.explored.best(state.config.most_readings)
     seen = [Seen(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return _outlook((*seen, *state.earlier_seen), state.stops[-1])
+    return _outlook((*seen, *state.earlier_seen), state.stops[-1], state.config)
 
 
 @lru_cache(maxsize=4)
-def _outlook(seen: tuple[Seen, ...], longest: int) -> Outlook:
+def _outlook(seen: tuple[Seen, ...], longest: int, config: SearchConfig) -> Outlook:
     """What a decision and the evidence before it ask alike is worked out once."""
-    return Outlook(seen, longest)
+    return Outlook(seen, longest, config)
 
 
 def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) -> list[Volume]:
@@ -143,15 +132,16 @@ def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) 
     points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
     priors = [of_arm[0] for of_arm in bets.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
-    cost, memory = BEYOND * max(p.gpu_seconds for p in dearest), BEYOND * max(p.peak_bytes for p in dearest)
+    beyond, top = state.config.reference_factor, state.config.top_margins * margin
+    cost, memory = beyond * max(p.gpu_seconds for p in dearest), beyond * max(p.peak_bytes for p in dearest)
     best = max(quality for quality, _, _ in points)
-    worst = min(min(quality for quality, _, _ in points), best - TOP_MARGINS * margin)
-    return [Volume(points, (floor, cost, memory)) for floor in (worst, best - TOP_MARGINS * margin)]
+    worst = min(min(quality for quality, _, _ in points), best - top)
+    return [Volume(points, (floor, cost, memory)) for floor in (worst, best - top)]
 
 
 def worth_a_look(state: SearchState) -> list[Setup]:
     """The best setups of exploring, and those on the front of what it has read."""
-    trials = [*state.explored.best(MOST), *state.explored.front]
+    trials = [*state.explored.best(state.config.most_readings), *state.explored.front]
     return [trial.setup for trial in {trial.number: trial for trial in trials}.values()]
 
 

@@ -18,19 +18,12 @@ from peftcost.methods import get_method
 from peftcost.runner.prepare import prepare_data
 from peftcost.runner.runner import result_of
 from peftcost.searcher import decide
-from peftcost.searcher.confirm import MOST_CONFIRM_SEEDS
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CONTENDERS, FEWEST_STEPS, Pace, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import Pace, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
-
-PROBE_EXAMPLES = 1600
-"""The length that a probe pretends to train for; only methods with a fixed horizon look at it."""
-EXPLORE_DEV_ROWS = 500
-"""Exploring predicts a sample of dev when it is larger; contenders are judged on all of it."""
-MOST_LESSONS = 3
-"""Setups of one method that are taken over from earlier runs."""
 
 
 def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
@@ -38,14 +31,14 @@ def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
     return {name: prepare_data(controller, asked) for name, asked in question.bases.items()}
 
 
-def plan(controller: Controller, question: Question) -> dict[str, str]:
-    """Prepare, acquire the devices, probe and choose the length; recorded as `planned`. Returns the folders of the prepared
-    data, by base.
+def plan(controller: Controller, question: Question, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
+    """Prepare, acquire the devices, probe and choose the length; recorded as `planned`, with the config. Returns the folders
+    of the prepared data, by base.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
     prepared = prepare_all(controller, question)
-    probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed)
+    probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed, config)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
         raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
@@ -61,12 +54,13 @@ def plan(controller: Controller, question: Question) -> dict[str, str]:
     anchors = decide.anchors_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
     controller.record(
         "planned",
+        config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
         methods=list(dict.fromkeys([*anchors, *probed])),
         anchors=anchors,
-        stops=choose_length(controller, cost, anchors, len(data.train)),
-        dev_sample=EXPLORE_DEV_ROWS if len(data.dev) > EXPLORE_DEV_ROWS else None,
+        stops=choose_length(controller, cost, anchors, len(data.train), config),
+        dev_sample=config.explore_dev_rows if len(data.dev) > config.explore_dev_rows else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
@@ -87,7 +81,11 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
 
 
 def best_bets(
-    plain: Mapping[str, Setup], recipes: Sequence[Setup], earlier: Sequence[Setup], spaces: Spaces
+    plain: Mapping[str, Setup],
+    recipes: Sequence[Setup],
+    earlier: Sequence[Setup],
+    spaces: Spaces,
+    config: SearchConfig = DEFAULT_CONFIG,
 ) -> dict[str, list[Setup]]:
     """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
     method's space names is taken over from these, since batch, precision and the like suit the device."""
@@ -99,12 +97,12 @@ def best_bets(
             for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + MOST_LESSONS]
+        bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + config.most_lessons]
     return bets
 
 
 def probe_arms(
-    controller: Controller, methods: Sequence[str], prepared: Mapping[str, str], seed: int
+    controller: Controller, methods: Sequence[str], prepared: Mapping[str, str], seed: int, config: SearchConfig
 ) -> tuple[dict[str, Probe], dict[str, str]]:
     """Acquire the devices and try a few steps of each arm: probes of those that run here, and why the others do not.
     prepared: by base."""
@@ -113,7 +111,7 @@ def probe_arms(
     probed: dict[str, Probe] = {}
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
         jobs = {}
-        for number, (arm, setup) in enumerate(priors(arms, PROBE_EXAMPLES).items()):
+        for number, (arm, setup) in enumerate(priors(arms, config.probe_examples).items()):
             memory_bytes = controller.executor.devices[0].memory_bytes
             folder = prepared[model_of(arm) or next(iter(prepared))]
             jobs[arm] = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes).as_dict()
@@ -141,31 +139,35 @@ def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[
     return fitting, {arm: one["reason"] for arm, one in by_arm.items() if "reason" in one}
 
 
-def choose_length(controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int) -> list[int]:
+def choose_length(
+    controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int, config: SearchConfig
+) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
-    closing = decide.SAFETY * cost.closing_seconds()
+    closing = config.safety * cost.closing_seconds()
     probes = cost.probes
     setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    paces = paces_of(cost, setups, anchors)
+    paces = paces_of(cost, setups, anchors, config)
     left = controller.left_after(closing)
-    stops = choose_stops(rows, batch_size, paces, left)
+    stops = choose_stops(rows, batch_size, paces, left, config)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
-    trial_seconds = decide.SAFETY * cost.predict(cheapest).trial_seconds
+    trial_seconds = config.safety * cost.predict(cheapest).trial_seconds
     if trial_seconds > left:
         gone = controller.spent() + closing
-        raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method))
-    return reaching_beyond(stops, rows)
+        raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method, config.safety))
+    return reaching_beyond(stops, rows, config)
 
 
-def paces_of(cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str]) -> list[Pace]:
+def paces_of(
+    cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
+) -> list[Pace]:
     """What the arms take. setups: one of each."""
     found = []
     for arm, setup in setups.items():
         probe, unstarted = cost.probes[arm], setup.until(0)
         pace = Pace(
             per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
-            beside=cost.predict(unstarted, dev_rows=EXPLORE_DEV_ROWS).trial_seconds,
+            beside=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
             beside_confirmed=cost.predict(unstarted).trial_seconds,
             is_anchor=arm in anchors,
         )
@@ -180,22 +182,23 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
     contenders confirmed with five seeds.
     """
-    planning, closing = state.ledger.spent(), decide.SAFETY * state.cost.closing_seconds()
-    least = min(rows, FEWEST_STEPS * 16)
+    config = state.config
+    planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
+    least = min(rows, config.fewest_steps * 16)
 
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
-    paces = paces_of(state.cost, priors(state.arms, 0), state.anchors)
+    paces = paces_of(state.cost, priors(state.arms, 0), state.anchors, config)
 
     def search(longest: int) -> float:
-        return needs_of(ladder(longest, least), paces)
+        return needs_of(ladder(longest, least, config), paces, config)
 
-    confident = 2 * search(3 * rows) + decide.SAFETY * (MOST_CONFIRM_SEEDS - CONFIRM_SEEDS) * sum(
-        trials(3 * rows)[-CONTENDERS:]
-    )
+    more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
+    dearest = trials(3 * rows)[-config.reserved_contenders :]
+    confident = 2 * search(3 * rows) + config.safety * more_seeds * sum(dearest)
     return {
-        "least": planning + closing + decide.SAFETY * trials(least)[0],
+        "least": planning + closing + config.safety * trials(least)[0],
         "useful": planning + closing + search(rows),
         "confident": planning + closing + confident,
     }

@@ -19,19 +19,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from peftcost.core.setup import Scalar, Setup
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.explore import Bets
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 from peftcost.store.study import Spaces
-
-STARTUP_TRIALS = 4
-"""Of each arm, drawn at random before its sampler models anything; the prior-best setup is one."""
-NEWS = 1.05
-"""Proposals are drawn anew when so many times as much is known of an arm."""
-MOST_TOLD = 200
-"""Setups of an arm that its sampler is told of: those that are running, and the best. It grows slower with each."""
-IDEAS = 6
-"""Proposals of an arm that are compared."""
 
 
 class Proposals:
@@ -51,7 +43,7 @@ class Proposals:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
         drawn ahead, and anew when something of the arm has changed. Its prior-best setup and
         the best of earlier runs come alone, before all others."""
-        begun = list(state.explored.first.get(arm, {}).values())
+        config, begun = state.config, list(state.explored.first.get(arm, {}).values())
         if not begun:
             return [setup.until(stop_examples) for setup in self.bets[arm][:2]]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
@@ -59,11 +51,12 @@ class Proposals:
         known = len(first) + sum(t.measurement is not None for t in first)
         drawn_at, drawn = self._ideas.get((arm, stop_examples), (0, []))
         untried = [setup for setup in drawn if setup.id not in tried]
-        if not untried or known >= NEWS * drawn_at:
+        if not untried or known >= config.news_factor * drawn_at:
             bets = [setup.until(stop_examples) for setup in self.bets[arm]]
             ideas = {setup.id: setup for setup in bets if setup.id not in tried}
-            near = neighbours(bets[0].hyperparameters, self.spaces[arm]) if len(first) < STARTUP_TRIALS else []
-            for choices in (*near, *self._asked(first, arm)):
+            prior, factors = bets[0].hyperparameters, config.neighbour_factors
+            near = neighbours(prior, self.spaces[arm], factors) if len(first) < config.neighbour_trials else []
+            for choices in (*near, *self._asked(first, arm, config)):
                 setup = self.setup_of(arm, choices, stop_examples, tried | ideas.keys())
                 if setup is not None and setup.id not in tried:
                     ideas[setup.id] = setup
@@ -76,30 +69,32 @@ class Proposals:
         prior = self.bets[arm][0]
         return Setup(prior.method, {**prior.hyperparameters, **choices}, stop_examples)
 
-    def _asked(self, first: Sequence[Trial], arm: str) -> list[dict[str, Scalar]]:
+    def _asked(self, first: Sequence[Trial], arm: str, config: SearchConfig) -> list[dict[str, Scalar]]:
         space = self.spaces[arm]
         sampler = optuna.samplers.TPESampler(
             seed=zlib.crc32(f"{self.seed} {arm} {len(first)}".encode()),
             multivariate=True,
-            n_startup_trials=STARTUP_TRIALS,
+            n_startup_trials=config.startup_trials,
             constant_liar=True,
         )
         study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-        told = sorted(first, key=lambda t: t.measurement.dev_loss if t.measurement is not None else -math.inf)[:MOST_TOLD]
+        ranked = sorted(first, key=lambda t: t.measurement.dev_loss if t.measurement is not None else -math.inf)
+        told = ranked[: config.most_told]
         study.add_trials([trial_of(trial, space) for trial in told if is_inside(trial, space)])
-        return [dict(study.ask(dict(space)).params) for _ in range(IDEAS)]
+        return [dict(study.ask(dict(space)).params) for _ in range(config.proposals_per_arm)]
 
 
-def neighbours(prior: Mapping[str, Scalar], space: Mapping[str, BaseDistribution]) -> list[dict[str, Scalar]]:
-    """The prior-best choices with one of them changed: a third of the rate and three times the rate, as in a grid that people
-    would lay out, and every other option."""
+def neighbours(
+    prior: Mapping[str, Scalar], space: Mapping[str, BaseDistribution], factors: Sequence[float]
+) -> list[dict[str, Scalar]]:
+    """The prior-best choices with one of them changed: the rate times each factor, and every other option."""
     plain, found = {key: prior[key] for key in space}, []
     for key, distribution in space.items():
         if isinstance(distribution, CategoricalDistribution):
             found += [{**plain, key: option} for option in distribution.choices if option != plain[key]]
         elif isinstance(distribution, FloatDistribution):
             value = float(plain[key] or 0)
-            found += [{**plain, key: min(max(value * by, distribution.low), distribution.high)} for by in (1 / 3, 3.0)]
+            found += [{**plain, key: min(max(value * by, distribution.low), distribution.high)} for by in factors]
     return found
 
 

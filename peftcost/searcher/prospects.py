@@ -17,10 +17,6 @@ from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals, worth_a_look
 from peftcost.searcher.state import SearchState
 
-DRAWS = 1000
-CHEAPER = 0.9
-"""A setup that takes less than this share of the recommended one's cost is worth a change."""
-
 
 @dataclass(frozen=True)
 class Prospect:
@@ -61,14 +57,15 @@ def prospect(
     if not options:
         return Prospect(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
-    drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], DRAWS)
+    config = state.config
+    drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], config.prospect_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
     cost = state.cost.predict(advised).gpu_seconds
     improves = new > bar[:, None] + margin
     if or_cheaper:
-        improves |= (new >= bar[:, None] - margin) & (costs < CHEAPER * cost)
+        improves |= (new >= bar[:, None] - margin) & (costs < config.cheaper_share * cost)
     needs = np.array([o.needs_gpu_seconds for o in options])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
@@ -77,7 +74,7 @@ def prospect(
     changed = better.max(axis=1) > -np.inf
     good = better >= better.max(axis=1, keepdims=True) - margin
     chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
-    gain = np.where(changed, better[np.arange(DRAWS), chosen], quality) - quality
+    gain = np.where(changed, better[np.arange(len(better)), chosen], quality) - quality
     share = np.where(changed, costs[bought][chosen] / cost, 1.0)
     return Prospect(
         gpu_seconds=available,

@@ -11,12 +11,9 @@ from peftcost.cost.device import Device, choose_devices
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.runner.prepare import OnBase, on_base
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.tasks.splits import TaskData, load_task_data
 from peftcost.tasks.task import Task, load_task
-
-CONFIDENCES = (0.5, 0.99)
-"""Below, "shown" would mean nothing; above, so rare a loss is not seen among the bootstrap's resamples."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +47,26 @@ def ask(
     devices: str | None = None,
     command: str = "peftcost.search",
     confidence: float | None = None,
+    config: SearchConfig = DEFAULT_CONFIG,
 ) -> Question:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
-    if not 0 <= seed < FIRST_CONFIRM_SEED:
-        raise UserError(f"--seed {seed} must be from 0 to {FIRST_CONFIRM_SEED - 1}; the seeds above are for confirmation.")
+    if not 0 <= seed < config.first_confirm_seed:
+        raise UserError(
+            f"--seed {seed} must be from 0 to {config.first_confirm_seed - 1}; the seeds above are for confirmation."
+        )
     task = task if isinstance(task, Task) else load_task(task)
     names = methods_of(task, methods)
     data = load_task_data(task, seed)
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
-    confidence = checked_confidence(confidence)
+    confidence = checked_confidence(confidence, config)
     return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
 
 
-def checked_confidence(confidence: float | None) -> float:
+def checked_confidence(confidence: float | None, config: SearchConfig) -> float:
     """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
     if confidence is None:
         return CONFIDENCE
-    low, high = CONFIDENCES
+    low, high = config.confidences
     if not low <= confidence <= high:
         raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
     return confidence

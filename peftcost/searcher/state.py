@@ -9,6 +9,7 @@ from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
 from peftcost.runner.books import Books
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
 from peftcost.searcher.outlook import Seen
 from peftcost.searcher.trial import Trial
@@ -21,7 +22,8 @@ class SearchState(Books):
     arms: methods (on bases, where there are several); anchors: those that go first. stops: the lengths at which lineages are
     measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_seen: the best setups of the runs that were named, and what these measured.
+    earlier, earlier_seen: the best setups of the runs that were named, and what these measured. config: the numbers that the
+    search decides by.
     """
 
     arms: list[str] = field(default_factory=list)
@@ -36,6 +38,7 @@ class SearchState(Books):
     earlier: list[Setup] = field(default_factory=list)
     earlier_seen: list[Seen] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
+    config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
     phase: str = "planning"
     log: list[str] = field(default_factory=list)
@@ -119,6 +122,7 @@ class SearchState(Books):
             trial.phase = event["category"]
 
     def _on_planned(self, event: dict[str, Any]) -> None:
+        self.config = SearchConfig.from_dict(event.get("config", {}))  # an old run has the default
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)

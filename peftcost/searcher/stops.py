@@ -6,23 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peftcost.core.statistics import CONFIRM_SEEDS
-
-EPOCHS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.5, 2.0, 3.0)
-"""The longest stop is one of these, as far as the budget goes."""
-FACTOR, MOST_STOPS, MOST_BEYOND = 2, 3, 2
-FEWEST_STEPS = 20
-"""Optimizer steps of the first stop, at least."""
-CONTENDERS = 2
-"""For how many setups the budget keeps confirmation back."""
-SAFETY = 1.1
-"""Predictions are taken this much dearer, since the budget must hold."""
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 
 
-def ladder(longest: int, least: int) -> list[int]:
-    """Stops up to the longest, each FACTOR times the one before, none below the least."""
+def ladder(longest: int, least: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
+    """Stops up to the longest, each `stop_factor` times the one before, none below the least."""
     stops = [longest]
-    while len(stops) < MOST_STOPS and stops[0] // FACTOR >= least:
-        stops.insert(0, stops[0] // FACTOR)
+    while len(stops) < config.most_stops and stops[0] // config.stop_factor >= least:
+        stops.insert(0, stops[0] // config.stop_factor)
     return stops
 
 
@@ -37,31 +28,33 @@ class Pace:
     is_anchor: bool
 
 
-def needs_of(stops: Sequence[int], paces: Sequence[Pace]) -> float:
+def needs_of(stops: Sequence[int], paces: Sequence[Pace], config: SearchConfig = DEFAULT_CONFIG) -> float:
     """gpu-seconds of the anchors up to the last stop, of the other methods at the first, and of confirming the dearest
     anchors."""
     anchors, others = [p for p in paces if p.is_anchor], [p for p in paces if not p.is_anchor]
     total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in anchors)
     total += sum(p.per_example * stops[0] + p.beside for p in others)
-    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-CONTENDERS:]
-    return SAFETY * (total + CONFIRM_SEEDS * sum(confirmed))
+    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-config.reserved_contenders :]
+    return config.safety * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
-def reaching_beyond(stops: Sequence[int], rows: int) -> list[int]:
+def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
     """The stops and a few more, which not every anchor can be paid for to reach: whatever is worth it may."""
-    beyond = [stops[-1] * FACTOR**n for n in range(1, MOST_BEYOND + 1)]
-    return [*stops, *(stop for stop in beyond if stop <= EPOCHS[-1] * rows)]
+    beyond = [stops[-1] * config.stop_factor**n for n in range(1, config.most_stops_beyond + 1)]
+    return [*stops, *(stop for stop in beyond if stop <= config.epochs[-1] * rows)]
 
 
-def choose_stops(rows: int, batch_size: int, paces: Sequence[Pace], available: float) -> list[int]:
+def choose_stops(
+    rows: int, batch_size: int, paces: Sequence[Pace], available: float, config: SearchConfig = DEFAULT_CONFIG
+) -> list[int]:
     """The stops whose longest is the longest that can be paid for; available: gpu-seconds, closing costs taken off.
 
-    Never below FEWEST_STEPS steps; when even that is too much, methods will be skipped.
+    Never below `fewest_steps` steps; when even that is too much, methods will be skipped.
     """
-    least = min(rows, FEWEST_STEPS * batch_size)
+    least = min(rows, config.fewest_steps * batch_size)
     chosen = [least]
-    for epochs in EPOCHS:
-        stops = ladder(max(least, round(rows * epochs)), least)
-        if stops[-1] > chosen[-1] and needs_of(stops, paces) <= available:
+    for epochs in config.epochs:
+        stops = ladder(max(least, round(rows * epochs)), least, config)
+        if stops[-1] > chosen[-1] and needs_of(stops, paces, config) <= available:
             chosen = stops
     return chosen

@@ -22,11 +22,12 @@ from peftcost.methods import get_method
 from peftcost.methods.places import place_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.explore import Bets
-from peftcost.searcher.planner import EXPLORE_DEV_ROWS, best_bets
+from peftcost.searcher.planner import best_bets
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
@@ -91,17 +92,20 @@ def simulate(
     standard: Standard = STANDARD,
     wall_seconds: float | None = None,
     lessons: Mapping[str, Any] | None = None,
+    priors: Mapping[str, Setup] | None = None,
     devices: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
+    config: SearchConfig = DEFAULT_CONFIG,
 ) -> Outcome:
     """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. lessons: of
-    earlier runs, as `peftcost.recipe.warm_start` gives them.
+    earlier runs, as `peftcost.recipe.warm_start` gives them. priors: each method's first setup, the prior-best one
+    if not given. config: the numbers that it decides by.
 
     UserError when the budget is too small to begin.
     """
     random = np.random.default_rng(seed)
-    world, clock = draw_world(table, dev_size, EXPLORE_DEV_ROWS, random), Clock()
+    world, clock = draw_world(table, dev_size, random, config), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
     executor = SimulatedExecutor(world, clock, held, random, slowness, crashes)
     state = SearchState()
@@ -109,8 +113,8 @@ def simulate(
     controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)
     controller.acquire()
     methods = sorted({setup.method for setup in table.lineages.values()})
-    priors = {name: prior_of(table, name) for name in methods}
-    probes = {name: probe_of(table, name) for name in methods}
+    priors = priors or {name: prior_of(table, name) for name in methods}
+    probes = {name: probe_of(table, priors[name]) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
     by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
     anchors = anchors_of(by_rank, [cheapest])
@@ -120,6 +124,7 @@ def simulate(
         raise UserError(f"{limit_gpu_seconds:.0f} gpu-s do not pay for probing, which takes {probing:.0f}.")
     controller.record(
         "planned",
+        config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probes.items()},
         infeasible={},
         methods=list(dict.fromkeys([*anchors, *by_rank])),
@@ -135,7 +140,7 @@ def simulate(
     bets = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
         for name, setups in best_bets(
-            priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}
+            priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}, config
         ).items()
     }
     proposals = TableProposals(table, bets, seed)
@@ -175,9 +180,9 @@ def recorded_like(table: Table, setup: Setup) -> Setup:
     return found.until(setup.stop_examples)
 
 
-def probe_of(table: Table, method: str) -> Probe:
-    """What a probe of the method's prior-best setup would have shown."""
-    longest = prior_of(table, method).until(table.stops[-1])
+def probe_of(table: Table, prior: Setup) -> Probe:
+    """What a probe of a method's prior-best setup would have shown."""
+    longest = prior.until(table.stops[-1])
     rows = [table.rows[longest.id, seed] for seed in table.seeds(longest.id)]
     return Probe(
         startup_seconds=statistics.median(row.startup_seconds for row in rows),

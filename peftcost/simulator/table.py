@@ -14,7 +14,7 @@ import numpy as np
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
 from peftcost.methods.places import Space, place_of
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.simulator.recorded import know_methods
 
 ROW_WIDTH = 2
@@ -128,20 +128,21 @@ class World:
     and what a search reads of it errs as a dev set of that size and so many seeds do.
 
     chosen: positions of the dev set's examples. sample: how many of them exploring sees, None for all. luck: decides the
-    seeds.
+    seeds. config: tells fresh seeds from others.
     """
 
     table: Table
     chosen: np.ndarray
     sample: int | None
     luck: int
+    config: SearchConfig = DEFAULT_CONFIG
 
     def row(self, setup: Setup, seed: int) -> Row | None:
         """What training the setup with this seed shows: the same recorded seed at every stop of the lineage, and for all
         setups that have it, since seeds do some things to all alike. None for what the table does not have, and for a fresh
         seed of what it has once."""
         recorded = self.table.seeds(setup.id)
-        if not recorded or (seed >= FIRST_CONFIRM_SEED and len(recorded) == 1):
+        if not recorded or (seed >= self.config.first_confirm_seed and len(recorded) == 1):
             return None
         order = np.random.default_rng([self.luck, seed]).permutation(self.table.all_seeds).tolist()
         return self.table.rows[setup.id, min(recorded, key=order.index)]
@@ -152,10 +153,11 @@ class World:
         return np.asarray(row.examples[positions])
 
 
-def draw_world(table: Table, dev_size: int, sample: int, random: np.random.Generator) -> World:
-    """With a dev set of this size; when it is larger than `sample`, exploring sees that many of it."""
+def draw_world(table: Table, dev_size: int, random: np.random.Generator, config: SearchConfig = DEFAULT_CONFIG) -> World:
+    """With a dev set of this size, of which exploring sees a sample, as in a search."""
     chosen, luck = random.integers(0, table.size, dev_size), int(random.integers(2**32))
-    return World(table, chosen, sample if dev_size > sample else None, luck)
+    sample = config.explore_dev_rows if dev_size > config.explore_dev_rows else None
+    return World(table, chosen, sample, luck, config)
 
 
 def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:

@@ -8,7 +8,8 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.core.statistics import CONFIRM_SEEDS, Standard
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED, confirmable
+from peftcost.searcher.config import DEFAULT_CONFIG
+from peftcost.searcher.confirm import confirmable
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
@@ -29,7 +30,7 @@ def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fr
     for seed in range(4):
         found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, standard=Standard(0.02))
         by_setup = confirmed_seeds(found)
-        assert min(min(seeds) for seeds in by_setup.values()) >= FIRST_CONFIRM_SEED
+        assert min(min(seeds) for seeds in by_setup.values()) >= DEFAULT_CONFIG.first_confirm_seed
         if found.advice is not None and found.advice.confirmed:
             told += 1
             assert len(by_setup[found.advice.id]) >= CONFIRM_SEEDS

@@ -9,7 +9,8 @@ import pytest
 
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
-from peftcost.searcher.outlook import GAIN, Outlook, Seen
+from peftcost.searcher.config import DEFAULT_CONFIG
+from peftcost.searcher.outlook import Outlook, Seen
 
 RATES = np.geomspace(1e-4, 8e-3, 12)
 
@@ -58,7 +59,7 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
         now, then = outlook.guesses(pair)
         return then.mean - now.mean
 
-    assert gain(before, rest) == pytest.approx(GAIN, abs=1e-6)
+    assert gain(before, rest) == pytest.approx(DEFAULT_CONFIG.expected_gain, abs=1e-6)
     assert gain(after, rest) > 0.08
     assert gain(before, other) < gain(after, other) < gain(after, rest), "another method is a hint, not more"
 

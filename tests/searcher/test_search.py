@@ -18,6 +18,7 @@ import yaml
 
 import peftcost
 from peftcost.errors import UserError
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
 from peftcost.tasks.task import Rows, Task, load_task
 
@@ -98,6 +99,13 @@ def test_the_state_is_a_fold_over_the_journal(run: peftcost.Run) -> None:
     assert state.phase == "finished"
     assert state.ledger.spent() == pytest.approx(run.result["budget"]["spent_gpu_seconds"])
     assert state.recommended == run.result["recommendation"]["id"]
+
+
+def test_the_numbers_that_it_decides_by_are_recorded(run: peftcost.Run) -> None:
+    events = [json.loads(line) for line in run.folder.journal_file.read_text().splitlines()]
+    (recorded,) = [event["config"] for event in events if event["event"] == "planned"]
+    assert recorded.keys() == SearchConfig().as_dict().keys()
+    assert SearchConfig.from_dict(recorded) == SearchConfig()
 
 
 def test_other_questions_cost_nothing(run: peftcost.Run) -> None:

@@ -5,27 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.searcher.stops import (
-    EPOCHS,
-    FACTOR,
-    FEWEST_STEPS,
-    MOST_STOPS,
-    Pace,
-    choose_stops,
-    ladder,
-    needs_of,
-    reaching_beyond,
-)
+from peftcost.searcher.config import DEFAULT_CONFIG
+from peftcost.searcher.stops import Pace, choose_stops, ladder, needs_of, reaching_beyond
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
 def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: int, least: int) -> None:
     stops = ladder(longest, least)
     assert stops[-1] == longest
-    assert len(stops) <= MOST_STOPS
+    assert len(stops) <= DEFAULT_CONFIG.most_stops
     assert stops == sorted(set(stops))
     assert len(stops) == 1 or stops[0] >= least
-    assert all(b // FACTOR == a for a, b in zip(stops, stops[1:], strict=False))
+    assert all(b // DEFAULT_CONFIG.stop_factor == a for a, b in zip(stops, stops[1:], strict=False))
 
 
 @given(
@@ -36,8 +27,8 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
     paces = [Pace(rate, 5.0, 8.0, is_anchor=i < 3) for i, rate in enumerate(rates)]
     stops = choose_stops(rows, 16, paces, available)
-    least = min(rows, FEWEST_STEPS * 16)
-    assert least <= stops[-1] <= max(least, round(EPOCHS[-1] * rows))
+    least = min(rows, DEFAULT_CONFIG.fewest_steps * 16)
+    assert least <= stops[-1] <= max(least, round(DEFAULT_CONFIG.epochs[-1] * rows))
     assert stops == [least] or needs_of(stops, paces) <= available
 
 

@@ -14,7 +14,8 @@ from synthetic_table import STOPS, synthetic_table
 from peftcost.core.statistics import Standard
 from peftcost.recommend.result import front_of
 from peftcost.runner.runner import MOMENT_SECONDS
-from peftcost.searcher.confirm import FIRST_CONFIRM_SEED
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.searcher.decide import reserved_share
 from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_world, read_table
 
@@ -49,7 +50,7 @@ def test_the_cheapest_method_full_and_lora_go_first() -> None:
     found = simulate(TABLE, 6 * TENTH, 2)
     trials = list(found.state.trials.values())
     assert [t.setup.method for t in trials[:3]] == ["frozen", "full", "lora"]
-    assert all(t.seed >= FIRST_CONFIRM_SEED for t in trials if t.role == "confirm")
+    assert all(t.seed >= DEFAULT_CONFIG.first_confirm_seed for t in trials if t.role == "confirm")
 
 
 def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_than_the_margin() -> None:
@@ -72,6 +73,15 @@ def test_the_same_seed_gives_the_same_search() -> None:
     one, two = simulate(TABLE, TENTH, 3), simulate(TABLE, TENTH, 3)
     assert [t.setup.id for t in one.state.trials.values()] == [t.setup.id for t in two.state.trials.values()]
     assert one.advice == two.advice
+
+
+def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
+    config = SearchConfig(most_reserved=0.0, reserved_out_of_reach=0.0, least_reserved=0.0, most_confirm_seeds=0)
+    found, narrow = simulate(TABLE, TENTH, 0, config=config), Standard(0.005)
+    assert found.state.config == config
+    assert not [t for t in found.state.trials.values() if t.role == "confirm"]
+    assert reserved_share(found.replicates, narrow, DEFAULT_CONFIG) == DEFAULT_CONFIG.reserved_out_of_reach
+    assert reserved_share(found.replicates, narrow, config) == 0.0
 
 
 def test_it_finds_most_of_what_there_is_for_a_part_of_the_cost() -> None:
@@ -143,9 +153,9 @@ def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same
 
 def test_a_seed_shows_the_same_recorded_seed_of_every_setup() -> None:
     """Seeds do some things to all setups alike, so comparisons are paired over them, in a replay as in a search."""
-    world = draw_world(TABLE, 500, 300, np.random.default_rng(0))
+    world, fresh = draw_world(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
     setups = list(TABLE.lineages.values())
-    for seed in (0, FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + 1):
+    for seed in (0, fresh, fresh + 1):
         shown = [world.row(setup, seed) for setup in setups]
         assert len({row.seed for row in shown if row is not None}) == 1
 

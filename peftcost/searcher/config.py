@@ -1,0 +1,188 @@
+"""Every number that the search decides by.
+
+`SearchState.config` holds the numbers of a run. The journal's `planned` event records them, so a run that is resumed, even by
+a later version, decides by the numbers that it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Each field says why it is there and where its value comes from. A value without a source was set by hand, and no
+    experiment varies it. "Left" is what remains of the budget, closing costs and running trials taken off."""
+
+    # -- lengths (stops.py, planner.py) ------------------------------------------------------------------------------
+
+    epochs: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.5, 2.0, 3.0)
+    """The longest stop is one of these, as far as the budget goes. No stop lies beyond the last."""
+    stop_factor: int = 2
+    """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
+    most_stops: int = 3
+    """Stops that all anchors can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place of .92
+    to .94 (docs/search.md, "without stops")."""
+    most_stops_beyond: int = 2
+    """Further stops, which not every anchor can be paid for to reach: whatever is worth it may."""
+    fewest_steps: int = 20
+    """Optimizer steps of the first stop, at least: after fewer a reading says little."""
+    safety: float = 1.1
+    """Predictions are taken this much dearer, since the budget must hold (docs/search.md, "Does it keep to its budget?")."""
+    probe_examples: int = 1600
+    """The length that a probe pretends to train for. Only methods with a fixed horizon look at it."""
+    explore_dev_rows: int = 500
+    """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
+
+    # -- what goes first (decide.py) ---------------------------------------------------------------------------------
+
+    opening_share: float = 0.12
+    """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
+    At 0 only the first anchor goes first (docs/search.md, "full and LoRA compete for their first stop, too")."""
+    first_share: float = 0.1
+    """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
+    the budget. Elsewhere only the anchors' are, and the others' compete."""
+    recipe_share: float = 0.25
+    """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
+    competes."""
+    most_lessons: int = 3
+    """Setups of one method that are taken over from recipes and earlier runs (planner.py)."""
+
+    # -- exploring (decide.py, explore.py) ---------------------------------------------------------------------------
+
+    explore_share: float = 0.75
+    """Of the budget, or of what was added to it: exploring ends here at the latest."""
+    negligible_gain: float = 0.005
+    """Exploring is over when what is left to spend on it would add less than this share of the hypervolume."""
+    cost_exponent: float = 0.5
+    """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 the front is worse where costs lie far apart, at 1 where
+    they do not (docs/search.md, "without costs" and "with costs in full")."""
+    reference_factor: float = 3.0
+    """The hypervolume's reference point lies this factor beyond the dearest setup, so that the best quality counts at
+    whatever cost."""
+    top_margins: int = 5
+    """How deep the top of the front is, in margins. The recommendation is made there, so half of a gain is counted there."""
+    most_lineages: int = 50
+    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick (docs/search.md,
+    "Scale")."""
+    yardstick_chance: float = 0.05
+    """LoRA's prior-best setup is trained on before anything is confirmed while the chance that this changes the
+    recommendation is not below this (docs/search.md, "without LoRA going on before confirming")."""
+    explore_again_chance: float = 0.05
+    """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
+    not below this (docs/search.md, "without going back to exploring")."""
+
+    # -- the surrogate's prior (outlook.py): standard deviations of its terms, at scale 1 ----------------------------
+
+    expected_gain: float = 0.03
+    """What a doubling of the length is expected to bring, before anything was seen."""
+    common_deviation: float = 0.3
+    """Of the level that all setups share: next to nothing is known of a task beforehand."""
+    common_gain_deviation: float = 0.03
+    """Of the gain per doubling that all setups share: as large as the gain that is expected."""
+    base_deviation: float = 0.06
+    """Of a base's level, where there are several."""
+    base_gain_deviation: float = 0.03
+    """Of a base's gain per doubling, where there are several."""
+    method_deviation: float = 0.04
+    """Of a method's level at the longest stop."""
+    method_gain_deviation: float = 0.03
+    """Of a method's gain per doubling: some methods learn late."""
+    choices_deviation: float = 0.05
+    """Of a setup's own level, given its method's."""
+    choices_gain_deviation: float = 0.02
+    """Of a setup's own gain per doubling, given its method's."""
+    scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """How far the setups of a task differ, times the deviations above but the common level's: the most likely of these."""
+    near_distance: float = 0.7
+    """Distance of choices at which setups share e^(-1/2) of what is theirs: the length of a squared exponential kernel."""
+    own_noises: tuple[float, ...] = (0.0075, 0.015, 0.03)
+    """Deviation of the best one's readings that no sample explains, between seeds and from stop to stop: as likely as each
+    is. At the top of the recorded tables seeds deviate by .011 to .014 (docs/table.md, "own")."""
+    unsettled_readings: float = 0.25
+    """By so much more, per quality that a setup lies below the best, does its reading err: it may still take off, or
+    diverge. At least `unsettled_seeds`, since a setup is also not what its neighbours and its earlier stops say."""
+    own_sample_share: float = 0.3
+    """Of the variance of a quality read on a sample: what is not common to all setups read on the same one."""
+    similarities: tuple[float, ...] = (0.6, 0.0)
+    """Correlation of what setups are worth on two tasks, one of which was named as similar: one of these, see `doubt`."""
+    doubt: float = 1.0
+    """How much likelier (log) the own measurements have to be with a similar task for it to be believed: a task that
+    misleads would cost a small budget more than a similar one saves (docs/search.md, "warm start")."""
+    most_readings: int = 300
+    """Readings that are looked at, the best: what is poor no longer matters, and time grows with the cube."""
+
+    # -- proposals (proposals.py) ------------------------------------------------------------------------------------
+
+    startup_trials: int = 4
+    """Of each arm, drawn at random before its sampler models anything; the prior-best setup is one. Drawing all at random is
+    hardly worse (docs/search.md, "random proposals in place of TPE's")."""
+    neighbour_trials: int = 4
+    """Until an arm has so many setups, the neighbours of its prior-best one are proposed, too."""
+    neighbour_factors: tuple[float, ...] = (1 / 3, 3.0)
+    """Times the prior-best rate: the neighbours' rates, as in a grid that people would lay out."""
+    proposals_per_arm: int = 6
+    """Proposals of an arm that are compared."""
+    news_factor: float = 1.05
+    """Proposals are drawn anew when so many times as much is known of an arm."""
+    most_told: int = 200
+    """Setups of an arm that its sampler is told of: those that are running, and the best. It grows slower with each."""
+
+    # -- what is kept back for confirmation (decide.py, confirm.py) --------------------------------------------------
+
+    reserved_contenders: int = 2
+    """For how many setups the budget keeps confirmation back: one, and one that it is held against."""
+    most_reserved: float = 0.35
+    """Of the budget: no more is kept back for confirmation."""
+    reserved_out_of_reach: float = 0.2
+    """In place of `most_reserved` where seeds differ so much that confirming will hardly prove anything. Better setups are
+    worth more than proof that cannot be had."""
+    least_reserved: float = 0.12
+    """In place of `most_reserved` while something better is likely to be found, see `overtaken_chance`."""
+    overtaken_chance: float = 0.25
+    """The chance that exploring on finds something better than all that was measured, by more than the margin, at which
+    confirming first would be a waste."""
+
+    # -- confirming (confirm.py, question.py) ------------------------------------------------------------------------
+
+    confirmed_at_once: int = 4
+    """Contenders that are confirmed side by side; when one is settled another takes its place."""
+    most_confirm_seeds: int = 5
+    """Fresh seeds of a contender. More than three change the advice little (docs/search.md, "Is the advice true?")."""
+    first_confirm_seed: int = 1001
+    """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
+    plausible_within: float = 0.05
+    """A setup whose probability of being within the margin of the best is below this is no contender."""
+    bar_weight: float = 3.0
+    """How much more than a saving it counts that a setup may be the best: it is the bar that all cheaper ones are held to."""
+    confidences: tuple[float, float] = (0.5, 0.99)
+    """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
+
+    # -- what the measurements say (evidence.py, prospects.py) -------------------------------------------------------
+
+    replicates: int = 2000
+    """Bootstrap replicates: a bound at 5 % rests on 100 of them, at 1 % on 20."""
+    most_compared: int = 200
+    """Setups whose qualities are resampled after each result, the best. The recommendation compares all."""
+    unsettled_seeds: float = 0.1
+    """By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md)."""
+    prospect_draws: int = 1000
+    """Draws of what is measured and what could be tried: a chance of 5 % errs by 0.7 %."""
+    cheaper_share: float = 0.9
+    """A setup that takes less than this share of the recommended one's cost is worth a change."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> SearchConfig:
+        """From a journal. What it lacks has its default; what this version no longer has is passed over."""
+        names = [field.name for field in fields(cls) if field.name in raw]
+        known: dict[str, Any] = {name: tuple(raw[name]) if isinstance(raw[name], list) else raw[name] for name in names}
+        return cls(**known)
+
+
+DEFAULT_CONFIG = SearchConfig()
