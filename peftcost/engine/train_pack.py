@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +28,7 @@ from peftcost.engine.prepared import About, Split, load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
-from peftcost.engine.train import Loop, check_moved
+from peftcost.engine.train import Loop, check_moved, save_artifact
 from peftcost.errors import SetupFailed
 
 WARM_STEPS, TIMED_STEPS = 2, 5
@@ -162,7 +160,7 @@ def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], te
     np.save(out / "dev_rows.npy", evaluation.rows)
     evaluation_seconds = watch.lap()
     tell.phase("checkpoint")
-    save_adapter(trainee, out / "model")
+    save_artifact(lambda _, folder: save_adapter(trainee, folder), trainee.plain, out / "model")
     tell.phase("measure")
     trainable, total = trainee.count(beside)
     metric = about.task_type.metrics[about.metric]
@@ -187,13 +185,10 @@ def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], te
 
 
 def save_adapter(trainee: AdapterTrainee, folder: Path) -> None:
-    """The artifact that the trainee's method saves, of its adapter alone; written aside and renamed."""
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    trainee.plain.save_pretrained(aside, selected_adapters=[trainee.adapter])  # type: ignore[operator]
+    """Write the artifact that the trainee's method saves, of its adapter alone."""
+    trainee.plain.save_pretrained(folder, selected_adapters=[trainee.adapter])  # type: ignore[operator]
     if trainee.adapter != ONLY:  # PEFT puts it into a folder of its own
-        inner = aside / trainee.adapter
+        inner = folder / trainee.adapter
         for file in inner.iterdir():
-            os.replace(file, aside / file.name)
+            os.replace(file, folder / file.name)
         inner.rmdir()
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(aside, folder)

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from peftcost.core.setup import Scalar
 from peftcost.methods.base import Method
-from peftcost.methods.layers import TOP_LAYERS, freeze_all_but, layer_names, linear_names, transformer_layers
+from peftcost.methods.layers import TOP_LAYERS, freeze_all_but, layer_names, linear_names, trained_tensors, transformer_layers
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class Houlsby(Method):
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        trained = {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
+        trained = trained_tensors(model)
         save_file(trained, folder / "houlsby.safetensors")
         sizes = [len(t) for name, t in trained.items() if name.endswith("adapter.down.weight")]
         prefix = transformer_layers(model)[0]

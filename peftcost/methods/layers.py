@@ -60,6 +60,11 @@ def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:
         parameter.requires_grad_(any(f".{part}" in f".{name}" for part in wanted))
 
 
+def trained_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What is trained, by name, as safetensors writes it."""
+    return {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
+
+
 def peft_task_type(model: torch.nn.Module) -> str:
     """PEFT's name for what the model class does."""
     name = type(model).__name__

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from peftcost.methods.base import Method
+from peftcost.methods.layers import trained_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,7 @@ class PlainMethod(Method):
     def save_trained(self, model: torch.nn.Module, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        trained = {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
-        save_file(trained, folder / TRAINED)
+        save_file(trained_tensors(model), folder / TRAINED)
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         import torch
