@@ -24,8 +24,8 @@ from machine import RESULTS, write_result
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import Silent, prepare_payload
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Rows, Task, load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Rows, Task, load_task
 
 ROWS = Rows(train=800, dev=400, test=100)
 

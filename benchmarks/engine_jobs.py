@@ -26,7 +26,7 @@ from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.engine.messages import Died, Done, Failed, Phase, failure_of
 from peftcost.methods import get_method, methods
 from peftcost.runner.executor import LocalExecutor
-from peftcost.tasks.task import Rows, Task
+from peftcost.task.task import Rows, Task
 
 EPOCHS = 1
 FROZEN_ROWS = Rows(train=2000, dev=400, test=100)

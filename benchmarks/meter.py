@@ -24,7 +24,7 @@ from peftcost.engine.job import TrainJob, prepare_payload
 from peftcost.engine.messages import Died, Done, Failed, failure_of, message_of
 from peftcost.methods import get_method
 from peftcost.runner.executor import LocalExecutor
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 METHODS = ("full", "lora", "frozen", "int8-lora", "nf4-lora")
 STOP_EXAMPLES = 480

@@ -17,7 +17,7 @@ from typing import Any
 from peftcost.core.setup import Setup
 from peftcost.data.fingerprint import cache_folder
 from peftcost.methods import get_method
-from peftcost.tasks.task import DEFAULT_MODEL, Rows, Task, load_task
+from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
 from peftcost.store.study import Study
 from peftcost.tasks import get_task_type
-from peftcost.tasks.task import Task, load_task, task_yaml
+from peftcost.task.task import Task, load_task, task_yaml
 
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
 

@@ -25,8 +25,8 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import on_base, prepare_data
 from peftcost.runner.runner import Runner
 from peftcost.store.journal import Journal
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Rows, Task, load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Rows, Task, load_task
 
 Say = Callable[[str], None]
 

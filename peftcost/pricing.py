@@ -25,8 +25,8 @@ from peftcost.searcher.planner import paces_of
 from peftcost.searcher.question import methods_named, methods_of
 from peftcost.searcher.stops import choose_stops, needs_of
 from peftcost.tasks import TaskType, get_task_type
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Task, load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Task, load_task
 
 if TYPE_CHECKING:
     from peftcost.engine.rehearsal import Footprint

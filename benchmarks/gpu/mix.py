@@ -31,8 +31,8 @@ from peftcost.engine.precision import on_gpu
 from peftcost.engine.sharing import can_share
 from peftcost.methods import get_method
 from peftcost.runner.executor import ASIDE, LocalExecutor
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Rows, Task, load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Rows, Task, load_task
 
 METHODS = ("lora", "full", "frozen", "lora", "nf4-lora", "lora", "adalora", "lora", "full", "int8-lora")
 ROWS = Rows(train=2000, dev=500, test=100)

@@ -13,7 +13,7 @@ from typing import Any
 
 import peftcost
 from peftcost.store.journal import read_events
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 BUDGET = "120gpu-s"
 ROWS = Rows(train=10_000, dev=2000, test=2000)

@@ -64,7 +64,7 @@ def common(
 @app.command()
 def demo(quiet: QuietOption = False, seed: SeedOption = 0, out: OutOption = None) -> None:
     """The main job on the built-in task: six methods on tweets, in about eight minutes on two cores."""
-    from peftcost.tasks.task import load_task
+    from peftcost.task.task import load_task
 
     task = load_task("builtin:tweets").model_copy(update={"rows": load_rows(DEMO_ROWS)})
     from peftcost.cli.search import run_search
@@ -79,7 +79,7 @@ def init(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the task.")] = Path("task.yaml"),
 ) -> None:
     """Look at the data and write a commented task.yaml."""
-    from peftcost.tasks.draft import draft_task_yaml
+    from peftcost.task.draft import draft_task_yaml
 
     text = draft_task_yaml(data, label, folder=out.parent)
     if out.exists():
@@ -165,7 +165,7 @@ def search(
 ) -> None:
     """Find the cheapest setup that is as good as the best one, within the budget. The main job."""
     from peftcost.cli.search import print_sizes, run_search
-    from peftcost.tasks.task import load_task
+    from peftcost.task.task import load_task
 
     if source is not None and task is not None:
         raise UserError("Give either a data file or --task, not both.")
@@ -324,7 +324,7 @@ def methods(
 
 
 def load_rows(rows: dict[str, int]) -> Any:
-    from peftcost.tasks.task import Rows
+    from peftcost.task.task import Rows
 
     return Rows(**rows)
 

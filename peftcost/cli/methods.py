@@ -8,7 +8,7 @@ from typing import Any
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import resolve_model
 from peftcost.methods import methods
-from peftcost.tasks.task import load_task
+from peftcost.task.task import load_task
 
 
 def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from peftcost.engine.prepared import About, load_about, load_split, make_split
 from peftcost.engine.train import save_artifact
 from peftcost.engine.trainee import new_accelerator, reader_for
 from peftcost.methods import get_method
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Task
 
 
 def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[torch.nn.Module, torch.device]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
-from peftcost.tasks.task import Task
+from peftcost.task.task import Task
 
 
 class Tell(Protocol):

@@ -17,8 +17,8 @@ from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, Split, load_about, load_split, make_split, save_prepared
 from peftcost.errors import UserError
-from peftcost.tasks.splits import TaskData, load_task_data
-from peftcost.tasks.task import Task
+from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.task import Task
 
 MUCH_UNKNOWN = 0.05
 """Share of tokens unknown to the base's vocabulary above which the user is warned."""

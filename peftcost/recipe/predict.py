@@ -22,7 +22,7 @@ def predict(folder: Path, data: Path, out: Path) -> int:
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
     from peftcost.engine.artifact import describe_rows
-    from peftcost.tasks.inputs import read_inputs
+    from peftcost.task.inputs import read_inputs
 
     inputs = read_inputs(data, card["about"]["task"], card["columns"])
     described = describe_rows(folder, card, inputs)

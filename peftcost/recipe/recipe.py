@@ -16,7 +16,7 @@ from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
-from peftcost.tasks.task import Task
+from peftcost.task.task import Task
 
 SCHEMA_VERSION = 1
 

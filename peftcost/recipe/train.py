@@ -20,7 +20,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
 from peftcost.store.journal import Journal
-from peftcost.tasks.splits import load_task_data
+from peftcost.task.splits import load_task_data
 
 COST_TOLERANCE = 1.5
 """A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import prepare_payload
 from peftcost.runner.runner import Runner, result_of
-from peftcost.tasks.splits import TaskData
-from peftcost.tasks.task import Task
+from peftcost.task.splits import TaskData
+from peftcost.task.task import Task
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.runner.prepare import OnBase, on_base
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
-from peftcost.tasks.splits import TaskData, load_task_data
-from peftcost.tasks.task import Task, load_task
+from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.task import Task, load_task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric, TaskType
-from peftcost.tasks.cells import label_of, text_of
+from peftcost.data.cells import label_of, text_of
 from peftcost.tasks.metrics import accuracy, macro_f1
 
 if TYPE_CHECKING:

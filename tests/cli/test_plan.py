@@ -14,7 +14,7 @@ import peftcost
 from peftcost import pricing
 from peftcost.core.setup import Scalar
 from peftcost.pricing import PlannedSetup
-from peftcost.tasks.task import load_task
+from peftcost.task.task import load_task
 
 BIN = Path(sys.executable).with_name("peftcost")
 

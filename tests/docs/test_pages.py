@@ -14,7 +14,7 @@ from peftcost.core.ledger import CATEGORIES
 from peftcost.methods import Method
 from peftcost.recommend.policies import POLICIES, Recommendation
 from peftcost.tasks import TaskType, task_types
-from peftcost.tasks.task import DataFiles, Rows, Task
+from peftcost.task.task import DataFiles, Rows, Task
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

@@ -30,7 +30,7 @@ from peftcost.engine.train import train
 from peftcost.engine.train_pack import members_of, train_pack
 from peftcost.engine.trainee import build
 from peftcost.methods import get_method
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 ROWS, BATCH = 60, 8
 """An epoch ends with a batch of four."""

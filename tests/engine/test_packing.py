@@ -20,7 +20,7 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.probe import probe
 from peftcost.engine.train import train
 from peftcost.methods import get_method, methods
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 PACKED = [name for name in methods() if name not in ("prompt", "prefix", "frozen", "int8_lora", "bitfit")]
 """All but those that put virtual tokens in front, keep their base's activations, quantize these row by row, or find no biases

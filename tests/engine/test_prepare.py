@@ -16,7 +16,7 @@ from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import Silent, prepare_payload
 from peftcost.engine.prepare import NO_LIMIT, max_positions, prepare
 from peftcost.errors import UserError
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 120}
 

@@ -15,7 +15,7 @@ from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.probe import probe
 from peftcost.methods import get_method
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from peftcost.engine.train import Loop, train
 from peftcost.engine.trainee import Trainee, build, made_trainable
 from peftcost.methods import get_method, methods
 from peftcost.methods.layers import transformer_layers
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 ROWS, STOP = 96, 224
 WIDTH = 40

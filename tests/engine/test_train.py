@@ -23,7 +23,7 @@ from peftcost.engine.train import Loop, train
 from peftcost.engine.trainee import build
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 STOP = 256
 

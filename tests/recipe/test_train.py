@@ -23,7 +23,7 @@ from peftcost.methods import get_method
 from peftcost.recipe.predict import predict
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
 from peftcost.recipe.train import check_reloaded, train_recipe
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 pytestmark = pytest.mark.timed
 

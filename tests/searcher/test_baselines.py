@@ -18,7 +18,7 @@ from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.tasks import get_task_type
-from peftcost.tasks.task import load_task
+from peftcost.task.task import load_task
 
 
 class WritesOneAndHangs:

@@ -10,7 +10,7 @@ from promising import promising
 import peftcost
 from peftcost.errors import UserError
 from peftcost.recipe.train import train_recipe
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 pytestmark = pytest.mark.timed
 

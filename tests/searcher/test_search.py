@@ -20,7 +20,7 @@ import peftcost
 from peftcost.errors import UserError
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
-from peftcost.tasks.task import Rows, Task, load_task
+from peftcost.task.task import Rows, Task, load_task
 
 pytestmark = pytest.mark.timed
 
@@ -130,7 +130,7 @@ def test_a_finished_run_says_how_to_go_on(run: peftcost.Run) -> None:
 
 SCRIPT = """
 import sys, peftcost
-from peftcost.tasks.task import Task
+from peftcost.task.task import Task
 task = Task.model_validate_json(sys.argv[1])
 peftcost.search(task, "100gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
 """

@@ -10,7 +10,7 @@ import pytest
 import peftcost
 from peftcost.searcher import controller
 from peftcost.searcher.state import SearchState
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.task import Rows, load_task
 
 pytestmark = pytest.mark.timed
 

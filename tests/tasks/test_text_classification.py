@@ -10,8 +10,8 @@ import torch
 from transformers import AutoTokenizer
 
 from peftcost.tasks import get_task_type
-from peftcost.tasks.splits import load_task_data
-from peftcost.tasks.task import Rows, load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Rows, load_task
 
 KIND = get_task_type("text-classification")
 LABELS = ["bad", "fair", "good"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcost.data.table import read_table
 from peftcost.tasks import get_task_type
-from peftcost.tasks.columns import check_columns_exist
+from peftcost.task.columns import check_columns_exist
 
 
 def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list[Any]:

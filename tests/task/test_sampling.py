@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcost.tasks.sampling import FEWEST_LEFT, hold_out, quotas, sample, split_sizes
+from peftcost.task.sampling import FEWEST_LEFT, hold_out, quotas, sample, split_sizes
 
 LABELLED = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 60)), min_size=1, max_size=80)
 
@@ -73,7 +73,7 @@ def test_the_dev_split_is_large_enough_for_the_margin_if_the_data_allow() -> Non
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_hash_randomisation_changes_nothing(hash_seed: str) -> None:
     code = (
-        "from peftcost.tasks.sampling import hold_out, sample\n"
+        "from peftcost.task.sampling import hold_out, sample\n"
         "s = [str(i % 7) for i in range(300)]\n"
         "print(hold_out(s, [str(i % 250) for i in range(300)], [[x, 'y'] for x in s], 60, (3,)), sample(s, 40, (3,)))"
     )

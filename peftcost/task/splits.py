@@ -12,9 +12,9 @@ from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.table import Table, read_table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric, TaskType
-from peftcost.tasks.columns import check_columns_exist, fit_columns
-from peftcost.tasks.sampling import hold_out, sample, split_sizes
-from peftcost.tasks.task import Rows, Task, check_metric_name
+from peftcost.task.columns import check_columns_exist, fit_columns
+from peftcost.task.sampling import hold_out, sample, split_sizes
+from peftcost.task.task import Rows, Task, check_metric_name
 
 SPLITS = ("train", "dev", "test")
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peftcost.errors import UserError
-from peftcost.tasks.draft import draft_task_yaml
-from peftcost.tasks.inputs import read_inputs
-from peftcost.tasks.task import DataFiles, Rows, Task, load_task, task_yaml
+from peftcost.task.draft import draft_task_yaml
+from peftcost.task.inputs import read_inputs
+from peftcost.task.task import DataFiles, Rows, Task, load_task, task_yaml
 
 GOOD = "".join(f'"text number {i}, about things",{"good" if i % 2 else "bad"}\n' for i in range(40))
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peftcost.errors import UserError
-from peftcost.tasks.splits import TaskData, load_task_data
-from peftcost.tasks.task import DataFiles, Rows, Task, load_task
+from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.task import DataFiles, Rows, Task, load_task
 
 ROWS = [(f"text number {i}", "good" if i % 3 else "bad") for i in range(90)]
 

@@ -24,8 +24,8 @@ from peftcost.data.table import read_table
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.tasks import get_task_type
-from peftcost.tasks.columns import guess_columns
-from peftcost.tasks.commented import commented_yaml
+from peftcost.task.columns import guess_columns
+from peftcost.task.commented import commented_yaml
 
 DEFAULT_MODEL = "builtin:minilm"
 BUILTIN_TASKS: dict[str, dict[str, Any]] = {
