@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from peftcost.core.memory import spell_bytes
+from peftcost.core.memory import format_bytes
 from peftcost.doctor.advice import Advice, advise
 from peftcost.doctor.findings import DeviceFacts, Findings, SelfTest
 
@@ -39,9 +39,9 @@ def machine_rows(found: Findings) -> list[tuple[str, str]]:
     rows = [("device" if device.default else "also here", device_words(device)) for device in found.devices]
     quota = f", of which the container may use {found.cpu_quota:.1f}" if found.cpu_quota is not None else ""
     rows.append(("cores", f"{found.cores}{quota}; {found.load.busy_cores:.1f} in use by others"))
-    rows.append(("memory", f"{spell_bytes(found.memory.free_bytes)} of {spell_bytes(found.memory.total_bytes)} free"))
+    rows.append(("memory", f"{format_bytes(found.memory.free_bytes)} of {format_bytes(found.memory.total_bytes)} free"))
     state = "not usable" if found.storage.why_not else "a study can be made and locked"
-    rows.append(("runs", f"{found.storage.folder}: {spell_bytes(found.storage.free_bytes)} free, {state}"))
+    rows.append(("runs", f"{found.storage.folder}: {format_bytes(found.storage.free_bytes)} free, {state}"))
     rows.append(("model hub", f"{found.hub.state}; {found.hub.cached_models} models in {found.hub.cache}"))
     rows += [("environment", f"{name}={value}") for name, value in found.environment.items()]
     libraries = ", ".join(f"{name} {version}" for name, version in found.libraries.items())
@@ -50,7 +50,7 @@ def machine_rows(found: Findings) -> list[tuple[str, str]]:
 
 
 def device_words(device: DeviceFacts) -> str:
-    memory = f"{spell_bytes(device.free_bytes)} of {spell_bytes(device.total_bytes)} free"
+    memory = f"{format_bytes(device.free_bytes)} of {format_bytes(device.total_bytes)} free"
     why_not = f"; cannot be used: {device.why_not}" if device.why_not else ""
     return f"{device.name} ({device.kind}, {device.threads} threads), {memory}{why_not}"
 

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.core.one_line import one_line
 
 REFRESHES_PER_SECOND = 4
@@ -140,11 +140,11 @@ def panel(state: ProgressState) -> Panel:
 
 def budget_bar(state: ProgressState) -> list[RenderableType]:
     """What is spent and left, in words and as a bar."""
-    spent = f"budget: {spell_seconds(state.spent_gpu_seconds)} spent"
+    spent = f"budget: {format_seconds(state.spent_gpu_seconds)} spent"
     if math.isinf(state.limit_gpu_seconds):
         return [Text(spent)]
     left = max(0.0, state.limit_gpu_seconds - state.spent_gpu_seconds)
-    words = f"{spent}, {spell_seconds(left)} left; at most {spell_seconds(state.eta_seconds)} to go"
+    words = f"{spent}, {format_seconds(left)} left; at most {format_seconds(state.eta_seconds)} to go"
     return [Text(words), ProgressBar(total=state.limit_gpu_seconds, completed=state.spent_gpu_seconds), Text()]
 
 
@@ -185,6 +185,6 @@ def front_table(rows: list[FrontRow]) -> Table:
     for name in ("quality", "cost", "memory", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: row.gpu_seconds):
-        cost, memory = spell_seconds(row.gpu_seconds), spell_bytes(row.peak_bytes)
+        cost, memory = format_seconds(row.gpu_seconds), format_bytes(row.peak_bytes)
         table.add_row(Text(row.id), f"{row.quality:.3f}", cost, memory, str(row.seeds))
     return table

@@ -7,8 +7,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.pricing import Plan, PlannedSetup
 
 SHOWN = ("rank", "top_layers", "bottleneck", "virtual_tokens")
@@ -18,7 +18,7 @@ SHOWN = ("rank", "top_layers", "bottleneck", "virtual_tokens")
 def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
     """A line of what was assumed, the table, what cannot be trained, and what the budget buys."""
     head = Text(
-        f"{plan.model} on {plan.device} ({spell_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
+        f"{plan.model} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
         f"tokens, {plan.batch_size} a step. Predicted, nothing was trained."
     )
     shown: list[RenderableType] = [head, setups_table(plan)]
@@ -59,7 +59,7 @@ def memory_cell(setup: PlannedSetup) -> Text:
     parts = setup.parts
     sums = (parts["weights"], parts["gradients"] + parts["optimizer"], parts["activations"] + parts["temporary"])
     made_of = "+".join(short(n) for n in sums)
-    return Text.assemble(spell_bytes(setup.peak_bytes), (f"\n{made_of}", "dim"))
+    return Text.assemble(format_bytes(setup.peak_bytes), (f"\n{made_of}", "dim"))
 
 
 def name_of(setup: PlannedSetup) -> str:
@@ -69,9 +69,9 @@ def name_of(setup: PlannedSetup) -> str:
 
 def figures(setup: PlannedSetup) -> list[str]:
     return [
-        spell_bytes(setup.needed_bytes),
+        format_bytes(setup.needed_bytes),
         spell_step(setup.seconds_per_step),
-        spell_seconds(setup.gpu_seconds),
+        format_seconds(setup.gpu_seconds),
     ]
 
 

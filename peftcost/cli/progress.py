@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from peftcost.cli.live import FrontRow, LiveView, ProgressState, Running
-from peftcost.core.budget import parse_budget, spell_seconds
+from peftcost.core.budget import parse_budget, format_seconds
 from peftcost.core.front import front
 from peftcost.cost.device import choose_devices, torch_is_cpu_build, visible_gpus
 from peftcost.searcher.state import SearchState
@@ -25,8 +25,8 @@ def announce(budget: str, price: float | None, devices: str | None, quiet: bool)
     counted = "device" if first.kind == "cpu" else "GPU"
     console = Console(stderr=True)
     console.print(
-        f"On {what} ({first.kind}, {first.threads} threads): {budget} is {spell_seconds(limit)} of {counted} time, "
-        f"at most {spell_seconds(limit / len(chosen))} on the clock.",
+        f"On {what} ({first.kind}, {first.threads} threads): {budget} is {format_seconds(limit)} of {counted} time, "
+        f"at most {format_seconds(limit / len(chosen))} on the clock.",
         markup=False,
         highlight=False,
     )

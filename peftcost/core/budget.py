@@ -83,7 +83,7 @@ def _guess(part: str) -> str:
     return ""
 
 
-def spell_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Seconds as people say them: "6 min 40 s", "2 h 5 min", "8.3 s"."""
     if not math.isfinite(seconds):
         return "no limit"

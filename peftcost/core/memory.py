@@ -31,7 +31,7 @@ def parse_bytes(text: str) -> int:
     return round(amount)
 
 
-def spell_bytes(n: float) -> str:
+def format_bytes(n: float) -> str:
     """Bytes as people say them, decimal: "480 MB", "1.2 GB"."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
         if n >= size:

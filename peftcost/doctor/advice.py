@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from peftcost.core.memory import spell_bytes
+from peftcost.core.memory import format_bytes
 from peftcost.cost.device import IDLE_SHARE
 from peftcost.doctor.findings import Findings, SelfTest
 
@@ -77,7 +77,7 @@ def device_advice(found: Findings) -> list[Advice]:
     for gpu in gpus:
         used = gpu.total_bytes - gpu.free_bytes
         if gpu.default and used > IDLE_SHARE * gpu.total_bytes:
-            text = f"GPU {gpu.index} is in use: {spell_bytes(used)} of its {spell_bytes(gpu.total_bytes)} are taken."
+            text = f"GPU {gpu.index} is in use: {format_bytes(used)} of its {format_bytes(gpu.total_bytes)} are taken."
             advice.append(Advice("warning", text))
         if gpu.default and any(test.device == "cpu" for test in found.precisions):
             text = "torch does not find the GPU that nvidia-smi shows and trains on the CPU; is the driver too old for it?"
@@ -89,10 +89,10 @@ def room_advice(found: Findings) -> list[Advice]:
     """Memory, disk, and who else uses the cores."""
     advice = []
     if found.memory.free_bytes < LITTLE_MEMORY:
-        free = spell_bytes(found.memory.free_bytes)
+        free = format_bytes(found.memory.free_bytes)
         advice.append(Advice("warning", f"Only {free} of memory are free; that is little even for small models."))
     if found.storage.free_bytes < LITTLE_DISK:
-        free = spell_bytes(found.storage.free_bytes)
+        free = format_bytes(found.storage.free_bytes)
         text = f"Only {free} of disk are free in {found.storage.folder}; artifacts and checkpoints may not fit."
         advice.append(Advice("warning", text))
     advice += load_advice(found)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import transformers
 
-from peftcost.core.memory import spell_bytes
+from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
 from peftcost.engine.job import TrainJob
@@ -59,7 +59,7 @@ def fit_to(
     fixed = needed_bytes(sum(first.parts[name] for name in ("weights", "gradients", "optimizer")), kind)
     if fixed > free_bytes:
         raise DoesNotFit(
-            f"needs {spell_bytes(fixed)} of memory before the first example, and the device has {spell_bytes(free_bytes)}"
+            f"needs {format_bytes(fixed)} of memory before the first example, and the device has {format_bytes(free_bytes)}"
         )
     for checkpointing in (False, True):
         least = {**choices, "micro_batch_size": 1, "gradient_checkpointing": checkpointing}
@@ -77,8 +77,8 @@ def fit_to(
                 return wider, found
         return best
     raise DoesNotFit(
-        f"needs {spell_bytes(needs(first))}, and even one example at a time with gradient checkpointing needs "
-        f"{spell_bytes(needs(found))} of the device's {spell_bytes(free_bytes)}"
+        f"needs {format_bytes(needs(first))}, and even one example at a time with gradient checkpointing needs "
+        f"{format_bytes(needs(found))} of the device's {format_bytes(free_bytes)}"
     )
 
 
@@ -122,7 +122,7 @@ def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:
     found = job_footprint(job, about, train, kind)(job.setup.hyperparameters)
     needs = needed_bytes(found.peak_bytes, kind)
     if 0 < job.memory_bytes < needs:
-        raise DoesNotFit(f"needs {spell_bytes(needs)} of memory, and the device has {spell_bytes(job.memory_bytes)}")
+        raise DoesNotFit(f"needs {format_bytes(needs)} of memory, and the device has {format_bytes(job.memory_bytes)}")
     return found.peak_bytes
 
 

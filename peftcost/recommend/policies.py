@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import (
     ALPHA,
     CONFIRM_SEEDS,
@@ -171,13 +171,13 @@ POLICIES = {
 
 def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
     """Quality, cost and memory of the choice in one sentence, beside those of the best observed."""
-    cost = f"{chosen.quality:.3f} at {spell_seconds(chosen.gpu_seconds)} and {spell_bytes(chosen.peak_bytes)}"
+    cost = f"{chosen.quality:.3f} at {format_seconds(chosen.gpu_seconds)} and {format_bytes(chosen.peak_bytes)}"
     if chosen.id == best.id:
         return f"{chosen.id} has the best quality observed: {cost}."
     share = chosen.gpu_seconds / best.gpu_seconds
     return (
         f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
-        f"{spell_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
+        f"{format_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
     )
 
 
@@ -224,11 +224,11 @@ def nothing_fits(
     if min_quality is not None:
         asked.append(f"quality of at least {min_quality:g}")
     if max_memory_bytes is not None:
-        asked.append(f"at most {spell_bytes(max_memory_bytes)}")
+        asked.append(f"at most {format_bytes(max_memory_bytes)}")
     if max_gpu_seconds is not None:
         asked.append(f"at most {max_gpu_seconds:g} gpu-s")
     near = min(evidence, key=lambda e: excess(e, min_quality, max_memory_bytes, max_gpu_seconds))
     return (
         f"No measured setup has {' and '.join(asked)}; the nearest is {near.id} with quality {near.quality:.3f}, "
-        f"{spell_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s. Loosen a constraint."
+        f"{format_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s. Loosen a constraint."
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 
 UNKNOWN = "–"
 
@@ -36,12 +36,12 @@ def quality(value: float | None) -> Cell:
 
 
 def seconds(value: float | None) -> Cell:
-    return cell(value, spell_seconds)
+    return cell(value, format_seconds)
 
 
 def size(value: float | None) -> Cell:
     """Bytes, decimal."""
-    return cell(value, spell_bytes)
+    return cell(value, format_bytes)
 
 
 def milliseconds(value: float | None) -> Cell:

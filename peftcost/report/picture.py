@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.report.labels import Box, nearest, place
 from peftcost.report.svg import BAND, INK, LINE, PAPER, SOFT, svg_of
 from peftcost.report.view import SetupRow, View
@@ -108,7 +108,7 @@ def _dress(axes: Axes, view: View, rows: Sequence[SetupRow], max_ticks: int) -> 
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(cost_ticks(low, high, max_ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell_seconds(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
     axes.set_xlabel(f"{view.cost_word} of one training (log scale)", color=SOFT)
     axes.set_ylabel(f"{view.metric} on dev, 95 % interval", color=SOFT, parse_math=False)
     axes.grid(color=LINE, linewidth=0.7)
@@ -224,4 +224,4 @@ def tooltip(row: SetupRow, metric: str) -> str:
 def memory_range(view: View) -> str:
     """What the areas of the marks mean."""
     sizes = [row.memory.value for row in view.measured if row.memory.value is not None]
-    return f"{spell_bytes(min(sizes))} to {spell_bytes(max(sizes))}" if sizes else ""
+    return f"{format_bytes(min(sizes))} to {format_bytes(max(sizes))}" if sizes else ""

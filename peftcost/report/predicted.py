@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.report.svg import INK, LINE, PAPER, SOFT, svg_of
 from peftcost.report.view import View
 
@@ -26,8 +26,8 @@ def predicted_svg(view: View) -> Markup:
         return Markup()
     figure = Figure(figsize=INCHES, dpi=160, layout="constrained", facecolor=PAPER)
     left, right = figure.subplots(1, 2)
-    panel(left, "peak memory", memory, spell_bytes)
-    panel(right, view.cost_word, cost, spell_seconds)
+    panel(left, "peak memory", memory, format_bytes)
+    panel(right, view.cost_word, cost, format_seconds)
     return svg_of(figure, "predicted", "Predicted against measured memory and cost; the table has the numbers.")
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from peftcost.core.budget import spell_seconds
-from peftcost.core.memory import spell_bytes
+from peftcost.core.budget import format_seconds
+from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import ALPHA
 from peftcost.recommend.policies import too_poor, what_it_takes
 from peftcost.report.choices import choices_of
@@ -111,7 +111,7 @@ def particulars(result: Result) -> list[tuple[str, str]]:
 
 
 def spent_text(budget: Mapping[str, Any]) -> str:
-    spent, limit = spell_seconds(budget["spent_gpu_seconds"]), spell_seconds(budget["limit_gpu_seconds"])
+    spent, limit = format_seconds(budget["spent_gpu_seconds"]), format_seconds(budget["limit_gpu_seconds"])
     stopped = budget["stopped_because"]
     return f"{limit}, of which {spent} spent" + (f"; stopped because {stopped}" if stopped else "")
 
@@ -134,7 +134,7 @@ def advice_sentences(result: Result) -> list[str]:
     interval = "" if math.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
     reached = (
         f"It reaches {advice['quality']:.3f} {result['task']['metric']} on dev{interval}, and one training takes "
-        f"{spell_seconds(advice['gpu_seconds'])} of {cost_word(result)} and {spell_bytes(advice['peak_bytes'])} of memory."
+        f"{format_seconds(advice['gpu_seconds'])} of {cost_word(result)} and {format_bytes(advice['peak_bytes'])} of memory."
     )
     return [reached, against(result, entry), how_sure(result, entry)]
 
@@ -211,7 +211,7 @@ def neighbours(result: Result) -> str | None:
         if entry is not None:
             found.append(
                 f"the next {kind}, {entry['id']}, reaches {entry['quality']:.3f} as observed at "
-                f"{spell_seconds(entry['gpu_seconds'])}"
+                f"{format_seconds(entry['gpu_seconds'])}"
             )
     text = "; ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else None
@@ -238,6 +238,6 @@ def payback(result: Result) -> str | None:
     saved, spent = other["gpu_seconds"] - entry["gpu_seconds"], result["budget"]["spent_gpu_seconds"]
     name = "full fine-tuning" if other["method"] == "full" else other["id"]
     return (
-        f"Each training saves {spell_seconds(saved)} against {name}: after {plural(math.ceil(spent / saved), 'retraining')} "
-        f"the {spell_seconds(spent)} of this search are paid back."
+        f"Each training saves {format_seconds(saved)} against {name}: after {plural(math.ceil(spent / saved), 'retraining')} "
+        f"the {format_seconds(spent)} of this search are paid back."
     )

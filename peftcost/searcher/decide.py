@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from peftcost.core.budget import spell_seconds
+from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
@@ -206,7 +206,7 @@ def reserve(state: SearchState, share: float, present: Sequence[float], upcoming
 def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str, safety: float) -> str:
     """The sentence for a budget that buys nothing. safety: what is asked for is this much more than is needed."""
     return (
-        f"The budget of {spell_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
-        f"({cheapest}) with planning and test needs about {spell_seconds(needs_gpu_seconds)}; "
+        f"The budget of {format_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
+        f"({cheapest}) with planning and test needs about {format_seconds(needs_gpu_seconds)}; "
         f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more."
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.core.budget import parse_budget, spell_seconds
+from peftcost.core.budget import parse_budget, format_seconds
 from peftcost.errors import UserError
 
 
@@ -65,6 +65,6 @@ def test_any_text_is_a_budget_or_a_user_error(text: str) -> None:
 @given(st.floats(0, 1e7))
 def test_spelled_seconds_are_close(seconds: float) -> None:
     units = {"h": 3600, "min": 60, "s": 1}
-    words = spell_seconds(seconds).split()
+    words = format_seconds(seconds).split()
     told = sum(float(n) * units[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
     assert abs(told - seconds) <= max(0.51, 60 if seconds >= 3600 else 0)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from peftcost.core.budget import spell_seconds
+from peftcost.core.budget import format_seconds
 from peftcost.errors import UserError
 from peftcost.report.html import escape_markdown, write_files, write_report
 from peftcost.report.numbers import percent
@@ -140,8 +140,8 @@ def test_the_table_holds_the_numbers_of_the_result(page: Page, result: Result) -
             )
         ]
         assert row[2][0].startswith(f"{entry['quality']:.3f}")
-        assert row[3][0].startswith(spell_seconds(entry["gpu_seconds"]))
-        assert f"predicted {spell_seconds(entry['predicted']['gpu_seconds'])}" in row[3][0]
+        assert row[3][0].startswith(format_seconds(entry["gpu_seconds"]))
+        assert f"predicted {format_seconds(entry['predicted']['gpu_seconds'])}" in row[3][0]
     assert [float(row[3][1] or 0) for row in rows] == sorted(entry["gpu_seconds"] for entry in measured.values())
 
 
