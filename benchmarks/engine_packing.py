@@ -53,8 +53,8 @@ def differences(padded: Loop, packed: Loop) -> dict[str, float]:
     """Between a packed and a padded batch: of the losses, and of any gradient relative to its tensor's largest."""
     (batch, *_) = batches_of_epoch(padded.split.lengths, padded.batch_size, 0, 0)
     losses = [float(loop._gradients(batch)) for loop in (padded, packed)]
-    gradients = zip(padded.trainee.trained.values(), packed.trainee.trained.values(), strict=True)
+    gradients = zip(padded.train_state.trained.values(), packed.train_state.trained.values(), strict=True)
     apart = max(float((a.grad - b.grad).abs().max() / a.grad.abs().max().clamp_min(1e-12)) for a, b in gradients)
     for loop in (padded, packed):
-        loop.trainee.optimizer.zero_grad(set_to_none=True)
+        loop.train_state.optimizer.zero_grad(set_to_none=True)
     return {"loss": abs(losses[0] - losses[1]), "gradient": apart}

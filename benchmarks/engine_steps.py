@@ -24,7 +24,7 @@ from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.prepared import Batch, batches_from, batches_of_epoch, load_about, load_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
-from peftcost.engine.trainee import Trainee, build, new_accelerator
+from peftcost.engine.train_state import TrainState, build, new_accelerator
 from peftcost.methods import get_method, methods
 
 STEPS = 16
@@ -40,9 +40,9 @@ def new_loop(method: str, model: str | None = None, **choices: Any) -> Loop:
     folder = Path(prepared_here(task, model))
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     setup = Setup.of(method, {**get_method(method).prior(), **choices}, 10_000)
-    trainee = build(setup, 0, about, 1000)
+    train_state = build(setup, 0, about, 1000)
     job = TrainJob(str(folder), setup, 0, tempfile.mkdtemp(), checkpoint_seconds=math.inf)
-    return Loop(job, Silent(), trainee, split, dev, StepPlan(0, 1, 0))
+    return Loop(job, Silent(), train_state, split, dev, StepPlan(0, 1, 0))
 
 
 def engine_seconds(loop: Loop, steps: int) -> float:
@@ -55,21 +55,21 @@ def engine_seconds(loop: Loop, steps: int) -> float:
 
 def bare_seconds(loop: Loop, steps: int) -> float:
     """A plain PyTorch loop over the engine's batches: forward, loss, backward, clip, step."""
-    trainee, reader = loop.trainee, loop.trainee.reader
-    model, optimizer = trainee.model, trainee.optimizer
-    trained = list(trainee.trained.values())
+    train_state, reader = loop.train_state, loop.train_state.reader
+    model, optimizer = train_state.model, train_state.optimizer
+    trained = list(train_state.trained.values())
     indices = [chosen for chosen, _ in zip(stream_from(loop), range(steps), strict=False)]
     model.train()
-    watch = Stopwatch(trainee.device)
+    watch = Stopwatch(train_state.device)
     for step, chosen in enumerate(indices):
-        batch = reader.batch(loop.split, chosen).to(trainee.device)
+        batch = reader.batch(loop.split, chosen).to(train_state.device)
         logits = model(**batch.inputs).logits[..., -3:]
         loss = torch.nn.functional.cross_entropy(logits, batch.targets)
-        penalty = trainee.method.penalty(trainee.plain)
+        penalty = train_state.method.penalty(train_state.plain)
         (loss if penalty is None else loss + penalty).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        trainee.method.after_step(trainee.plain, loop.step + step)
+        train_state.method.after_step(train_state.plain, loop.step + step)
         optimizer.zero_grad(set_to_none=True)
     seconds = watch.lap()
     loop.step += steps
@@ -82,17 +82,17 @@ def stream_from(loop: Loop) -> Iterator[np.ndarray]:
 
 def trainer_seconds(loop: Loop, steps: int) -> float:
     """Trainer over the same batches, collated beforehand."""
-    trainee, reader = loop.trainee, loop.trainee.reader
+    train_state, reader = loop.train_state, loop.train_state.reader
     chosen = [c for c, _ in zip(stream_from(loop), range(steps), strict=False)]
     batches = [as_inputs(reader.batch(loop.split, c)) for c in chosen]
-    choices = {**trainee.choices, "batch_size": 1}  # one whole batch is one item
+    choices = {**train_state.choices, "batch_size": 1}  # one whole batch is one item
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(
-            model=trainee.plain,
+            model=train_state.plain,
             args=arguments(out, choices, steps, 0),
             train_dataset=batches,
             data_collator=lambda items: items[0],
-            callbacks=[AfterStep(trainee.method, trainee.plain)],
+            callbacks=[AfterStep(train_state.method, train_state.plain)],
         )
         seconds = float(trainer.train().metrics["train_runtime"])
     loop.step += steps
@@ -174,18 +174,18 @@ def upper() -> dict[str, Any]:
 
 def step_flops(loop: Loop, chosen: np.ndarray, given: bool) -> float:
     """Floating-point operations of forward and backward, of the whole model or of what is above given activations."""
-    trainee = loop.trainee
-    batch = trainee.reader.batch(loop.split, chosen)
-    trainee.model.train()
-    hidden = trainee.prefix.run(batch.inputs) if given and trainee.prefix else None
+    train_state = loop.train_state
+    batch = train_state.reader.batch(loop.split, chosen)
+    train_state.model.train()
+    hidden = train_state.prefix.run(batch.inputs) if given and train_state.prefix else None
     with FlopCounterMode(display=False) as counter:
-        if hidden is not None and trainee.prefix is not None:
-            with trainee.prefix.given(hidden):
-                logits = trainee.model(**batch.inputs).logits
+        if hidden is not None and train_state.prefix is not None:
+            with train_state.prefix.given(hidden):
+                logits = train_state.model(**batch.inputs).logits
         else:
-            logits = trainee.model(**batch.inputs).logits
+            logits = train_state.model(**batch.inputs).logits
         torch.nn.functional.cross_entropy(logits, batch.targets).backward()
-    trainee.optimizer.zero_grad(set_to_none=True)
+    train_state.optimizer.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
 
 
@@ -209,55 +209,55 @@ def buckets() -> dict[str, Any]:
 
 def epoch_seconds(loop: Loop, shapes: list[tuple[int, int]]) -> float:
     """Training steps on batches of these shapes."""
-    trainee = loop.trainee
-    watch = Stopwatch(trainee.device)
+    train_state = loop.train_state
+    watch = Stopwatch(train_state.device)
     for rows, tokens in shapes:
-        train_step(trainee, rows, tokens)
+        train_step(train_state, rows, tokens)
     return watch.lap()
 
 
-def train_step(trainee: Trainee, rows: int, tokens: int, autocast: Any = None) -> None:
-    ids = torch.full((rows, tokens), 2000, device=trainee.device)
+def train_step(train_state: TrainState, rows: int, tokens: int, autocast: Any = None) -> None:
+    ids = torch.full((rows, tokens), 2000, device=train_state.device)
     mask = torch.ones_like(ids)
     mask[0, -1] = 0
-    targets = torch.zeros(rows, dtype=torch.long, device=trainee.device)
-    with torch.autocast(trainee.device.type, dtype=autocast, enabled=autocast is not None):
-        logits = trainee.model(input_ids=ids, attention_mask=mask).logits
+    targets = torch.zeros(rows, dtype=torch.long, device=train_state.device)
+    with torch.autocast(train_state.device.type, dtype=autocast, enabled=autocast is not None):
+        logits = train_state.model(input_ids=ids, attention_mask=mask).logits
     torch.nn.functional.cross_entropy(logits.float(), targets).backward()
-    trainee.optimizer.step()
-    trainee.optimizer.zero_grad(set_to_none=True)
+    train_state.optimizer.step()
+    train_state.optimizer.zero_grad(set_to_none=True)
 
 
 def kernels() -> dict[str, Any]:
     """What is on by default against what it replaced, and what is off against what it would bring."""
     loop = new_loop("full")
-    trainee, rows, tokens = loop.trainee, 16, 40
-    trainee.model.train()
+    train_state, rows, tokens = loop.train_state, 16, 40
+    train_state.model.train()
 
     def step(**options: Any) -> None:
-        train_step(trainee, rows, tokens, **options)
+        train_step(train_state, rows, tokens, **options)
 
     found: dict[str, Any] = {}
 
     def in_turns(name: str, first: Callable[[], None], second: Callable[[], None], times: int = 6) -> None:
         ratios = []
         for repeat in range(REPEATS + 1):
-            one, two = seconds_of(trainee, first, times), seconds_of(trainee, second, times)
+            one, two = seconds_of(train_state, first, times), seconds_of(train_state, second, times)
             if repeat:
                 ratios.append(two / one)
         found[name] = spread(ratios)
         print(name, found[name], flush=True)
 
     in_turns("bf16_over_fp32", step, lambda: step(autocast=torch.bfloat16), times=1)
-    fused = trainee.optimizer
-    plain = torch.optim.AdamW(trainee.plain.parameters(), lr=1e-5, fused=False, foreach=False)
-    for parameter in trainee.plain.parameters():
+    fused = train_state.optimizer
+    plain = torch.optim.AdamW(train_state.plain.parameters(), lr=1e-5, fused=False, foreach=False)
+    for parameter in train_state.plain.parameters():
         parameter.grad = torch.zeros_like(parameter)
     in_turns("plain_adamw_over_fused", fused.step, plain.step)
-    trainee.optimizer.zero_grad(set_to_none=True)
+    train_state.optimizer.zero_grad(set_to_none=True)
 
     def with_attention(name: str) -> None:
-        trainee.plain.set_attn_implementation(name)
+        train_state.plain.set_attn_implementation(name)
         step()
 
     in_turns("eager_attention_over_sdpa", lambda: with_attention("sdpa"), lambda: with_attention("eager"))
@@ -266,7 +266,7 @@ def kernels() -> dict[str, Any]:
 
 def compiling() -> dict[str, Any]:
     """What torch.compile would bring."""
-    return compile_payback(new_loop("full").trainee, 16)
+    return compile_payback(new_loop("full").train_state, 16)
 
 
 def flops() -> dict[str, Any]:
@@ -274,25 +274,25 @@ def flops() -> dict[str, Any]:
     return {"matmul_peak": matmul_peak(new_accelerator("fp32").device), **model_flops(REPEATS)}
 
 
-def seconds_of(trainee: Trainee, run: Callable[[], None], times: int) -> float:
-    watch = Stopwatch(trainee.device)
+def seconds_of(train_state: TrainState, run: Callable[[], None], times: int) -> float:
+    watch = Stopwatch(train_state.device)
     for _ in range(times):
         run()
     return watch.lap()
 
 
-def compile_payback(trainee: Trainee, rows: int) -> dict[str, Any]:
+def compile_payback(train_state: TrainState, rows: int) -> dict[str, Any]:
     """Steps after which torch.compile has paid for its compiling, over batches of two widths; buckets have a dozen."""
     widths = [24, 40]
-    eager = [seconds_of(trainee, lambda w=w: train_step(trainee, rows, w), 2) / 2 for w in widths]
+    eager = [seconds_of(train_state, lambda w=w: train_step(train_state, rows, w), 2) / 2 for w in widths]
     compiled = SimpleNamespace(
-        model=torch.compile(trainee.plain, dynamic=True), optimizer=trainee.optimizer, device=trainee.device
+        model=torch.compile(train_state.plain, dynamic=True), optimizer=train_state.optimizer, device=train_state.device
     )
-    watch = Stopwatch(trainee.device)
+    watch = Stopwatch(train_state.device)
     for width in widths:
         train_step(compiled, rows, width)
     compiling = watch.lap()
-    after = [seconds_of(trainee, lambda w=w: train_step(compiled, rows, w), 2) / 2 for w in widths]
+    after = [seconds_of(train_state, lambda w=w: train_step(compiled, rows, w), 2) / 2 for w in widths]
     saved = (sum(eager) - sum(after)) / len(widths)
     return {
         "compiling_seconds": compiling - sum(after),

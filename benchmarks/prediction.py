@@ -26,7 +26,7 @@ from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.calibrate import TASK, calibrate, real_trainee, save_random, step_seconds
+from peftcost.engine.calibrate import TASK, calibrate, real_train_state, save_random, step_seconds
 from peftcost.engine.rehearsal import Shape, one_step, rehearse
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method, methods
@@ -96,11 +96,11 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     config = transformers.AutoConfig.from_pretrained(folder)
     footprint = rehearse(config, get_task_type(TASK), get_method(method), choices, shape)
     seconds = step_seconds(folder, method, choices, shape)
-    trainee = real_trainee(folder, method, choices)
-    model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
+    train_state = real_train_state(folder, method, choices)
+    model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, trainee.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.prefix)
 
     reset_peaks(device)
     step()

@@ -59,7 +59,7 @@ def record(
     from peftcost.engine.evaluate import evaluate
     from peftcost.engine.prepared import load_about, load_split
     from peftcost.engine.train import train
-    from peftcost.engine.trainee import reader_for
+    from peftcost.engine.train_state import reader_for
     from peftcost.methods.layers import count_layers
 
     os.sched_setaffinity(0, {core})

@@ -28,7 +28,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, Trai
 
 from peftcost.cost.meter import step_peak_bytes
 from peftcost.engine.base_model import BaseSpec, load_base, load_tokenizer, quiet_transformers
-from peftcost.engine.trainee import made_trainable
+from peftcost.engine.train_state import made_trainable
 from peftcost.methods import get_method
 
 IMPORTED = time.perf_counter()

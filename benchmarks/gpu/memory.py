@@ -20,7 +20,7 @@ from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import footprint_of
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.train import Loop
-from peftcost.engine.trainee import build
+from peftcost.engine.train_state import build
 
 METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 
@@ -30,9 +30,9 @@ def compare(size: Size, method: str) -> dict[str, Any]:
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
     found = footprint_of(config, about.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
     with tempfile.TemporaryDirectory() as out:
-        trainee = build(setup, 0, about, PLAN.total_steps)
-        loop = Loop(TrainJob(out, setup, 0, out), Silent(), trainee, split, split, PLAN)
-        trainee.model.train()
+        train_state = build(setup, 0, about, PLAN.total_steps)
+        loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
+        train_state.model.train()
         loop.train_step(full_batch(size))
         measured = loop.peak_bytes()
     return {"estimated_bytes": found.peak_bytes, "measured_bytes": measured, "ratio": round(found.peak_bytes / measured, 4)}

@@ -29,7 +29,7 @@ from peftcost.engine.precision import on_gpu
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_pack import CostAlone, Pack, members_of
-from peftcost.engine.trainee import build
+from peftcost.engine.train_state import build
 from peftcost.methods import get_method
 
 WARM, TIMED, ROUNDS = 3, 5, 2
@@ -119,9 +119,9 @@ def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
     """A step of the engine's loop."""
     setup, about, split = setup_of(method, size), about_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
-    trainee = build(setup, 0, about, PLAN.total_steps)
-    loop = Loop(TrainJob(out, setup, 0, out), Silent(), trainee, split, split, PLAN)
-    trainee.model.train()
+    train_state = build(setup, 0, about, PLAN.total_steps)
+    loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
+    train_state.model.train()
     if captured:
         stack.enter_context(loop.capture_steps())
     batch = full_batch(size)
@@ -139,7 +139,7 @@ def pack(size: Size, k: int, captured: bool, stack: ExitStack) -> Step:
     jobs = [TrainJob(out, setup_of("lora", size, 1 + i / 10), 0, str(Path(out) / str(i))) for i in range(k)]
     together = Pack(members_of(jobs, about, split, split), CostAlone(0.0))
     together.model.train()
-    stack.enter_context(packed(together.plain, [member.trainee.adapter for member in together.members]))
+    stack.enter_context(packed(together.plain, [member.train_state.adapter for member in together.members]))
     if captured:
         stack.enter_context(together.capture_steps())
     for member in together.members:

@@ -17,7 +17,7 @@ from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
 from peftcost.engine.prepared import About, load_about, load_split, make_split
 from peftcost.engine.train import save_artifact
-from peftcost.engine.trainee import new_accelerator, reader_for
+from peftcost.engine.train_state import new_accelerator, reader_for
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task

@@ -20,7 +20,7 @@ from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.prepared import About
 from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
-from peftcost.engine.trainee import Trainee, build
+from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
 
@@ -69,7 +69,7 @@ def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
     getattr(transformers, get_task_type(TASK).auto_model).from_config(config).base_model.save_pretrained(folder)
 
 
-def real_trainee(folder: Path, method: str, choices: Mapping[str, Scalar]) -> Trainee:
+def real_train_state(folder: Path, method: str, choices: Mapping[str, Scalar]) -> TrainState:
     """A model that is ready to be trained by the method, on this process's device."""
     about = About(
         model=str(folder),
@@ -81,20 +81,20 @@ def real_trainee(folder: Path, method: str, choices: Mapping[str, Scalar]) -> Tr
         max_length=LONGEST,
     )
     with quiet():
-        trainee = build(Setup(method, choices, 1000), 0, about, 1000)
-    trainee.model.train()
-    return trainee
+        train_state = build(Setup(method, choices, 1000), 0, about, 1000)
+    train_state.model.train()
+    return train_state
 
 
 def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape: Shape) -> float:
     """The median time of a real training step."""
-    trainee = real_trainee(folder, method, choices)
+    train_state = real_train_state(folder, method, choices)
     times = []
-    watch = Stopwatch(trainee.device)
+    watch = Stopwatch(train_state.device)
     for step in range(WARM_STEPS + TIMED_STEPS):
-        one_step(trainee.model, trainee.optimizer, trainee.method, choices, get_task_type(TASK), shape, trainee.prefix)
+        one_step(train_state.model, train_state.optimizer, train_state.method, choices, get_task_type(TASK), shape, train_state.prefix)
         seconds = watch.lap()
-        trainee.optimizer.zero_grad(set_to_none=True)
+        train_state.optimizer.zero_grad(set_to_none=True)
         watch.lap()
         if step >= WARM_STEPS:
             times.append(seconds)

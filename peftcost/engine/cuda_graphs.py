@@ -18,7 +18,7 @@ import torch
 
 from peftcost.core.setup import PACKING
 from peftcost.engine.prepared import Batch
-from peftcost.engine.trainee import Trainee
+from peftcost.engine.train_state import TrainState
 
 MOST_WIDTHS = 8
 STEPS_A_WIDTH = 16
@@ -34,16 +34,16 @@ Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
 """Of micro-batches on the device and how many targets they have, shape (), or (k,) for k setups that share the batch."""
 
 
-def obstacle(trainee: Trainee) -> str | None:
+def obstacle(train_state: TrainState) -> str | None:
     """Why the steps of this training cannot be captured, or None."""
-    choices = trainee.choices
+    choices = train_state.choices
     reasons = {
-        "the device is no CUDA GPU": trainee.device.type != "cuda",
-        "several processes sum gradients": trainee.accelerator.num_processes > 1,
-        "the optimizer has no capturable form": not isinstance(trainee.optimizer, torch.optim.AdamW),
+        "the device is no CUDA GPU": train_state.device.type != "cuda",
+        "several processes sum gradients": train_state.accelerator.num_processes > 1,
+        "the optimizer has no capturable form": not isinstance(train_state.optimizer, torch.optim.AdamW),
         "layers are computed again from saved random states": bool(choices["gradient_checkpointing"]),
         "texts of any length are laid end to end": bool(choices.get(PACKING)),
-        "8-bit kernels look for outliers on the CPU": trainee.method.quantization == "int8",
+        "8-bit kernels look for outliers on the CPU": train_state.method.quantization == "int8",
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

@@ -14,7 +14,7 @@ from peftcost.cost.machines import needed_bytes
 from peftcost.engine.job import TrainJob
 from peftcost.engine.prepared import About, Split
 from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, extrapolated, rehearse
-from peftcost.engine.trainee import new_accelerator
+from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks import TaskType

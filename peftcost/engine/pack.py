@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from peftcost.engine import cuda_graphs
-from peftcost.engine.adapter_trainee import AdapterTrainee
+from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.prepared import Batch, Reader, Split, batches_from
@@ -50,11 +50,11 @@ class Member(Loop):
     on.
     """
 
-    trainee: AdapterTrainee
+    train_state: AdapterTrainState
 
-    def __init__(self, number: int, job: TrainJob, trainee: AdapterTrainee, split: Split, dev: Split, plan: StepPlan) -> None:
-        super().__init__(job, Silent(), trainee, split, dev, plan)
-        self.number, self.before = number, fingerprints(trainee)
+    def __init__(self, number: int, job: TrainJob, train_state: AdapterTrainState, split: Split, dev: Split, plan: StepPlan) -> None:
+        super().__init__(job, Silent(), train_state, split, dev, plan)
+        self.number, self.before = number, fingerprints(train_state)
         self.failure: str | None = None
         self.saved_step, self.saved_at = 0, time.monotonic()
         self.energy_joules = None
@@ -77,12 +77,12 @@ class Member(Loop):
         """The optimizer's step with the gradients that are there, clipped; waits for nothing."""
         self.optimization.clip()
         self.optimization.update()
-        self.trainee.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
+        self.train_state.optimizer.zero_grad(set_to_none=False)  # the gradients are views of the pack's
 
     def advance(self, indices: np.ndarray, loss: torch.Tensor, cost: CostAlone) -> None:
         """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
         self._unread.append(loss)
-        lengths = np.minimum(self.split.lengths[indices], self.trainee.reader.max_tokens)
+        lengths = np.minimum(self.split.lengths[indices], self.train_state.reader.max_tokens)
         new = int(lengths[~self._seen[indices]].sum())
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
@@ -116,14 +116,14 @@ class Pack:
     def __init__(self, members: Sequence[Member], cost: CostAlone) -> None:
         self.members, self.cost = list(members), cost
         one = self.members[0]
-        self.model, self.plain, self.device = one.trainee.model, one.trainee.plain, one.trainee.device
-        self.split, self.reader, self.source, self.rows = one.split, one.trainee.reader, one.source, one.batch_size
+        self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
+        self.split, self.reader, self.source, self.rows = one.split, one.train_state.reader, one.source, one.batch_size
         self.graphs: cuda_graphs.Graphs | None = None
 
     def run(self, tell: Tell) -> list[Member]:
         """Train until some have to leave; these, who are no members any more. They have ended, or have failed."""
         self.model.train()
-        with packed(self.plain, [member.trainee.adapter for member in self.members]), self.capture_steps():
+        with packed(self.plain, [member.train_state.adapter for member in self.members]), self.capture_steps():
             while True:
                 for member in self.members:
                     member.keep()
@@ -141,7 +141,7 @@ class Pack:
         """One optimizer step of every member."""
         chosen = [next(member.batches) for member in self.members]
         for member in self.members:
-            member.trainee.set_rate(member.plan.rate_factor(member.step))
+            member.train_state.set_rate(member.plan.rate_factor(member.step))
         longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
         width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.reader.max_tokens))
         batch, counts = batch_of(self.split, self.reader, chosen, self.rows, width)
@@ -160,7 +160,7 @@ class Pack:
         logits = forward(self.model, batch, None if self.source is None else self.source.prefix)
         k = len(self.members)
         sums = [
-            self.reader.task_type.loss(ours, wanted, float(member.trainee.choices["label_smoothing"] or 0.0))[0]
+            self.reader.task_type.loss(ours, wanted, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
             for member, ours, wanted in zip(self.members, logits.chunk(k), batch.targets.chunk(k), strict=True)
         ]
         losses = torch.stack(sums) / counts
@@ -170,7 +170,7 @@ class Pack:
         return [losses.detach()]
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
-        if any(cuda_graphs.obstacle(member.trainee) is not None for member in self.members):
+        if any(cuda_graphs.obstacle(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))

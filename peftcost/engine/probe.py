@@ -18,7 +18,7 @@ from peftcost.engine.prepared import Split, load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.step_times import WORTH_CHANGING, step_times
 from peftcost.engine.train import Loop
-from peftcost.engine.trainee import build, count_parameters
+from peftcost.engine.train_state import build, count_parameters
 from peftcost.errors import DoesNotFit
 from peftcost.methods import get_method
 from peftcost.methods.layers import count_layers
@@ -66,21 +66,21 @@ def probed(job: TrainJob) -> dict[str, Any]:
         job, predicted_peak_bytes = fitted(job, about, train, device_kind())
     began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))
-    trainee = build(job.setup, job.seed, about, plan.total_steps)
+    train_state = build(job.setup, job.seed, about, plan.total_steps)
     startup_seconds = time.perf_counter() - began
 
-    loop = Loop(job, Silent(), trainee, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
-    trainee.model.train()
+    loop = Loop(job, Silent(), train_state, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
+    train_state.model.train()
     times = step_times(loop)
 
     few = first_rows(dev, EVALUATION_BATCH_SIZE)
-    watch = Stopwatch(trainee.device)
-    for _ in range(WARM_EVALUATIONS.get(trainee.device.type, 0)):
-        evaluate(trainee.model, few, trainee.reader, trainee.device)
+    watch = Stopwatch(train_state.device)
+    for _ in range(WARM_EVALUATIONS.get(train_state.device.type, 0)):
+        evaluate(train_state.model, few, train_state.reader, train_state.device)
         watch.lap()
-    evaluate(trainee.model, few, trainee.reader, trainee.device)
+    evaluate(train_state.model, few, train_state.reader, train_state.device)
     evaluation_seconds = watch.lap() / len(few)
-    trainable, total = count_parameters(trainee.plain)
+    trainable, total = count_parameters(train_state.plain)
     return {
         "startup_seconds": startup_seconds,
         "seconds_per_example": times.step,
@@ -97,7 +97,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "precision": job.setup.hyperparameters["precision"],
         "weights": job.setup.hyperparameters.get(WEIGHTS, "fp32"),
         "packing": loop.packs,
-        "layers": count_layers(trainee.plain),
+        "layers": count_layers(train_state.plain),
         "top_layers": job.setup.hyperparameters.get("top_layers"),
     }
 

@@ -32,7 +32,7 @@ from peftcost.engine.prepared import Batch
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
 from peftcost.engine.step import Step
-from peftcost.engine.trainee import made_trainable, make_optimizer, mixed_precision_dtype
+from peftcost.engine.train_state import made_trainable, make_optimizer, mixed_precision_dtype
 from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
 from peftcost.methods.head import mark_fresh

@@ -17,7 +17,7 @@ from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.prepared import About, Split, make_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
-from peftcost.engine.trainee import build
+from peftcost.engine.train_state import build
 from peftcost.methods import get_method
 
 ROWS, TOKENS, VOCABULARY = 16, 64, 1000
@@ -46,7 +46,7 @@ def selftest(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
             train_steps(loop, STEPS_AT_ONCE)
     timed_steps = loop.step - FIRST_STEPS
     return {
-        "device": loop.trainee.device.type,
+        "device": loop.train_state.device.type,
         "threads": torch.get_num_threads(),
         "steps": loop.step,
         "first_loss": first_loss,
@@ -66,10 +66,10 @@ def small_loop(method: str, precision: str, scratch: Path) -> Loop:
     """The loop of a small random BERT in this method and precision. SetupFailed when the method cannot take it."""
     # One rate for every method: the test asks whether the steps work, not how well they learn.
     setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": 1e-3, "precision": precision}, ROWS)
-    trainee = build(setup, SEED, small_task(scratch / "model"), PLANNED_STEPS)
+    train_state = build(setup, SEED, small_task(scratch / "model"), PLANNED_STEPS)
     job = TrainJob(str(scratch), setup, SEED, str(scratch), checkpoint_seconds=math.inf)
     split = random_split()
-    return Loop(job, Silent(), trainee, split, split, StepPlan(0, 1, 0))
+    return Loop(job, Silent(), train_state, split, split, StepPlan(0, 1, 0))
 
 
 def small_task(folder: Path) -> About:

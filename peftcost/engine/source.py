@@ -14,7 +14,7 @@ from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.prefix import Prefix
 from peftcost.engine.prepared import Batch, Reader, Split
-from peftcost.engine.trainee import Trainee
+from peftcost.engine.train_state import TrainState
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
 """In what precision activations are kept: that of the training, but for fp16, in which large ones would overflow."""
@@ -79,17 +79,17 @@ class Source:
         return self.prefix.run(batch.to(self.device).inputs)
 
 
-def live_source(trainee: Trainee, split: Split) -> Source | None:
+def live_source(train_state: TrainState, split: Split) -> Source | None:
     """A source that computes; None when the setup leaves no prefix untouched."""
-    return None if trainee.prefix is None else Source(trainee.prefix, split, trainee.reader, trainee.device)
+    return None if train_state.prefix is None else Source(train_state.prefix, split, train_state.reader, train_state.device)
 
 
-def share(source: Source, trainee: Trainee, prepared: Path, name: str) -> None:
+def share(source: Source, train_state: TrainState, prepared: Path, name: str) -> None:
     """Let the source keep and find activations on disk, if there is room; name: of the split (train, dev)."""
-    device, precision = source.device, str(trainee.choices["precision"])
+    device, precision = source.device, str(train_state.choices["precision"])
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
-    weights = trainee.choices.get(WEIGHTS, "fp32")
-    key = [prepared.name, source.prefix.depth, trainee.method.quantization, weights, precision, device.type, where]
+    weights = train_state.choices.get(WEIGHTS, "fp32")
+    key = [prepared.name, source.prefix.depth, train_state.method.quantization, weights, precision, device.type, where]
     lengths = np.minimum(source.split.lengths, source.reader.max_tokens)
     source.stored = open_activations(key, name, lengths, source.prefix.width, STORED[precision])
 

@@ -44,8 +44,8 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
     """From the first few batches. whole: those that are full, which tell how much is padded."""
     timed = batches[: TIMED_STEPS + 1]
     per_token, prefix_rate = seconds_per_token(loop, timed)
-    may_pack = loop.trainee.prefix is None and loop.trainee.device.type != "cuda"  # an index error there cannot be caught
-    if may_pack and can_pack(loop.trainee.model, loop.trainee.reader.pad_id):
+    may_pack = loop.train_state.prefix is None and loop.train_state.device.type != "cuda"  # an index error there cannot be caught
+    if may_pack and can_pack(loop.train_state.model, loop.train_state.reader.pad_id):
         loop.packs = True
         packed_per_token, _ = seconds_per_token(loop, timed)
         loop.packs = packed_per_token < WORTH_CHANGING * per_token
@@ -61,7 +61,7 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
     assert loop.graphs is not None
     usual = sorted(whole, key=lambda indices: int(loop.split.lengths[indices].max()))[len(whole) // 2]
     loop.train_step(usual)  # not timed: a process's first step loads kernels
-    watch = Stopwatch(loop.trainee.device)
+    watch = Stopwatch(loop.train_state.device)
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         loop.train_step(usual)
@@ -75,14 +75,14 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
 def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
     """Of a training step, and of the prefix in it, over the batches' padded tokens. The quickest step counts: the first
     ones still allocate, and whatever else disturbs only adds."""
-    watch = Stopwatch(loop.trainee.device)
+    watch = Stopwatch(loop.train_state.device)
     steps, prefixes = [], [0.0]
     for indices in batches:
         loop.train_step(indices)
         seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
         steps.append(seconds / tokens)
         if loop.source is not None:
-            batch = loop.trainee.reader.batch(loop.split, indices)
+            batch = loop.train_state.reader.batch(loop.split, indices)
             watch.lap()
             loop.source.compute(batch)
             prefixes.append(watch.lap() / tokens)

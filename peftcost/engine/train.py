@@ -33,7 +33,7 @@ from peftcost.engine.prepared import Batch, Split, batches_from, load_about, loa
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
 from peftcost.engine.step import Step
-from peftcost.engine.trainee import Trainee, build, count_parameters
+from peftcost.engine.train_state import TrainState, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
 from peftcost.methods.head import head_test
@@ -63,22 +63,22 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         tell.phase("startup")
         began = time.perf_counter()
     plan = plan_steps(job.setup, len(split))
-    trainee = build(job.setup, job.seed, about, plan.total_steps)
-    before = fingerprints(trainee)
-    loop = Loop(job, tell, trainee, split, dev, plan)
+    train_state = build(job.setup, job.seed, about, plan.total_steps)
+    before = fingerprints(train_state)
+    loop = Loop(job, tell, train_state, split, dev, plan)
     loop.share_activations()
     loop.take_up()
-    startup_seconds = time.perf_counter() - began - trainee.quantizing_seconds
+    startup_seconds = time.perf_counter() - began - train_state.quantizing_seconds
 
-    reset_peaks(trainee.device)
+    reset_peaks(train_state.device)
     loop.run()
-    process_peak = process_peak_bytes(trainee.device)
-    check_moved(before, trainee)
+    process_peak = process_peak_bytes(train_state.device)
+    check_moved(before, train_state)
 
     tell.phase("evaluate")
-    watch = Stopwatch(trainee.device)
+    watch = Stopwatch(train_state.device)
     chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(trainee.model, dev, trainee.reader, trainee.device, loop.dev_source, chosen)
+    evaluation = evaluate(train_state.model, dev, train_state.reader, train_state.device, loop.dev_source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
@@ -86,9 +86,9 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     loop.book_evaluation()
 
     tell.phase("checkpoint")
-    save_artifact(trainee.method.save if job.whole else trainee.method.save_trained, trainee.plain, out / "model")
+    save_artifact(train_state.method.save if job.whole else train_state.method.save_trained, train_state.plain, out / "model")
     tell.phase("measure")
-    trainable, total = count_parameters(trainee.plain)
+    trainable, total = count_parameters(train_state.plain)
     measured = {
         "seed": job.seed,
         "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
@@ -101,7 +101,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
         "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
         "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(trainee.model, dev, trainee.reader, trainee.device),
+        "latency_seconds": latency_seconds(train_state.model, dev, train_state.reader, train_state.device),
         "artifact_bytes": folder_bytes(out / "model"),
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -109,35 +109,35 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    keep_only(loop.chain, set() if trainee.method.fixed_horizon else {plan.trunk_steps})
+    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.trunk_steps})
     return measured
 
 
 class Loop:
     """The training loop of one setup; its state is what a checkpoint keeps."""
 
-    def __init__(self, job: TrainJob, tell: Tell, trainee: Trainee, split: Split, dev: Split, plan: StepPlan) -> None:
-        self.job, self.tell, self.trainee, self.split, self.dev = job, tell, trainee, split, dev
+    def __init__(self, job: TrainJob, tell: Tell, train_state: TrainState, split: Split, dev: Split, plan: StepPlan) -> None:
+        self.job, self.tell, self.train_state, self.split, self.dev = job, tell, train_state, split, dev
         self.plan = plan
-        self.source, self.dev_source = live_source(trainee, split), live_source(trainee, dev)
+        self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
-        self.targets = targets_of_examples(split, trainee.reader.max_tokens)
-        self.packs = bool(trainee.choices.get(PACKING)) and self.source is None
+        self.targets = targets_of_examples(split, train_state.reader.max_tokens)
+        self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
         self.optimization = Step(
-            trainee.model,
-            trainee.plain,
-            list(trainee.trained.values()),
+            train_state.model,
+            train_state.plain,
+            list(train_state.trained.values()),
             self._logits,
-            trainee.optimizer,
-            trainee.method,
-            trainee.choices,
-            trainee.reader.task_type,
-            trainee.accelerator,
+            train_state.optimizer,
+            train_state.method,
+            train_state.choices,
+            train_state.reader.task_type,
+            train_state.accelerator,
         )
         self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
-        self.gpu_seconds = trainee.quantizing_seconds
+        self.gpu_seconds = train_state.quantizing_seconds
         self.contended = False
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
@@ -146,11 +146,11 @@ class Loop:
     def share_activations(self) -> None:
         """Find what other setups computed of the same prefix, and leave them what is computed here. Not on a GPU, which
         computes it anew in less time than a disk takes."""
-        if self.trainee.device.type == "cuda":
+        if self.train_state.device.type == "cuda":
             return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):
             if source is not None:
-                share(source, self.trainee, Path(self.job.prepared), name)
+                share(source, self.train_state, Path(self.job.prepared), name)
 
     def take_up(self) -> None:
         """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
@@ -162,7 +162,7 @@ class Loop:
         facts = checkpoint.facts
         if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
-        self.trainee.restore(checkpoint.tensors)
+        self.train_state.restore(checkpoint.tensors)
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
         self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
         if self.source is not None:
@@ -171,14 +171,14 @@ class Loop:
 
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
-        self.trainee.model.train()
+        self.train_state.model.train()
         self.tell.phase("train")
         with self.capture_steps():
             self._run()
 
     def _run(self) -> None:
         self._start_meters()
-        watch = Stopwatch(self.trainee.device)
+        watch = Stopwatch(self.train_state.device)
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
@@ -202,7 +202,7 @@ class Loop:
         self._book(watch.lap())
 
     def _start_meters(self) -> None:
-        self._foreign, self._energy = ForeignLoad(), EnergyMeter(self.trainee.device)
+        self._foreign, self._energy = ForeignLoad(), EnergyMeter(self.train_state.device)
 
     def _book(self, seconds: float) -> None:
         """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
@@ -224,28 +224,28 @@ class Loop:
 
     @property
     def batch_size(self) -> int:
-        return int(self.trainee.choices["batch_size"] or 1)
+        return int(self.train_state.choices["batch_size"] or 1)
 
     @property
     def micro_batch_size(self) -> int:
-        return int(self.trainee.choices["micro_batch_size"] or self.batch_size)
+        return int(self.train_state.choices["micro_batch_size"] or self.batch_size)
 
     def train_step(self, indices: np.ndarray) -> torch.Tensor:
         """One optimizer step on these examples; the mean loss over their targets, shape ()."""
-        trainee = self.trainee
-        trainee.set_rate(self.plan.rate_factor(self.step))
+        train_state = self.train_state
+        train_state.set_rate(self.plan.rate_factor(self.step))
         if self.graphs is None:
             mean_loss = self._gradients(indices)
             self.optimization.update()
         else:
-            longest = min(int(self.split.lengths[indices].max()), trainee.reader.max_tokens)
+            longest = min(int(self.split.lengths[indices].max()), train_state.reader.max_tokens)
             width = self.graphs.shapes.width(longest)
             count = torch.tensor(float(max(1, self.targets[indices].sum())))
             loss, *gradients = self.graphs(list(self._parts(indices, width)), count)
             mean_loss = loss.clone()  # the next step writes there
             for parameter, gradient in zip(self.optimization.trained, gradients, strict=False):
                 parameter.grad = gradient
-        trainee.method.after_step(trainee.plain, self.step)
+        train_state.method.after_step(train_state.plain, self.step)
         self.optimization.clear()
         return mean_loss
 
@@ -256,7 +256,7 @@ class Loop:
         loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts), len(parts))
         self.optimization.update()
         gradients: list[torch.Tensor] = []
-        if type(self.trainee.method).after_step is not Method.after_step:
+        if type(self.train_state.method).after_step is not Method.after_step:
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.optimization.trained]
         self.optimization.clear()
         return [loss, *gradients]
@@ -264,12 +264,12 @@ class Loop:
     def _gradients(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
         count, n_parts = int(self.targets[indices].sum()), -(-len(self._mine(indices)) // self.micro_batch_size)
-        parts = (part.to(self.trainee.device) for part in self._parts(indices))
+        parts = (part.to(self.train_state.device) for part in self._parts(indices))
         return self.optimization.gradients(parts, max(1, count), len(indices), n_parts)
 
     def _mine(self, indices: np.ndarray) -> np.ndarray:
         """This process's share of the batch."""
-        accelerator = self.trainee.accelerator
+        accelerator = self.train_state.accelerator
         return indices[accelerator.process_index :: accelerator.num_processes]
 
     def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
@@ -277,24 +277,24 @@ class Loop:
         mine = self._mine(indices)
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
-            batch = self.trainee.reader.batch(self.split, part, width)
+            batch = self.train_state.reader.batch(self.split, part, width)
             yield batch if self.source is None or self.graphs is not None else self.source.fill(part, batch)
 
     def _logits(self, batch: Batch) -> torch.Tensor:
-        model, reader = self.trainee.model, self.trainee.reader
+        model, reader = self.train_state.model, self.train_state.reader
         if not self.packs:
-            return forward(model, batch, self.trainee.prefix)
+            return forward(model, batch, self.train_state.prefix)
         ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
         return packed_logits(model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
-        steps, device = self.plan.total_steps - self.step, self.trainee.device
-        if steps <= 0 or cuda_graphs.obstacle(self.trainee) is not None:
+        steps, device = self.plan.total_steps - self.step, self.train_state.device
+        if steps <= 0 or cuda_graphs.obstacle(self.train_state) is not None:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
-        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.trainee.reader.max_tokens, steps)
+        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.train_state.reader.max_tokens, steps)
         self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
         return cuda_graphs.own_stream(device)
 
@@ -319,7 +319,7 @@ class Loop:
             "contended": self.contended,
             "energy_joules": self.energy_joules,
         }
-        save_checkpoint(self.chain, self.trainee.tensors(), facts)
+        save_checkpoint(self.chain, self.train_state.tensors(), facts)
         keep_only(self.chain, {self.plan.trunk_steps, self.step})
         self.tell.phase("train")
 
@@ -330,8 +330,8 @@ class Loop:
         if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
             return False
         about = load_about(Path(self.job.prepared))
-        trainee = self.trainee
-        rows = evaluate(trainee.model, self.dev, trainee.reader, trainee.device, self.dev_source).rows
+        train_state = self.train_state
+        rows = evaluate(train_state.model, self.dev, train_state.reader, train_state.device, self.dev_source).rows
         quality = float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, len(rows))))[0])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)
@@ -347,9 +347,9 @@ class Loop:
         seen = [next(batches) for _ in range(of_first_epoch)]
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
-        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.trainee.accelerator.num_processes :]
-        self.trainee.model.train()
-        self.trainee.set_rate(0.0)
+        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.train_state.accelerator.num_processes :]
+        self.train_state.model.train()
+        self.train_state.set_rate(0.0)
         self.graphs = None
         if self.source is not None:
             self.source.stored = None  # alone, a training computes its activations once: that counts
@@ -358,7 +358,7 @@ class Loop:
             self._gradients(longest)
             self.optimization.update()
 
-        return step_peak_bytes(step, self.trainee.plain, self.trainee.optimizer, self.trainee.device)
+        return step_peak_bytes(step, self.train_state.plain, self.train_state.optimizer, self.train_state.device)
 
 
 def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
@@ -368,19 +368,19 @@ def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
     return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
 
 
-def fingerprints(trainee: Trainee) -> dict[str, tuple[float, float]]:
+def fingerprints(train_state: TrainState) -> dict[str, tuple[float, float]]:
     """Two sums per trained tensor, enough to see whether it moved."""
     return {
         name: (float(p.detach().double().sum()), float(p.detach().double().square().sum()))
-        for name, p in trainee.trained.items()
+        for name, p in train_state.trained.items()
     }
 
 
-def check_moved(before: dict[str, tuple[float, float]], trainee: Trainee) -> None:
+def check_moved(before: dict[str, tuple[float, float]], train_state: TrainState) -> None:
     """SetupFailed when nothing but the head has moved although there is something: adapters that were never hooked
     up train silently to nothing."""
-    after = fingerprints(trainee)
-    is_in_head = head_test(trainee.plain)
+    after = fingerprints(train_state)
+    is_in_head = head_test(train_state.plain)
     inner = [name for name in before if not is_in_head(name)]
     if inner and all(before[name] == after[name] for name in inner):
         raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")

@@ -17,7 +17,7 @@ from peftcost.core.memory import folder_bytes
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
-from peftcost.engine.adapter_trainee import ONLY, AdapterTrainee, build_together, optimizer_of
+from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_footprint
@@ -56,7 +56,7 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     folder = Path(jobs[0].prepared)
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     members = members_of(jobs, about, split, dev)
-    there = [member.trainee for member in members]
+    there = [member.train_state for member in members]
     startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
     tell.phase("plan")
     peaks = peaks_alone(jobs, about, split)
@@ -67,7 +67,7 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     while pack.members:
         tell.phase("train")
         for member in pack.run(tell):
-            there.remove(member.trainee)
+            there.remove(member.train_state)
             outcome = measured(member, about, there, tell)
             if "result" in outcome:
                 outcome["result"] |= {
@@ -85,10 +85,10 @@ def members_of(jobs: Sequence[TrainJob], about: About, split: Split, dev: Split)
     """On one base, each as far as its checkpoints are."""
     plans = [plan_steps(job.setup, len(split)) for job in jobs]
     steps = [plan.total_steps for plan in plans]
-    trainees = build_together([job.setup for job in jobs], [job.seed for job in jobs], about, steps)
+    train_states = build_together([job.setup for job in jobs], [job.seed for job in jobs], about, steps)
     return [
-        Member(number, job, trainee, split, dev, plan)
-        for number, (job, trainee, plan) in enumerate(zip(jobs, trainees, plans, strict=True))
+        Member(number, job, train_state, split, dev, plan)
+        for number, (job, train_state, plan) in enumerate(zip(jobs, train_states, plans, strict=True))
     ]
 
 
@@ -116,9 +116,9 @@ def peaks_alone(jobs: Sequence[TrainJob], about: About, split: Split) -> list[in
 
 def cost_alone(member: Member) -> CostAlone:
     """What a token costs in a training of this member alone, from a few steps at rate 0, which change nothing."""
-    split, job, trainee = member.split, member.job, member.trainee
-    still = {**trainee.choices, "learning_rate": 0.0}
-    alone = replace(trainee, choices=still, optimizer=optimizer_of(trainee.trained, still, trainee.device))
+    split, job, train_state = member.split, member.job, member.train_state
+    still = {**train_state.choices, "learning_rate": 0.0}
+    alone = replace(train_state, choices=still, optimizer=optimizer_of(train_state.trained, still, train_state.device))
     loop = Loop(job, Silent(), alone, split, member.dev, member.plan)
     alone.activate()
     alone.model.train()
@@ -126,12 +126,12 @@ def cost_alone(member: Member) -> CostAlone:
     return CostAlone(times.step / times.tokens, times.prefix / times.tokens, times.fixed, foreign.contended())
 
 
-def measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tell: Tell) -> dict[str, Any]:
+def measured(member: Member, about: About, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
     """Evaluate and save a member that leaves, as the model that would be deployed: PEFT's, with its adapter alone.
 
     beside: the others whose adapters are still there.
     """
-    trainee = member.trainee
+    train_state = member.train_state
     try:
         if member.failure is not None:
             raise SetupFailed(member.failure)
@@ -141,28 +141,28 @@ def measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tel
     finally:
         if beside:
             beside[0].activate()
-            trainee.plain.delete_adapter(trainee.adapter)  # type: ignore[operator]
+            train_state.plain.delete_adapter(train_state.adapter)  # type: ignore[operator]
     return {"member": member.number, "result": result}
 
 
-def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], tell: Tell) -> dict[str, Any]:
-    trainee, job, dev = member.trainee, member.job, member.dev
-    model, device, out = trainee.model, trainee.device, Path(job.out)
+def _measured(member: Member, about: About, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
+    train_state, job, dev = member.train_state, member.job, member.dev
+    model, device, out = train_state.model, train_state.device, Path(job.out)
     process_peak = process_peak_bytes(device)
-    check_moved(member.before, trainee)
+    check_moved(member.before, train_state)
     tell.phase("evaluate")
     watch = Stopwatch(device)
-    trainee.activate()
+    train_state.activate()
     chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(model, dev, trainee.reader, device, None, chosen)
+    evaluation = evaluate(model, dev, train_state.reader, device, None, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
     evaluation_seconds = watch.lap()
     tell.phase("checkpoint")
-    save_artifact(lambda _, folder: save_adapter(trainee, folder), trainee.plain, out / "model")
+    save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")
     tell.phase("measure")
-    trainable, total = trainee.count(beside)
+    trainable, total = train_state.count(beside)
     metric = about.task_type.metrics[about.metric]
     result = {
         "seed": job.seed,
@@ -173,7 +173,7 @@ def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], te
         "evaluation_seconds": evaluation_seconds,
         "dev_rows": job.dev_rows,
         "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(model, dev, trainee.reader, device),
+        "latency_seconds": latency_seconds(model, dev, train_state.reader, device),
         "artifact_bytes": folder_bytes(out / "model"),
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -184,11 +184,11 @@ def _measured(member: Member, about: About, beside: Sequence[AdapterTrainee], te
     return result
 
 
-def save_adapter(trainee: AdapterTrainee, folder: Path) -> None:
-    """Write the artifact that the trainee's method saves, of its adapter alone."""
-    trainee.plain.save_pretrained(folder, selected_adapters=[trainee.adapter])  # type: ignore[operator]
-    if trainee.adapter != ONLY:  # PEFT puts it into a folder of its own
-        inner = folder / trainee.adapter
+def save_adapter(train_state: AdapterTrainState, folder: Path) -> None:
+    """Write the artifact that the train state's method saves, of its adapter alone."""
+    train_state.plain.save_pretrained(folder, selected_adapters=[train_state.adapter])  # type: ignore[operator]
+    if train_state.adapter != ONLY:  # PEFT puts it into a folder of its own
+        inner = folder / train_state.adapter
         for file in inner.iterdir():
             os.replace(file, folder / file.name)
         inner.rmdir()

@@ -21,7 +21,7 @@ from peftcost.engine.precision import on_gpu
 from peftcost.engine.prepared import load_about
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
-from peftcost.engine.trainee import Trainee, build
+from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
 
 STOP = 320
@@ -63,10 +63,10 @@ def test_what_comes_too_seldom_is_not_captured() -> None:
 def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def why(method: str, device: str = "cuda", **choices: Any) -> str | None:
         setup = Setup.of(method, {**get_method(method).prior(), **choices}, 64)
-        trainee = build(setup, 0, load_about(Path(prepared)), 4)
-        monkeypatch.setattr(Trainee, "device", torch.device(device))
+        train_state = build(setup, 0, load_about(Path(prepared)), 4)
+        monkeypatch.setattr(TrainState, "device", torch.device(device))
         try:
-            return cuda_graphs.obstacle(trainee)
+            return cuda_graphs.obstacle(train_state)
         finally:
             monkeypatch.undo()
             monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
@@ -103,7 +103,7 @@ def test_a_captured_training_ends_like_an_eager_one(
         train(job(prepared, tmp_path / "half", method, stop=STOP // 2), Silent())
         resumed = train(job(prepared, tmp_path / "resumed", method, parent=tmp_path / "half"), Silent())
         assert resumed["dev_loss"] == pytest.approx(captured["dev_loss"], rel=2e-2)
-    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda trainee: "not today")
+    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
     eager = train(job(prepared, tmp_path / "eager", method), Silent())
     assert captured["train_loss"] == pytest.approx(eager["train_loss"], rel=2e-2)
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=2e-2)
@@ -114,7 +114,7 @@ def test_a_captured_training_ends_like_an_eager_one(
 def test_other_precisions_are_captured(prepared: str, tmp_path: Path, precision: str, on_the_gpu: pytest.MonkeyPatch) -> None:
     choices = {"precision": precision, "weights": "fp32"}
     captured = train(job(prepared, tmp_path / "captured", "lora", **choices), Silent())
-    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda trainee: "not today")
+    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
     eager = train(job(prepared, tmp_path / "eager", "lora", **choices), Silent())
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=1e-3)
 

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassif
 
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
-from peftcost.engine.adapter_trainee import build_together
+from peftcost.engine.adapter_train_state import build_together
 from peftcost.engine.checkpoint import newest_checkpoint
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.messages import Measured, Message
@@ -28,7 +28,7 @@ from peftcost.engine.prepared import load_about, load_split
 from peftcost.engine.sharing import can_share
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import members_of, train_pack
-from peftcost.engine.trainee import build
+from peftcost.engine.train_state import build
 from peftcost.methods import get_method
 from peftcost.task.task import Rows, load_task
 
@@ -257,18 +257,18 @@ def test_an_interrupted_pack_is_taken_up_again(tweets: str, tmp_path: Path, monk
 def test_members_begin_as_alone_and_lie_in_one_tensor(tweets: str) -> None:
     setups = [setup_of(rank=4), setup_of(rank=16), setup_of(rank=8)]
     about = load_about(Path(tweets))
-    trainees = build_together(setups, [3, 4, 3], about, [8] * 3)
-    for trainee, setup, seed in zip(trainees, setups, [3, 4, 3], strict=True):
+    train_states = build_together(setups, [3, 4, 3], about, [8] * 3)
+    for train_state, setup, seed in zip(train_states, setups, [3, 4, 3], strict=True):
         alone = build(setup, seed, about, 8).trained
-        assert trainee.trained.keys() == alone.keys()
-        assert all(torch.equal(p, alone[name]) for name, p in trainee.trained.items())
-    plain = trainees[0].plain
-    with packed(plain, [trainee.adapter for trainee in trainees]):
+        assert train_state.trained.keys() == alone.keys()
+        assert all(torch.equal(p, alone[name]) for name, p in train_state.trained.items())
+    plain = train_states[0].plain
+    with packed(plain, [train_state.adapter for train_state in train_states]):
         layer = next(module for module in plain.modules() if isinstance(module, PackedLora))
-        name = next(name for name in trainees[1].trained if "query.lora_B" in name)
+        name = next(name for name in train_states[1].trained if "query.lora_B" in name)
         layer.b.data[1] += 1.0
-        assert trainees[1].trained[name].min() == 1.0
-        assert trainees[0].trained[name].abs().max() == 0.0
+        assert train_states[1].trained[name].min() == 1.0
+        assert train_states[0].trained[name].abs().max() == 0.0
     assert not any(isinstance(module, PackedLora) for module in plain.modules())
 
 
@@ -276,7 +276,7 @@ def test_padding_stays_zero_under_weight_decay(tweets: str, tmp_path: Path) -> N
     setups = [setup_of(rank=2, weight_decay=0.5), setup_of(rank=8, weight_decay=0.5)]
     pack = pack_of(jobs_of(tweets, tmp_path, setups))
     pack.model.train()
-    with packed(pack.plain, [member.trainee.adapter for member in pack.members]):
+    with packed(pack.plain, [member.train_state.adapter for member in pack.members]):
         for _ in range(4):
             pack.step()
         layers = [module for module in pack.plain.modules() if isinstance(module, PackedLora)]
@@ -286,7 +286,7 @@ def test_padding_stays_zero_under_weight_decay(tweets: str, tmp_path: Path) -> N
 def test_each_adapter_drops_out_at_its_own_rate(tweets: str, tmp_path: Path) -> None:
     setups = [setup_of(adapter_dropout=p) for p in (0.0, 0.5, 0.9)]
     pack = pack_of(jobs_of(tweets, tmp_path, setups))
-    with packed(pack.plain, [member.trainee.adapter for member in pack.members]):
+    with packed(pack.plain, [member.train_state.adapter for member in pack.members]):
         layer = next(module for module in pack.plain.modules() if isinstance(module, PackedLora))
         assert layer.dropout is not None
         rows = layer._dropped(torch.ones(3, 500, layer.a.shape[2]), layer.dropout)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.calibrate import TASK, real_trainee
+from peftcost.engine.calibrate import TASK, real_train_state
 from peftcost.engine.fitting import fit_to, footprint_of
 from peftcost.engine.rehearsal import Footprint, Shape, extrapolated, one_step, rehearse
 from peftcost.errors import DoesNotFit, SetupFailed
@@ -33,11 +33,11 @@ def choices_of(method: str, **changed: Scalar) -> dict[str, Scalar]:
 
 
 def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape) -> int:
-    trainee = real_trainee(folder, method, choices)
-    model, optimizer, device = trainee.model, trainee.optimizer, trainee.device
+    train_state = real_train_state(folder, method, choices)
+    model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, trainee.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.prefix)
 
     step()
     return step_peak_bytes(step, model, optimizer, device)

@@ -20,7 +20,7 @@ from peftcost.engine.prepared import batches_from, load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.source import share
 from peftcost.engine.train import Loop, train
-from peftcost.engine.trainee import Trainee, build, made_trainable
+from peftcost.engine.train_state import TrainState, build, made_trainable
 from peftcost.methods import get_method, methods
 from peftcost.methods.layers import transformer_layers
 from peftcost.task.task import Rows, load_task
@@ -68,10 +68,10 @@ def loop_of(prepared: str, setup: Setup, out: Path, checkpoint_seconds: float = 
     folder = Path(prepared)
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     plan = plan_steps(setup, len(split))
-    trainee = build(setup, 5, about, plan.total_steps)
+    train_state = build(setup, 5, about, plan.total_steps)
     out.mkdir(parents=True, exist_ok=True)
     return Recorded(
-        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), Silent(), trainee, split, dev, plan
+        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), Silent(), train_state, split, dev, plan
     )
 
 
@@ -165,16 +165,16 @@ def test_a_decoder_works_in_halves(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def test_the_frozen_part_has_no_dropout_and_the_trained_part_keeps_its_own(prepared: str, tmp_path: Path) -> None:
-    trainee = loop_of(prepared, setup_of("lora", 1, dropout=0.3), tmp_path).trainee
-    trainee.model.train()
-    assert trainee.prefix is not None
+    train_state = loop_of(prepared, setup_of("lora", 1, dropout=0.3), tmp_path).train_state
+    train_state.model.train()
+    assert train_state.prefix is not None
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
     inputs = {"input_ids": ids, "attention_mask": mask}
-    once, twice = trainee.prefix.run(inputs), trainee.prefix.run(inputs)
+    once, twice = train_state.prefix.run(inputs), train_state.prefix.run(inputs)
     assert torch.equal(once, twice)
     assert not once.requires_grad
-    with trainee.prefix.given(once):
-        assert not torch.equal(trainee.model(ids, mask).logits, trainee.model(ids, mask).logits)
+    with train_state.prefix.given(once):
+        assert not torch.equal(train_state.model(ids, mask).logits, train_state.model(ids, mask).logits)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_what_was_found_ready_is_charged_once_as_it_took(prepared: str, tmp_path
 def share_afresh(loop: Loop, name: str) -> None:
     """Share activations under a name of the test's own."""
     assert loop.source is not None
-    share(loop.source, loop.trainee, Path(loop.job.prepared) / name, "train")
+    share(loop.source, loop.train_state, Path(loop.job.prepared) / name, "train")
 
 
 def test_taken_up_again_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_beside_other_programs_a_training_ends_with_the_same_weights(
         loop = loop_of(prepared, setup_of("frozen", 0), tmp_path / str(contended), checkpoint_seconds=0.0)
         share_afresh(loop, f"beside-{contended}")
         loop.run()
-        ends.append({name: p.detach().clone() for name, p in loop.trainee.trained.items()})
+        ends.append({name: p.detach().clone() for name, p in loop.train_state.trained.items()})
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
@@ -302,10 +302,10 @@ def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path,
 
 
 def test_a_cut_model_still_saves_and_runs_as_a_whole(prepared: str, tmp_path: Path) -> None:
-    trainee: Trainee = loop_of(prepared, setup_of("frozen", 1), tmp_path / "out").trainee
-    trainee.method.save(trainee.plain, tmp_path / "model")
+    train_state: TrainState = loop_of(prepared, setup_of("frozen", 1), tmp_path / "out").train_state
+    train_state.method.save(train_state.plain, tmp_path / "model")
     about = load_about(Path(prepared))
-    again = trainee.method.load(load_base(BaseSpec.of(about, trainee.method, {}), 0), tmp_path / "model")
+    again = train_state.method.load(load_base(BaseSpec.of(about, train_state.method, {}), 0), tmp_path / "model")
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
-    trainee.model.eval()
-    assert torch.equal(again(ids, mask).logits, trainee.model(ids, mask).logits)
+    train_state.model.eval()
+    assert torch.equal(again(ids, mask).logits, train_state.model(ids, mask).logits)

@@ -20,7 +20,7 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.prepared import load_about, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop, train
-from peftcost.engine.trainee import build
+from peftcost.engine.train_state import build
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.task.task import Rows, load_task
@@ -128,13 +128,13 @@ def test_memory_does_not_depend_on_when_it_is_read(prepared: str, tmp_path: Path
 def test_weight_decay_is_decoupled_and_spares_vectors(prepared: str, tmp_path: Path, optimizer: str) -> None:
     """With no gradient, one step shrinks matrices by 1 - rate * decay and leaves biases and norms alone."""
     setup = job(prepared, tmp_path, "full", optimizer=optimizer, weight_decay=0.5, learning_rate=0.1).setup
-    trainee = build(setup, 0, load_about(Path(prepared)), 10)
-    before = {name: p.detach().clone() for name, p in trainee.trained.items()}
-    for parameter in trainee.trained.values():
+    train_state = build(setup, 0, load_about(Path(prepared)), 10)
+    before = {name: p.detach().clone() for name, p in train_state.trained.items()}
+    for parameter in train_state.trained.values():
         parameter.grad = torch.zeros_like(parameter)
-    trainee.set_rate(1.0)
-    trainee.optimizer.step()
-    for name, parameter in trainee.trained.items():
+    train_state.set_rate(1.0)
+    train_state.optimizer.step()
+    for name, parameter in train_state.trained.items():
         factor = 1 - 0.1 * 0.5 if parameter.ndim > 1 else 1.0
         torch.testing.assert_close(parameter.detach(), before[name] * factor)
 

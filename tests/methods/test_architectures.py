@@ -14,7 +14,7 @@ import transformers
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.prepared import About
-from peftcost.engine.trainee import Trainee, build
+from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
 from peftcost.methods.head import fresh_modules
 
@@ -127,19 +127,19 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
     return found
 
 
-def trained(name: str, folder: Path) -> Trainee:
+def trained(name: str, folder: Path) -> TrainState:
     method = get_method(name)
     setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
     about = About(str(folder), "text-classification", "accuracy", list(LABELS), 0, 60, 60)
-    trainee = build(setup, 1, about, 4)
-    trainee.model.train()
+    train_state = build(setup, 1, about, 4)
+    train_state.model.train()
     for step in range(4):
-        out = trainee.model(**inputs()).logits.float()
+        out = train_state.model(**inputs()).logits.float()
         torch.nn.functional.cross_entropy(out, torch.tensor([0, 1, 2, 0])).backward()
-        trainee.optimizer.step()
-        method.after_step(trainee.plain, step)
-        trainee.optimizer.zero_grad()
-    return trainee
+        train_state.optimizer.step()
+        method.after_step(train_state.plain, step)
+        train_state.optimizer.zero_grad()
+    return train_state
 
 
 @pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
@@ -167,10 +167,10 @@ def test_reloaded_with_another_seed_it_predicts_the_same(
         with pytest.raises(Exception, match=refusal):
             trained(name, folder)
         return
-    trainee = trained(name, folder)
-    method, before = trainee.method, logits(trainee.model)
+    train_state = trained(name, folder)
+    method, before = train_state.method, logits(train_state.model)
     (tmp_path / "model").mkdir()
-    method.save(trainee.plain, tmp_path / "model")
+    method.save(train_state.plain, tmp_path / "model")
     spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", LABELS, quantization=method.quantization)
     reloaded = method.load(load_base(spec, 99), tmp_path / "model")
     assert torch.allclose(logits(reloaded), before, atol=2e-3 if method.quantization else 1e-5)

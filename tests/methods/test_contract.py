@@ -9,7 +9,7 @@ import torch
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
-from peftcost.engine.trainee import count_parameters, make_optimizer
+from peftcost.engine.train_state import count_parameters, make_optimizer
 from peftcost.methods import CannotMerge, get_method, methods
 from peftcost.methods.head import HEAD_NAMES
 

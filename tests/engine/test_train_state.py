@@ -9,18 +9,18 @@ import torch
 
 from peftcost.core.setup import Setup
 from peftcost.engine.prepared import load_about, load_split
-from peftcost.engine.trainee import Trainee, build
+from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
-def stepped(trainee: Trainee, prepared: str) -> None:
+def stepped(train_state: TrainState, prepared: str) -> None:
     split = load_split(Path(prepared), "train")
-    batch = trainee.reader.batch(split, range(8)).to(trainee.device)
-    trainee.model(**batch.inputs).logits.float().square().sum().backward()
-    trainee.optimizer.step()
-    trainee.optimizer.zero_grad(set_to_none=True)
+    batch = train_state.reader.batch(split, range(8)).to(train_state.device)
+    train_state.model(**batch.inputs).logits.float().square().sum().backward()
+    train_state.optimizer.step()
+    train_state.optimizer.zero_grad(set_to_none=True)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -35,11 +35,11 @@ def test_a_restored_optimizer_goes_on_as_the_saved_one(
     assert saved.device.type == device
     stepped(saved, prepared)
     restored.restore({name: tensor.detach().cpu().clone() for name, tensor in saved.tensors().items()})
-    for trainee in (saved, restored):
-        for parameter, state in trainee.optimizer.state.items():
+    for train_state in (saved, restored):
+        for parameter, state in train_state.optimizer.state.items():
             wanted = {name: (t.device, t.dtype, t.shape) for name, t in state.items() if isinstance(t, torch.Tensor)}
             assert wanted["exp_avg" if optimizer == "adamw" else "momentum_buffer"][0] == parameter.device
-        stepped(trainee, prepared)
+        stepped(train_state, prepared)
     for (name, a), b in zip(saved.trained.items(), restored.trained.values(), strict=True):
         assert torch.allclose(a, b, rtol=1e-6, atol=1e-8), name
 

@@ -26,7 +26,7 @@ MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 @dataclass
-class Trainee:
+class TrainState:
     """model: as prepared by Accelerate; plain: the same without its wrappers.
 
     prefix: the layers that the setup leaves untouched, where there are any. quantizing_seconds: what quantizing the base
@@ -112,7 +112,7 @@ class Trainee:
                 group["lr"] = rate
 
 
-def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
+def build(setup: Setup, seed: int, about: About, total_steps: int) -> TrainState:
     """Load the base, apply the method, make the optimizer. The seed alone decides head, adapters and dropout."""
     method = get_method(setup.method)
     choices = setup.hyperparameters
@@ -132,7 +132,7 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> Trainee:
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
     prefix = cut(plain, method.frozen_depth(plain, choices))
-    return Trainee(method, choices, accelerator, model, optimizer.optimizer, reader, prefix, quantizing.seconds)
+    return TrainState(method, choices, accelerator, model, optimizer.optimizer, reader, prefix, quantizing.seconds)
 
 
 def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:

@@ -15,7 +15,7 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.prefix import cut
 from peftcost.engine.prepared import About
-from peftcost.engine.trainee import Trainee, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
+from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
 from peftcost.methods.peft_method import PeftMethod
@@ -30,8 +30,8 @@ Heads = dict[str, Mapping[str, torch.Tensor]]
 
 
 @dataclass(eq=False)
-class AdapterTrainee(Trainee):
-    """A trainee that shares its model with others. Its parameters are those of its adapter, under the names that they have in
+class AdapterTrainState(TrainState):
+    """A train state that shares its model with others. Its parameters are those of its adapter, under the names that they have in
     a model of its own, so that either form takes up the other's checkpoints."""
 
     adapter: str = ONLY
@@ -49,17 +49,17 @@ class AdapterTrainee(Trainee):
                     state[slot] = torch.empty_like(parameter, dtype=value.dtype).copy_(value).detach()
 
     def activate(self) -> None:
-        """From now on the model is this trainee's alone, as PEFT computes it."""
+        """From now on the model is this train state's alone, as PEFT computes it."""
         self.plain.set_adapter(self.adapter)  # type: ignore[operator]
 
-    def count(self, beside: Sequence[AdapterTrainee]) -> tuple[int, int]:
+    def count(self, beside: Sequence[AdapterTrainState]) -> tuple[int, int]:
         """(trainable, total) parameters without those of the other adapters that the model still has."""
         own, others = (sum(p.numel() for one in some for p in one.trained.values()) for some in ([self], beside))
         return own, count_parameters(self.plain)[1] - others
 
 
-def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, steps: Sequence[int]) -> list[AdapterTrainee]:
-    """As `trainee.build` for each setup with its seed and number of steps, but on one base. They have to be able to share
+def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, steps: Sequence[int]) -> list[AdapterTrainState]:
+    """As `train_state.build` for each setup with its seed and number of steps, but on one base. They have to be able to share
     it (`sharing.can_share`)."""
     first = setups[0]
     method, shared = get_method(first.method), first.hyperparameters
@@ -88,7 +88,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
     plain = accelerator.unwrap_model(model)
     prefix = cut(plain, method.frozen_depth(plain, shared))
     return [
-        AdapterTrainee(
+        AdapterTrainState(
             method,
             setup.hyperparameters,
             accelerator,
