@@ -14,14 +14,14 @@ TOLERATED_BYTES = 2**20
 process's first job on, so that no leak goes on for long."""
 
 
-class Slate:
+class ProcessBaseline:
     """How a process was before its first job, and what tensors it still held after it."""
 
     def __init__(self) -> None:
         self.settings = settings()
         self.tensor_bytes: int | None = None
 
-    def left_behind(self) -> list[str]:
+    def leaks(self) -> list[str]:
         """After a job that is done: throw away what nobody holds, and name what is left of it. Empty if it is clean."""
         held, now = tensor_bytes(), settings()
         if self.tensor_bytes is None:

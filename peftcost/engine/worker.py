@@ -67,22 +67,22 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     redirect_output(log)
-    tell, slate, goes_on = PipeTell(pipe), None, True
+    tell, baseline, goes_on = PipeTell(pipe), None, True
     with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the runner is gone
         while goes_on:
             job = Job.from_dict(json.loads(pipe.recv_bytes()))
             redirect_output(job.log)
             goes_on = False
             with reporting_failure(tell):
-                if stays and slate is None:
+                if stays and baseline is None:
                     tell.phase("startup")  # a device that stood still begins to work: its context is made
                 settle(Device(**device))
-                if stays and slate is None:
-                    from peftcost.engine.clean import Slate
+                if stays and baseline is None:
+                    from peftcost.engine.clean import ProcessBaseline
 
-                    slate = Slate()
+                    baseline = ProcessBaseline()
                 result = job_kinds()[job.kind](job.payload, tell)
-                left = slate.left_behind() if slate is not None else []
+                left = baseline.leaks() if baseline is not None else []
                 goes_on = stays and not left
                 if left:
                     print(f"This worker is replaced after its {job.kind} job, which left: {'; '.join(left)}.")

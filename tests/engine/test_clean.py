@@ -10,7 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from peftcost.engine import clean
-from peftcost.engine.clean import Slate, cpu_tensor_bytes, tensor_bytes
+from peftcost.engine.clean import ProcessBaseline, cpu_tensor_bytes, tensor_bytes
 
 LEAKED: list[torch.Tensor] = []
 
@@ -25,20 +25,20 @@ def nothing_stays() -> Iterator[None]:
     os.environ.pop("PEFTCOST_LEFT", None)
 
 
-def slate_after_a_first_job() -> Slate:
+def slate_after_a_first_job() -> ProcessBaseline:
     tensor_bytes()  # collects
-    slate = Slate()
-    assert slate.left_behind() == []
-    return slate
+    baseline = ProcessBaseline()
+    assert baseline.leaks() == []
+    return baseline
 
 
 def test_a_job_that_holds_nothing_is_clean() -> None:
-    slate = slate_after_a_first_job()
+    baseline = slate_after_a_first_job()
     model = torch.nn.Linear(1000, 1000)
     model.itself = model
     model(torch.zeros(1, 1000)).sum().backward()
     del model
-    assert slate.left_behind() == []
+    assert baseline.leaks() == []
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_job_that_holds_nothing_is_clean() -> None:
     ids=["tensors", "dtype", "gradients", "algorithms", "environment"],
 )
 def test_what_is_left_is_seen(leave: Callable[[], None]) -> None:
-    slate = slate_after_a_first_job()
+    baseline = slate_after_a_first_job()
     leave()
-    assert len(slate.left_behind()) == 1
+    assert len(baseline.leaks()) == 1
 
 
 def test_tensors_of_the_processor_and_of_a_gpu_both_count(monkeypatch: pytest.MonkeyPatch) -> None:
