@@ -27,7 +27,7 @@ from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
 from peftcost.engine.calibrate import TASK, calibrate, real_train_state, save_random, step_seconds
-from peftcost.engine.rehearsal import Shape, one_step, rehearse
+from peftcost.engine.step_estimate import Shape, one_step, estimate_step
 from peftcost.engine.worker import settle
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type
@@ -94,7 +94,7 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     """One setup: predicted from its configuration, then really trained for a few steps."""
     choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
     config = transformers.AutoConfig.from_pretrained(folder)
-    footprint = rehearse(config, get_task_type(TASK), get_method(method), choices, shape)
+    estimate = estimate_step(config, get_task_type(TASK), get_method(method), choices, shape)
     seconds = step_seconds(folder, method, choices, shape)
     train_state = real_train_state(folder, method, choices)
     model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
@@ -106,13 +106,13 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     step()
     process_peak = process_peak_bytes(device)
     return {
-        "predicted_peak_bytes": footprint.peak_bytes,
+        "predicted_peak_bytes": estimate.peak_bytes,
         "peak_bytes": step_peak_bytes(step, model, optimizer, device),
         "process_peak_bytes": process_peak,
-        "rule_of_thumb_bytes": 16 * footprint.total_parameters,
+        "rule_of_thumb_bytes": 16 * estimate.total_parameters,
         "estimate_memory_bytes": estimate_memory(model),
         "seconds": seconds,
-        "work": footprint.work.as_dict(),
+        "work": estimate.work.as_dict(),
     }
 
 

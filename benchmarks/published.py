@@ -19,7 +19,7 @@ from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig
 from transformers import LlamaConfig, PreTrainedModel
 
 from peftcost.core.setup import WEIGHTS, Scalar, Setup
-from peftcost.engine.rehearsal import Shape, rehearse
+from peftcost.engine.step_estimate import Shape, estimate_step
 from peftcost.methods import get_method
 from peftcost.methods.base import Method
 from peftcost.methods.lora import Lora
@@ -79,7 +79,7 @@ def main() -> None:
     choices = Setup.of("lora", {"learning_rate": 1e-4, WEIGHTS: "bf16"}, 1).hyperparameters
     for name, (method, published) in METHODS.items():
         shape = Shape(4, TOKENS)
-        found = rehearse(LLAMA_3_2_3B, NextToken(), method, choices, shape)
+        found = estimate_step(LLAMA_3_2_3B, NextToken(), method, choices, shape)
         ratio = found.peak_bytes / published
         rows.append(
             {

@@ -29,7 +29,7 @@ from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task, load_task
 
 if TYPE_CHECKING:
-    from peftcost.engine.rehearsal import Footprint
+    from peftcost.engine.step_estimate import StepEstimate
 
 ROWS, TOKENS, LABELS = 10_000, 128, 2
 """What is assumed of the data when only a model is given."""
@@ -236,8 +236,8 @@ def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
 
 
 def planned(subject: Subject, target: Target, method: str, choices: dict[str, Scalar], price: float | None) -> PlannedSetup:
-    """One setup rehearsed: on the longest rows for memory, on usual ones for time."""
-    from peftcost.engine.fitting import fit_to, footprint_of
+    """One setup estimated: on the longest rows for memory, on usual ones for time."""
+    from peftcost.engine.fitting import fit_to, estimate_of
 
     obstacle = get_method(method).obstacle(subject.config, target.kind)
     if obstacle is not None:
@@ -246,15 +246,15 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     room = subject.positions - get_method(method).virtual_tokens(choices)
     longest, often = min(subject.longest, room), min(subject.usual, room)
 
-    def footprint(some: Mapping[str, Scalar], tokens: int = longest) -> Footprint:
-        return footprint_of(subject.config, subject.task_type, method, some, tokens, subject.n_labels, target.kind)
+    def estimate(some: Mapping[str, Scalar], tokens: int = longest) -> StepEstimate:
+        return estimate_of(subject.config, subject.task_type, method, some, tokens, subject.n_labels, target.kind)
 
     changes: dict[str, Scalar] | None = None
     try:
-        found = footprint(choices)
-        usual = found if often == longest else footprint(choices, often)
+        found = estimate(choices)
+        usual = found if often == longest else estimate(choices, often)
         with contextlib.suppress(DoesNotFit):
-            fitting, _ = fit_to(target.memory_bytes, target.kind, choices, found, footprint)
+            fitting, _ = fit_to(target.memory_bytes, target.kind, choices, found, estimate)
             changes = {key: value for key, value in fitting.items() if value != choices[key]}
     except SetupFailed as error:
         return PlannedSetup(method, choices, reason=str(error))

@@ -17,7 +17,7 @@ import transformers
 
 from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.steps import PLAN, setup_of
-from peftcost.engine.fitting import footprint_of
+from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build
@@ -28,7 +28,7 @@ METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 def compare(size: Size, method: str) -> dict[str, Any]:
     setup, about, split = setup_of(method, size), about_of(size), random_rows(size)
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
-    found = footprint_of(config, about.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
+    found = estimate_of(config, about.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
     with tempfile.TemporaryDirectory() as out:
         train_state = build(setup, 0, about, PLAN.total_steps)
         loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)

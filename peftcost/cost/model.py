@@ -22,7 +22,7 @@ PLENTY = 4
 class Probe:
     """What a few real steps of a method's prior-best setup showed.
 
-    predicted_peak_bytes: by rehearsal, before the steps, for setups of this memory_key. micro_batch_size,
+    predicted_peak_bytes: by estimate, before the steps, for setups of this memory_key. micro_batch_size,
     gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest;
     weights: in what the frozen part of the base is held; packing: whether it is faster with texts laid end to end.
     seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
@@ -147,16 +147,16 @@ class CostModel:
         return self.probes[setup.arm].at_depth(setup.hyperparameters.get("top_layers"))
 
     def with_peak(self, setup: Setup, peak_bytes: int) -> CostModel:
-        """The model after a rehearsal."""
+        """The model after an estimate."""
         return replace(self, peaks={**self.peaks, setup.memory_key: peak_bytes})
 
     def with_kept(self, setup: Setup, train_rows: int, dev_rows: int) -> CostModel:
         """The model after a training that left, or found, the activations of so many rows."""
         return replace(self, kept={**self.kept, prefix_key(setup): (train_rows, dev_rows)})
 
-    def wants_rehearsal(self, setup: Setup, memory_bytes: int) -> bool:
-        """Whether it is not plain that the setup fits: none that needs just as much memory was measured or rehearsed, and
-        the method's first one took a good part of memory_bytes. A rehearsal keeps the device for a second or two."""
+    def wants_estimate(self, setup: Setup, memory_bytes: int) -> bool:
+        """Whether it is not plain that the setup fits: none that needs just as much memory was measured or estimated, and
+        the method's first one took a good part of memory_bytes. An estimate keeps the device for a second or two."""
         return setup.memory_key not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:

@@ -19,7 +19,7 @@ from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.prepared import About
-from peftcost.engine.rehearsal import Shape, one_step, quiet, rehearse
+from peftcost.engine.step_estimate import Shape, one_step, quiet, estimate_step
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
@@ -58,7 +58,7 @@ def calibrate() -> Rates:
             for method in METHODS:
                 choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
                 for shape in SHAPES:
-                    works.append(rehearse(config, get_task_type(TASK), get_method(method), choices, shape).work)
+                    works.append(estimate_step(config, get_task_type(TASK), get_method(method), choices, shape).work)
                     seconds.append(step_seconds(folder, method, choices, shape))
     return fit(works, seconds)
 

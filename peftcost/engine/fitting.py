@@ -13,7 +13,7 @@ from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
 from peftcost.engine.job import TrainJob
 from peftcost.engine.prepared import About, Split
-from peftcost.engine.rehearsal import DEPTHS, Footprint, Shape, extrapolated, rehearse
+from peftcost.engine.step_estimate import DEPTHS, StepEstimate, Shape, extrapolated, estimate_step
 from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
@@ -22,7 +22,7 @@ from peftcost.tasks import TaskType
 Choices = dict[str, Scalar]
 
 
-def footprint_of(
+def estimate_of(
     config: transformers.PretrainedConfig,
     task_type: TaskType,
     method: str,
@@ -30,27 +30,27 @@ def footprint_of(
     tokens: int,
     n_labels: int,
     device_kind: str = "cpu",
-) -> Footprint:
-    """Of a step on a full batch of this many tokens a row; deep models are rehearsed at two smaller depths."""
+) -> StepEstimate:
+    """Of a step on a full batch of this many tokens a row; deep models are estimated at two smaller depths."""
     batch_size = int(choices["batch_size"] or 1)
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
 
-    def footprint(some: transformers.PretrainedConfig) -> Footprint:
-        return rehearse(some, task_type, get_method(method), choices, shape, n_labels, device_kind)
+    def estimate(some: transformers.PretrainedConfig) -> StepEstimate:
+        return estimate_step(some, task_type, get_method(method), choices, shape, n_labels, device_kind)
 
     depth = int(getattr(config, "num_hidden_layers", 0) or 0)
-    return extrapolated(config, footprint) if depth > 2 * DEPTHS[1] else footprint(config)
+    return extrapolated(config, estimate) if depth > 2 * DEPTHS[1] else estimate(config)
 
 
 def fit_to(
-    free_bytes: int, kind: str, choices: Choices, first: Footprint, footprint: Callable[[Choices], Footprint]
-) -> tuple[Choices, Footprint]:
-    """The choices, changed only as far as they must be to fit, and their footprint. DoesNotFit when nothing helps.
+    free_bytes: int, kind: str, choices: Choices, first: StepEstimate, estimate: Callable[[Choices], StepEstimate]
+) -> tuple[Choices, StepEstimate]:
+    """The choices, changed only as far as they must be to fit, and their estimate. DoesNotFit when nothing helps.
 
-    first: the footprint of the choices as they are; footprint: gives that of others.
+    first: the estimate of the choices as they are; estimate: gives that of others.
     """
 
-    def needs(found: Footprint) -> int:
+    def needs(found: StepEstimate) -> int:
         return needed_bytes(found.peak_bytes, kind)
 
     if needs(first) <= free_bytes:
@@ -63,16 +63,16 @@ def fit_to(
         )
     for checkpointing in (False, True):
         least = {**choices, "micro_batch_size": 1, "gradient_checkpointing": checkpointing}
-        found = footprint(least)
+        found = estimate(least)
         if needs(found) > free_bytes:
             continue
         best = (least, found)
-        # Activations grow with the micro-batch; each candidate is rehearsed, from the likely largest down.
+        # Activations grow with the micro-batch; each candidate is estimated, from the likely largest down.
         per_row = max(1, found.parts["activations"] + found.parts["temporary"])
         rows = 1 + int((free_bytes - needs(found)) / per_row)
         for micro in halves(min(rows, batch_size)):
             wider = {**least, "micro_batch_size": micro}
-            found = footprint(wider)
+            found = estimate(wider)
             if needs(found) <= free_bytes:
                 return wider, found
         return best
@@ -87,27 +87,27 @@ def halves(most: int) -> list[int]:
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
 
 
-def job_footprint(job: TrainJob, about: About, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], Footprint]:
-    """The footprint of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
+def job_estimate(job: TrainJob, about: About, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
+    """The estimate of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
     device."""
     room = about.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
     longest = min(about.max_length, int(train.lengths.max()), room)
     config = transformers.AutoConfig.from_pretrained(about.model)
 
-    def footprint(choices: Mapping[str, Scalar]) -> Footprint:
-        return footprint_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), kind)
+    def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
+        return estimate_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), kind)
 
-    return footprint
+    return estimate
 
 
 def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJob, int]:
     """The job with choices that fit its device, which is of this kind, and its peak_bytes; 0 where no estimate can be made (a
     model of dynamic shapes, say): then it is measured."""
-    footprint, choices = job_footprint(job, about, train, kind), dict(job.setup.hyperparameters)
+    estimate, choices = job_estimate(job, about, train, kind), dict(job.setup.hyperparameters)
     try:
-        found = footprint(choices)
+        found = estimate(choices)
         if job.memory_bytes:
-            choices, found = fit_to(job.memory_bytes, kind, choices, found, footprint)
+            choices, found = fit_to(job.memory_bytes, kind, choices, found, estimate)
     except (DoesNotFit, SetupFailed):
         raise
     except Exception:  # whatever a stranger's model does under fake tensors
@@ -119,7 +119,7 @@ def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJ
 def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:
     """Of the job as it is. DoesNotFit when its device has too little memory."""
     kind = device_kind()
-    found = job_footprint(job, about, train, kind)(job.setup.hyperparameters)
+    found = job_estimate(job, about, train, kind)(job.setup.hyperparameters)
     needs = needed_bytes(found.peak_bytes, kind)
     if 0 < job.memory_bytes < needs:
         raise DoesNotFit(f"needs {format_bytes(needs)} of memory, and the device has {format_bytes(job.memory_bytes)}")

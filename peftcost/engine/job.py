@@ -20,7 +20,7 @@ class Tell(Protocol):
         """How far the training is."""
 
     def predicted(self, peak_bytes: int) -> None:
-        """What a rehearsal says of the memory, before the training starts."""
+        """What an estimate says of the memory, before the training starts."""
 
 
 class Silent:
@@ -57,7 +57,7 @@ class TrainJob:
     early_stopping_patience: int | None = None
     dev_rows: int | None = None
     memory_bytes: int = 0
-    rehearse: bool = False
+    estimate_step: bool = False
     predicted_peak_bytes: int = 0
     whole: bool = True
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 import peftcost.engine.artifact
 import peftcost.engine.prepare
 import peftcost.engine.probe
-import peftcost.engine.rehearsal
+import peftcost.engine.step_estimate
 import peftcost.engine.train
 import peftcost.engine.train_pack
 from peftcost.methods import methods

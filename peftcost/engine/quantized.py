@@ -1,4 +1,4 @@
-"""Stand-ins for bitsandbytes' layers in a rehearsal: as big as they are, and as wasteful while they run.
+"""Stand-ins for bitsandbytes' layers in an estimate: as big as they are, and as wasteful while they run.
 
 bitsandbytes (0.50) on CPUs dequantizes the whole weight for each pass over a layer: `MatMul8bitFp` and the default
 `gemm_4bit`. On GPUs it does so for 4 bits, in bf16, and for 8 bits in the backward pass alone: forward multiplies integers,

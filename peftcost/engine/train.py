@@ -57,7 +57,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     folder, out = Path(job.prepared), Path(job.out)
     about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
     metric = about.task_type.metrics[about.metric]
-    if job.rehearse:
+    if job.estimate_step:
         tell.phase("plan")
         tell.predicted(predicted_peak_bytes(job, about, split))
         tell.phase("startup")

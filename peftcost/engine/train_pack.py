@@ -20,7 +20,7 @@ from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
 from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.evaluate import evaluate, latency_seconds
-from peftcost.engine.fitting import device_kind, job_footprint
+from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.pack import CostAlone, Member, Pack
@@ -108,7 +108,7 @@ def peaks_alone(jobs: Sequence[TrainJob], about: About, split: Split) -> list[in
     known = {job.setup.memory_key: job.predicted_peak_bytes for job in jobs if job.predicted_peak_bytes}
     for job in jobs:
         if job.setup.memory_key not in known:
-            known[job.setup.memory_key] = job_footprint(job, about, split, device_kind())(
+            known[job.setup.memory_key] = job_estimate(job, about, split, device_kind())(
                 job.setup.hyperparameters
             ).peak_bytes
     return [known[job.setup.memory_key] for job in jobs]

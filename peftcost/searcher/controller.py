@@ -188,7 +188,7 @@ class Controller(Runner):
             parent=None if parent is None else str(run.folder.trial(parent.setup.id, parent.seed) / "checkpoint"),
             dev_rows=self.state.dev_sample if trial.role == "explore" else None,
             memory_bytes=memory_bytes,
-            rehearse=self.state.cost.wants_rehearsal(trial.setup, memory_bytes),
+            estimate_step=self.state.cost.wants_estimate(trial.setup, memory_bytes),
             predicted_peak_bytes=trial.predicted.peak_bytes,
             whole=False,
         )

@@ -69,7 +69,7 @@ def test_a_budget_buys_what_a_search_of_the_task_would_try(monkeypatch: pytest.M
     ) -> PlannedSetup:
         return PlannedSetup(method, choices, seconds_per_step=0.1, gpu_seconds=60.0, fits=True)
 
-    monkeypatch.setattr(pricing, "planned", planned)  # rehearsing every method takes half a minute
+    monkeypatch.setattr(pricing, "planned", planned)  # estimating every method takes half a minute
     task = load_task("builtin:tweets").model_copy(update={"methods": ["frozen", "lora"]})
     found = pricing.plan(task, device="t4", budget="1gpu-h")
     assert found.buys is not None and sorted(found.buys["methods"]) == ["frozen", "lora"]

@@ -25,7 +25,7 @@ def nothing_stays() -> Iterator[None]:
     os.environ.pop("PEFTCOST_LEFT", None)
 
 
-def slate_after_a_first_job() -> ProcessBaseline:
+def baseline_after_a_first_job() -> ProcessBaseline:
     tensor_bytes()  # collects
     baseline = ProcessBaseline()
     assert baseline.leaks() == []
@@ -33,7 +33,7 @@ def slate_after_a_first_job() -> ProcessBaseline:
 
 
 def test_a_job_that_holds_nothing_is_clean() -> None:
-    baseline = slate_after_a_first_job()
+    baseline = baseline_after_a_first_job()
     model = torch.nn.Linear(1000, 1000)
     model.itself = model
     model(torch.zeros(1, 1000)).sum().backward()
@@ -53,7 +53,7 @@ def test_a_job_that_holds_nothing_is_clean() -> None:
     ids=["tensors", "dtype", "gradients", "algorithms", "environment"],
 )
 def test_what_is_left_is_seen(leave: Callable[[], None]) -> None:
-    baseline = slate_after_a_first_job()
+    baseline = baseline_after_a_first_job()
     leave()
     assert len(baseline.leaks()) == 1
 

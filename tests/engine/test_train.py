@@ -183,7 +183,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(prepared: str, tmp_pa
 
 
 def test_what_cannot_fit_is_not_started(prepared: str, tmp_path: Path) -> None:
-    asked = replace(job(prepared, tmp_path, "lora", 64), memory_bytes=10**9, rehearse=True)
+    asked = replace(job(prepared, tmp_path, "lora", 64), memory_bytes=10**9, estimate_step=True)
     with pytest.raises(DoesNotFit):
         train(asked, Silent())
     assert not (tmp_path / "model").exists()

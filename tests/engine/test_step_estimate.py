@@ -1,4 +1,4 @@
-"""What a rehearsal predicts is what a real step takes."""
+"""What an estimate predicts is what a real step takes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
 from peftcost.engine.calibrate import TASK, real_train_state
-from peftcost.engine.fitting import fit_to, footprint_of
-from peftcost.engine.rehearsal import Footprint, Shape, extrapolated, one_step, rehearse
+from peftcost.engine.fitting import fit_to, estimate_of
+from peftcost.engine.step_estimate import StepEstimate, Shape, extrapolated, one_step, estimate_step
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type
@@ -52,7 +52,7 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
         with pytest.raises(SetupFailed, match="have no biases to train"):
             measured(path, method, choices, SHAPE)
         return
-    predicted = rehearse(config, get_task_type(TASK), get_method(method), choices, SHAPE)
+    predicted = estimate_step(config, get_task_type(TASK), get_method(method), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(path, method, choices, SHAPE), rel=0.02)
     assert sum(predicted.parts.values()) == pytest.approx(predicted.peak_bytes, rel=1e-6)
 
@@ -62,14 +62,14 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
 )
 def test_choices_count(minilm: Path, changed: dict[str, Scalar]) -> None:
     choices = choices_of("lora", **changed)
-    predicted = rehearse(AutoConfig.from_pretrained(minilm), get_task_type(TASK), get_method("lora"), choices, SHAPE)
+    predicted = estimate_step(AutoConfig.from_pretrained(minilm), get_task_type(TASK), get_method("lora"), choices, SHAPE)
     assert predicted.peak_bytes == pytest.approx(measured(minilm, "lora", choices, SHAPE), rel=0.05)
 
 
 def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
     config, choices = AutoConfig.from_pretrained(minilm), choices_of("lora")
-    whole = rehearse(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64))
-    parts = rehearse(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64, 2))
+    whole = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64))
+    parts = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64, 2))
     assert parts.parts["activations"] < 0.4 * whole.parts["activations"]
     assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
 
@@ -81,10 +81,10 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
     config = BertConfig(**sizes) if kind == "encoder" else LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0)
     choices = choices_of(method)
 
-    def footprint(some: PretrainedConfig) -> Footprint:
-        return rehearse(some, get_task_type(TASK), get_method(method), choices, SHAPE)
+    def estimate(some: PretrainedConfig) -> StepEstimate:
+        return estimate_step(some, get_task_type(TASK), get_method(method), choices, SHAPE)
 
-    line, whole = extrapolated(config, footprint), footprint(config)
+    line, whole = extrapolated(config, estimate), estimate(config)
     for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
         assert getattr(line, name) == pytest.approx(getattr(whole, name), rel=0.005), name
     for name, amount in asdict(whole.work).items():
@@ -96,7 +96,7 @@ def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
         hidden_size=4096, num_hidden_layers=32, intermediate_size=11008, num_attention_heads=32, vocab_size=32000
     )
     before, start = psutil.Process().memory_info().rss, time.monotonic()
-    found = footprint_of(config, get_task_type(TASK), "lora", choices_of("lora", batch_size=1), 512, 2)
+    found = estimate_of(config, get_task_type(TASK), "lora", choices_of("lora", batch_size=1), 512, 2)
     assert time.monotonic() - start < 20
     assert psutil.Process().memory_info().rss - before < 4e9
     assert found.total_parameters == pytest.approx(6.63e9, rel=0.01)  # Llama 2 7B less its language head
@@ -106,16 +106,16 @@ def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
 def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
     config = AutoConfig.from_pretrained(minilm)
 
-    def footprint(choices: dict[str, Scalar]) -> Footprint:
-        return footprint_of(config, get_task_type(TASK), "lora", choices, 128, 2)
+    def estimate(choices: dict[str, Scalar]) -> StepEstimate:
+        return estimate_of(config, get_task_type(TASK), "lora", choices, 128, 2)
 
     choices = choices_of("lora")
-    first = footprint(choices)
+    first = estimate(choices)
     needs = needed_bytes(first.peak_bytes, "cpu")
-    assert fit_to(needs, "cpu", choices, first, footprint)[0] == choices
+    assert fit_to(needs, "cpu", choices, first, estimate)[0] == choices
     for free in (0.8 * needs, 0.62 * needs):
-        fitting, found = fit_to(int(free), "cpu", choices, first, footprint)
+        fitting, found = fit_to(int(free), "cpu", choices, first, estimate)
         assert needed_bytes(found.peak_bytes, "cpu") <= free
         assert int(fitting["micro_batch_size"] or 0) < 16
     with pytest.raises(DoesNotFit, match="of memory before the first|one example at a time"):
-        fit_to(int(1.3e9), "cpu", choices, first, footprint)
+        fit_to(int(1.3e9), "cpu", choices, first, estimate)

@@ -1,4 +1,4 @@
-"""Rehearses one training step under fake tensors: no weights, no device, no arithmetic, but every size is real.
+"""Estimates one training step under fake tensors: no weights, no device, no arithmetic, but every size is real.
 
 The model is built from its configuration with hollow weights, the method is applied as in earnest, every parameter is
 replaced by an empty fake one, and a forward and backward pass with the optimizer's step is followed operator by
@@ -40,7 +40,7 @@ from peftcost.tasks import TaskType
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (16, 24)
-"""Layers at which deep models are rehearsed; more than any method treats apart."""
+"""Layers at which deep models are estimated; more than any method treats apart."""
 RANDOM = ("native_dropout", "bernoulli", "rand_like")
 CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
 GATHERING = ("embedding", "index", "gather", "scatter")
@@ -48,7 +48,7 @@ UNTIMED = ("empty", "detach", "alias", "lift_fresh", "_local_scalar_dense")
 
 
 @dataclass(frozen=True)
-class Footprint:
+class StepEstimate:
     """What one step of a setup takes.
 
     parts: bytes alive at the peak by kind (weights, gradients, optimizer, activations, temporary); they sum to
@@ -164,7 +164,7 @@ class Tracker(TorchDispatchMode):
             self.add("moved_bytes", sum(t.numel() * t.element_size() for t in [*inputs, *outputs]))
 
 
-def rehearse(
+def estimate_step(
     config: transformers.PretrainedConfig,
     task_type: TaskType,
     method: Method,
@@ -172,8 +172,8 @@ def rehearse(
     shape: Shape,
     n_labels: int = 3,
     device_kind: str = "cpu",
-) -> Footprint:
-    """The footprint of one training step. choices: a setup's hyperparameters. device_kind: what it is to run on.
+) -> StepEstimate:
+    """The estimate of one training step. choices: a setup's hyperparameters. device_kind: what it is to run on.
 
     SetupFailed when the method cannot take this model, or transformers cannot build it.
     """
@@ -208,7 +208,7 @@ def rehearse(
         "activations": tracker.at_peak["forward"],
         "temporary": tracker.peak - tracker.at_peak["forward"] - of_gradients,
     }
-    return Footprint(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
+    return StepEstimate(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
 
 
 def device_memory(
@@ -221,12 +221,12 @@ def device_memory(
 
 
 def extrapolated(
-    config: transformers.PretrainedConfig, footprint: Callable[[transformers.PretrainedConfig], Footprint]
-) -> Footprint:
-    """The footprint of a stack of equal layers: every figure grows by the same amount with each layer, so those of two
-    shallow stacks give the line. (Checked against whole rehearsals in tests/engine/test_rehearsal.py.)"""
+    config: transformers.PretrainedConfig, estimate: Callable[[transformers.PretrainedConfig], StepEstimate]
+) -> StepEstimate:
+    """The estimate of a stack of equal layers: every figure grows by the same amount with each layer, so those of two
+    shallow stacks give the line. (Checked against whole estimates in tests/engine/test_step_estimate.py.)"""
     low, high = (
-        footprint(type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}))
+        estimate(type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}))
         for depth in DEPTHS
     )
     steps = (int(config.num_hidden_layers) - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
@@ -238,7 +238,7 @@ def extrapolated(
         return round(line(a, b))
 
     work = {kind: line(value, high.work.as_dict()[kind]) for kind, value in low.work.as_dict().items()}
-    return Footprint(
+    return StepEstimate(
         whole(low.peak_bytes, high.peak_bytes),
         {name: whole(value, high.parts[name]) for name, value in low.parts.items()},
         whole(low.trainable_parameters, high.trainable_parameters),
@@ -357,7 +357,7 @@ def fake_states(optimizer: torch.optim.Optimizer, trained: list[torch.nn.Paramet
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers and peft warn of what does not matter for a rehearsal."""
+    """transformers and peft warn of what does not matter for an estimate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         level = logging.root.manager.disable
