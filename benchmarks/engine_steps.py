@@ -177,10 +177,10 @@ def step_flops(loop: Loop, chosen: np.ndarray, given: bool) -> float:
     train_state = loop.train_state
     batch = train_state.reader.batch(loop.split, chosen)
     train_state.model.train()
-    hidden = train_state.prefix.run(batch.inputs) if given and train_state.prefix else None
+    hidden = train_state.frozen_layers.run(batch.inputs) if given and train_state.frozen_layers else None
     with FlopCounterMode(display=False) as counter:
-        if hidden is not None and train_state.prefix is not None:
-            with train_state.prefix.given(hidden):
+        if hidden is not None and train_state.frozen_layers is not None:
+            with train_state.frozen_layers.given(hidden):
                 logits = train_state.model(**batch.inputs).logits
         else:
             logits = train_state.model(**batch.inputs).logits

@@ -100,7 +100,7 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.frozen_layers)
 
     reset_peaks(device)
     step()

@@ -19,7 +19,7 @@ class Measurement:
     dev_rows: how many dev examples quality and dev_loss are of; None for all.
     peak_bytes: peak of live tensor storages during training; process_peak_bytes: what the system saw.
     energy_joules: of the training steps, where the machine counts it (whole processor or GPU).
-    kept_train_rows, kept_dev_rows: of how many examples the activations of the setup's frozen prefix are on disk since.
+    kept_train_rows, kept_dev_rows: of how many examples the activations of the setup's frozen layers are on disk since.
     contended: something else used the processor meanwhile, so the times are not to be relied on.
     """
 

@@ -25,7 +25,7 @@ class Probe:
     predicted_peak_bytes: by estimate, before the steps, for setups of this memory_key. micro_batch_size,
     gradient_checkpointing: what it took to fit the device; None and False when it fits as it is. precision: the fastest;
     weights: in what the frozen part of the base is held; packing: whether it is faster with texts laid end to end.
-    seconds_per_example: training, one device; less prefix_seconds_per_example, which is what a frozen prefix takes, once
+    seconds_per_example: training, one device; less frozen_seconds_per_example, which is what the frozen layers takes, once
     for each example, and fixed_seconds, which come once, whatever the length. evaluation_seconds_per_example: forward only.
     layers: of the base, 0 where that is not known; top_layers: how many of them the probe trained, None for all.
     """
@@ -40,7 +40,7 @@ class Probe:
     memory_key: str = ""
     micro_batch_size: int | None = None
     gradient_checkpointing: bool = False
-    prefix_seconds_per_example: float = 0.0
+    frozen_seconds_per_example: float = 0.0
     precision: str = "fp32"
     packing: bool = False
     layers: int = 0
@@ -52,10 +52,10 @@ class Probe:
         return asdict(self)
 
     def training_seconds(self, stop_examples: int, train_rows: int, kept_rows: int = 0) -> float:
-        """Of a training alone; less what the prefix of kept_rows of the training rows took those that came before."""
+        """Of a training alone; less what the frozen layers of kept_rows of the training rows took those that came before."""
         rows = train_rows or stop_examples
-        prefix = self.prefix_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / max(1, rows)))
-        return self.fixed_seconds + self.seconds_per_example * stop_examples + prefix
+        frozen = self.frozen_seconds_per_example * min(stop_examples, rows) * (1 - min(1.0, kept_rows / max(1, rows)))
+        return self.fixed_seconds + self.seconds_per_example * stop_examples + frozen
 
     def at_depth(self, top_layers: Scalar) -> Probe:
         """What it would have shown with so many layers trained, None for all.
@@ -73,7 +73,7 @@ class Probe:
         return replace(
             self,
             seconds_per_example=seconds,
-            prefix_seconds_per_example=forward * (1 - share),
+            frozen_seconds_per_example=forward * (1 - share),
             predicted_peak_bytes=round(weights + (peak - weights) * k / probed) if 0 < k < probed else peak,
         )
 
@@ -100,7 +100,7 @@ class Prediction:
 class CostModel:
     """Predicts from probes, by arm; `corrected` by measurements it learns.
 
-    kept: by `prefix_key`, of how many rows of train and of dev the activations of the frozen prefix are on disk, so that no
+    kept: by `frozen_key`, of how many rows of train and of dev the activations of the frozen layers are on disk, so that no
     trial pays for them again.
     """
 
@@ -119,7 +119,7 @@ class CostModel:
         correction = self.corrections.get(setup.memory_key, self.corrections.get(setup.arm, 1.0))
         gpu_seconds = correction * probe.training_seconds(setup.stop_examples, self.train_rows)
         rows = self.dev_rows if dev_rows is None else min(dev_rows, self.dev_rows)
-        kept_train_rows, kept_dev_rows = self.kept.get(prefix_key(setup), (0, 0))
+        kept_train_rows, kept_dev_rows = self.kept.get(frozen_key(setup), (0, 0))
         found = min(rows, kept_dev_rows)
         each, each_found = probe.evaluation_seconds_per_example, probe.seconds_per_example  # a step takes more than a pass
         evaluation = each * (rows - found) + min(each, each_found) * found
@@ -152,7 +152,7 @@ class CostModel:
 
     def with_kept(self, setup: Setup, train_rows: int, dev_rows: int) -> CostModel:
         """The model after a training that left, or found, the activations of so many rows."""
-        return replace(self, kept={**self.kept, prefix_key(setup): (train_rows, dev_rows)})
+        return replace(self, kept={**self.kept, frozen_key(setup): (train_rows, dev_rows)})
 
     def wants_estimate(self, setup: Setup, memory_bytes: int) -> bool:
         """Whether it is not plain that the setup fits: none that needs just as much memory was measured or estimated, and
@@ -170,7 +170,7 @@ class CostModel:
         return (models + 1) * (startup + FIXED_SECONDS) + rows
 
 
-def prefix_key(setup: Setup) -> str:
+def frozen_key(setup: Setup) -> str:
     """Setups with one key leave the same layers untouched."""
     return f"{setup.arm}, top {setup.hyperparameters.get('top_layers')}"
 

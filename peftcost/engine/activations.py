@@ -1,4 +1,4 @@
-"""Activations of a frozen prefix on disk: computed once for a base and a data set, read by every setup that shares them.
+"""Activations of a frozen layers on disk: computed once for a base and a data set, read by every setup that shares them.
 
 Each split has two memory-mapped files: the activations of all tokens, and per example the seconds that computing them
 took (0: not computed yet; below 0: nobody knows yet whether other programs have disturbed it), which is what a setup that

@@ -13,7 +13,7 @@ from peft.utils.other import ModulesToSaveWrapper
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
-from peftcost.engine.prefix import cut
+from peftcost.engine.frozen_layers import cut
 from peftcost.engine.prepared import About
 from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
 from peftcost.methods import get_method
@@ -86,7 +86,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
     hold_weights(model, spec.weights)
     model = accelerator.prepare_model(model)
     plain = accelerator.unwrap_model(model)
-    prefix = cut(plain, method.frozen_depth(plain, shared))
+    frozen_layers = cut(plain, method.frozen_depth(plain, shared))
     return [
         AdapterTrainState(
             method,
@@ -95,7 +95,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
             model,
             optimizer_of(parameters_of(plain, adapter), setup.hyperparameters, accelerator.device),
             reader_for(about, method, setup.hyperparameters),
-            prefix,
+            frozen_layers,
             quantizing.seconds,
             adapter,
         )

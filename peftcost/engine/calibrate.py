@@ -92,7 +92,7 @@ def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape
     times = []
     watch = Stopwatch(train_state.device)
     for step in range(WARM_STEPS + TIMED_STEPS):
-        one_step(train_state.model, train_state.optimizer, train_state.method, choices, get_task_type(TASK), shape, train_state.prefix)
+        one_step(train_state.model, train_state.optimizer, train_state.method, choices, get_task_type(TASK), shape, train_state.frozen_layers)
         seconds = watch.lap()
         train_state.optimizer.zero_grad(set_to_none=True)
         watch.lap()

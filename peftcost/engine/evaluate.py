@@ -87,7 +87,7 @@ def _forward(
             batch = reader.batch(split, indices).to(device)
             if source is not None:
                 batch = source.fill(indices, batch)
-            yield indices, forward(model, batch, None if source is None else source.prefix), batch.targets
+            yield indices, forward(model, batch, None if source is None else source.frozen_layers), batch.targets
     model.train(was_training)
 
 

@@ -38,7 +38,7 @@ class CostAlone:
     training computes once for each example. fixed_seconds come once."""
 
     seconds_per_token: float
-    prefix_seconds_per_token: float = 0.0
+    frozen_seconds_per_token: float = 0.0
     fixed_seconds: float = 0.0
     contended: bool = False
 
@@ -87,7 +87,7 @@ class Member(Loop):
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
         self.gpu_seconds += cost.fixed_seconds if self.step == 0 else 0.0
-        self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.prefix_seconds_per_token * new
+        self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.frozen_seconds_per_token * new
         self.step += 1
         if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
             self._read()
@@ -157,7 +157,7 @@ class Pack:
         (batch,) = parts
         if self.source is not None:
             batch = replace(batch, activations=self.source.compute(batch))
-        logits = forward(self.model, batch, None if self.source is None else self.source.prefix)
+        logits = forward(self.model, batch, None if self.source is None else self.source.frozen_layers)
         k = len(self.members)
         sums = [
             self.reader.task_type.loss(ours, wanted, float(member.train_state.choices["label_smoothing"] or 0.0))[0]

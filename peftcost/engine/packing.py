@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from peftcost.engine.prefix import alike, two_rows
+from peftcost.engine.frozen_layers import alike, two_rows
 from peftcost.methods.head import outermost_head
 
 

@@ -54,7 +54,7 @@ def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def step_time(found: dict[str, Any]) -> float:
-    return float(found["seconds_per_example"] + found["prefix_seconds_per_example"])
+    return float(found["seconds_per_example"] + found["frozen_seconds_per_example"])
 
 
 def probed(job: TrainJob) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     return {
         "startup_seconds": startup_seconds,
         "seconds_per_example": times.step,
-        "prefix_seconds_per_example": times.prefix,
+        "frozen_seconds_per_example": times.frozen,
         "fixed_seconds": times.fixed,
         "evaluation_seconds_per_example": evaluation_seconds,
         "peak_bytes": loop.peak_bytes(),

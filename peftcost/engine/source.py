@@ -1,4 +1,4 @@
-"""Where a model's trained part gets its inputs from: the frozen prefix, computed now or before."""
+"""Where a model's trained part gets its inputs from: the frozen layers, computed now or before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
-from peftcost.engine.prefix import Prefix
+from peftcost.engine.frozen_layers import FrozenLayers
 from peftcost.engine.prepared import Batch, Reader, Split
 from peftcost.engine.train_state import TrainState
 
@@ -21,21 +21,21 @@ STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
 
 
 class Source:
-    """The prefix's activations of a split's examples.
+    """The frozen layers' activations of a split's examples.
 
     stored: where they are kept; without it they are computed every time. owed_seconds: what computing those took that were
     found ready, each example once: a training alone would have paid it.
     """
 
-    def __init__(self, prefix: Prefix, split: Split, reader: Reader, device: torch.device) -> None:
-        self.prefix, self.split, self.reader, self.device = prefix, split, reader, device
+    def __init__(self, frozen_layers: FrozenLayers, split: Split, reader: Reader, device: torch.device) -> None:
+        self.frozen_layers, self.split, self.reader, self.device = frozen_layers, split, reader, device
         self.stored: Activations | None = None
         self.owed_seconds = 0.0
         self._used = np.zeros(len(split), dtype=bool)
         self._computed = np.zeros(len(split), dtype=bool)
 
     def fill(self, indices: np.ndarray, batch: Batch) -> Batch:
-        """The batch of these examples with the prefix's activations."""
+        """The batch of these examples with the frozen layers' activations."""
         return replace(batch, activations=self._hidden(indices, batch))
 
     def paid(self, indices: np.ndarray) -> None:
@@ -76,12 +76,12 @@ class Source:
 
     def compute(self, batch: Batch) -> torch.Tensor:
         """The activations of a batch, whatever is stored."""
-        return self.prefix.run(batch.to(self.device).inputs)
+        return self.frozen_layers.run(batch.to(self.device).inputs)
 
 
 def live_source(train_state: TrainState, split: Split) -> Source | None:
-    """A source that computes; None when the setup leaves no prefix untouched."""
-    return None if train_state.prefix is None else Source(train_state.prefix, split, train_state.reader, train_state.device)
+    """A source that computes; None when the setup leaves no layers untouched."""
+    return None if train_state.frozen_layers is None else Source(train_state.frozen_layers, split, train_state.reader, train_state.device)
 
 
 def share(source: Source, train_state: TrainState, prepared: Path, name: str) -> None:
@@ -89,17 +89,17 @@ def share(source: Source, train_state: TrainState, prepared: Path, name: str) ->
     device, precision = source.device, str(train_state.choices["precision"])
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
     weights = train_state.choices.get(WEIGHTS, "fp32")
-    key = [prepared.name, source.prefix.depth, train_state.method.quantization, weights, precision, device.type, where]
+    key = [prepared.name, source.frozen_layers.depth, train_state.method.quantization, weights, precision, device.type, where]
     lengths = np.minimum(source.split.lengths, source.reader.max_tokens)
-    source.stored = open_activations(key, name, lengths, source.prefix.width, STORED[precision])
+    source.stored = open_activations(key, name, lengths, source.frozen_layers.width, STORED[precision])
 
 
-def forward(model: torch.nn.Module, batch: Batch, prefix: Prefix | None = None) -> torch.Tensor:
-    """The batch's logits in fp32; where the batch has the prefix's activations, the model computes the rest alone.
+def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | None = None) -> torch.Tensor:
+    """The batch's logits in fp32; where the batch has the frozen layers' activations, the model computes the rest alone.
 
     Per-token logits come without those of virtual tokens, which prompt tuning puts in front of the inputs.
     """
-    given = contextlib.nullcontext() if prefix is None or batch.activations is None else prefix.given(batch.activations)
+    given = contextlib.nullcontext() if frozen_layers is None or batch.activations is None else frozen_layers.given(batch.activations)
     with given:
         logits: torch.Tensor = model(**batch.inputs).logits
     return (logits[:, -batch.width :] if logits.ndim == 3 else logits).float()

@@ -27,7 +27,7 @@ from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.base_model import held_dtypes
-from peftcost.engine.prefix import Prefix, cut
+from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.prepared import Batch
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
@@ -187,7 +187,7 @@ def estimate_step(
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         held = {id(p): dtype for p, dtype in held_dtypes(model, str(choices.get(WEIGHTS, "fp32"))).items()}
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=held.get(id(tensor), tensor.dtype)))
-        prefix = cut(model, method.frozen_depth(model, choices), check=False)
+        frozen_layers = cut(model, method.frozen_depth(model, choices), check=False)
         model.train()
         optimizer = make_optimizer(model, choices)
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -195,7 +195,7 @@ def estimate_step(
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
         with tracker, device_memory(device_kind, choices, tracker):
-            one_step(model, optimizer, method, choices, task_type, shape, prefix, tracker.enter, MICRO_BATCHES_TO_PEAK)
+            one_step(model, optimizer, method, choices, task_type, shape, frozen_layers, tracker.enter, MICRO_BATCHES_TO_PEAK)
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
@@ -254,7 +254,7 @@ def one_step(
     choices: Mapping[str, Scalar],
     task_type: TaskType,
     shape: Shape,
-    prefix: Prefix | None = None,
+    frozen_layers: FrozenLayers | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     most_micro_batches: int | None = None,
 ) -> None:
@@ -271,14 +271,14 @@ def one_step(
         for n in rows:
             on_phase("forward")
             batch = dummy_batch(task_type, n, shape.tokens, device)
-            if prefix is not None:
+            if frozen_layers is not None:
                 with mixed():
-                    batch = replace(batch, activations=prefix.run(batch.inputs))
+                    batch = replace(batch, activations=frozen_layers.run(batch.inputs))
             yield batch
 
     def logits(batch: Batch) -> torch.Tensor:
         with mixed():
-            return forward(model, batch, prefix)
+            return forward(model, batch, frozen_layers)
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     step = Step(model, model, trained, logits, optimizer, method, choices, task_type, on_phase=on_phase)

@@ -20,12 +20,12 @@ WORTH_CHANGING = 0.9
 class Times:
     """What a training takes, in seconds.
 
-    step, prefix: of an example, of what is trained and of the frozen layers. tokens: that such an example is padded to.
+    step, frozen: of an example, of what is trained and of the frozen layers. tokens: that such an example is padded to.
     fixed: comes once, whatever the length.
     """
 
     step: float
-    prefix: float
+    frozen: float
     tokens: float
     fixed: float = 0.0
 
@@ -43,16 +43,16 @@ def step_times(loop: Loop) -> Times:
 def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) -> Times:
     """From the first few batches. whole: those that are full, which tell how much is padded."""
     timed = batches[: TIMED_STEPS + 1]
-    per_token, prefix_rate = seconds_per_token(loop, timed)
-    may_pack = loop.train_state.prefix is None and loop.train_state.device.type != "cuda"  # an index error there cannot be caught
+    per_token, frozen_rate = seconds_per_token(loop, timed)
+    may_pack = loop.train_state.frozen_layers is None and loop.train_state.device.type != "cuda"  # an index error there cannot be caught
     if may_pack and can_pack(loop.train_state.model, loop.train_state.reader.pad_id):
         loop.packs = True
         packed_per_token, _ = seconds_per_token(loop, timed)
         loop.packs = packed_per_token < WORTH_CHANGING * per_token
         per_token = packed_per_token if loop.packs else per_token
     tokens_per_example = padded_tokens(loop.split, whole) / sum(len(batch) for batch in whole)
-    step = max(0.0, per_token - prefix_rate) * tokens_per_example
-    return Times(step, prefix_rate * tokens_per_example, tokens_per_example)
+    step = max(0.0, per_token - frozen_rate) * tokens_per_example
+    return Times(step, frozen_rate * tokens_per_example, tokens_per_example)
 
 
 def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
@@ -73,10 +73,10 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
 
 
 def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
-    """Of a training step, and of the prefix in it, over the batches' padded tokens. The quickest step counts: the first
+    """Of a training step, and of the frozen layers in it, over the batches' padded tokens. The quickest step counts: the first
     ones still allocate, and whatever else disturbs only adds."""
     watch = Stopwatch(loop.train_state.device)
-    steps, prefixes = [], [0.0]
+    steps, frozen = [], [0.0]
     for indices in batches:
         loop.train_step(indices)
         seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
@@ -85,5 +85,5 @@ def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, flo
             batch = loop.train_state.reader.batch(loop.split, indices)
             watch.lap()
             loop.source.compute(batch)
-            prefixes.append(watch.lap() / tokens)
-    return min(steps[1:] or steps), min(prefixes[1:], default=0.0)
+            frozen.append(watch.lap() / tokens)
+    return min(steps[1:] or steps), min(frozen[1:], default=0.0)

@@ -144,7 +144,7 @@ class Loop:
         self.best_quality, self.stale = -math.inf, 0
 
     def share_activations(self) -> None:
-        """Find what other setups computed of the same prefix, and leave them what is computed here. Not on a GPU, which
+        """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU, which
         computes it anew in less time than a disk takes."""
         if self.train_state.device.type == "cuda":
             return
@@ -283,7 +283,7 @@ class Loop:
     def _logits(self, batch: Batch) -> torch.Tensor:
         model, reader = self.train_state.model, self.train_state.reader
         if not self.packs:
-            return forward(model, batch, self.train_state.prefix)
+            return forward(model, batch, self.train_state.frozen_layers)
         ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
         return packed_logits(model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
 

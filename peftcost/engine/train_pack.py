@@ -123,7 +123,7 @@ def cost_alone(member: Member) -> CostAlone:
     alone.activate()
     alone.model.train()
     foreign, times = ForeignLoad(), step_times(loop)
-    return CostAlone(times.step / times.tokens, times.prefix / times.tokens, times.fixed, foreign.contended())
+    return CostAlone(times.step / times.tokens, times.frozen / times.tokens, times.fixed, foreign.contended())
 
 
 def measured(member: Member, about: About, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
-from peftcost.engine.prefix import Prefix, cut
+from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.prepared import About, Reader
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
@@ -29,7 +29,7 @@ MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 class TrainState:
     """model: as prepared by Accelerate; plain: the same without its wrappers.
 
-    prefix: the layers that the setup leaves untouched, where there are any. quantizing_seconds: what quantizing the base
+    frozen_layers: those that the setup leaves untouched, where there are any. quantizing_seconds: what quantizing the base
     took while it was loaded; 0 for an unquantized one.
     """
 
@@ -39,7 +39,7 @@ class TrainState:
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     reader: Reader
-    prefix: Prefix | None = None
+    frozen_layers: FrozenLayers | None = None
     quantizing_seconds: float = 0.0
 
     @cached_property
@@ -131,8 +131,8 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> TrainState
     reader = reader_for(about, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
-    prefix = cut(plain, method.frozen_depth(plain, choices))
-    return TrainState(method, choices, accelerator, model, optimizer.optimizer, reader, prefix, quantizing.seconds)
+    frozen_layers = cut(plain, method.frozen_depth(plain, choices))
+    return TrainState(method, choices, accelerator, model, optimizer.optimizer, reader, frozen_layers, quantizing.seconds)
 
 
 def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:

@@ -166,7 +166,7 @@ def paces_of(
     for arm, setup in setups.items():
         probe, unstarted = cost.probes[arm], setup.until(0)
         pace = Pace(
-            per_example=probe.seconds_per_example + probe.prefix_seconds_per_example,
+            per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
             beside=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
             beside_confirmed=cost.predict(unstarted).trial_seconds,
             is_anchor=arm in anchors,

@@ -10,7 +10,7 @@ from peftcost.methods import get_method
 
 FULL_DEPTH = Probe(1.0, 0.042, 0.011, 300_000_000, 1_000_000, 22_700_000, layers=6)
 HEAD_ALONE = Probe(
-    1.0, 0.0005, 0.011, 105_000_000, 1_000, 22_700_000, prefix_seconds_per_example=0.011, layers=6, top_layers=0
+    1.0, 0.0005, 0.011, 105_000_000, 1_000, 22_700_000, frozen_seconds_per_example=0.011, layers=6, top_layers=0
 )
 
 

@@ -35,7 +35,7 @@ def test_bf16_is_taken_only_where_it_is_measured_faster(
         if tried == "bf16" and bf16_seconds is None:
             raise RuntimeError("no such kernel")
         seconds = bf16_seconds if tried == "bf16" else 1.0
-        return {"seconds_per_example": seconds, "prefix_seconds_per_example": 0.0, "precision": tried}
+        return {"seconds_per_example": seconds, "frozen_seconds_per_example": 0.0, "precision": tried}
 
     monkeypatch.setattr(module, "probed", probed)
     monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: True)

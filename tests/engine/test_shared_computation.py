@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, DebertaV2Config, El
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
-from peftcost.engine.prefix import cut
+from peftcost.engine.frozen_layers import cut
 from peftcost.engine.prepare import prepare
 from peftcost.engine.prepared import batches_from, load_about, load_split
 from peftcost.engine.schedule import plan_steps
@@ -167,13 +167,13 @@ def test_a_decoder_works_in_halves(tiny_llama: Path, tmp_path: Path) -> None:
 def test_the_frozen_part_has_no_dropout_and_the_trained_part_keeps_its_own(prepared: str, tmp_path: Path) -> None:
     train_state = loop_of(prepared, setup_of("lora", 1, dropout=0.3), tmp_path).train_state
     train_state.model.train()
-    assert train_state.prefix is not None
+    assert train_state.frozen_layers is not None
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
     inputs = {"input_ids": ids, "attention_mask": mask}
-    once, twice = train_state.prefix.run(inputs), train_state.prefix.run(inputs)
+    once, twice = train_state.frozen_layers.run(inputs), train_state.frozen_layers.run(inputs)
     assert torch.equal(once, twice)
     assert not once.requires_grad
-    with train_state.prefix.given(once):
+    with train_state.frozen_layers.given(once):
         assert not torch.equal(train_state.model(ids, mask).logits, train_state.model(ids, mask).logits)
 
 
@@ -266,10 +266,10 @@ OTHERS = {
 def test_other_architectures_work_in_halves_and_without_chance(config: PretrainedConfig) -> None:
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config).train()
-    prefix = cut(model, 2)
-    assert prefix is not None
+    frozen_layers = cut(model, 2)
+    assert frozen_layers is not None
     inputs = {"input_ids": torch.arange(12).reshape(2, 6) + 1, "attention_mask": torch.ones(2, 6, dtype=torch.long)}
-    assert torch.equal(prefix.run(inputs), prefix.run(inputs))
+    assert torch.equal(frozen_layers.run(inputs), frozen_layers.run(inputs))
     assert model.training
 
 

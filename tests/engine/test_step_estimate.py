@@ -37,7 +37,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
     model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.prefix)
+        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.frozen_layers)
 
     step()
     return step_peak_bytes(step, model, optimizer, device)

@@ -19,14 +19,14 @@ SAME = 1e-4
 
 
 class _Reached(Exception):
-    """The prefix has done its work; what would follow is not wanted."""
+    """The frozen layers have done their work; what would follow is not wanted."""
 
     def __init__(self, hidden: torch.Tensor) -> None:
         super().__init__()
         self.hidden = hidden
 
 
-class Prefix:
+class FrozenLayers:
     """What comes before the layers and the first `depth` of them, always in eval mode and without gradients.
 
     run: their activations. given: a context in which the whole model takes these as computed. width: numbers per token.
@@ -51,7 +51,7 @@ class Prefix:
         self.width, self.dtype = hidden.shape[2], hidden.dtype
 
     def run(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The activations after the last layer of the prefix, shape (rows, tokens, width)."""
+        """The activations after the last layer of the frozen layers, shape (rows, tokens, width)."""
         training = [module for module in self.model.modules() if module.training]
         for module in training:  # not the layers alone: some models drop out between embeddings and layers
             module.training = False
@@ -77,7 +77,7 @@ class Prefix:
             self._given = None
 
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the prefix
+        """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the frozen part
         gives behind a row's end: that is how activations are kept."""
         inputs = two_rows(self.model)
         with torch.no_grad():
@@ -86,7 +86,7 @@ class Prefix:
                 return whole, self.model(**inputs).logits.float()
 
     def is_faithful(self) -> bool:
-        """Whether the two halves give what the whole gives, and the prefix the same for a row alone as for one in a batch."""
+        """Whether the two halves give what the whole gives, and the frozen layers the same for a row alone as for one in a batch."""
         was_training = self.model.training
         self.model.eval()
         try:
@@ -102,7 +102,7 @@ class Prefix:
         return alike(whole[real], halves[real]) and alike(beside.float(), alone.float())
 
     def _redirect(self, module: torch.nn.Module) -> None:
-        """Let the module hand on what is given, and stop after the last of the layers where only the prefix is asked for."""
+        """Let the module hand on what is given, and stop after the last of the layers where only the frozen layers are asked for."""
         original: Callable[..., Any] = module.forward
         others: int | None = None  # how many a tuple has beside the activations; None when it is no tuple
 
@@ -119,8 +119,8 @@ class Prefix:
         module.forward = forward
 
 
-def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None:
-    """The prefix of this depth, or None when there is nothing to cut or the model does not work in halves.
+def cut(model: torch.nn.Module, depth: int, check: bool = True) -> FrozenLayers | None:
+    """The lowest layers up to this depth, or None when there is nothing to cut or the model does not work in halves.
 
     check: compare the outputs; a model without weights can only be run.
     """
@@ -128,11 +128,11 @@ def cut(model: torch.nn.Module, depth: int, check: bool = True) -> Prefix | None
         return None
     plain_forwards = [(module, module.__dict__.get("forward")) for module in model.modules()]
     try:
-        prefix = Prefix(model, depth)
+        frozen_layers = FrozenLayers(model, depth)
         if not check:
-            prefix.halves()
-        if not check or prefix.is_faithful():
-            return prefix
+            frozen_layers.halves()
+        if not check or frozen_layers.is_faithful():
+            return frozen_layers
     except (LookupError, ValueError, TypeError, RuntimeError, AttributeError):
         pass  # it trains as a whole
     for module, forward in plain_forwards:
