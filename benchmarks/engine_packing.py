@@ -15,7 +15,7 @@ from engine_steps import PAIRS, STEPS, engine_seconds, new_loop
 from transformers import AutoTokenizer, LlamaConfig
 
 from peftcost.engine.calibrate import save_random
-from peftcost.engine.prepared import batches_of_epoch, padded_tokens
+from peftcost.engine.dataset import batches_of_epoch, padded_tokens
 from peftcost.engine.train import Loop
 
 SIZES = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 6}

@@ -21,7 +21,7 @@ from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.calibrate import save_random
 from peftcost.engine.job import Silent, TrainJob
-from peftcost.engine.prepared import Batch, batches_from, batches_of_epoch, load_about, load_split
+from peftcost.engine.dataset import Batch, batches_from, batches_of_epoch, load_dataset_info, load_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import TrainState, build, new_accelerator
@@ -38,9 +38,9 @@ def new_loop(method: str, model: str | None = None, **choices: Any) -> Loop:
     task, builtin = tweets()
     model = model or builtin
     folder = Path(prepared_here(task, model))
-    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     setup = Setup.of(method, {**get_method(method).prior(), **choices}, 10_000)
-    train_state = build(setup, 0, about, 1000)
+    train_state = build(setup, 0, info, 1000)
     job = TrainJob(str(folder), setup, 0, tempfile.mkdtemp(), checkpoint_seconds=math.inf)
     return Loop(job, Silent(), train_state, split, dev, StepPlan(0, 1, 0))
 

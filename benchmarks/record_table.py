@@ -57,7 +57,7 @@ def record(
     """Train one lineage with one seed; out gets its rows as JSON, with dev and test rows as .npy beside it."""
     from peftcost.engine.artifact import load_artifact
     from peftcost.engine.evaluate import evaluate
-    from peftcost.engine.prepared import load_about, load_split
+    from peftcost.engine.dataset import load_dataset_info, load_split
     from peftcost.engine.train import train
     from peftcost.engine.train_state import reader_for
     from peftcost.methods.layers import count_layers
@@ -65,7 +65,7 @@ def record(
     os.sched_setaffinity(0, {core})
     settle(Device(**device))
     method = get_method(setup.method)
-    about, test = load_about(Path(prepared)), load_split(Path(prepared), "test")
+    info, test = load_dataset_info(Path(prepared)), load_split(Path(prepared), "test")
     parent, found = None, []
     for stop in stops:
         at = setup.until(stop)
@@ -73,8 +73,8 @@ def record(
         folder.mkdir()
         measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), Silent())
         parent = None if method.fixed_horizon else str(folder / "checkpoint")
-        model, torch_device = load_artifact(folder / "model", at, about, seed)
-        reader = reader_for(about, method, at.hyperparameters)
+        model, torch_device = load_artifact(folder / "model", at, info, seed)
+        reader = reader_for(info, method, at.hyperparameters)
         seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), SEEN_ROWS))
         np.save(folder / "test_rows.npy", seen.rows)
         found.append({"stop_examples": stop, **measured, "layers": count_layers(model)})

@@ -128,13 +128,13 @@ SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
 def main(file: Path, names: list[str]) -> None:
     table, task = read_table(file), file.stem.removeprefix("table-")
     path = RESULTS / f"search_efficiency-{task}.json"
-    about = {"lineages": len(table.lineages), "stops": table.stops, "gpu_seconds": table.total_gpu_seconds}
+    info = {"lineages": len(table.lineages), "stops": table.stops, "gpu_seconds": table.total_gpu_seconds}
     for name in names:
         found = SECTIONS[name](table)
         print(json.dumps({name: found}, indent=1), flush=True)
         known = json.loads(path.read_text()) if path.exists() else {"recorded": {}, "sections": {}}
         recorded = {**known["recorded"], name: datetime.now(UTC).date().isoformat()}
-        write_result(path.stem, {"table": about, "recorded": recorded, "sections": {**known["sections"], name: found}})
+        write_result(path.stem, {"table": info, "recorded": recorded, "sections": {**known["sections"], name: found}})
         if name == "hypervolume":
             draw(found["mean"], Path(__file__).parent.parent / "docs" / f"{path.stem}.png")
 

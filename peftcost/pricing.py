@@ -167,7 +167,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     from transformers import AutoConfig
 
     from peftcost.engine.prepare import prepare
-    from peftcost.engine.prepared import batches_of_epoch, load_about, load_split, padded_tokens
+    from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, padded_tokens
 
     if max_length is not None:
         task = task.model_copy(update={"max_length": checked_length(max_length, None)})
@@ -175,15 +175,15 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     folder = resolve_model(task.only_model)
     payload = prepare_payload(task, 0, str(folder), model_fingerprint(folder))
     prepared = Path(prepare(payload, Silent())["prepared"])
-    train, about = load_split(prepared, "train"), load_about(prepared)
-    checked_length(max_length, about.max_positions)
+    train, info = load_split(prepared, "train"), load_dataset_info(prepared)
+    checked_length(max_length, info.max_positions)
     batches = batches_of_epoch(train.lengths, 16, 0, 0)
     return Subject(
         model=task.only_model,
         config=AutoConfig.from_pretrained(folder),
         task_type=data.task_type,
         n_labels=len(data.labels),
-        positions=about.max_positions,
+        positions=info.max_positions,
         longest=int(train.lengths.max()),
         usual=max(1, round(padded_tokens(train, batches) / len(train))),
         rows=len(data.train),

@@ -26,11 +26,11 @@ METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 
 
 def compare(size: Size, method: str) -> dict[str, Any]:
-    setup, about, split = setup_of(method, size), about_of(size), random_rows(size)
+    setup, info, split = setup_of(method, size), about_of(size), random_rows(size)
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
-    found = estimate_of(config, about.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
+    found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
     with tempfile.TemporaryDirectory() as out:
-        train_state = build(setup, 0, about, PLAN.total_steps)
+        train_state = build(setup, 0, info, PLAN.total_steps)
         loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
         train_state.model.train()
         loop.train_step(full_batch(size))

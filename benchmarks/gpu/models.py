@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.prepared import About, Split, make_split
+from peftcost.engine.dataset import DatasetInfo, Split, make_split
 
 LABELS = ["a", "b", "c"]
 ROWS = 256
@@ -72,9 +72,9 @@ def folder_of(model: str) -> Path:
     return folder
 
 
-def about_of(size: Size) -> About:
+def about_of(size: Size) -> DatasetInfo:
     """A task of three classes on this base."""
-    return About(
+    return DatasetInfo(
         model=str(folder_of(size.model)),
         task="text-classification",
         metric="accuracy",

@@ -117,9 +117,9 @@ def trainer_seconds(size: Size, method: str) -> float:
 
 def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
     """A step of the engine's loop."""
-    setup, about, split = setup_of(method, size), about_of(size), random_rows(size)
+    setup, info, split = setup_of(method, size), about_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
-    train_state = build(setup, 0, about, PLAN.total_steps)
+    train_state = build(setup, 0, info, PLAN.total_steps)
     loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
     train_state.model.train()
     if captured:
@@ -134,10 +134,10 @@ def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
 
 def pack(size: Size, k: int, captured: bool, stack: ExitStack) -> Step:
     """A step of k LoRA setups at once, each with its own rate."""
-    about, split = about_of(size), random_rows(size)
+    info, split = about_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
     jobs = [TrainJob(out, setup_of("lora", size, 1 + i / 10), 0, str(Path(out) / str(i))) for i in range(k)]
-    together = Pack(members_of(jobs, about, split, split), CostAlone(0.0))
+    together = Pack(members_of(jobs, info, split, split), CostAlone(0.0))
     together.model.train()
     stack.enter_context(packed(together.plain, [member.train_state.adapter for member in together.members]))
     if captured:

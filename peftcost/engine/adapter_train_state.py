@@ -14,7 +14,7 @@ from peft.utils.other import ModulesToSaveWrapper
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.frozen_layers import cut
-from peftcost.engine.prepared import About
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
@@ -58,13 +58,13 @@ class AdapterTrainState(TrainState):
         return own, count_parameters(self.plain)[1] - others
 
 
-def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, steps: Sequence[int]) -> list[AdapterTrainState]:
+def build_together(setups: Sequence[Setup], seeds: Sequence[int], info: DatasetInfo, steps: Sequence[int]) -> list[AdapterTrainState]:
     """As `train_state.build` for each setup with its seed and number of steps, but on one base. They have to be able to share
     it (`sharing.can_share`)."""
     first = setups[0]
     method, shared = get_method(first.method), first.hyperparameters
     assert isinstance(method, PeftMethod)
-    spec = BaseSpec.of(about, method, shared)
+    spec = BaseSpec.of(info, method, shared)
     heads = {seed: heads_of(spec, seed) for seed in set(seeds) - {seeds[0]}}
     accelerator = new_accelerator(str(shared["precision"]))
     with quantizing_clock(accelerator.device) as quantizing:
@@ -94,7 +94,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], about: About, 
             accelerator,
             model,
             optimizer_of(parameters_of(plain, adapter), setup.hyperparameters, accelerator.device),
-            reader_for(about, method, setup.hyperparameters),
+            reader_for(info, method, setup.hyperparameters),
             frozen_layers,
             quantizing.seconds,
             adapter,

@@ -15,7 +15,7 @@ from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
-from peftcost.engine.prepared import About, load_about, load_split, make_split
+from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.train import save_artifact
 from peftcost.engine.train_state import new_accelerator, reader_for
 from peftcost.methods import get_method
@@ -23,12 +23,12 @@ from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
 
 
-def load_artifact(folder: Path, setup: Setup, about: About, seed: int) -> tuple[torch.nn.Module, torch.device]:
+def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
     """The model of a saved artifact over a freshly loaded base, in eval mode, on this process's device."""
     method = get_method(setup.method)
     accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
     device = accelerator.device
-    spec = BaseSpec.of(about, method, setup.hyperparameters)
+    spec = BaseSpec.of(info, method, setup.hyperparameters)
     base = load_base(spec, seed, str(device))
     hold_frozen(base, spec.weights)
     model = method.load(base, folder)
@@ -40,10 +40,10 @@ def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Evaluate an artifact on the test split. payload: prepared, setup, seed, out. Writes out/test_rows.npy."""
     tell.phase("test")
     setup = Setup.from_dict(payload["setup"])
-    about = load_about(Path(payload["prepared"]))
+    info = load_dataset_info(Path(payload["prepared"]))
     out = Path(payload["out"])
-    model, device = load_artifact(out / "model", setup, about, payload["seed"])
-    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
+    model, device = load_artifact(out / "model", setup, info, payload["seed"])
+    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
     evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), reader, device)
     np.save(out / "test_rows.npy", evaluation.rows)
     return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
@@ -67,16 +67,16 @@ def untuned(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
     tell.phase("baselines")
     prepared = Path(payload["prepared"])
-    save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_about(prepared), prepared, payload["seed"]))
+    save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
     return {}
 
 
-def untuned_rows(about: About, prepared: Path, seed: int) -> np.ndarray:
+def untuned_rows(info: DatasetInfo, prepared: Path, seed: int) -> np.ndarray:
     """The base as it comes, under its fresh head."""
     accelerator = new_accelerator("fp32")
-    model: torch.nn.Module = load_base(BaseSpec(about.model, about.auto_model, tuple(about.labels)), seed)
+    model: torch.nn.Module = load_base(BaseSpec(info.model, info.auto_model, tuple(info.labels)), seed)
     model = model.to(accelerator.device)
-    reader = reader_for(about, get_method("full"), {})
+    reader = reader_for(info, get_method("full"), {})
     return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows
 
 
@@ -93,7 +93,7 @@ def write_whole(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     prepared, setup, seed, out."""
     tell.phase("checkpoint")
     setup, folder = Setup.from_dict(payload["setup"]), Path(payload["out"]) / "model"
-    model, _ = load_artifact(folder, setup, load_about(Path(payload["prepared"])), payload["seed"])
+    model, _ = load_artifact(folder, setup, load_dataset_info(Path(payload["prepared"])), payload["seed"])
     save_artifact(get_method(setup.method).save, model, folder)
     return {}
 
@@ -106,9 +106,9 @@ def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """
     tell.phase("test")
     setup, prepared = Setup.from_dict(payload["setup"]), Path(payload["prepared"])
-    about, out = load_about(prepared), Path(payload["out"])
-    model, device = load_artifact(out / "model", setup, about, payload["seed"] + 1)
-    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
+    info, out = load_dataset_info(prepared), Path(payload["out"])
+    model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
+    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
     rows, saved = evaluate(model, load_split(prepared, "dev"), reader, device).rows, np.load(out / "dev_rows.npy")
     return {"rows": len(saved), "differing": int((rows != saved).any(axis=1).sum())}
 
@@ -118,21 +118,21 @@ def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
     payload: prepared, setup, columns, folder (the artifact's).
     """
-    about, folder = load_about(Path(payload["prepared"])), Path(payload["folder"])
-    card = {"schema_version": 1, "about": asdict(about), "setup": payload["setup"], "columns": payload["columns"]}
+    info, folder = load_dataset_info(Path(payload["prepared"])), Path(payload["folder"])
+    card = {"schema_version": 1, "about": asdict(info), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-    load_tokenizer(about.model, about.task_type.pre_split).save_pretrained(folder)
+    load_tokenizer(info.model, info.task_type.pre_split).save_pretrained(folder)
     return {}
 
 
 def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
     """What the model in a trained folder says of each input (a text, or a list of tokens)."""
     quiet_transformers()
-    about, setup = About(**card["about"]), Setup.from_dict(card["setup"])
-    model, device = load_artifact(folder, setup, about, seed=0)
-    reader = reader_for(about, get_method(setup.method), setup.hyperparameters)
-    kind = about.task_type
+    info, setup = DatasetInfo(**card["about"]), Setup.from_dict(card["setup"])
+    model, device = load_artifact(folder, setup, info, seed=0)
+    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
+    kind = info.task_type
     tokenizer = load_tokenizer(folder, kind.pre_split)
-    examples = [kind.unlabelled(content, about.labels) for content in inputs]
-    split = make_split(*kind.tokenize(tokenizer, examples, about.labels, about.max_length))
+    examples = [kind.unlabelled(content, info.labels) for content in inputs]
+    split = make_split(*kind.tokenize(tokenizer, examples, info.labels, info.max_length))
     return describe(model, split, reader, device)

@@ -16,7 +16,7 @@ from transformers.integrations import bitsandbytes as quantizing
 
 from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
-from peftcost.engine.prepared import About
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.errors import SetupFailed, UserError
 from peftcost.methods import Method
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION, fresh_modules, head_test, mark_fresh
@@ -65,10 +65,10 @@ class BaseSpec:
     quantization: str | None = None
 
     @classmethod
-    def of(cls, about: About, method: Method, choices: Mapping[str, Scalar]) -> BaseSpec:
+    def of(cls, info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> BaseSpec:
         """For a setup of this method with these choices."""
         weights = str(choices.get(WEIGHTS, "fp32"))
-        return cls(about.model, about.auto_model, tuple(about.labels), weights, method.quantization)
+        return cls(info.model, info.auto_model, tuple(info.labels), weights, method.quantization)
 
 
 def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel:

@@ -18,7 +18,7 @@ from peftcost.cost.device import Device
 from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
-from peftcost.engine.prepared import About
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.step_estimate import Shape, one_step, quiet, estimate_step
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
@@ -71,7 +71,7 @@ def save_random(config: transformers.PretrainedConfig, folder: Path) -> None:
 
 def real_train_state(folder: Path, method: str, choices: Mapping[str, Scalar]) -> TrainState:
     """A model that is ready to be trained by the method, on this process's device."""
-    about = About(
+    info = DatasetInfo(
         model=str(folder),
         task=TASK,
         metric="accuracy",
@@ -81,7 +81,7 @@ def real_train_state(folder: Path, method: str, choices: Mapping[str, Scalar]) -
         max_length=LONGEST,
     )
     with quiet():
-        train_state = build(Setup(method, choices, 1000), 0, about, 1000)
+        train_state = build(Setup(method, choices, 1000), 0, info, 1000)
     train_state.model.train()
     return train_state
 

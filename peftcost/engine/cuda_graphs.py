@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import PACKING
-from peftcost.engine.prepared import Batch
+from peftcost.engine.dataset import Batch
 from peftcost.engine.train_state import TrainState
 
 MOST_WIDTHS = 8

@@ -9,7 +9,7 @@ from typing import Any
 from peftcost.engine.fitting import fitted
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.engine.precision import on_gpu
-from peftcost.engine.prepared import load_about, load_split
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 
@@ -29,7 +29,7 @@ def estimated(job: TrainJob, computes_in_bf16: bool) -> dict[str, Any]:
     wanted = replace(job, setup=replace(job.setup, hyperparameters=choices))
     folder = Path(job.prepared)
     try:
-        fitting, peak_bytes = fitted(wanted, load_about(folder), load_split(folder, "train"), "cuda")
+        fitting, peak_bytes = fitted(wanted, load_dataset_info(folder), load_split(folder, "train"), "cuda")
     except (DoesNotFit, SetupFailed) as error:
         return {"reason": str(error)}
     return {"job": replace(fitting, predicted_peak_bytes=peak_bytes).as_dict()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peftcost.engine.prepared import Reader, Split
+from peftcost.engine.dataset import Reader, Split
 from peftcost.engine.source import Source, forward
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096

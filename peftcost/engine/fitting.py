@@ -12,7 +12,7 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
 from peftcost.engine.job import TrainJob
-from peftcost.engine.prepared import About, Split
+from peftcost.engine.dataset import DatasetInfo, Split
 from peftcost.engine.step_estimate import DEPTHS, StepEstimate, Shape, extrapolated, estimate_step
 from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
@@ -87,23 +87,23 @@ def halves(most: int) -> list[int]:
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
 
 
-def job_estimate(job: TrainJob, about: About, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
+def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
     """The estimate of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
     device."""
-    room = about.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
-    longest = min(about.max_length, int(train.lengths.max()), room)
-    config = transformers.AutoConfig.from_pretrained(about.model)
+    room = info.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
+    longest = min(info.max_length, int(train.lengths.max()), room)
+    config = transformers.AutoConfig.from_pretrained(info.model)
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        return estimate_of(config, about.task_type, job.setup.method, choices, longest, len(about.labels), kind)
+        return estimate_of(config, info.task_type, job.setup.method, choices, longest, len(info.labels), kind)
 
     return estimate
 
 
-def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJob, int]:
+def fitted(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> tuple[TrainJob, int]:
     """The job with choices that fit its device, which is of this kind, and its peak_bytes; 0 where no estimate can be made (a
     model of dynamic shapes, say): then it is measured."""
-    estimate, choices = job_estimate(job, about, train, kind), dict(job.setup.hyperparameters)
+    estimate, choices = job_estimate(job, info, train, kind), dict(job.setup.hyperparameters)
     try:
         found = estimate(choices)
         if job.memory_bytes:
@@ -116,10 +116,10 @@ def fitted(job: TrainJob, about: About, train: Split, kind: str) -> tuple[TrainJ
     return replace(job, setup=replace(job.setup, hyperparameters=choices)), found.peak_bytes
 
 
-def predicted_peak_bytes(job: TrainJob, about: About, train: Split) -> int:
+def predicted_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int:
     """Of the job as it is. DoesNotFit when its device has too little memory."""
     kind = device_kind()
-    found = job_estimate(job, about, train, kind)(job.setup.hyperparameters)
+    found = job_estimate(job, info, train, kind)(job.setup.hyperparameters)
     needs = needed_bytes(found.peak_bytes, kind)
     if 0 < job.memory_bytes < needs:
         raise DoesNotFit(f"needs {format_bytes(needs)} of memory, and the device has {format_bytes(job.memory_bytes)}")

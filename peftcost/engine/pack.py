@@ -25,7 +25,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.packed_lora import packed
-from peftcost.engine.prepared import Batch, Reader, Split, batches_from
+from peftcost.engine.dataset import Batch, Reader, Split, batches_from
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
 from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import Tell
-from peftcost.engine.prepared import About, Split, load_about, load_split, make_split, save_prepared
+from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split, make_split, save_prepared
 from peftcost.errors import UserError
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
@@ -37,7 +37,7 @@ def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     key = [data.fingerprint, *model, task.max_length, payload["seed"], data.metric.name]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     folder = cache_folder() / "prepared" / digest
-    if not (folder / "about.json").exists():
+    if not (folder / "dataset_info.json").exists():
         tokenize_splits(folder, task, data, payload["model"])
     return {"prepared": str(folder), "warnings": warnings_about(folder, payload["model"])}
 
@@ -51,7 +51,7 @@ def tokenize_splits(folder: Path, task: Task, data: TaskData, model: str) -> Non
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
     }
     check_vocabulary(splits.values(), model)
-    about = About(
+    info = DatasetInfo(
         model=model,
         task=data.task_type.name,
         metric=data.metric.name,
@@ -60,7 +60,7 @@ def tokenize_splits(folder: Path, task: Task, data: TaskData, model: str) -> Non
         max_positions=positions,
         max_length=length,
     )
-    save_prepared(folder, splits, about)
+    save_prepared(folder, splits, info)
 
 
 def max_positions(model: str) -> int:
@@ -92,7 +92,7 @@ def check_vocabulary(splits: Iterable[Split], model: str) -> None:
 
 def warnings_about(folder: Path, model: str) -> list[str]:
     """What the tokenized data tells about whether this base can be right."""
-    about, split = load_about(folder), load_split(folder, "train")
+    info, split = load_dataset_info(folder), load_split(folder, "train")
     found = []
     unknown = load_tokenizer(model).unk_token_id
     share = float(np.mean(split.ids == unknown)) if unknown is not None and len(split.ids) else 0.0
@@ -101,9 +101,9 @@ def warnings_about(folder: Path, model: str) -> list[str]:
             f"The base's vocabulary does not know {share:.0%} of this data's tokens; it may not know the language. "
             "Try a base that was trained on it."
         )
-    cut = cut_share(split, about.max_length)
+    cut = cut_share(split, info.max_length)
     if cut > 0.01:
-        found.append(f"{cut:.0%} of the training rows are longer than {about.max_length} tokens and are cut there.")
+        found.append(f"{cut:.0%} of the training rows are longer than {info.max_length} tokens and are cut there.")
     return found
 
 

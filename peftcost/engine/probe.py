@@ -14,7 +14,7 @@ from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.precision import candidates
-from peftcost.engine.prepared import Split, load_about, load_split
+from peftcost.engine.dataset import Split, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.step_times import WORTH_CHANGING, step_times
 from peftcost.engine.train import Loop
@@ -60,13 +60,13 @@ def step_time(found: dict[str, Any]) -> float:
 def probed(job: TrainJob) -> dict[str, Any]:
     """The fields of a `Probe` for the job's setup in its precision."""
     folder = Path(job.prepared)
-    about, train, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    info, train, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     predicted_peak_bytes = job.predicted_peak_bytes
     if not predicted_peak_bytes:
-        job, predicted_peak_bytes = fitted(job, about, train, device_kind())
+        job, predicted_peak_bytes = fitted(job, info, train, device_kind())
     began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))
-    train_state = build(job.setup, job.seed, about, plan.total_steps)
+    train_state = build(job.setup, job.seed, info, plan.total_steps)
     startup_seconds = time.perf_counter() - began
 
     loop = Loop(job, Silent(), train_state, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 from peftcost.core.setup import Setup
 from peftcost.engine.job import Silent, Tell, TrainJob
-from peftcost.engine.prepared import About, Split, make_split
+from peftcost.engine.dataset import DatasetInfo, Split, make_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build
@@ -72,7 +72,7 @@ def small_loop(method: str, precision: str, scratch: Path) -> Loop:
     return Loop(job, Silent(), train_state, split, split, StepPlan(0, 1, 0))
 
 
-def small_task(folder: Path) -> About:
+def small_task(folder: Path) -> DatasetInfo:
     """A task whose base is a small random BERT, written to `folder`."""
     torch.manual_seed(SEED)
     config = BertConfig(
@@ -84,7 +84,7 @@ def small_task(folder: Path) -> About:
         max_position_embeddings=2 * TOKENS,  # room for virtual tokens
     )
     BertModel(config).save_pretrained(folder)
-    return About(
+    return DatasetInfo(
         model=str(folder),
         task="text-classification",
         metric="accuracy",

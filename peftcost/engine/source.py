@@ -13,7 +13,7 @@ from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.frozen_layers import FrozenLayers
-from peftcost.engine.prepared import Batch, Reader, Split
+from peftcost.engine.dataset import Batch, Reader, Split
 from peftcost.engine.train_state import TrainState
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from peftcost.core.setup import Scalar
-from peftcost.engine.prepared import Batch
+from peftcost.engine.dataset import Batch
 from peftcost.methods import Method
 from peftcost.tasks import TaskType
 

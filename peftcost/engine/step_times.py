@@ -8,7 +8,7 @@ import numpy as np
 
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.packing import can_pack
-from peftcost.engine.prepared import batches_of_epoch, padded_tokens
+from peftcost.engine.dataset import batches_of_epoch, padded_tokens
 from peftcost.engine.train import Loop
 
 TIMED_STEPS = 3

@@ -29,7 +29,7 @@ from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Tell, TrainJob
 from peftcost.engine.packing import packed_logits
-from peftcost.engine.prepared import Batch, Split, batches_from, load_about, load_split
+from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
 from peftcost.engine.step import Step
@@ -55,15 +55,15 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     began = time.perf_counter()
     torch.manual_seed(job.seed)
     folder, out = Path(job.prepared), Path(job.out)
-    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
-    metric = about.task_type.metrics[about.metric]
+    info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
+    metric = info.task_type.metrics[info.metric]
     if job.estimate_step:
         tell.phase("plan")
-        tell.predicted(predicted_peak_bytes(job, about, split))
+        tell.predicted(predicted_peak_bytes(job, info, split))
         tell.phase("startup")
         began = time.perf_counter()
     plan = plan_steps(job.setup, len(split))
-    train_state = build(job.setup, job.seed, about, plan.total_steps)
+    train_state = build(job.setup, job.seed, info, plan.total_steps)
     before = fingerprints(train_state)
     loop = Loop(job, tell, train_state, split, dev, plan)
     loop.share_activations()
@@ -329,10 +329,10 @@ class Loop:
         every = max(1, len(self.split) // self.batch_size // EVALUATIONS_PER_EPOCH)
         if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
             return False
-        about = load_about(Path(self.job.prepared))
+        info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state
         rows = evaluate(train_state.model, self.dev, train_state.reader, train_state.device, self.dev_source).rows
-        quality = float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, len(rows))))[0])
+        quality = float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, len(rows))))[0])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)
         return self.stale >= patience

@@ -24,7 +24,7 @@ from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.pack import CostAlone, Member, Pack
-from peftcost.engine.prepared import About, Split, load_about, load_split
+from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
@@ -54,12 +54,12 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     jobs = [TrainJob.from_dict(raw) for raw in payload["jobs"]]
     check_jobs(jobs)
     folder = Path(jobs[0].prepared)
-    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
-    members = members_of(jobs, about, split, dev)
+    info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
+    members = members_of(jobs, info, split, dev)
     there = [member.train_state for member in members]
     startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
     tell.phase("plan")
-    peaks = peaks_alone(jobs, about, split)
+    peaks = peaks_alone(jobs, info, split)
     cost = cost_alone(members[0])
     pack, told = Pack(members, cost), []
     torch.manual_seed(jobs[0].seed)
@@ -68,7 +68,7 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
         tell.phase("train")
         for member in pack.run(tell):
             there.remove(member.train_state)
-            outcome = measured(member, about, there, tell)
+            outcome = measured(member, info, there, tell)
             if "result" in outcome:
                 outcome["result"] |= {
                     "startup_seconds": startup_seconds,
@@ -81,11 +81,11 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"members": sorted(told, key=lambda outcome: outcome["member"])}
 
 
-def members_of(jobs: Sequence[TrainJob], about: About, split: Split, dev: Split) -> list[Member]:
+def members_of(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split, dev: Split) -> list[Member]:
     """On one base, each as far as its checkpoints are."""
     plans = [plan_steps(job.setup, len(split)) for job in jobs]
     steps = [plan.total_steps for plan in plans]
-    train_states = build_together([job.setup for job in jobs], [job.seed for job in jobs], about, steps)
+    train_states = build_together([job.setup for job in jobs], [job.seed for job in jobs], info, steps)
     return [
         Member(number, job, train_state, split, dev, plan)
         for number, (job, train_state, plan) in enumerate(zip(jobs, train_states, plans, strict=True))
@@ -103,12 +103,12 @@ def check_jobs(jobs: Sequence[TrainJob]) -> None:
         raise ValueError(f"these {len(jobs)} jobs cannot be trained over one pass of the base: {reason}; train them apart.")
 
 
-def peaks_alone(jobs: Sequence[TrainJob], about: About, split: Split) -> list[int]:
+def peaks_alone(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split) -> list[int]:
     """`peak_bytes` of each job by itself, as predicted: in a pack it cannot be measured."""
     known = {job.setup.memory_key: job.predicted_peak_bytes for job in jobs if job.predicted_peak_bytes}
     for job in jobs:
         if job.setup.memory_key not in known:
-            known[job.setup.memory_key] = job_estimate(job, about, split, device_kind())(
+            known[job.setup.memory_key] = job_estimate(job, info, split, device_kind())(
                 job.setup.hyperparameters
             ).peak_bytes
     return [known[job.setup.memory_key] for job in jobs]
@@ -126,7 +126,7 @@ def cost_alone(member: Member) -> CostAlone:
     return CostAlone(times.step / times.tokens, times.frozen / times.tokens, times.fixed, foreign.contended())
 
 
-def measured(member: Member, about: About, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
+def measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
     """Evaluate and save a member that leaves, as the model that would be deployed: PEFT's, with its adapter alone.
 
     beside: the others whose adapters are still there.
@@ -135,7 +135,7 @@ def measured(member: Member, about: About, beside: Sequence[AdapterTrainState], 
     try:
         if member.failure is not None:
             raise SetupFailed(member.failure)
-        result = _measured(member, about, beside, tell)
+        result = _measured(member, info, beside, tell)
     except SetupFailed as error:
         return {"member": member.number, "reason": str(error), "fault": "setup"}
     finally:
@@ -145,7 +145,7 @@ def measured(member: Member, about: About, beside: Sequence[AdapterTrainState], 
     return {"member": member.number, "result": result}
 
 
-def _measured(member: Member, about: About, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
+def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
     train_state, job, dev = member.train_state, member.job, member.dev
     model, device, out = train_state.model, train_state.device, Path(job.out)
     process_peak = process_peak_bytes(device)
@@ -163,7 +163,7 @@ def _measured(member: Member, about: About, beside: Sequence[AdapterTrainState],
     save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")
     tell.phase("measure")
     trainable, total = train_state.count(beside)
-    metric = about.task_type.metrics[about.metric]
+    metric = info.task_type.metrics[info.metric]
     result = {
         "seed": job.seed,
         "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.frozen_layers import FrozenLayers, cut
-from peftcost.engine.prepared import About, Reader
+from peftcost.engine.dataset import DatasetInfo, Reader
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 
@@ -112,13 +112,13 @@ class TrainState:
                 group["lr"] = rate
 
 
-def build(setup: Setup, seed: int, about: About, total_steps: int) -> TrainState:
+def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> TrainState:
     """Load the base, apply the method, make the optimizer. The seed alone decides head, adapters and dropout."""
     method = get_method(setup.method)
     choices = setup.hyperparameters
     accelerator = new_accelerator(str(choices["precision"]))
     with quantizing_clock(accelerator.device) as quantizing:
-        spec = BaseSpec.of(about, method, choices)
+        spec = BaseSpec.of(info, method, choices)
         base = load_base(spec, seed, str(accelerator.device))
         why_not = method.obstacle(base.config, accelerator.device.type)
         if why_not is not None:
@@ -128,7 +128,7 @@ def build(setup: Setup, seed: int, about: About, total_steps: int) -> TrainState
     hold_weights(model, spec.weights)
     optimizer = make_optimizer(model, choices, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
-    reader = reader_for(about, method, choices)
+    reader = reader_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
     frozen_layers = cut(plain, method.frozen_depth(plain, choices))
@@ -152,10 +152,10 @@ def allow_checkpointing(model: torch.nn.Module) -> None:
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
 
 
-def reader_for(about: About, method: Method, choices: Mapping[str, Scalar]) -> Reader:
+def reader_for(info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> Reader:
     """Virtual tokens of prompt methods take their room from the longest inputs."""
-    room = about.max_positions - method.virtual_tokens(choices)
-    return Reader(about.task_type, about.labels, about.pad_id, min(about.max_length, room))
+    room = info.max_positions - method.virtual_tokens(choices)
+    return Reader(info.task_type, info.labels, info.pad_id, min(info.max_length, room))
 
 
 def new_accelerator(precision: str) -> Accelerator:

@@ -18,7 +18,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.cuda_graphs import ALIGNMENT, bucket_widths, plan_shapes
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.precision import on_gpu
-from peftcost.engine.prepared import load_about
+from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build
@@ -63,7 +63,7 @@ def test_what_comes_too_seldom_is_not_captured() -> None:
 def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def why(method: str, device: str = "cuda", **choices: Any) -> str | None:
         setup = Setup.of(method, {**get_method(method).prior(), **choices}, 64)
-        train_state = build(setup, 0, load_about(Path(prepared)), 4)
+        train_state = build(setup, 0, load_dataset_info(Path(prepared)), 4)
         monkeypatch.setattr(TrainState, "device", torch.device(device))
         try:
             return cuda_graphs.obstacle(train_state)

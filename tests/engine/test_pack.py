@@ -24,7 +24,7 @@ from peftcost.engine.messages import Measured, Message
 from peftcost.engine.pack import CostAlone, Pack, batch_of
 from peftcost.engine.packed_lora import PackedLora, packed
 from peftcost.engine.prepare import prepare
-from peftcost.engine.prepared import load_about, load_split
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.sharing import can_share
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import members_of, train_pack
@@ -109,7 +109,7 @@ def elsewhere(jobs: Sequence[TrainJob], out: Path) -> list[TrainJob]:
 
 def pack_of(jobs: Sequence[TrainJob]) -> Pack:
     folder = Path(jobs[0].prepared)
-    members = members_of(jobs, load_about(folder), load_split(folder, "train"), load_split(folder, "dev"))
+    members = members_of(jobs, load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev"))
     return Pack(members, CostAlone(1e-6))
 
 
@@ -256,10 +256,10 @@ def test_an_interrupted_pack_is_taken_up_again(tweets: str, tmp_path: Path, monk
 
 def test_members_begin_as_alone_and_lie_in_one_tensor(tweets: str) -> None:
     setups = [setup_of(rank=4), setup_of(rank=16), setup_of(rank=8)]
-    about = load_about(Path(tweets))
-    train_states = build_together(setups, [3, 4, 3], about, [8] * 3)
+    info = load_dataset_info(Path(tweets))
+    train_states = build_together(setups, [3, 4, 3], info, [8] * 3)
     for train_state, setup, seed in zip(train_states, setups, [3, 4, 3], strict=True):
-        alone = build(setup, seed, about, 8).trained
+        alone = build(setup, seed, info, 8).trained
         assert train_state.trained.keys() == alone.keys()
         assert all(torch.equal(p, alone[name]) for name, p in train_state.trained.items())
     plain = train_states[0].plain
@@ -297,7 +297,7 @@ def test_each_adapter_drops_out_at_its_own_rate(tweets: str, tmp_path: Path) -> 
 
 
 def test_batches_stand_under_each_other_in_equal_groups(tweets: str) -> None:
-    split, reader = load_split(Path(tweets), "train"), build(setup_of(), 0, load_about(Path(tweets)), 8).reader
+    split, reader = load_split(Path(tweets), "train"), build(setup_of(), 0, load_dataset_info(Path(tweets)), 8).reader
     batch, counts = batch_of(split, reader, [np.arange(8), np.arange(20, 24)], 8)
     assert torch.equal(batch.inputs["input_ids"][12], batch.inputs["input_ids"][8]), "filled up with copies of its first"
     assert batch.rows == 16

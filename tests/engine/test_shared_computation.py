@@ -16,7 +16,7 @@ from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
 from peftcost.engine.frozen_layers import cut
 from peftcost.engine.prepare import prepare
-from peftcost.engine.prepared import batches_from, load_about, load_split
+from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.source import share
 from peftcost.engine.train import Loop, train
@@ -66,9 +66,9 @@ def setup_of(method: str, top_layers: int | None, **choices: Any) -> Setup:
 
 def loop_of(prepared: str, setup: Setup, out: Path, checkpoint_seconds: float = 60.0) -> Recorded:
     folder = Path(prepared)
-    about, split, dev = load_about(folder), load_split(folder, "train"), load_split(folder, "dev")
+    info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     plan = plan_steps(setup, len(split))
-    train_state = build(setup, 5, about, plan.total_steps)
+    train_state = build(setup, 5, info, plan.total_steps)
     out.mkdir(parents=True, exist_ok=True)
     return Recorded(
         TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), Silent(), train_state, split, dev, plan
@@ -86,9 +86,9 @@ def curve(prepared: str, setup: Setup, out: Path) -> list[float]:
 def naive_curve(prepared: str, setup: Setup) -> list[float]:
     """A plain loop: the whole model on rows padded to the same width, one step after another, unfused AdamW."""
     folder, choices, method = Path(prepared), setup.hyperparameters, get_method(setup.method)
-    about, split = load_about(folder), load_split(folder, "train")
+    info, split = load_dataset_info(folder), load_split(folder, "train")
     plan = plan_steps(setup, len(split))
-    base = load_base(BaseSpec.of(about, method, {}), 5)
+    base = load_base(BaseSpec.of(info, method, {}), 5)
     torch.manual_seed(5)
     model = made_trainable(base, method, choices, plan.total_steps).train()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -102,12 +102,12 @@ def naive_curve(prepared: str, setup: Setup) -> list[float]:
     )
     losses = []
     for step, indices in zip(range(plan.total_steps), batches_from(split.lengths, 16, 5, 0), strict=False):
-        ids = torch.full((len(indices), WIDTH), about.pad_id)
+        ids = torch.full((len(indices), WIDTH), info.pad_id)
         for row, index in enumerate(indices):
             tokens = torch.from_numpy(split.example(int(index))[0].astype(np.int64))
             ids[row, : len(tokens)] = tokens
         targets = torch.tensor([int(split.example(int(i))[1][0]) for i in indices])
-        logits = model(input_ids=ids, attention_mask=(ids != about.pad_id).long()).logits
+        logits = model(input_ids=ids, attention_mask=(ids != info.pad_id).long()).logits
         loss = torch.nn.functional.cross_entropy(logits, targets)
         penalty = method.penalty(model)
         (loss if penalty is None else loss + penalty).backward()
@@ -274,8 +274,8 @@ def test_other_architectures_work_in_halves_and_without_chance(config: Pretraine
 
 
 def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path, prepared: str) -> None:
-    about = load_about(Path(prepared))
-    base = load_base(BaseSpec.of(about, get_method("frozen"), {}), 0)
+    info = load_dataset_info(Path(prepared))
+    base = load_base(BaseSpec.of(info, get_method("frozen"), {}), 0)
 
     class RemembersItsFirstLayer(torch.nn.Module):
         """Its head sees what the first layer gave, which the rest alone cannot know."""
@@ -304,8 +304,8 @@ def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path,
 def test_a_cut_model_still_saves_and_runs_as_a_whole(prepared: str, tmp_path: Path) -> None:
     train_state: TrainState = loop_of(prepared, setup_of("frozen", 1), tmp_path / "out").train_state
     train_state.method.save(train_state.plain, tmp_path / "model")
-    about = load_about(Path(prepared))
-    again = train_state.method.load(load_base(BaseSpec.of(about, train_state.method, {}), 0), tmp_path / "model")
+    info = load_dataset_info(Path(prepared))
+    again = train_state.method.load(load_base(BaseSpec.of(info, train_state.method, {}), 0), tmp_path / "model")
     ids, mask = torch.arange(1, 13).reshape(2, 6), torch.ones(2, 6, dtype=torch.long)
     train_state.model.eval()
     assert torch.equal(again(ids, mask).logits, train_state.model(ids, mask).logits)

@@ -17,7 +17,7 @@ from peftcost.core.statistics import nested_sample
 from peftcost.engine.checkpoint import newest_checkpoint
 from peftcost.engine.job import Silent, TrainJob
 from peftcost.engine.prepare import prepare
-from peftcost.engine.prepared import load_about, load_split
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop, train
 from peftcost.engine.train_state import build
@@ -105,10 +105,10 @@ def test_what_silently_does_not_train_is_found(prepared: str, tmp_path: Path, mo
 
 def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> None:
     facts = train(job(prepared, tmp_path, "full"), Silent())
-    about, dev = load_about(Path(prepared)), load_split(Path(prepared), "dev")
+    info, dev = load_dataset_info(Path(prepared)), load_split(Path(prepared), "dev")
     rows = np.load(tmp_path / "dev_rows.npy")
     assert len(rows) == len(dev) == 60
-    assert facts["quality"] == pytest.approx(float(about.task_type.metrics[about.metric].compute(rows, np.ones((1, 60)))[0]))
+    assert facts["quality"] == pytest.approx(float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, 60)))[0]))
     assert facts["trainable_parameters"] == facts["total_parameters"]
     weights = 4 * facts["total_parameters"]
     assert facts["peak_bytes"] >= 4 * weights * 0.95, "weights, gradients and two optimizer states"
@@ -128,7 +128,7 @@ def test_memory_does_not_depend_on_when_it_is_read(prepared: str, tmp_path: Path
 def test_weight_decay_is_decoupled_and_spares_vectors(prepared: str, tmp_path: Path, optimizer: str) -> None:
     """With no gradient, one step shrinks matrices by 1 - rate * decay and leaves biases and norms alone."""
     setup = job(prepared, tmp_path, "full", optimizer=optimizer, weight_decay=0.5, learning_rate=0.1).setup
-    train_state = build(setup, 0, load_about(Path(prepared)), 10)
+    train_state = build(setup, 0, load_dataset_info(Path(prepared)), 10)
     before = {name: p.detach().clone() for name, p in train_state.trained.items()}
     for parameter in train_state.trained.values():
         parameter.grad = torch.zeros_like(parameter)
@@ -162,9 +162,9 @@ def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path
 @pytest.mark.parametrize("method", ["int8-lora", "nf4-lora"])
 def test_quantizing_is_part_of_the_price(prepared: str, tmp_path: Path, method: str) -> None:
     asked = job(prepared, tmp_path / method, method)
-    about = load_about(Path(prepared))
-    assert build(asked.setup, 3, about, 16).quantizing_seconds > 0
-    assert build(job(prepared, tmp_path / "lora").setup, 3, about, 16).quantizing_seconds == 0
+    info = load_dataset_info(Path(prepared))
+    assert build(asked.setup, 3, info, 16).quantizing_seconds > 0
+    assert build(job(prepared, tmp_path / "lora").setup, 3, info, 16).quantizing_seconds == 0
 
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.prepared import load_about, load_split
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 
@@ -30,8 +30,8 @@ def test_a_restored_optimizer_goes_on_as_the_saved_one(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", str(device == "cpu").lower())
     setup = Setup.of("lora", {**get_method("lora").prior(), "optimizer": optimizer, "dropout": 0.0}, 64)
-    about = load_about(Path(prepared))
-    saved, restored = (build(setup, 1, about, 4) for _ in range(2))
+    info = load_dataset_info(Path(prepared))
+    saved, restored = (build(setup, 1, info, 4) for _ in range(2))
     assert saved.device.type == device
     stepped(saved, prepared)
     restored.restore({name: tensor.detach().cpu().clone() for name, tensor in saved.tensors().items()})
@@ -48,7 +48,7 @@ def test_a_restored_optimizer_goes_on_as_the_saved_one(
 def test_a_gradient_scaler_is_kept(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
     setup = Setup.of("lora", {**get_method("lora").prior(), "precision": "fp16"}, 64)
-    saved, restored = (build(setup, 1, load_about(Path(prepared)), 4) for _ in range(2))
+    saved, restored = (build(setup, 1, load_dataset_info(Path(prepared)), 4) for _ in range(2))
     saved.accelerator.scaler.scale(torch.ones(1, device="cuda"))  # it is made when it is first used
     saved.accelerator.scaler.update(new_scale=512.0)
     restored.restore(saved.tensors())

@@ -13,7 +13,7 @@ import transformers
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
-from peftcost.engine.prepared import About
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
 from peftcost.methods.head import fresh_modules
@@ -130,8 +130,8 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def trained(name: str, folder: Path) -> TrainState:
     method = get_method(name)
     setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
-    about = About(str(folder), "text-classification", "accuracy", list(LABELS), 0, 60, 60)
-    train_state = build(setup, 1, about, 4)
+    info = DatasetInfo(str(folder), "text-classification", "accuracy", list(LABELS), 0, 60, 60)
+    train_state = build(setup, 1, info, 4)
     train_state.model.train()
     for step in range(4):
         out = train_state.model(**inputs()).logits.float()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.engine.prepared import batches_from, batches_of_epoch, make_split
+from peftcost.engine.dataset import batches_from, batches_of_epoch, make_split
 
 
 @given(n=st.integers(1, 400), batch=st.integers(1, 32), seed=st.integers(0, 9), epoch=st.integers(0, 3))

@@ -46,7 +46,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class About:
+class DatasetInfo:
     """What workers know of a task: everything that is not in the splits.
 
     max_positions: the longest input that the model takes; max_length: where this task's inputs are cut.
@@ -107,7 +107,7 @@ def _flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return flat.astype(np.int32), offsets
 
 
-def save_prepared(folder: Path, splits: dict[str, Split], about: About) -> None:
+def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo) -> None:
     """Write splits and what is known about them; written aside and renamed, so that a reader never sees half."""
     aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True)
@@ -116,15 +116,15 @@ def save_prepared(folder: Path, splits: dict[str, Split], about: About) -> None:
             {field.name: np.ascontiguousarray(getattr(split, field.name)) for field in fields(split)},
             aside / f"{name}.safetensors",
         )
-    (aside / "about.json").write_text(json.dumps(asdict(about), ensure_ascii=False), encoding="utf-8")
+    (aside / "dataset_info.json").write_text(json.dumps(asdict(info), ensure_ascii=False), encoding="utf-8")
     try:
         os.replace(aside, folder)
     except OSError:  # somebody else has just written the same
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def load_about(folder: Path) -> About:
-    return About(**json.loads((folder / "about.json").read_text(encoding="utf-8")))
+def load_dataset_info(folder: Path) -> DatasetInfo:
+    return DatasetInfo(**json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")))
 
 
 def load_split(folder: Path, name: str) -> Split:
