@@ -55,14 +55,14 @@ def engine_seconds(loop: Loop, steps: int) -> float:
 
 def bare_seconds(loop: Loop, steps: int) -> float:
     """A plain PyTorch loop over the engine's batches: forward, loss, backward, clip, step."""
-    train_state, reader = loop.train_state, loop.train_state.reader
+    train_state, collator = loop.train_state, loop.train_state.collator
     model, optimizer = train_state.model, train_state.optimizer
     trained = list(train_state.trained.values())
     indices = [chosen for chosen, _ in zip(stream_from(loop), range(steps), strict=False)]
     model.train()
     watch = Stopwatch(train_state.device)
     for step, chosen in enumerate(indices):
-        batch = reader.batch(loop.split, chosen).to(train_state.device)
+        batch = collator.batch(loop.split, chosen).to(train_state.device)
         logits = model(**batch.inputs).logits[..., -3:]
         loss = torch.nn.functional.cross_entropy(logits, batch.targets)
         penalty = train_state.method.penalty(train_state.plain)
@@ -82,9 +82,9 @@ def stream_from(loop: Loop) -> Iterator[np.ndarray]:
 
 def trainer_seconds(loop: Loop, steps: int) -> float:
     """Trainer over the same batches, collated beforehand."""
-    train_state, reader = loop.train_state, loop.train_state.reader
+    train_state, collator = loop.train_state, loop.train_state.collator
     chosen = [c for c, _ in zip(stream_from(loop), range(steps), strict=False)]
-    batches = [as_inputs(reader.batch(loop.split, c)) for c in chosen]
+    batches = [as_inputs(collator.batch(loop.split, c)) for c in chosen]
     choices = {**train_state.choices, "batch_size": 1}  # one whole batch is one item
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(
@@ -175,7 +175,7 @@ def upper() -> dict[str, Any]:
 def step_flops(loop: Loop, chosen: np.ndarray, given: bool) -> float:
     """Floating-point operations of forward and backward, of the whole model or of what is above given activations."""
     train_state = loop.train_state
-    batch = train_state.reader.batch(loop.split, chosen)
+    batch = train_state.collator.batch(loop.split, chosen)
     train_state.model.train()
     hidden = train_state.frozen_layers.run(batch.inputs) if given and train_state.frozen_layers else None
     with FlopCounterMode(display=False) as counter:

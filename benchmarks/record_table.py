@@ -59,7 +59,7 @@ def record(
     from peftcost.engine.evaluate import evaluate
     from peftcost.engine.dataset import load_dataset_info, load_split
     from peftcost.engine.train import train
-    from peftcost.engine.train_state import reader_for
+    from peftcost.engine.train_state import collator_for
     from peftcost.methods.layers import count_layers
 
     os.sched_setaffinity(0, {core})
@@ -74,8 +74,8 @@ def record(
         measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), Silent())
         parent = None if method.fixed_horizon else str(folder / "checkpoint")
         model, torch_device = load_artifact(folder / "model", at, info, seed)
-        reader = reader_for(info, method, at.hyperparameters)
-        seen = evaluate(model, test, reader, torch_device, chosen=nested_sample(len(test), SEEN_ROWS))
+        collator = collator_for(info, method, at.hyperparameters)
+        seen = evaluate(model, test, collator, torch_device, chosen=nested_sample(len(test), SEEN_ROWS))
         np.save(folder / "test_rows.npy", seen.rows)
         found.append({"stop_examples": stop, **measured, "layers": count_layers(model)})
     (Path(out) / "rows.json").write_text(json.dumps(found))

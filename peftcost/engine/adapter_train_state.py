@@ -15,7 +15,7 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.frozen_layers import cut
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, reader_for
+from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, collator_for
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
 from peftcost.methods.peft_method import PeftMethod
@@ -94,7 +94,7 @@ def build_together(setups: Sequence[Setup], seeds: Sequence[int], info: DatasetI
             accelerator,
             model,
             optimizer_of(parameters_of(plain, adapter), setup.hyperparameters, accelerator.device),
-            reader_for(info, method, setup.hyperparameters),
+            collator_for(info, method, setup.hyperparameters),
             frozen_layers,
             quantizing.seconds,
             adapter,

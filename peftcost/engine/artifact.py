@@ -17,7 +17,7 @@ from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Tell
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.train import save_artifact
-from peftcost.engine.train_state import new_accelerator, reader_for
+from peftcost.engine.train_state import new_accelerator, collator_for
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
@@ -43,8 +43,8 @@ def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     info = load_dataset_info(Path(payload["prepared"]))
     out = Path(payload["out"])
     model, device = load_artifact(out / "model", setup, info, payload["seed"])
-    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
-    evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), reader, device)
+    collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
+    evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), collator, device)
     np.save(out / "test_rows.npy", evaluation.rows)
     return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
 
@@ -76,8 +76,8 @@ def untuned_rows(info: DatasetInfo, prepared: Path, seed: int) -> np.ndarray:
     accelerator = new_accelerator("fp32")
     model: torch.nn.Module = load_base(BaseSpec(info.model, info.auto_model, tuple(info.labels)), seed)
     model = model.to(accelerator.device)
-    reader = reader_for(info, get_method("full"), {})
-    return evaluate(model, load_split(prepared, "test"), reader, accelerator.device).rows
+    collator = collator_for(info, get_method("full"), {})
+    return evaluate(model, load_split(prepared, "test"), collator, accelerator.device).rows
 
 
 def save_rows(path: Path, rows: np.ndarray) -> None:
@@ -108,8 +108,8 @@ def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     setup, prepared = Setup.from_dict(payload["setup"]), Path(payload["prepared"])
     info, out = load_dataset_info(prepared), Path(payload["out"])
     model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
-    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
-    rows, saved = evaluate(model, load_split(prepared, "dev"), reader, device).rows, np.load(out / "dev_rows.npy")
+    collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
+    rows, saved = evaluate(model, load_split(prepared, "dev"), collator, device).rows, np.load(out / "dev_rows.npy")
     return {"rows": len(saved), "differing": int((rows != saved).any(axis=1).sum())}
 
 
@@ -130,9 +130,9 @@ def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list
     quiet_transformers()
     info, setup = DatasetInfo(**card["about"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
-    reader = reader_for(info, get_method(setup.method), setup.hyperparameters)
+    collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     kind = info.task_type
     tokenizer = load_tokenizer(folder, kind.pre_split)
     examples = [kind.unlabelled(content, info.labels) for content in inputs]
     split = make_split(*kind.tokenize(tokenizer, examples, info.labels, info.max_length))
-    return describe(model, split, reader, device)
+    return describe(model, split, collator, device)

@@ -176,7 +176,7 @@ def collate(
 
 
 @dataclass(frozen=True)
-class Reader:
+class Collator:
     """What is needed to turn a split into batches for one model."""
 
     task_type: TaskType

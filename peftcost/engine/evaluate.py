@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peftcost.engine.dataset import Reader, Split
+from peftcost.engine.dataset import Collator, Split
 from peftcost.engine.source import Source, forward
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
@@ -29,7 +29,7 @@ class Evaluation:
 def evaluate(
     model: torch.nn.Module,
     split: Split,
-    reader: Reader,
+    collator: Collator,
     device: torch.device,
     source: Source | None = None,
     chosen: np.ndarray | None = None,
@@ -39,31 +39,31 @@ def evaluate(
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
-    for indices, logits, targets in _forward(model, split, reader, device, source, chosen):
-        loss, n = reader.task_type.loss(logits, targets)
+    for indices, logits, targets in _forward(model, split, collator, device, source, chosen):
+        loss, n = collator.task_type.loss(logits, targets)
         loss_sum, count = loss_sum + float(loss), count + int(n)
-        rows.append(reader.task_type.predict(logits, targets, reader.labels))
+        rows.append(collator.task_type.predict(logits, targets, collator.labels))
         order.append(indices)
     back = np.argsort(np.concatenate(order), kind="stable")
     return Evaluation(np.concatenate(rows)[back].astype(np.float32), loss_sum / max(1, count))
 
 
-def describe(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device) -> list[dict[str, Any]]:
+def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:
     """What the task says of each example: label and probabilities, in the split's order."""
     found: dict[int, dict[str, Any]] = {}
-    for indices, logits, targets in _forward(model, split, reader, device):
-        described = reader.task_type.describe(logits, targets, reader.labels)
+    for indices, logits, targets in _forward(model, split, collator, device):
+        described = collator.task_type.describe(logits, targets, collator.labels)
         found |= dict(zip((int(i) for i in indices), described, strict=True))
     return [found[i] for i in range(len(split))]
 
 
-def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device: torch.device, n: int = 7) -> float:
+def latency_seconds(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device, n: int = 7) -> float:
     """The median time of a forward pass of one example, over the first n examples."""
     model.eval()
     times = []
     with torch.inference_mode():
         for index in range(min(n, len(split))):
-            batch = reader.batch(split, [index])
+            batch = collator.batch(split, [index])
             start = time.perf_counter()
             logits = model(**batch.to(device).inputs).logits
             float(logits.sum())  # waits for the device
@@ -74,7 +74,7 @@ def latency_seconds(model: torch.nn.Module, split: Split, reader: Reader, device
 def _forward(
     model: torch.nn.Module,
     split: Split,
-    reader: Reader,
+    collator: Collator,
     device: torch.device,
     source: Source | None = None,
     chosen: np.ndarray | None = None,
@@ -84,7 +84,7 @@ def _forward(
     every = np.arange(len(split)) if chosen is None else chosen
     with torch.inference_mode():
         for indices in batches_by_length(split.lengths, every):
-            batch = reader.batch(split, indices).to(device)
+            batch = collator.batch(split, indices).to(device)
             if source is not None:
                 batch = source.fill(indices, batch)
             yield indices, forward(model, batch, None if source is None else source.frozen_layers), batch.targets

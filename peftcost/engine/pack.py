@@ -25,7 +25,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.job import Silent, Tell, TrainJob
 from peftcost.engine.packed_lora import packed
-from peftcost.engine.dataset import Batch, Reader, Split, batches_from
+from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
 from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints
@@ -82,7 +82,7 @@ class Member(Loop):
     def advance(self, indices: np.ndarray, loss: torch.Tensor, cost: CostAlone) -> None:
         """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
         self._unread.append(loss)
-        lengths = np.minimum(self.split.lengths[indices], self.train_state.reader.max_tokens)
+        lengths = np.minimum(self.split.lengths[indices], self.train_state.collator.max_tokens)
         new = int(lengths[~self._seen[indices]].sum())
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
@@ -117,7 +117,7 @@ class Pack:
         self.members, self.cost = list(members), cost
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
-        self.split, self.reader, self.source, self.rows = one.split, one.train_state.reader, one.source, one.batch_size
+        self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
         self.graphs: cuda_graphs.Graphs | None = None
 
     def run(self, tell: Tell) -> list[Member]:
@@ -143,8 +143,8 @@ class Pack:
         for member in self.members:
             member.train_state.set_rate(member.plan.rate_factor(member.step))
         longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
-        width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.reader.max_tokens))
-        batch, counts = batch_of(self.split, self.reader, chosen, self.rows, width)
+        width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.collator.max_tokens))
+        batch, counts = batch_of(self.split, self.collator, chosen, self.rows, width)
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
         else:
@@ -160,7 +160,7 @@ class Pack:
         logits = forward(self.model, batch, None if self.source is None else self.source.frozen_layers)
         k = len(self.members)
         sums = [
-            self.reader.task_type.loss(ours, wanted, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
+            self.collator.task_type.loss(ours, wanted, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
             for member, ours, wanted in zip(self.members, logits.chunk(k), batch.targets.chunk(k), strict=True)
         ]
         losses = torch.stack(sums) / counts
@@ -176,20 +176,20 @@ class Pack:
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))
         streams = [batches_from(self.split.lengths, self.rows, m.job.seed, m.step) for m in self.members]
         together = [np.concatenate(some) for some in islice(zip(*streams, strict=True), of_an_epoch)]
-        shapes = cuda_graphs.plan_shapes(together, self.split.lengths, self.reader.max_tokens, steps)
+        shapes = cuda_graphs.plan_shapes(together, self.split.lengths, self.collator.max_tokens, steps)
         self.graphs = cuda_graphs.Graphs(self.whole_step, shapes, self.device)
         return cuda_graphs.own_stream(self.device)
 
 
 def batch_of(
-    split: Split, reader: Reader, chosen: Sequence[np.ndarray], rows: int, width: int = 0
+    split: Split, collator: Collator, chosen: Sequence[np.ndarray], rows: int, width: int = 0
 ) -> tuple[Batch, torch.Tensor]:
     """The members' batches under each other, and how many targets each member has, shape (k,).
 
     A batch of fewer rows is filled up with copies of its first, of which no target counts.
     """
     filled = np.concatenate([np.concatenate([some, np.repeat(some[:1], rows - len(some))]) for some in chosen])
-    batch = reader.batch(split, filled, width)
+    batch = collator.batch(split, filled, width)
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
     batch.targets[torch.from_numpy(fillers)] = IGNORED
     seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.width]

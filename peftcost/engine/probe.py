@@ -76,9 +76,9 @@ def probed(job: TrainJob) -> dict[str, Any]:
     few = first_rows(dev, EVALUATION_BATCH_SIZE)
     watch = Stopwatch(train_state.device)
     for _ in range(WARM_EVALUATIONS.get(train_state.device.type, 0)):
-        evaluate(train_state.model, few, train_state.reader, train_state.device)
+        evaluate(train_state.model, few, train_state.collator, train_state.device)
         watch.lap()
-    evaluate(train_state.model, few, train_state.reader, train_state.device)
+    evaluate(train_state.model, few, train_state.collator, train_state.device)
     evaluation_seconds = watch.lap() / len(few)
     trainable, total = count_parameters(train_state.plain)
     return {

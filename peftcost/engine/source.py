@@ -13,7 +13,7 @@ from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.frozen_layers import FrozenLayers
-from peftcost.engine.dataset import Batch, Reader, Split
+from peftcost.engine.dataset import Batch, Collator, Split
 from peftcost.engine.train_state import TrainState
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
@@ -27,8 +27,8 @@ class Source:
     found ready, each example once: a training alone would have paid it.
     """
 
-    def __init__(self, frozen_layers: FrozenLayers, split: Split, reader: Reader, device: torch.device) -> None:
-        self.frozen_layers, self.split, self.reader, self.device = frozen_layers, split, reader, device
+    def __init__(self, frozen_layers: FrozenLayers, split: Split, collator: Collator, device: torch.device) -> None:
+        self.frozen_layers, self.split, self.collator, self.device = frozen_layers, split, collator, device
         self.stored: Activations | None = None
         self.owed_seconds = 0.0
         self._used = np.zeros(len(split), dtype=bool)
@@ -65,7 +65,7 @@ class Source:
         compute = ~known | (~paid & ~timed)
         missing = indices[compute]
         if len(missing):
-            part = batch if compute.all() else self.reader.batch(self.split, missing)
+            part = batch if compute.all() else self.collator.batch(self.split, missing)
             watch = Stopwatch(self.device)
             self.stored.write(missing, self.compute(part))
             self.stored.price(missing, watch.lap())
@@ -81,7 +81,7 @@ class Source:
 
 def live_source(train_state: TrainState, split: Split) -> Source | None:
     """A source that computes; None when the setup leaves no layers untouched."""
-    return None if train_state.frozen_layers is None else Source(train_state.frozen_layers, split, train_state.reader, train_state.device)
+    return None if train_state.frozen_layers is None else Source(train_state.frozen_layers, split, train_state.collator, train_state.device)
 
 
 def share(source: Source, train_state: TrainState, prepared: Path, name: str) -> None:
@@ -90,7 +90,7 @@ def share(source: Source, train_state: TrainState, prepared: Path, name: str) ->
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.get_num_threads()
     weights = train_state.choices.get(WEIGHTS, "fp32")
     key = [prepared.name, source.frozen_layers.depth, train_state.method.quantization, weights, precision, device.type, where]
-    lengths = np.minimum(source.split.lengths, source.reader.max_tokens)
+    lengths = np.minimum(source.split.lengths, source.collator.max_tokens)
     source.stored = open_activations(key, name, lengths, source.frozen_layers.width, STORED[precision])
 
 

@@ -45,7 +45,7 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
     timed = batches[: TIMED_STEPS + 1]
     per_token, frozen_rate = seconds_per_token(loop, timed)
     may_pack = loop.train_state.frozen_layers is None and loop.train_state.device.type != "cuda"  # an index error there cannot be caught
-    if may_pack and can_pack(loop.train_state.model, loop.train_state.reader.pad_id):
+    if may_pack and can_pack(loop.train_state.model, loop.train_state.collator.pad_id):
         loop.packs = True
         packed_per_token, _ = seconds_per_token(loop, timed)
         loop.packs = packed_per_token < WORTH_CHANGING * per_token
@@ -82,7 +82,7 @@ def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, flo
         seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
         steps.append(seconds / tokens)
         if loop.source is not None:
-            batch = loop.train_state.reader.batch(loop.split, indices)
+            batch = loop.train_state.collator.batch(loop.split, indices)
             watch.lap()
             loop.source.compute(batch)
             frozen.append(watch.lap() / tokens)

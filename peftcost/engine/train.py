@@ -78,7 +78,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     tell.phase("evaluate")
     watch = Stopwatch(train_state.device)
     chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(train_state.model, dev, train_state.reader, train_state.device, loop.dev_source, chosen)
+    evaluation = evaluate(train_state.model, dev, train_state.collator, train_state.device, loop.dev_source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
@@ -101,7 +101,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
         "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
         "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
         "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(train_state.model, dev, train_state.reader, train_state.device),
+        "latency_seconds": latency_seconds(train_state.model, dev, train_state.collator, train_state.device),
         "artifact_bytes": folder_bytes(out / "model"),
         "trainable_parameters": trainable,
         "total_parameters": total,
@@ -121,7 +121,7 @@ class Loop:
         self.plan = plan
         self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
-        self.targets = targets_of_examples(split, train_state.reader.max_tokens)
+        self.targets = targets_of_examples(split, train_state.collator.max_tokens)
         self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
         self.optimization = Step(
             train_state.model,
@@ -131,7 +131,7 @@ class Loop:
             train_state.optimizer,
             train_state.method,
             train_state.choices,
-            train_state.reader.task_type,
+            train_state.collator.task_type,
             train_state.accelerator,
         )
         self.graphs: cuda_graphs.Graphs | None = None
@@ -238,7 +238,7 @@ class Loop:
             mean_loss = self._gradients(indices)
             self.optimization.update()
         else:
-            longest = min(int(self.split.lengths[indices].max()), train_state.reader.max_tokens)
+            longest = min(int(self.split.lengths[indices].max()), train_state.collator.max_tokens)
             width = self.graphs.shapes.width(longest)
             count = torch.tensor(float(max(1, self.targets[indices].sum())))
             loss, *gradients = self.graphs(list(self._parts(indices, width)), count)
@@ -277,15 +277,15 @@ class Loop:
         mine = self._mine(indices)
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
-            batch = self.train_state.reader.batch(self.split, part, width)
+            batch = self.train_state.collator.batch(self.split, part, width)
             yield batch if self.source is None or self.graphs is not None else self.source.fill(part, batch)
 
     def _logits(self, batch: Batch) -> torch.Tensor:
-        model, reader = self.train_state.model, self.train_state.reader
+        model, collator = self.train_state.model, self.train_state.collator
         if not self.packs:
             return forward(model, batch, self.train_state.frozen_layers)
         ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
-        return packed_logits(model, ids, mask, reader.pad_id, batch.targets.ndim == 2).float()
+        return packed_logits(model, ids, mask, collator.pad_id, batch.targets.ndim == 2).float()
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
@@ -294,7 +294,7 @@ class Loop:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
-        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.train_state.reader.max_tokens, steps)
+        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.train_state.collator.max_tokens, steps)
         self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
         return cuda_graphs.own_stream(device)
 
@@ -331,7 +331,7 @@ class Loop:
             return False
         info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state
-        rows = evaluate(train_state.model, self.dev, train_state.reader, train_state.device, self.dev_source).rows
+        rows = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source).rows
         quality = float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, len(rows))))[0])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)

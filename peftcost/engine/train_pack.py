@@ -154,7 +154,7 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
     watch = Stopwatch(device)
     train_state.activate()
     chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(model, dev, train_state.reader, device, None, chosen)
+    evaluation = evaluate(model, dev, train_state.collator, device, None, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
@@ -173,7 +173,7 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
         "evaluation_seconds": evaluation_seconds,
         "dev_rows": job.dev_rows,
         "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(model, dev, train_state.reader, device),
+        "latency_seconds": latency_seconds(model, dev, train_state.collator, device),
         "artifact_bytes": folder_bytes(out / "model"),
         "trainable_parameters": trainable,
         "total_parameters": total,

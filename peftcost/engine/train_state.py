@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.frozen_layers import FrozenLayers, cut
-from peftcost.engine.dataset import DatasetInfo, Reader
+from peftcost.engine.dataset import DatasetInfo, Collator
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 
@@ -38,7 +38,7 @@ class TrainState:
     accelerator: Accelerator
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    reader: Reader
+    collator: Collator
     frozen_layers: FrozenLayers | None = None
     quantizing_seconds: float = 0.0
 
@@ -128,11 +128,11 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     hold_weights(model, spec.weights)
     optimizer = make_optimizer(model, choices, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
-    reader = reader_for(info, method, choices)
+    collator = collator_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
     frozen_layers = cut(plain, method.frozen_depth(plain, choices))
-    return TrainState(method, choices, accelerator, model, optimizer.optimizer, reader, frozen_layers, quantizing.seconds)
+    return TrainState(method, choices, accelerator, model, optimizer.optimizer, collator, frozen_layers, quantizing.seconds)
 
 
 def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
@@ -152,10 +152,10 @@ def allow_checkpointing(model: torch.nn.Module) -> None:
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
 
 
-def reader_for(info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> Reader:
+def collator_for(info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> Collator:
     """Virtual tokens of prompt methods take their room from the longest inputs."""
     room = info.max_positions - method.virtual_tokens(choices)
-    return Reader(info.task_type, info.labels, info.pad_id, min(info.max_length, room))
+    return Collator(info.task_type, info.labels, info.pad_id, min(info.max_length, room))
 
 
 def new_accelerator(precision: str) -> Accelerator:

@@ -17,7 +17,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 def stepped(train_state: TrainState, prepared: str) -> None:
     split = load_split(Path(prepared), "train")
-    batch = train_state.reader.batch(split, range(8)).to(train_state.device)
+    batch = train_state.collator.batch(split, range(8)).to(train_state.device)
     train_state.model(**batch.inputs).logits.float().square().sum().backward()
     train_state.optimizer.step()
     train_state.optimizer.zero_grad(set_to_none=True)
