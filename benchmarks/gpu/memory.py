@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import Silent, TrainJob
@@ -26,7 +26,7 @@ METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 
 
 def compare(size: Size, method: str) -> dict[str, Any]:
-    setup, info, split = setup_of(method, size), about_of(size), random_rows(size)
+    setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
     found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
     with tempfile.TemporaryDirectory() as out:

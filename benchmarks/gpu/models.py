@@ -72,7 +72,7 @@ def folder_of(model: str) -> Path:
     return folder
 
 
-def about_of(size: Size) -> DatasetInfo:
+def dataset_info_of(size: Size) -> DatasetInfo:
     """A task of three classes on this base."""
     return DatasetInfo(
         model=str(folder_of(size.model)),

@@ -20,7 +20,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, about_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.job import Silent, TrainJob
@@ -117,7 +117,7 @@ def trainer_seconds(size: Size, method: str) -> float:
 
 def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
     """A step of the engine's loop."""
-    setup, info, split = setup_of(method, size), about_of(size), random_rows(size)
+    setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
     train_state = build(setup, 0, info, PLAN.total_steps)
     loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
@@ -134,7 +134,7 @@ def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
 
 def pack(size: Size, k: int, captured: bool, stack: ExitStack) -> Step:
     """A step of k LoRA setups at once, each with its own rate."""
-    info, split = about_of(size), random_rows(size)
+    info, split = dataset_info_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
     jobs = [TrainJob(out, setup_of("lora", size, 1 + i / 10), 0, str(Path(out) / str(i))) for i in range(k)]
     together = Pack(members_of(jobs, info, split, split), CostAlone(0.0))
