@@ -23,7 +23,7 @@ from machine import RESULTS, write_result
 
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
-from peftcost.engine.job import Silent, prepare_payload
+from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Rows, Task, load_task
 
@@ -39,7 +39,7 @@ def tweets(rows: Rows = ROWS) -> tuple[Task, str]:
 def prepared_here(task: Task, model: str) -> str:
     from peftcost.engine.prepare import prepare
 
-    return str(prepare(prepare_payload(task, 0, model, model_fingerprint(Path(model))), Silent())["prepared"])
+    return str(prepare(prepare_payload(task, 0, model, model_fingerprint(Path(model))), NullReporter())["prepared"])
 
 
 def write_csv(task: Task, folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, BertConfig, Trainer
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.calibrate import save_random
-from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.dataset import Batch, batches_from, batches_of_epoch, load_dataset_info, load_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
@@ -42,7 +42,7 @@ def new_loop(method: str, model: str | None = None, **choices: Any) -> Loop:
     setup = Setup.of(method, {**get_method(method).prior(), **choices}, 10_000)
     train_state = build(setup, 0, info, 1000)
     job = TrainJob(str(folder), setup, 0, tempfile.mkdtemp(), checkpoint_seconds=math.inf)
-    return Loop(job, Silent(), train_state, split, dev, StepPlan(0, 1, 0))
+    return Loop(job, NullReporter(), train_state, split, dev, StepPlan(0, 1, 0))
 
 
 def engine_seconds(loop: Loop, steps: int) -> float:

@@ -18,7 +18,7 @@ import transformers
 from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import estimate_of
-from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build
 
@@ -31,7 +31,7 @@ def compare(size: Size, method: str) -> dict[str, Any]:
     found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
     with tempfile.TemporaryDirectory() as out:
         train_state = build(setup, 0, info, PLAN.total_steps)
-        loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
+        loop = Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)
         train_state.model.train()
         loop.train_step(full_batch(size))
         measured = loop.peak_bytes()

@@ -23,7 +23,7 @@ from peft import LoraConfig, get_peft_model
 from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
-from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.schedule import StepPlan
@@ -120,7 +120,7 @@ def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
     setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
     train_state = build(setup, 0, info, PLAN.total_steps)
-    loop = Loop(TrainJob(out, setup, 0, out), Silent(), train_state, split, split, PLAN)
+    loop = Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)
     train_state.model.train()
     if captured:
         stack.enter_context(loop.capture_steps())

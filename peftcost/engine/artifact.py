@@ -14,7 +14,7 @@ import torch
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.evaluate import describe, evaluate
-from peftcost.engine.job import Tell
+from peftcost.engine.job import Reporter
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.train import save_artifact
 from peftcost.engine.train_state import new_accelerator, collator_for
@@ -36,9 +36,9 @@ def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> t
     return model.eval(), device
 
 
-def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Evaluate an artifact on the test split. payload: prepared, setup, seed, out. Writes out/test_rows.npy."""
-    tell.phase("test")
+    reporter.phase("test")
     setup = Setup.from_dict(payload["setup"])
     info = load_dataset_info(Path(payload["prepared"]))
     out = Path(payload["out"])
@@ -49,7 +49,7 @@ def open_test(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
 
 
-def baselines(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def baselines(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """What needs no base: the majority class, and TF-IDF with logistic regression, on the test split.
 
     payload: task, task_seed, out. Writes out/NAME.npy for each that makes sense for the task as soon as it is known.
@@ -63,9 +63,9 @@ def baselines(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {}
 
 
-def untuned(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
-    tell.phase("baselines")
+    reporter.phase("baselines")
     prepared = Path(payload["prepared"])
     save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
     return {}
@@ -88,23 +88,23 @@ def save_rows(path: Path, rows: np.ndarray) -> None:
     os.replace(aside, path)
 
 
-def write_whole(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def write_whole(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Write the artifact of a setup, of which the search has kept what was trained, in the library's own format. payload:
     prepared, setup, seed, out."""
-    tell.phase("checkpoint")
+    reporter.phase("checkpoint")
     setup, folder = Setup.from_dict(payload["setup"]), Path(payload["out"]) / "model"
     model, _ = load_artifact(folder, setup, load_dataset_info(Path(payload["prepared"])), payload["seed"])
     save_artifact(get_method(setup.method).save, model, folder)
     return {}
 
 
-def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Load a saved artifact over a base of another seed and predict dev again. payload: prepared, setup, seed, out.
 
     Returns how many dev rows there are, and how many are not as out/dev_rows.npy has them: none but ties, if all that was
     trained was saved.
     """
-    tell.phase("test")
+    reporter.phase("test")
     setup, prepared = Setup.from_dict(payload["setup"]), Path(payload["prepared"])
     info, out = load_dataset_info(prepared), Path(payload["out"])
     model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
@@ -113,7 +113,7 @@ def reload(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"rows": len(saved), "differing": int((rows != saved).any(axis=1).sum())}
 
 
-def write_card(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """`peftcost.json` and the tokenizer beside an artifact: all that is needed to use it.
 
     payload: prepared, setup, columns, folder (the artifact's).

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.engine.fitting import fitted
-from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 
 
-def estimate(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def estimate(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: jobs (TrainJobs as dicts), computes_in_bf16 (of the GPU).
 
     Returns {"estimates": one for each job}: {"job": with the precision that suits the GPU, what it takes to fit, and its
     `predicted_peak_bytes`}, or {"reason": why it cannot run there}.
     """
-    tell.phase("plan")
+    reporter.phase("plan")
     return {"estimates": [estimated(TrainJob.from_dict(raw), payload["computes_in_bf16"]) for raw in payload["jobs"]]}
 
 

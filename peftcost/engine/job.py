@@ -10,7 +10,7 @@ from peftcost.core.setup import Setup
 from peftcost.task.task import Task
 
 
-class Tell(Protocol):
+class Reporter(Protocol):
     """How running work speaks to the runner."""
 
     def phase(self, category: str) -> None:
@@ -23,7 +23,7 @@ class Tell(Protocol):
         """What an estimate says of the memory, before the training starts."""
 
 
-class Silent:
+class NullReporter:
     """Nobody listens."""
 
     def phase(self, category: str) -> None: ...

@@ -23,7 +23,7 @@ import torch
 
 from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
-from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.schedule import StepPlan
@@ -53,7 +53,7 @@ class Member(Loop):
     train_state: AdapterTrainState
 
     def __init__(self, number: int, job: TrainJob, train_state: AdapterTrainState, split: Split, dev: Split, plan: StepPlan) -> None:
-        super().__init__(job, Silent(), train_state, split, dev, plan)
+        super().__init__(job, NullReporter(), train_state, split, dev, plan)
         self.number, self.before = number, fingerprints(train_state)
         self.failure: str | None = None
         self.saved_step, self.saved_at = 0, time.monotonic()
@@ -120,7 +120,7 @@ class Pack:
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
         self.graphs: cuda_graphs.Graphs | None = None
 
-    def run(self, tell: Tell) -> list[Member]:
+    def run(self, reporter: Reporter) -> list[Member]:
         """Train until some have to leave; these, who are no members any more. They have ended, or have failed."""
         self.model.train()
         with packed(self.plain, [member.train_state.adapter for member in self.members]), self.capture_steps():
@@ -132,7 +132,7 @@ class Pack:
                     break
                 self.step()
                 last = max(self.members, key=lambda member: member.plan.total_steps - member.step)
-                tell.progress(last.step, last.plan.total_steps, last.train_loss)
+                reporter.progress(last.step, last.plan.total_steps, last.train_loss)
         self.graphs = None
         self.members = [member for member in self.members if not member.is_over]
         return leaving

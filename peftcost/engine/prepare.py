@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel
 
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_tokenizer
-from peftcost.engine.job import Tell
+from peftcost.engine.job import Reporter
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split, make_split, save_prepared
 from peftcost.errors import UserError
 from peftcost.task.splits import TaskData, load_task_data
@@ -28,9 +28,9 @@ NO_LIMIT = 1_000_000
 """Tokens: more than anybody has."""
 
 
-def prepare(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: task, seed, model (resolved), model_fingerprint. Returns {prepared, warnings, truncated_share}."""
-    tell.phase("startup")
+    reporter.phase("startup")
     task = Task.model_validate(payload["task"])
     data = load_task_data(task, payload["seed"])
     model = [payload["model_fingerprint"], payload["model"]]  # workers load it from where it lies now

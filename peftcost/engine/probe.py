@@ -12,7 +12,7 @@ from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
-from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.precision import candidates
 from peftcost.engine.dataset import Split, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
@@ -27,13 +27,13 @@ WARM_EVALUATIONS = {"cuda": 1}
 """Before the one that is timed: on a GPU the first one loads kernels."""
 
 
-def probe(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def probe(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: a TrainJob as dict. Returns the fields of a `Probe` (peftcost.cost.model); trains nothing to keep.
 
     The precision is the fastest that the device computes in; a causal model on a CPU is told to lay a batch's texts end to
     end where that is faster.
     """
-    tell.phase("plan")
+    reporter.phase("plan")
     job = TrainJob.from_dict(payload)
     choices = job.setup.hyperparameters
     method = get_method(job.setup.method)
@@ -69,7 +69,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     startup_seconds = time.perf_counter() - began
 
-    loop = Loop(job, Silent(), train_state, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
+    loop = Loop(job, NullReporter(), train_state, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
     train_state.model.train()
     times = step_times(loop)
 

@@ -13,7 +13,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from peftcost.core.setup import Setup
-from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.dataset import DatasetInfo, Split, make_split
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
@@ -30,16 +30,16 @@ PLANNED_STEPS = 100
 SEED = 0
 
 
-def selftest(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def selftest(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: method, precision, seconds (0: the first few steps alone).
 
     Returns device (kind), threads, steps, first_loss, last_loss and steps_per_second (None when nothing was timed).
     It always trains on the same rows, so the loss has to fall.
     """
-    tell.phase("startup")
+    reporter.phase("startup")
     with tempfile.TemporaryDirectory(prefix="peftcost-selftest-") as scratch:
         loop = small_loop(payload["method"], payload["precision"], Path(scratch))
-        tell.phase("train")
+        reporter.phase("train")
         train_steps(loop, FIRST_STEPS)
         first_loss, untimed_seconds = loop.train_loss, loop.gpu_seconds
         while loop.gpu_seconds - untimed_seconds < payload["seconds"]:
@@ -69,7 +69,7 @@ def small_loop(method: str, precision: str, scratch: Path) -> Loop:
     train_state = build(setup, SEED, small_task(scratch / "model"), PLANNED_STEPS)
     job = TrainJob(str(scratch), setup, SEED, str(scratch), checkpoint_seconds=math.inf)
     split = random_split()
-    return Loop(job, Silent(), train_state, split, split, StepPlan(0, 1, 0))
+    return Loop(job, NullReporter(), train_state, split, split, StepPlan(0, 1, 0))
 
 
 def small_task(folder: Path) -> DatasetInfo:

@@ -27,7 +27,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
-from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.packing import packed_logits
 from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
@@ -46,26 +46,26 @@ EVALUATIONS_PER_EPOCH = 8
 IGNORED = -100
 
 
-def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
+def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     """Train, evaluate on dev, save the artifact and measure. Returns the fields of a `Measurement` (less role).
 
     Raises SetupFailed when the loss is not finite or nothing that should be trained has moved.
     """
-    tell.phase("startup")
+    reporter.phase("startup")
     began = time.perf_counter()
     torch.manual_seed(job.seed)
     folder, out = Path(job.prepared), Path(job.out)
     info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     metric = info.task_type.metrics[info.metric]
     if job.estimate_step:
-        tell.phase("plan")
-        tell.predicted(predicted_peak_bytes(job, info, split))
-        tell.phase("startup")
+        reporter.phase("plan")
+        reporter.predicted(predicted_peak_bytes(job, info, split))
+        reporter.phase("startup")
         began = time.perf_counter()
     plan = plan_steps(job.setup, len(split))
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     before = fingerprints(train_state)
-    loop = Loop(job, tell, train_state, split, dev, plan)
+    loop = Loop(job, reporter, train_state, split, dev, plan)
     loop.share_activations()
     loop.take_up()
     startup_seconds = time.perf_counter() - began - train_state.quantizing_seconds
@@ -75,7 +75,7 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     process_peak = process_peak_bytes(train_state.device)
     check_moved(before, train_state)
 
-    tell.phase("evaluate")
+    reporter.phase("evaluate")
     watch = Stopwatch(train_state.device)
     chosen = nested_sample(len(dev), job.dev_rows)
     evaluation = evaluate(train_state.model, dev, train_state.collator, train_state.device, loop.dev_source, chosen)
@@ -85,9 +85,9 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
     evaluation_seconds = watch.lap()
     loop.book_evaluation()
 
-    tell.phase("checkpoint")
+    reporter.phase("checkpoint")
     save_artifact(train_state.method.save if job.whole else train_state.method.save_trained, train_state.plain, out / "model")
-    tell.phase("measure")
+    reporter.phase("measure")
     trainable, total = count_parameters(train_state.plain)
     measured = {
         "seed": job.seed,
@@ -116,8 +116,8 @@ def train(job: TrainJob, tell: Tell) -> dict[str, Any]:
 class Loop:
     """The training loop of one setup; its state is what a checkpoint keeps."""
 
-    def __init__(self, job: TrainJob, tell: Tell, train_state: TrainState, split: Split, dev: Split, plan: StepPlan) -> None:
-        self.job, self.tell, self.train_state, self.split, self.dev = job, tell, train_state, split, dev
+    def __init__(self, job: TrainJob, reporter: Reporter, train_state: TrainState, split: Split, dev: Split, plan: StepPlan) -> None:
+        self.job, self.reporter, self.train_state, self.split, self.dev = job, reporter, train_state, split, dev
         self.plan = plan
         self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
@@ -172,7 +172,7 @@ class Loop:
     def run(self) -> None:
         """Train from `step` to the end of the plan."""
         self.train_state.model.train()
-        self.tell.phase("train")
+        self.reporter.phase("train")
         with self.capture_steps():
             self._run()
 
@@ -306,10 +306,10 @@ class Loop:
             past = value if math.isnan(self.train_loss) else self.train_loss
             self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
         losses.clear()
-        self.tell.progress(self.step, self.plan.total_steps, self.train_loss)
+        self.reporter.progress(self.step, self.plan.total_steps, self.train_loss)
 
     def _save(self) -> None:
-        self.tell.phase("checkpoint")
+        self.reporter.phase("checkpoint")
         facts = {
             "lineage": self.job.setup.lineage,
             "seed": self.job.seed,
@@ -321,7 +321,7 @@ class Loop:
         }
         save_checkpoint(self.chain, self.train_state.tensors(), facts)
         keep_only(self.chain, {self.plan.trunk_steps, self.step})
-        self.tell.phase("train")
+        self.reporter.phase("train")
 
     def _is_time_to_stop(self) -> bool:
         """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""

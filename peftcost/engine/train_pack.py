@@ -21,7 +21,7 @@ from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_t
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_estimate
-from peftcost.engine.job import Silent, Tell, TrainJob
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.pack import CostAlone, Member, Pack
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
@@ -42,14 +42,14 @@ class Sends(Protocol):
     def send(self, message: Message) -> None: ...
 
 
-def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def train_pack(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: {"jobs": TrainJobs as dicts}, of setups that can share (`sharing.can_share`) and of the same prepared data.
 
     Returns {"members": one for each job}: {"member": its number, "result": the fields of a `Measurement` (less role)}, or
     {"member", "reason", "fault"} of one that failed. Each is sent, too, as soon as it is known, as `Measured` or
     `Unmeasured`.
     """
-    tell.phase("startup")
+    reporter.phase("startup")
     began = time.perf_counter()
     jobs = [TrainJob.from_dict(raw) for raw in payload["jobs"]]
     check_jobs(jobs)
@@ -58,17 +58,17 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
     members = members_of(jobs, info, split, dev)
     there = [member.train_state for member in members]
     startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
-    tell.phase("plan")
+    reporter.phase("plan")
     peaks = peaks_alone(jobs, info, split)
     cost = cost_alone(members[0])
     pack, told = Pack(members, cost), []
     torch.manual_seed(jobs[0].seed)
     reset_peaks(pack.device)
     while pack.members:
-        tell.phase("train")
-        for member in pack.run(tell):
+        reporter.phase("train")
+        for member in pack.run(reporter):
             there.remove(member.train_state)
-            outcome = measured(member, info, there, tell)
+            outcome = measured(member, info, there, reporter)
             if "result" in outcome:
                 outcome["result"] |= {
                     "startup_seconds": startup_seconds,
@@ -76,8 +76,8 @@ def train_pack(payload: dict[str, Any], tell: Tell) -> dict[str, Any]:
                     "cost_basis": "measured" if member.number == 0 else "imputed",
                 }
             told.append(outcome)
-            if isinstance(tell, Sends):
-                tell.send(Measured(**outcome) if "result" in outcome else Unmeasured(**outcome))
+            if isinstance(reporter, Sends):
+                reporter.send(Measured(**outcome) if "result" in outcome else Unmeasured(**outcome))
     return {"members": sorted(told, key=lambda outcome: outcome["member"])}
 
 
@@ -119,14 +119,14 @@ def cost_alone(member: Member) -> CostAlone:
     split, job, train_state = member.split, member.job, member.train_state
     still = {**train_state.choices, "learning_rate": 0.0}
     alone = replace(train_state, choices=still, optimizer=optimizer_of(train_state.trained, still, train_state.device))
-    loop = Loop(job, Silent(), alone, split, member.dev, member.plan)
+    loop = Loop(job, NullReporter(), alone, split, member.dev, member.plan)
     alone.activate()
     alone.model.train()
     foreign, times = ForeignLoad(), step_times(loop)
     return CostAlone(times.step / times.tokens, times.frozen / times.tokens, times.fixed, foreign.contended())
 
 
-def measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
+def measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], reporter: Reporter) -> dict[str, Any]:
     """Evaluate and save a member that leaves, as the model that would be deployed: PEFT's, with its adapter alone.
 
     beside: the others whose adapters are still there.
@@ -135,7 +135,7 @@ def measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSta
     try:
         if member.failure is not None:
             raise SetupFailed(member.failure)
-        result = _measured(member, info, beside, tell)
+        result = _measured(member, info, beside, reporter)
     except SetupFailed as error:
         return {"member": member.number, "reason": str(error), "fault": "setup"}
     finally:
@@ -145,12 +145,12 @@ def measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSta
     return {"member": member.number, "result": result}
 
 
-def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], tell: Tell) -> dict[str, Any]:
+def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainState], reporter: Reporter) -> dict[str, Any]:
     train_state, job, dev = member.train_state, member.job, member.dev
     model, device, out = train_state.model, train_state.device, Path(job.out)
     process_peak = process_peak_bytes(device)
     check_moved(member.before, train_state)
-    tell.phase("evaluate")
+    reporter.phase("evaluate")
     watch = Stopwatch(device)
     train_state.activate()
     chosen = nested_sample(len(dev), job.dev_rows)
@@ -159,9 +159,9 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     np.save(out / "dev_rows.npy", evaluation.rows)
     evaluation_seconds = watch.lap()
-    tell.phase("checkpoint")
+    reporter.phase("checkpoint")
     save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")
-    tell.phase("measure")
+    reporter.phase("measure")
     trainable, total = train_state.count(beside)
     metric = info.task_type.metrics[info.metric]
     result = {

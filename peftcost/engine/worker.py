@@ -19,14 +19,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from peftcost.cost.device import Device
-from peftcost.engine.job import Tell, TrainJob
+from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.messages import Done, Failed, Fault, Job, Message, Phase, Predicted, Progress, Ready, dict_of
 from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
 
 PROGRESS_SECONDS = 0.5
 
 
-class PipeTell:
+class PipeReporter:
     """Speaks to the runner through a pipe; progress at most every half second."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -56,7 +56,7 @@ def run_spawned(pipe: Connection, device: dict[str, Any], log: str) -> None:
     with contextlib.suppress(ImportError):  # the job that needs what is missing says so
         import peftcost.engine.preload  # noqa: F401
     gc.freeze()  # what was imported stays: looking for what a job has left need not go through it
-    PipeTell(pipe).send(Ready())
+    PipeReporter(pipe).send(Ready())
     run_jobs(pipe, device, log, stays=True)
 
 
@@ -67,48 +67,48 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     redirect_output(log)
-    tell, baseline, goes_on = PipeTell(pipe), None, True
+    reporter, baseline, goes_on = PipeReporter(pipe), None, True
     with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the runner is gone
         while goes_on:
             job = Job.from_dict(json.loads(pipe.recv_bytes()))
             redirect_output(job.log)
             goes_on = False
-            with reporting_failure(tell):
+            with reporting_failure(reporter):
                 if stays and baseline is None:
-                    tell.phase("startup")  # a device that stood still begins to work: its context is made
+                    reporter.phase("startup")  # a device that stood still begins to work: its context is made
                 settle(Device(**device))
                 if stays and baseline is None:
                     from peftcost.engine.clean import ProcessBaseline
 
                     baseline = ProcessBaseline()
-                result = job_kinds()[job.kind](job.payload, tell)
+                result = job_kinds()[job.kind](job.payload, reporter)
                 left = baseline.leaks() if baseline is not None else []
                 goes_on = stays and not left
                 if left:
                     print(f"This worker is replaced after its {job.kind} job, which left: {'; '.join(left)}.")
-                tell.send(Done(result, goes_on))
+                reporter.send(Done(result, goes_on))
 
 
 @contextlib.contextmanager
-def reporting_failure(tell: PipeTell) -> Iterator[None]:
+def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
     """Tell of what is raised here, as whose fault it is, instead of raising it."""
     try:
         yield
     except DoesNotFit as error:
-        tell.send(Failed(str(error), "memory"))
+        reporter.send(Failed(str(error), "memory"))
     except SetupFailed as error:
-        tell.send(Failed(str(error), "setup"))
+        reporter.send(Failed(str(error), "setup"))
     except UserError as error:
-        tell.send(Failed(str(error), "user"))
+        reporter.send(Failed(str(error), "user"))
     except Exception as error:
         traceback.print_exc()
-        tell.send(Failed(reason_of(error), fault_of(error)))
+        reporter.send(Failed(reason_of(error), fault_of(error)))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
 
 
-def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
+def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
     from peftcost.engine.artifact import baselines, open_test, reload, untuned, write_card, write_whole
     from peftcost.engine.estimate import estimate
@@ -122,7 +122,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]:
         "prepare": prepare,
         "estimate": estimate,
         "probe": probe,
-        "train": lambda payload, tell: train(TrainJob.from_dict(payload), tell),
+        "train": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),
         "train_pack": train_pack,
         "test": open_test,
         "reload": reload,

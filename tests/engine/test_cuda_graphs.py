@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from peftcost.core.setup import PACKING, Setup
 from peftcost.engine import cuda_graphs
 from peftcost.engine.cuda_graphs import ALIGNMENT, bucket_widths, plan_shapes
-from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.train import train
@@ -98,13 +98,13 @@ def job(prepared: str, out: Path, method: str, stop: int = STOP, parent: Path | 
 def test_a_captured_training_ends_like_an_eager_one(
     prepared: str, tmp_path: Path, method: str, on_the_gpu: pytest.MonkeyPatch
 ) -> None:
-    captured = train(job(prepared, tmp_path / "captured", method), Silent())
+    captured = train(job(prepared, tmp_path / "captured", method), NullReporter())
     if not get_method(method).fixed_horizon:
-        train(job(prepared, tmp_path / "half", method, stop=STOP // 2), Silent())
-        resumed = train(job(prepared, tmp_path / "resumed", method, parent=tmp_path / "half"), Silent())
+        train(job(prepared, tmp_path / "half", method, stop=STOP // 2), NullReporter())
+        resumed = train(job(prepared, tmp_path / "resumed", method, parent=tmp_path / "half"), NullReporter())
         assert resumed["dev_loss"] == pytest.approx(captured["dev_loss"], rel=2e-2)
     on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
-    eager = train(job(prepared, tmp_path / "eager", method), Silent())
+    eager = train(job(prepared, tmp_path / "eager", method), NullReporter())
     assert captured["train_loss"] == pytest.approx(eager["train_loss"], rel=2e-2)
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=2e-2)
 
@@ -113,9 +113,9 @@ def test_a_captured_training_ends_like_an_eager_one(
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_other_precisions_are_captured(prepared: str, tmp_path: Path, precision: str, on_the_gpu: pytest.MonkeyPatch) -> None:
     choices = {"precision": precision, "weights": "fp32"}
-    captured = train(job(prepared, tmp_path / "captured", "lora", **choices), Silent())
+    captured = train(job(prepared, tmp_path / "captured", "lora", **choices), NullReporter())
     on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
-    eager = train(job(prepared, tmp_path / "eager", "lora", **choices), Silent())
+    eager = train(job(prepared, tmp_path / "eager", "lora", **choices), NullReporter())
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=1e-3)
 
 
@@ -126,7 +126,7 @@ def test_a_captured_pack_ends_like_its_members_alone(
 ) -> None:
     choices = [{"learning_rate": rate, "rank": rank} for rate, rank in ((5e-4, 4), (1e-3, 8), (2e-3, 16))]
     jobs = [job(prepared, tmp_path / f"pack{i}", method, **some) for i, some in enumerate(choices)]
-    together = train_pack({"jobs": [one.as_dict() for one in jobs]}, Silent())["members"]
+    together = train_pack({"jobs": [one.as_dict() for one in jobs]}, NullReporter())["members"]
     for i, some in enumerate(choices):
-        alone = train(job(prepared, tmp_path / f"alone{i}", method, **some), Silent())
+        alone = train(job(prepared, tmp_path / f"alone{i}", method, **some), NullReporter())
         assert together[i]["result"]["dev_loss"] == pytest.approx(alone["dev_loss"], rel=2e-2)

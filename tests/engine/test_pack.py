@@ -19,7 +19,7 @@ from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
 from peftcost.engine.adapter_train_state import build_together
 from peftcost.engine.checkpoint import newest_checkpoint
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.messages import Measured, Message
 from peftcost.engine.pack import CostAlone, Pack, batch_of
 from peftcost.engine.packed_lora import PackedLora, packed
@@ -57,7 +57,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepared_for(model: Path, task: str = "builtin:tweets") -> str:
     asked = load_task(task).model_copy(update={"model": str(model), "rows": Rows(train=ROWS, dev=30, test=20)})
-    return str(prepare(prepare_payload(asked, 0, str(model), model.name), Silent())["prepared"])
+    return str(prepare(prepare_payload(asked, 0, str(model), model.name), NullReporter())["prepared"])
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def jobs_of(prepared: str, out: Path, setups: Sequence[Setup], seeds: Sequence[i
 
 
 def together(jobs: Sequence[TrainJob]) -> list[dict[str, Any]]:
-    return train_pack({"jobs": [job.as_dict() for job in jobs]}, Silent())["members"]
+    return train_pack({"jobs": [job.as_dict() for job in jobs]}, NullReporter())["members"]
 
 
 def elsewhere(jobs: Sequence[TrainJob], out: Path) -> list[TrainJob]:
@@ -139,7 +139,7 @@ def eight(tweets: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[T
     jobs = jobs_of(tweets, tmp_path_factory.mktemp("alone"), setups)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
-        return jobs, [train(job, Silent()) for job in jobs]
+        return jobs, [train(job, NullReporter()) for job in jobs]
 
 
 @pytest.mark.parametrize("k", range(1, 9))
@@ -158,7 +158,7 @@ def test_a_quantized_base_is_shared(tweets: str, tmp_path: Path, method: str) ->
     jobs = jobs_of(tweets, tmp_path / "packed", [setup_of(method=method, **kind) for kind in kinds])
     alone = elsewhere(jobs, tmp_path / "alone")
     for job, other, outcome in zip(jobs, alone, together(jobs), strict=True):
-        compare(job, other, outcome["result"], train(other, Silent()), TOLERANCE[method])
+        compare(job, other, outcome["result"], train(other, NullReporter()), TOLERANCE[method])
 
 
 @pytest.mark.parametrize("model", ["bert tags", "llama", "roberta"])
@@ -169,13 +169,13 @@ def test_heads_and_tags(model: str, tiny_bert: Path, tiny_llama: Path, tiny_robe
     jobs = jobs_of(prepared, tmp_path / "packed", setups)
     alone = elsewhere(jobs, tmp_path / "alone")
     for job, other, outcome in zip(jobs, alone, together(jobs), strict=True):
-        compare(job, other, outcome["result"], train(other, Silent()), TOLERANCE["lora"])
+        compare(job, other, outcome["result"], train(other, NullReporter()), TOLERANCE["lora"])
 
 
 def test_in_mixed_precision(tweets: str, tmp_path: Path) -> None:
     jobs = jobs_of(tweets, tmp_path / "packed", [setup_of(precision="bf16", **kind) for kind in KINDS[:3]])
     for other, outcome in zip(elsewhere(jobs, tmp_path / "alone"), together(jobs), strict=True):
-        assert outcome["result"]["dev_loss"] == pytest.approx(train(other, Silent())["dev_loss"], rel=2e-3)
+        assert outcome["result"]["dev_loss"] == pytest.approx(train(other, NullReporter())["dev_loss"], rel=2e-3)
 
 
 def test_layers_may_be_computed_again_in_the_backward_pass(tweets: str, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_upper_layers_over_a_frozen_prefix(tweets: str, tmp_path: Path) -> None:
     jobs = jobs_of(tweets, tmp_path / "packed", setups)
     alone = elsewhere(jobs, tmp_path / "alone")
     for job, other, outcome in zip(jobs, alone, together(jobs), strict=True):
-        compare(job, other, outcome["result"], train(other, Silent()), TOLERANCE["lora"])
+        compare(job, other, outcome["result"], train(other, NullReporter()), TOLERANCE["lora"])
 
 
 def test_who_diverges_leaves_and_touches_nobody(tweets: str, tmp_path: Path) -> None:
@@ -203,21 +203,21 @@ def test_who_diverges_leaves_and_touches_nobody(tweets: str, tmp_path: Path) -> 
     assert "learning rate" in second["reason"]
     assert (second["fault"], (tmp_path / "packed" / "1" / "model").exists()) == ("setup", False)
     for i, outcome in ((0, first), (2, third)):
-        compare(jobs[i], alone[i], outcome["result"], train(alone[i], Silent()), TOLERANCE["lora"])
+        compare(jobs[i], alone[i], outcome["result"], train(alone[i], NullReporter()), TOLERANCE["lora"])
 
 
 def test_checkpoints_pass_between_packs_and_trainings_alone(tweets: str, tmp_path: Path) -> None:
     """A promoted lineage goes on alone after a pack, and in a pack after a training alone."""
     kinds = [{"rank": 4}, {"rank": 16, "learning_rate": 2e-3}]
     short, long = ([setup_of(stop, **kind) for kind in kinds] for stop in (64, 128))
-    straight = [train(job, Silent()) for job in jobs_of(tweets, tmp_path / "straight", long)]
+    straight = [train(job, NullReporter()) for job in jobs_of(tweets, tmp_path / "straight", long)]
     packed_first = jobs_of(tweets, tmp_path / "packed first", short)
     together(packed_first)
     alone_first = jobs_of(tweets, tmp_path / "alone first", short)
     for job in alone_first:
-        train(job, Silent())
+        train(job, NullReporter())
     after_pack = [
-        train(replace(job, parent=f"{before.out}/checkpoint"), Silent())
+        train(replace(job, parent=f"{before.out}/checkpoint"), NullReporter())
         for job, before in zip(jobs_of(tweets, tmp_path / "then alone", long), packed_first, strict=True)
     ]
     after_alone = together(
@@ -306,7 +306,7 @@ def test_batches_stand_under_each_other_in_equal_groups(tweets: str) -> None:
 
 
 def test_what_is_told_of_a_member(tweets: str, tmp_path: Path) -> None:
-    class Listener(Silent):
+    class Listener(NullReporter):
         def __init__(self) -> None:
             self.messages: list[Message] = []
 

@@ -14,7 +14,7 @@ from peftcost.core.setup import PACKING, Setup
 from peftcost.cost.model import Probe
 from peftcost.engine import step_times as timing
 from peftcost.engine.base_model import BaseSpec, load_base
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.packing import can_pack, packed_logits
 from peftcost.engine.prepare import prepare
 from peftcost.engine.probe import probe
@@ -37,12 +37,12 @@ def prepared(tiny_llama: Path) -> str:
     task = load_task("builtin:tweets").model_copy(
         update={"model": str(tiny_llama), "rows": Rows(train=96, dev=40, test=40), "max_length": 40}
     )
-    return str(prepare(prepare_payload(task, 0, str(tiny_llama), "tiny-llama"), Silent())["prepared"])
+    return str(prepare(prepare_payload(task, 0, str(tiny_llama), "tiny-llama"), NullReporter())["prepared"])
 
 
 def trained(prepared: str, setup: Setup, out: Path) -> dict[str, Any]:
     out.mkdir()
-    return train(TrainJob(prepared, setup, 5, str(out)), Silent())
+    return train(TrainJob(prepared, setup, 5, str(out)), NullReporter())
 
 
 @pytest.mark.parametrize("method", PACKED)
@@ -94,5 +94,5 @@ def test_packing_is_taken_only_where_it_is_measured_faster(
 
 def probed(prepared: str, method: str, out: Path) -> Probe:
     return Probe(
-        **probe(TrainJob(prepared, Setup.of(method, get_method(method).prior(), 200), 0, str(out)).as_dict(), Silent())
+        **probe(TrainJob(prepared, Setup.of(method, get_method(method).prior(), 200), 0, str(out)).as_dict(), NullReporter())
     )

@@ -13,7 +13,7 @@ import transformers
 
 from peftcost.engine import base_model
 from peftcost.engine.base_model import load_tokenizer
-from peftcost.engine.job import Silent, prepare_payload
+from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.engine.prepare import NO_LIMIT, max_positions, prepare
 from peftcost.errors import UserError
 from peftcost.task.task import Rows, load_task
@@ -42,7 +42,7 @@ def test_the_longest_input_of_an_architecture(config: Any, longest: int, tmp_pat
 
 def tokenized(model: Path) -> None:
     task = load_task("builtin:tweets").model_copy(update={"model": str(model), "rows": Rows(train=40, dev=20, test=20)})
-    prepare(prepare_payload(task, 0, str(model), str(model)), Silent())
+    prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())
 
 
 def test_a_tokenizer_of_another_model_is_told(tiny_bert: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from peftcost.core.setup import Setup
 from peftcost.cost.model import Probe
 from peftcost.engine import precision
 from peftcost.engine import probe as module
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.probe import probe
 from peftcost.methods import get_method
@@ -22,7 +22,7 @@ from peftcost.task.task import Rows, load_task
 def payload(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=100, dev=40, test=40)})
-    prepared = str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), Silent())["prepared"])
+    prepared = str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), NullReporter())["prepared"])
     return TrainJob(prepared, Setup.of("lora", get_method("lora").prior(), 200), 0, str(tmp_path)).as_dict()
 
 
@@ -39,7 +39,7 @@ def test_bf16_is_taken_only_where_it_is_measured_faster(
 
     monkeypatch.setattr(module, "probed", probed)
     monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: True)
-    assert probe(payload, Silent())["precision"] == chosen
+    assert probe(payload, NullReporter())["precision"] == chosen
 
 
 def test_a_processor_without_bf16_is_not_asked_to_try(payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_a_processor_without_bf16_is_not_asked_to_try(payload: dict[str, Any], m
     real = module.probed
     monkeypatch.setattr(module, "probed", lambda job: tried.append(job.setup.hyperparameters["precision"]) or real(job))
     monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: False)
-    found = Probe(**probe(payload, Silent()))
+    found = Probe(**probe(payload, NullReporter()))
     assert tried == ["fp32"]
     assert found.fitting()["precision"] == "fp32"
 
@@ -55,6 +55,6 @@ def test_a_processor_without_bf16_is_not_asked_to_try(payload: dict[str, Any], m
 def test_both_precisions_run(payload: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "cpu_computes_in_bf16", lambda: True)
     monkeypatch.setattr(module, "WORTH_CHANGING", 1e9)
-    found = Probe(**probe(payload, Silent()))
+    found = Probe(**probe(payload, NullReporter()))
     assert found.precision == "bf16"
     assert found.seconds_per_example > 0

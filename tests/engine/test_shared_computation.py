@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, DebertaV2Config, El
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.frozen_layers import cut
 from peftcost.engine.prepare import prepare
 from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
@@ -45,7 +45,7 @@ def prepared(tiny_bert: Path) -> str:
 def prepared_for(model: Path) -> str:
     rows = Rows(train=ROWS, dev=40, test=40)
     task = load_task("builtin:tweets").model_copy(update={"model": str(model), "rows": rows, "max_length": WIDTH})
-    return str(prepare(prepare_payload(task, 0, str(model), model.name), Silent())["prepared"])
+    return str(prepare(prepare_payload(task, 0, str(model), model.name), NullReporter())["prepared"])
 
 
 class Recorded(Loop):
@@ -71,7 +71,7 @@ def loop_of(prepared: str, setup: Setup, out: Path, checkpoint_seconds: float = 
     train_state = build(setup, 5, info, plan.total_steps)
     out.mkdir(parents=True, exist_ok=True)
     return Recorded(
-        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), Silent(), train_state, split, dev, plan
+        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), NullReporter(), train_state, split, dev, plan
     )
 
 
@@ -209,7 +209,7 @@ def share_afresh(loop: Loop, name: str) -> None:
 
 def test_taken_up_again_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
     setup = setup_of("frozen", 1)
-    train(TrainJob(prepared, setup, 5, str(tmp_path)), Silent())  # leaves the trunk's checkpoint
+    train(TrainJob(prepared, setup, 5, str(tmp_path)), NullReporter())  # leaves the trunk's checkpoint
     again = loop_of(prepared, setup, tmp_path)
     again.share_activations()
     again.take_up()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
 from peftcost.engine.checkpoint import newest_checkpoint
-from peftcost.engine.job import Silent, TrainJob
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.prepare import prepare
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
@@ -40,7 +40,7 @@ def job(prepared: str, out: Path, method: str = "lora", stop: int = STOP, **choi
     return TrainJob(prepared, setup, 3, str(out), **options)
 
 
-class StopAfter(Silent):
+class StopAfter(NullReporter):
     """A worker that is killed at its n-th checkpoint."""
 
     def __init__(self, n: int) -> None:
@@ -55,14 +55,14 @@ class StopAfter(Silent):
 
 @pytest.mark.parametrize("method", ["full", "frozen", "bitfit", "lora", "adalora", "ia3", "prefix", "houlsby", "nf4-lora"])
 def test_interrupted_and_taken_up_again_ends_with_the_same_weights(prepared: str, tmp_path: Path, method: str) -> None:
-    straight = train(job(prepared, tmp_path / "a", method, checkpoint_seconds=0), Silent())
+    straight = train(job(prepared, tmp_path / "a", method, checkpoint_seconds=0), NullReporter())
     cut = job(prepared, tmp_path / "b", method, checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         train(cut, StopAfter(8))
     found = newest_checkpoint(tmp_path / "b" / "checkpoint")
     assert found is not None
     assert 0 < found.facts["step"] < 16
-    again = train(cut, Silent())
+    again = train(cut, NullReporter())
     assert again["quality"] == straight["quality"]
     assert again["train_loss"] == straight["train_loss"]
     assert again["dev_loss"] == straight["dev_loss"]
@@ -73,12 +73,12 @@ def test_interrupted_and_taken_up_again_ends_with_the_same_weights(prepared: str
 
 
 def test_a_longer_stop_goes_on_from_the_trunk_of_a_shorter_one(prepared: str, tmp_path: Path) -> None:
-    train(job(prepared, tmp_path / "short", stop=STOP), Silent())
+    train(job(prepared, tmp_path / "short", stop=STOP), NullReporter())
     parent = tmp_path / "short" / "checkpoint"
     trunk = plan_steps(job(prepared, tmp_path, stop=STOP).setup, 200).trunk_steps
     assert [p.name for p in parent.iterdir()] == [f"step-{trunk:08d}"]
-    promoted = train(job(prepared, tmp_path / "long", stop=2 * STOP, parent=str(parent)), Silent())
-    straight = train(job(prepared, tmp_path / "alone", stop=2 * STOP), Silent())
+    promoted = train(job(prepared, tmp_path / "long", stop=2 * STOP, parent=str(parent)), NullReporter())
+    straight = train(job(prepared, tmp_path / "alone", stop=2 * STOP), NullReporter())
     assert promoted["quality"] == straight["quality"]
     assert promoted["dev_loss"] == straight["dev_loss"]
     assert promoted["gpu_seconds"] > 0.3 * straight["gpu_seconds"], "the trunk counts as if trained alone"
@@ -86,25 +86,25 @@ def test_a_longer_stop_goes_on_from_the_trunk_of_a_shorter_one(prepared: str, tm
 
 def test_accumulation_gives_the_same_training(prepared: str, tmp_path: Path) -> None:
     """The loss is the mean over the whole accumulated batch, the last, partial one of an epoch too."""
-    whole = train(job(prepared, tmp_path / "a", "full", dropout=0.0, batch_size=16, micro_batch_size=16), Silent())
-    parts = train(job(prepared, tmp_path / "b", "full", dropout=0.0, batch_size=16, micro_batch_size=5), Silent())
+    whole = train(job(prepared, tmp_path / "a", "full", dropout=0.0, batch_size=16, micro_batch_size=16), NullReporter())
+    parts = train(job(prepared, tmp_path / "b", "full", dropout=0.0, batch_size=16, micro_batch_size=5), NullReporter())
     assert parts["train_loss"] == pytest.approx(whole["train_loss"], abs=2e-4)
     assert parts["dev_loss"] == pytest.approx(whole["dev_loss"], abs=2e-3)
 
 
 def test_a_rate_that_explodes_ends_the_setup_with_a_reason(prepared: str, tmp_path: Path) -> None:
     with pytest.raises(SetupFailed, match="not finite|became"):
-        train(job(prepared, tmp_path, "full", learning_rate=1e30, max_grad_norm=None), Silent())
+        train(job(prepared, tmp_path, "full", learning_rate=1e30, max_grad_norm=None), NullReporter())
 
 
 def test_what_silently_does_not_train_is_found(prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peftcost.engine.schedule.StepPlan.rate_factor", lambda self, step: 0.0)
     with pytest.raises(SetupFailed, match="moved"):
-        train(job(prepared, tmp_path, "lora"), Silent())
+        train(job(prepared, tmp_path, "lora"), NullReporter())
 
 
 def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> None:
-    facts = train(job(prepared, tmp_path, "full"), Silent())
+    facts = train(job(prepared, tmp_path, "full"), NullReporter())
     info, dev = load_dataset_info(Path(prepared)), load_split(Path(prepared), "dev")
     rows = np.load(tmp_path / "dev_rows.npy")
     assert len(rows) == len(dev) == 60
@@ -120,7 +120,7 @@ def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> No
 
 
 def test_memory_does_not_depend_on_when_it_is_read(prepared: str, tmp_path: Path) -> None:
-    peaks = {train(job(prepared, tmp_path / str(i), "lora"), Silent())["peak_bytes"] for i in range(2)}
+    peaks = {train(job(prepared, tmp_path / str(i), "lora"), NullReporter())["peak_bytes"] for i in range(2)}
     assert max(peaks) <= 1.01 * min(peaks)
 
 
@@ -140,11 +140,11 @@ def test_weight_decay_is_decoupled_and_spares_vectors(prepared: str, tmp_path: P
 
 
 def test_seeds_decide_head_adapter_and_order(prepared: str, tmp_path: Path) -> None:
-    one = train(job(prepared, tmp_path / "a"), Silent())
-    same = train(job(prepared, tmp_path / "b"), Silent())
+    one = train(job(prepared, tmp_path / "a"), NullReporter())
+    same = train(job(prepared, tmp_path / "b"), NullReporter())
     assert one["dev_loss"] == same["dev_loss"]
     other = TrainJob(prepared, job(prepared, tmp_path / "c").setup, 4, str(tmp_path / "c"))
-    assert train(other, Silent())["dev_loss"] != one["dev_loss"]
+    assert train(other, NullReporter())["dev_loss"] != one["dev_loss"]
 
 
 def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path
     loops: list[Loop] = []
     monkeypatch.setattr("peftcost.engine.train.Loop", lambda *a: loops.append(Loop(*a)) or loops[0])
     monkeypatch.setattr("peftcost.engine.train.check_moved", lambda *a: None)
-    train(asked, Silent())
+    train(asked, NullReporter())
     planned = plan_steps(asked.setup, 200)
     assert loops[0].step < planned.trunk_steps
     assert loops[0].step - loops[0].plan.trunk_steps == planned.total_steps - planned.trunk_steps
@@ -171,13 +171,13 @@ def test_quantizing_is_part_of_the_price(prepared: str, tmp_path: Path, method: 
 def test_virtual_tokens_do_not_shift_the_tags(tiny_bert: Path, tmp_path: Path, method: str) -> None:
     task = load_task("builtin:wnut16").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=100, dev=40, test=20)})
     payload = {"task": task.model_dump(mode="json"), "seed": 0, "model": str(tiny_bert), "model_fingerprint": "tiny"}
-    folder = str(prepare(payload, Silent())["prepared"])
-    assert math.isfinite(train(job(folder, tmp_path / method, method, 64), Silent())["dev_loss"])
+    folder = str(prepare(payload, NullReporter())["prepared"])
+    assert math.isfinite(train(job(folder, tmp_path / method, method, 64), NullReporter())["dev_loss"])
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(prepared: str, tmp_path: Path) -> None:
-    plain = train(job(prepared, tmp_path / "plain", "lora", 64), Silent())
-    spared = train(job(prepared, tmp_path / "spared", "lora", 64, gradient_checkpointing=True), Silent())
+    plain = train(job(prepared, tmp_path / "plain", "lora", 64), NullReporter())
+    spared = train(job(prepared, tmp_path / "spared", "lora", 64, gradient_checkpointing=True), NullReporter())
     assert spared["dev_loss"] == pytest.approx(plain["dev_loss"], rel=1e-4)
     assert spared["peak_bytes"] < plain["peak_bytes"]
 
@@ -185,13 +185,13 @@ def test_gradient_checkpointing_changes_nothing_but_memory(prepared: str, tmp_pa
 def test_what_cannot_fit_is_not_started(prepared: str, tmp_path: Path) -> None:
     asked = replace(job(prepared, tmp_path, "lora", 64), memory_bytes=10**9, estimate_step=True)
     with pytest.raises(DoesNotFit):
-        train(asked, Silent())
+        train(asked, NullReporter())
     assert not (tmp_path / "model").exists()
 
 
 def test_a_sample_of_dev_is_what_it_names_and_grows(prepared: str, tmp_path: Path) -> None:
-    every = train(job(prepared, tmp_path / "all", "frozen"), Silent())
-    some = train(replace(job(prepared, tmp_path / "some", "frozen"), dev_rows=20), Silent())
+    every = train(job(prepared, tmp_path / "all", "frozen"), NullReporter())
+    some = train(replace(job(prepared, tmp_path / "some", "frozen"), dev_rows=20), NullReporter())
     rows, sampled = np.load(tmp_path / "all" / "dev_rows.npy"), np.load(tmp_path / "some" / "dev_rows.npy")
     assert np.array_equal(sampled, rows[nested_sample(60, 20)])
     assert set(nested_sample(60, 20)) <= set(nested_sample(60, 40))
