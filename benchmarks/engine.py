@@ -73,7 +73,7 @@ def main(names: list[str]) -> None:
     import engine_pages
     import engine_steps
 
-    from peftcost.engine.worker import settle
+    from peftcost.engine.worker import configure_process
 
     sections: dict[str, Callable[[], dict[str, Any]]] = {
         "loop": engine_steps.loop,
@@ -93,7 +93,7 @@ def main(names: list[str]) -> None:
     for name in names or list(sections):
         run = sections[name]
         if run.__module__ in ("engine_steps", "engine_packing"):
-            settle(choose_devices()[0])
+            configure_process(choose_devices()[0])
         path = RESULTS / "engine.json"
         found = run()
         print(json.dumps({name: found}, indent=1), flush=True)

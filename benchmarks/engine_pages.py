@@ -58,9 +58,9 @@ def obey() -> None:
     from engine_steps import engine_seconds, new_loop
 
     from peftcost.cost.device import choose_devices
-    from peftcost.engine.worker import settle
+    from peftcost.engine.worker import configure_process
 
-    settle(choose_devices()[0])
+    configure_process(choose_devices()[0])
     loops = {method: new_loop(method) for method in METHODS}
     for loop in loops.values():
         engine_seconds(loop, STEPS)

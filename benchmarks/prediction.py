@@ -28,7 +28,7 @@ from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
 from peftcost.engine.calibrate import TASK, calibrate, real_train_state, save_random, step_seconds
 from peftcost.engine.step_estimate import Shape, one_step, estimate_step
-from peftcost.engine.worker import settle
+from peftcost.engine.worker import configure_process
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type
 
@@ -51,7 +51,7 @@ def decoder() -> transformers.PretrainedConfig:
 
 
 def main() -> None:
-    settle(choose_devices()[0])
+    configure_process(choose_devices()[0])
     known = {row["key"]: row for row in map(json.loads, ROWS.read_text().splitlines())} if ROWS.exists() else {}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, ROWS.open("a") as file:
@@ -86,7 +86,7 @@ def in_a_child(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
 
 
 def send_measured(pipe: Any, folder: Path, method: str, shape: Shape) -> None:
-    settle(choose_devices()[0])
+    configure_process(choose_devices()[0])
     pipe.send(measure(folder, method, shape))
 
 

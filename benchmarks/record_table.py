@@ -37,7 +37,7 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.device import Device, choose_devices, cpu_name, usable_cores
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
 from peftcost.engine.job import Silent, TrainJob, prepare_payload
-from peftcost.engine.worker import settle
+from peftcost.engine.worker import configure_process
 from peftcost.methods import get_method
 from peftcost.simulator.search import true_points
 from peftcost.simulator.table import table_of
@@ -63,7 +63,7 @@ def record(
     from peftcost.methods.layers import count_layers
 
     os.sched_setaffinity(0, {core})
-    settle(Device(**device))
+    configure_process(Device(**device))
     method = get_method(setup.method)
     info, test = load_dataset_info(Path(prepared)), load_split(Path(prepared), "test")
     parent, found = None, []

@@ -313,7 +313,7 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     study = Study(folder.study_file, folder.name, {method_of(arm): space for arm, space in spaces.items()})
     outcomes = {n: t.measurement for n, t in state.trials.items() if t.status in ("measured", "failed")}
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
-    study.settle(outcomes, alive)
+    study.sync_with_journal(outcomes, alive)
     plain = priors(state.arms, state.stops[0], state.cost.probes)
     bets = best_bets(plain, state.recipe_setups, state.earlier, spaces, state.config)
     return SearchRun(

@@ -227,10 +227,10 @@ def machine_target(machine: Machine) -> Target:
 def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
     """This machine's device, measured if it was not yet."""
     from peftcost.engine.calibrate import rates_here
-    from peftcost.engine.worker import settle
+    from peftcost.engine.worker import configure_process
 
     device: Device = choose_devices("cpu" if wanted == "cpu" else None)[0]
-    settle(device)
+    configure_process(device)
     rates = rates_here(device, lambda: on_progress("measuring how fast this machine is (less than a minute, once)"))
     return Target(device.name, device.kind, device.memory_bytes, lambda precision: rates, device.computes_in_bf16)
 

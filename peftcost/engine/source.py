@@ -47,7 +47,7 @@ class Source:
         """Of how many examples the activations are on disk, with their price."""
         return 0 if self.stored is None else int(np.count_nonzero(self.stored.seconds > 0))
 
-    def settle(self, contended: bool) -> float:
+    def take_owed_seconds(self, contended: bool) -> float:
         """The seconds owed since the last time. contended: other programs have disturbed what was computed since, so it is
         not to be charged to others."""
         if self.stored is not None and not contended:

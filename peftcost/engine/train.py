@@ -208,7 +208,7 @@ class Loop:
         """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
         would have paid for them, in energy as in time."""
         contended = self._foreign.contended()
-        owed = sum(source.settle(contended) for source in self.sources)
+        owed = sum(source.take_owed_seconds(contended) for source in self.sources)
         self.contended = self.contended or contended
         self.gpu_seconds += seconds + owed
         joules = self._energy.joules()
@@ -220,7 +220,7 @@ class Loop:
     def book_evaluation(self) -> None:
         """Predicting dev at the end is the search's wish: nobody is charged, but what it computed has a price for others."""
         if self.dev_source is not None:
-            self.dev_source.settle(self._foreign.contended())
+            self.dev_source.take_owed_seconds(self._foreign.contended())
 
     @property
     def batch_size(self) -> int:

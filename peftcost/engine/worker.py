@@ -76,7 +76,7 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
             with reporting_failure(reporter):
                 if stays and baseline is None:
                     reporter.phase("startup")  # a device that stood still begins to work: its context is made
-                settle(Device(**device))
+                configure_process(Device(**device))
                 if stays and baseline is None:
                     from peftcost.engine.clean import ProcessBaseline
 
@@ -134,7 +134,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
     }
 
 
-def settle(device: Device) -> None:
+def configure_process(device: Device) -> None:
     """Make this process use exactly its device: threads, visible GPU, no network, quiet libraries."""
     os.environ.update(environment_of(device))
     import torch

@@ -20,7 +20,7 @@ from peftcost.engine.worker import environment_of, run_jobs, run_spawned
 KILL_SECONDS = 10.0
 OF_ALL_FORKED = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 """The environment of the server that children are forked from, whatever their device: it keeps off GPUs, and as models were
-resolved before, off the network. Each child sets its own beside that (`worker.settle`)."""
+resolved before, off the network. Each child sets its own beside that (`worker.configure_process`)."""
 
 
 @dataclass

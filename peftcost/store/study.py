@@ -1,7 +1,7 @@
 """The Optuna study of a run: the record of every trial, for optuna's own tools.
 
 One study with three named objectives. Parameters are `method` and, per method, `METHOD.CHOICE`, so that the
-conditional space has no clashing ranges. The journal is the truth; `settle` brings the study in line with it.
+conditional space has no clashing ranges. The journal is the truth; `sync_with_journal` brings the study in line with it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Study:
             values = [measurement.quality, measurement.gpu_seconds, float(measurement.peak_bytes)]
             self._study.tell(number, values, skip_if_finished=True)
 
-    def settle(self, outcomes: Mapping[int, Measurement | None], alive: set[int]) -> None:
+    def sync_with_journal(self, outcomes: Mapping[int, Measurement | None], alive: set[int]) -> None:
         """Tell what the journal knows and the study does not yet; trials that are neither there nor alive failed."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             if trial.state is TrialState.WAITING:  # enqueued, then killed before it was asked for

@@ -194,8 +194,8 @@ def test_what_was_found_ready_is_charged_once_as_it_took(prepared: str, tmp_path
     took = float(second.source.stored.seconds.sum())
     assert took > 0
     owed: list[float] = []
-    settle = second.source.settle
-    second.source.settle = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
+    settle = second.source.take_owed_seconds
+    second.source.take_owed_seconds = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
     second.run()
     assert sum(owed) == pytest.approx(took, rel=1e-5)
     assert second.gpu_seconds > took
@@ -241,8 +241,8 @@ def test_what_was_paid_before_its_activations_were_lost_is_paid_once(prepared: s
     assert loop.source is not None and loop.source.stored is not None
     loop.source.paid(np.arange(ROWS))
     owed: list[float] = []
-    settle = loop.source.settle
-    loop.source.settle = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
+    settle = loop.source.take_owed_seconds
+    loop.source.take_owed_seconds = lambda contended: owed.append(settle(contended)) or owed[-1]  # type: ignore[method-assign, func-returns-value]
     loop.run()
     took = float(loop.source.stored.seconds.sum())
     assert took > 0
