@@ -36,7 +36,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
 from peftcost.cost.device import Device, choose_devices, cpu_name, usable_cores
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.worker import configure_process
 from peftcost.methods import get_method
 from peftcost.simulator.search import true_points
@@ -71,7 +71,7 @@ def record(
         at = setup.until(stop)
         folder = Path(out) / str(stop)
         folder.mkdir()
-        measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), Silent())
+        measured = train(TrainJob(prepared, at, seed, str(folder), parent=parent, dev_rows=SEEN_ROWS), NullReporter())
         parent = None if method.fixed_horizon else str(folder / "checkpoint")
         model, torch_device = load_artifact(folder / "model", at, info, seed)
         collator = collator_for(info, method, at.hyperparameters)
@@ -206,7 +206,7 @@ def main(name: str, hours: float) -> None:
 def prepared_folder(payload: dict[str, Any]) -> str:
     from peftcost.engine.prepare import prepare
 
-    return str(prepare(payload, Silent())["prepared"])
+    return str(prepare(payload, NullReporter())["prepared"])
 
 
 if __name__ == "__main__":

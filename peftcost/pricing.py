@@ -16,7 +16,7 @@ from peftcost.cost.machines import Machine, find_machine, needed_bytes
 from peftcost.cost.model import CostModel, Probe
 from peftcost.cost.rates import Rates
 from peftcost.data.fingerprint import model_config_folder, model_fingerprint, resolve_model
-from peftcost.engine.job import Silent, prepare_payload
+from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
@@ -174,7 +174,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     data = load_task_data(task, 0)
     folder = resolve_model(task.only_model)
     payload = prepare_payload(task, 0, str(folder), model_fingerprint(folder))
-    prepared = Path(prepare(payload, Silent())["prepared"])
+    prepared = Path(prepare(payload, NullReporter())["prepared"])
     train, info = load_split(prepared, "train"), load_dataset_info(prepared)
     checked_length(max_length, info.max_positions)
     batches = batches_of_epoch(train.lengths, 16, 0, 0)

@@ -70,12 +70,12 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_bert: Path) -> str:
     """Real tweets, tokenized for the tiny BERT."""
-    from peftcost.engine.job import Silent, prepare_payload
+    from peftcost.engine.job import NullReporter, prepare_payload
     from peftcost.engine.prepare import prepare
     from peftcost.task.task import Rows, load_task
 
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=200, dev=60, test=60)})
-    return str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), Silent())["prepared"])
+    return str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), NullReporter())["prepared"])
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class Activations:
         """Keep the examples' activations; hidden: shape (len(indices), tokens, width). `price` has to follow.
 
         What is there already stays as it is: computed in another batch it would differ in the last bits, and a training
-        that is taken up again must find what it left.
+        that is resumed must find what it left.
         """
         hidden = hidden.to("cpu", self.values.dtype)
         for row, index in enumerate(indices):

@@ -39,7 +39,7 @@ class TrainJob:
 
     prepared: folder of tokenized data. out: folder for artifact, dev rows and checkpoints.
     parent: checkpoint folder of a shorter stop of the same lineage and seed to go on from, or None.
-    checkpoint_seconds: how often an interrupted training can be taken up again.
+    checkpoint_seconds: how often an interrupted training can be resumed.
     early_stopping_patience: for production: stop when dev quality has not risen for this many evaluations
     (about eight an epoch); None trains to the stop.
     dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.

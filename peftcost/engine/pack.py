@@ -61,7 +61,7 @@ class Member(Loop):
         self._unread: list[torch.Tensor] = []
         self._seen = np.zeros(len(split), dtype=bool)
         try:
-            self.take_up()
+            self.resume()
         except SetupFailed as error:
             self.failure = str(error)
         first = batches_from(split.lengths, self.batch_size, job.seed, 0)

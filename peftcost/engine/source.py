@@ -39,7 +39,7 @@ class Source:
         return replace(batch, activations=self._hidden(indices, batch))
 
     def paid(self, indices: np.ndarray) -> None:
-        """These examples were paid before: a training that is taken up again has used them."""
+        """These examples were paid before: a training that is resumed has used them."""
         self._used[indices] = True
 
     @property
@@ -70,7 +70,7 @@ class Source:
             self.stored.write(missing, self.compute(part))
             self.stored.price(missing, watch.lap())
             self._computed[missing] = True
-            # what a training taken up again had paid for before its activations were lost is paid once
+            # what a resumed training had paid for before its activations were lost is paid once
             self.owed_seconds -= float(np.abs(self.stored.seconds[indices[compute & paid]]).sum())
         return self.stored.read(indices, batch.width).to(self.device, non_blocking=True)
 

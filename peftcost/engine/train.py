@@ -67,7 +67,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     before = fingerprints(train_state)
     loop = Loop(job, reporter, train_state, split, dev, plan)
     loop.share_activations()
-    loop.take_up()
+    loop.resume()
     startup_seconds = time.perf_counter() - began - train_state.quantizing_seconds
 
     reset_peaks(train_state.device)
@@ -152,7 +152,7 @@ class Loop:
             if source is not None:
                 share(source, self.train_state, Path(self.job.prepared), name)
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
         checkpoint = newest_checkpoint(self.chain)
         if checkpoint is None and self.job.parent is not None:

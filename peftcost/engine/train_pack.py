@@ -37,7 +37,7 @@ WARM_STEPS, TIMED_STEPS = 2, 5
 
 @runtime_checkable
 class Sends(Protocol):
-    """A Tell that takes messages as they are."""
+    """A reporter that takes messages as they are."""
 
     def send(self, message: Message) -> None: ...
 

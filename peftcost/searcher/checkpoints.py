@@ -20,7 +20,7 @@ class Checkpoints:
         self._bytes: dict[int, int] = {}
 
     def tidy(self, state: SearchState) -> list[int]:
-        """Delete what is no longer needed: a measured trial is not taken up again, but its lineage may be, from the farthest
+        """Delete what is no longer needed: a measured trial is not resumed, but its lineage may be, from the farthest
         stop, until the search has ended. Returns the trials whose lineages could have gone on, but for which there was no
         room, those of the worst quality first."""
         for trial in state.measured():

@@ -40,7 +40,7 @@ from peftcost.tasks import Metric
 SHARED = ("cuda",)
 """Kinds of devices on which several setups train over one pass of the base. CPUs gain nothing by it."""
 MOST_INTERRUPTIONS = 1
-"""How often a trial whose worker died is taken up again within one session."""
+"""How often a trial whose worker died is resumed within one session."""
 
 
 class Controller(Runner):
@@ -60,7 +60,7 @@ class Controller(Runner):
         """By device, the trials of its job."""
 
     def release(self) -> None:
-        """End what runs (it can be taken up again) and stop the bill."""
+        """End what runs (it can be resumed) and stop the bill."""
         for trial in self.state.running():
             self.executor.kill(trial.device)
             self.record("interrupted", trial=trial.number, reason="stopped")
@@ -88,7 +88,7 @@ class Controller(Runner):
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
         """Give every free device something to do, or release it; why the search is over, if it is."""
         for index in self.executor.free():
-            if self._take_up_interrupted(run, index):
+            if self._resume_interrupted(run, index):
                 continue
             together: list[Trial] = []
             while True:
@@ -114,10 +114,10 @@ class Controller(Runner):
                 return None
         return None
 
-    def _take_up_interrupted(self, run: SearchRun, index: int) -> bool:
+    def _resume_interrupted(self, run: SearchRun, index: int) -> bool:
         for trial in self.state.trials.values():
             if trial.status == "interrupted":
-                self.record("taken_up", trial=trial.number, device=index)
+                self.record("resumed", trial=trial.number, device=index)
                 self._start_worker(run, index, [trial])
                 return True
         return False

@@ -201,7 +201,7 @@ class SearchState(Books):
         trial.status, trial.reason = "interrupted", event["reason"]
         self.ledger.rebook(trial.device, trial.saved_t, event["t"], "lost")
 
-    def _on_taken_up(self, event: dict[str, Any]) -> None:
+    def _on_resumed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
         trial.status, trial.device, trial.phase = "running", event["device"], "startup"
         self._running[trial.number] = trial

@@ -52,7 +52,7 @@ def test_what_one_worker_writes_another_reads(lengths: list[int], dtype: torch.d
 
 
 def test_what_was_computed_beside_other_programs_keeps_its_values_and_is_timed_again() -> None:
-    """Computed in another batch the last bits would differ, and a training taken up again would end elsewhere."""
+    """Computed in another batch the last bits would differ, and a resumed training would end elsewhere."""
     found = open_activations(["doubt"], "train", np.array([2, 3]), 1, torch.float32)
     assert found is not None
     both, second = np.arange(2), np.array([1])

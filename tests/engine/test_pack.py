@@ -232,7 +232,7 @@ def test_checkpoints_pass_between_packs_and_trainings_alone(tweets: str, tmp_pat
             assert ended["train_loss"] == pytest.approx(whole["train_loss"], rel=1e-5)
 
 
-def test_an_interrupted_pack_is_taken_up_again(tweets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_pack_is_resumed(tweets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setups = [setup_of(64, rank=4), setup_of(96, rank=8)]
     straight = together(jobs_of(tweets, tmp_path / "straight", setups))
     jobs = [replace(job, checkpoint_seconds=0.0) for job in jobs_of(tweets, tmp_path / "cut", setups)]

@@ -207,12 +207,12 @@ def share_afresh(loop: Loop, name: str) -> None:
     share(loop.source, loop.train_state, Path(loop.job.prepared) / name, "train")
 
 
-def test_taken_up_again_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
+def test_resumed_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
     setup = setup_of("frozen", 1)
     train(TrainJob(prepared, setup, 5, str(tmp_path)), NullReporter())  # leaves the trunk's checkpoint
     again = loop_of(prepared, setup, tmp_path)
     again.share_activations()
-    again.take_up()
+    again.resume()
     assert again.step * 16 >= ROWS  # every example was used before
     assert again.source is not None
     before = again.gpu_seconds

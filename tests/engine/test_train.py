@@ -1,4 +1,4 @@
-"""The loop: what is trained, measured and taken up again."""
+"""The loop: what is trained, measured and resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StopAfter(NullReporter):
 
 
 @pytest.mark.parametrize("method", ["full", "frozen", "bitfit", "lora", "adalora", "ia3", "prefix", "houlsby", "nf4-lora"])
-def test_interrupted_and_taken_up_again_ends_with_the_same_weights(prepared: str, tmp_path: Path, method: str) -> None:
+def test_interrupted_and_resumed_ends_with_the_same_weights(prepared: str, tmp_path: Path, method: str) -> None:
     straight = train(job(prepared, tmp_path / "a", method, checkpoint_seconds=0), NullReporter())
     cut = job(prepared, tmp_path / "b", method, checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import peftcost
 from peftcost.core.setup import Setup
 from peftcost.engine.artifact import reload
-from peftcost.engine.job import Silent, TrainJob, prepare_payload
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
 from peftcost.errors import PeftcostError, PromiseError, UserError
@@ -122,11 +122,11 @@ def test_a_head_that_is_not_saved_is_found(tiny_bert: Path, tmp_path: Path, monk
     """As if the head came back as another seed draws it."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": Rows(train=64, dev=60, test=40)})
-    prepared = str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), Silent())["prepared"])
+    prepared = str(prepare(prepare_payload(task, 0, str(tiny_bert), "tiny"), NullReporter())["prepared"])
     setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 320)
-    train(TrainJob(prepared, setup, 3, str(tmp_path)), Silent())
+    train(TrainJob(prepared, setup, 3, str(tmp_path)), NullReporter())
     written = {"prepared": prepared, "setup": setup.as_dict(), "seed": 3, "out": str(tmp_path)}
-    assert reload(written, Silent()) == {"rows": 60, "differing": 0}
+    assert reload(written, NullReporter()) == {"rows": 60, "differing": 0}
     file = tmp_path / "model" / "adapter_model.safetensors"
     save_file({name: -t if "classifier" in name else t for name, t in load_file(file).items()}, file)
-    assert reload(written, Silent())["differing"] > 10
+    assert reload(written, NullReporter())["differing"] > 10

@@ -90,7 +90,7 @@ def test_a_setup_whose_worker_dies_is_tried_once_more_and_then_fails(run: Any) -
     controller = training(1)
     assert not controller._on_message(run, 0, Died(-9))
     assert statuses(controller) == ["interrupted"]
-    controller.record("taken_up", trial=0, device=0)
+    controller.record("resumed", trial=0, device=0)
     assert controller._on_message(run, 0, Died(-9))
     assert statuses(controller) == ["failed"] and run.told == [0]
     assert "killed by signal 9" in str(controller.state.trials[0].reason)
