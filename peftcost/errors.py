@@ -16,13 +16,13 @@ class UserError(PeftcostError):
     exit_code = 2
 
 
-class PromiseError(PeftcostError):
+class GateError(PeftcostError):
     """A promise was not kept: a recipe's quality or cost gate, a regression."""
 
     exit_code = 3
 
 
-class SurroundingsError(PeftcostError):
+class EnvironmentFailure(PeftcostError):
     """Storage, network or device failed; trying again may help."""
 
     exit_code = 4

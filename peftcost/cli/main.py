@@ -29,7 +29,7 @@ from peftcost.cli.options import (
     WarmStartOption,
 )
 from peftcost.cli.output import print_json
-from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
 
 app = typer.Typer(
     name="peftcost",
@@ -144,7 +144,7 @@ def doctor(as_json: JsonOption = False) -> None:
         for part in doctor_tables(found):
             Console().print(part)
     if found.obstacle is not None:
-        raise SurroundingsError(f"Nothing can be trained here: {found.obstacle}.")
+        raise EnvironmentFailure(f"Nothing can be trained here: {found.obstacle}.")
 
 
 @app.command(cls=Grouped)
@@ -373,7 +373,7 @@ def _report_unexpected(error: Exception, debug: bool) -> None:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's usage errors
         _fail(f"{error.format_message()} See --help.", 2)
     if isinstance(error, OSError) and error.errno is not None:
-        wrapped = SurroundingsError(f"{error.strerror}: {error.filename or ''}".rstrip(": "))
+        wrapped = EnvironmentFailure(f"{error.strerror}: {error.filename or ''}".rstrip(": "))
         _fail(str(wrapped), wrapped.exit_code, error if debug else None)
     _fail(
         f"Our fault: {type(error).__name__}: {error}. Run again with --debug and report it.",

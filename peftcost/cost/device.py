@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psutil
 
 from peftcost.cost.cgroup import memory_allowance
-from peftcost.errors import SurroundingsError, UserError
+from peftcost.errors import EnvironmentFailure, UserError
 
 IDLE_SHARE = 0.05
 """A GPU whose memory is used by less than this share counts as idle."""
@@ -62,7 +62,7 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     """The devices to use: one idle GPU, else the CPU; more only when `wanted` asks, as in "cuda:2" or "cpu:2".
 
     CUDA_VISIBLE_DEVICES (which SLURM sets as well) limits the choice. UserError for an unknown or impossible wish,
-    SurroundingsError when GPUs were asked for and none is to be had.
+    EnvironmentFailure when GPUs were asked for and none is to be had.
     """
     kind, _, count_text = (wanted or "").partition(":")
     if kind not in ("", "cpu", "cuda", "mps") or (count_text and not count_text.isdigit()) or count_text == "0":
@@ -70,7 +70,7 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     count = int(count_text or 1)
     gpus = visible_gpus() if kind in ("", "cuda") else []
     if kind == "cuda" and not gpus:
-        raise SurroundingsError("--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu.")
+        raise EnvironmentFailure("--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu.")
     if gpus and not torch_is_cpu_build():
         idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / gpu.total_bytes)[:count]
         if len(idle) < count:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.builtin import PREFIX, builtin_model
-from peftcost.errors import SurroundingsError, UserError
+from peftcost.errors import EnvironmentFailure, UserError
 
 MIB = 2**20
 FULL_HASH_BYTES = 2**30
@@ -52,7 +52,7 @@ def resolve_model(model: str, base_folder: Path | None = None) -> Path:
     """The folder of `builtin:NAME`, of a local model, or of a hub model (downloaded if the cache lacks it).
 
     base_folder: what relative paths are relative to (default: the working directory).
-    UserError for a folder that lacks something and for a gated or unknown hub model; SurroundingsError when the
+    UserError for a folder that lacks something and for a gated or unknown hub model; EnvironmentFailure when the
     hub cannot be reached.
     """
     if model.startswith(PREFIX):
@@ -157,7 +157,7 @@ def _from_hub(model: str) -> Path:
             f"`hf auth login`), or use {PREFIX}minilm."
         ) from error
     except Exception as error:  # what the hub's client lets through from its HTTP library, and full disks
-        raise SurroundingsError(
+        raise EnvironmentFailure(
             f"The hub model {model} is not in the local cache and could not be downloaded ({type(error).__name__}); "
             f"check the network and try again, or give a local folder or {PREFIX}minilm."
         ) from error

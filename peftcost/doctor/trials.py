@@ -10,7 +10,7 @@ from pathlib import Path
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
 from peftcost.engine.messages import Done, Failed, LastWord, Message, failure_of
-from peftcost.errors import SurroundingsError
+from peftcost.errors import EnvironmentFailure
 from peftcost.methods import Method, methods
 from peftcost.runner.executor import LocalExecutor
 
@@ -63,7 +63,7 @@ def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: flo
         if not has_imported(executor):
             return failed(f"importing torch, transformers, peft or bitsandbytes takes longer than {WAIT_SECONDS:.0f} s")
         executor.start(0, "selftest", {"method": method, "precision": precision, "seconds": seconds})
-    except (OSError, EOFError, SurroundingsError):  # what workers come from has died while importing
+    except (OSError, EOFError, EnvironmentFailure):  # what workers come from has died while importing
         return failed("importing torch, transformers, peft or bitsandbytes crashes Python")
     for message in heard(executor, WAIT_SECONDS + seconds):
         if isinstance(message, LastWord):

@@ -13,7 +13,7 @@ from typing import Any
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
-from peftcost.errors import PeftcostError, PromiseError, UserError
+from peftcost.errors import PeftcostError, GateError, UserError
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
@@ -52,7 +52,7 @@ def train_recipe(
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
-    UserError if `out` exists; PromiseError, with the model kept, if dev quality falls below the prediction interval
+    UserError if `out` exists; GateError, with the model kept, if dev quality falls below the prediction interval
     or the cost rises above COST_TOLERANCE times the recipe's on the same device. PeftcostError, with nothing written, if the
     model predicts otherwise once it is reloaded.
     """
@@ -85,7 +85,7 @@ def train_recipe(
         except OSError as error:
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
     if report["broken_promises"]:
-        raise PromiseError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
+        raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
     return Trained(out, report)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from peftcost.cost.device import Device, cpu_cores, cpu_name
 from peftcost.engine.messages import Done, LastWord, Message, Ready
-from peftcost.errors import SurroundingsError
+from peftcost.errors import EnvironmentFailure
 from peftcost.runner.worker_process import Worker, fork, spawn
 
 SPAWNED = ("cuda",)
@@ -91,7 +91,7 @@ class LocalExecutor:
         return make(self.devices[index], str(self.log))
 
     def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
-        """Messages that arrive within the timeout, with the device's index. SurroundingsError if a process that is needed
+        """Messages that arrive within the timeout, with the device's index. EnvironmentFailure if a process that is needed
         dies while it imports."""
         places = [(index, worker) for workers in (self._workers, self._spares) for index, worker in workers.items()]
         by_pipe: dict[Any, tuple[int, Worker]] = {w.pipe: (index, w) for index, w in places if w.state != "resting"}
@@ -111,7 +111,7 @@ class LocalExecutor:
             return
         self._spares.pop(index).join()
         if index not in self._workers:
-            raise SurroundingsError(
+            raise EnvironmentFailure(
                 f"A worker process died while it imported torch, transformers, peft and bitsandbytes; see {self.log}, "
                 "and try `peftcost doctor`."
             )

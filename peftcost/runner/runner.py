@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, died
-from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import ASIDE, Executor
 from peftcost.store.journal import Journal
@@ -140,7 +140,7 @@ def result_of(kind: str, message: LastWord, log: Path) -> dict[str, Any]:
     if isinstance(message, Done):
         return message.result
     if isinstance(message, Died):
-        raise SurroundingsError(f"The {kind} worker {died(message)}; see {log}.")
+        raise EnvironmentFailure(f"The {kind} worker {died(message)}; see {log}.")
     if message.fault == "user":
         raise UserError(message.reason)
     raise PeftcostError(f"{kind}: {message.reason} (see {log})")

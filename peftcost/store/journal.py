@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from peftcost.errors import SurroundingsError
+from peftcost.errors import EnvironmentFailure
 
 Event = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Journal:
         return self._base + (self.monotonic() if monotonic is None else monotonic) - self._since
 
     def write(self, name: str, monotonic: float | None = None, **facts: Any) -> Event:
-        """Append one event and bring it to the disk. SurroundingsError when that fails."""
+        """Append one event and bring it to the disk. EnvironmentFailure when that fails."""
         event: Event = {
             "event": name,
             "t": round(self.clock(monotonic), 4),
@@ -70,7 +70,7 @@ class Journal:
         try:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise SurroundingsError(f"{path} cannot be written ({error.strerror}).") from error
+            raise EnvironmentFailure(f"{path} cannot be written ({error.strerror}).") from error
 
     def _append(self, event: Event) -> None:
         if self._file is None:
@@ -81,7 +81,7 @@ class Journal:
             if event["event"] not in FREQUENT:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise SurroundingsError(
+            raise EnvironmentFailure(
                 f"{self._file.name} cannot be written ({error.strerror}); free the disk, then run `peftcost resume`."
             ) from error
 

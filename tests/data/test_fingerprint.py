@@ -12,7 +12,7 @@ from huggingface_hub import errors
 
 from peftcost.data import fingerprint
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
-from peftcost.errors import SurroundingsError, UserError
+from peftcost.errors import EnvironmentFailure, UserError
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_paths_that_are_not_there_are_not_looked_up_on_the_hub() -> None:
     [
         (errors.GatedRepoError, UserError, "gated"),
         (errors.RepositoryNotFoundError, UserError, "neither a folder nor a hub model"),
-        (ConnectionError, SurroundingsError, "check the network"),
+        (ConnectionError, EnvironmentFailure, "check the network"),
     ],
 )
 def test_hub_models_that_cannot_be_had(
@@ -132,5 +132,5 @@ def test_no_hub_id() -> None:
 
 
 def test_without_network_the_real_client_ends_in_one_sentence() -> None:
-    with pytest.raises(SurroundingsError, match="check the network"):
+    with pytest.raises(EnvironmentFailure, match="check the network"):
         resolve_model("somebody/some-model-that-nobody-cached")

@@ -18,7 +18,7 @@ from peftcost.engine.artifact import reload
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
-from peftcost.errors import PeftcostError, PromiseError, UserError
+from peftcost.errors import PeftcostError, GateError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.predict import predict
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
@@ -81,7 +81,7 @@ def test_plain_peft_and_transformers_load_the_folder(model: Path, tmp_path: Path
 
 
 def test_a_promise_that_is_not_kept_is_told_and_the_model_kept(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(PromiseError, match="below the 0.980"):
+    with pytest.raises(GateError, match="below the 0.980"):
         train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model")
     assert (tmp_path / "model" / "adapter_config.json").exists()
 

@@ -17,7 +17,7 @@ from peftcost.cost.device import Device, choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Ready
 from peftcost.engine.worker import environment_of, reason_of
-from peftcost.errors import SurroundingsError
+from peftcost.errors import EnvironmentFailure
 from peftcost.methods import get_method
 from peftcost.runner import executor as executors
 from peftcost.runner.books import Books
@@ -162,7 +162,7 @@ def test_a_job_aside_is_ended_at_its_limit(leaving: LocalExecutor) -> None:
 def test_processes_that_cannot_import_end_the_wait_for_them(tmp_path: Path) -> None:
     with spawning(tmp_path / "log") as executor:
         executor._spares[0].process.kill()
-        with pytest.raises(SurroundingsError, match="died while it imported"):
+        with pytest.raises(EnvironmentFailure, match="died while it imported"):
             Runner(executor, Journal(), Books()).acquire()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress
-from peftcost.errors import PeftcostError, SurroundingsError, UserError
+from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import ASIDE
 from peftcost.runner.runner import BudgetSpent, Runner, result_of
@@ -112,7 +112,7 @@ def test_devices_that_wait_are_given_back_but_never_all() -> None:
 @pytest.mark.parametrize(
     ("message", "error", "says"),
     [
-        (Died(-9), SurroundingsError, r"The card worker was killed by signal 9 \(perhaps out of memory\); see workers.log"),
+        (Died(-9), EnvironmentFailure, r"The card worker was killed by signal 9 \(perhaps out of memory\); see workers.log"),
         (Failed("no such column", "user"), UserError, "^no such column$"),
         (Failed("KeyError: 'x'", "ours"), PeftcostError, r"^card: KeyError: 'x' \(see workers.log\)$"),
     ],
