@@ -20,8 +20,8 @@ from transformers import AutoTokenizer, BertConfig, Trainer
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.calibrate import save_random
-from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.dataset import Batch, batches_from, batches_of_epoch, load_dataset_info, load_split
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import TrainState, build, new_accelerator

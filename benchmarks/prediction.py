@@ -27,7 +27,7 @@ from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
 from peftcost.engine.calibrate import TASK, calibrate, real_train_state, save_random, step_seconds
-from peftcost.engine.step_estimate import Shape, one_step, estimate_step
+from peftcost.engine.step_estimate import Shape, estimate_step, one_step
 from peftcost.engine.worker import configure_process
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type

@@ -56,8 +56,8 @@ def record(
 ) -> None:
     """Train one lineage with one seed; out gets its rows as JSON, with dev and test rows as .npy beside it."""
     from peftcost.engine.artifact import load_artifact
-    from peftcost.engine.evaluate import evaluate
     from peftcost.engine.dataset import load_dataset_info, load_split
+    from peftcost.engine.evaluate import evaluate
     from peftcost.engine.train import train
     from peftcost.engine.train_state import collator_for
     from peftcost.methods.layers import count_layers

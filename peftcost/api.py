@@ -39,8 +39,8 @@ from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
 from peftcost.store.study import Study
-from peftcost.tasks import get_task_type
 from peftcost.task.task import Task, load_task, task_yaml
+from peftcost.tasks import get_task_type
 
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
 

@@ -24,9 +24,9 @@ from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.planner import paces_of
 from peftcost.searcher.question import methods_named, methods_of
 from peftcost.searcher.stops import choose_stops, needs_of
-from peftcost.tasks import TaskType, get_task_type
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task, load_task
+from peftcost.tasks import TaskType, get_task_type
 
 if TYPE_CHECKING:
     from peftcost.engine.step_estimate import StepEstimate
@@ -166,8 +166,8 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     """From a task: its data is read and tokenized, its model's weights are not loaded."""
     from transformers import AutoConfig
 
-    from peftcost.engine.prepare import prepare
     from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, padded_tokens
+    from peftcost.engine.prepare import prepare
 
     if max_length is not None:
         task = task.model_copy(update={"max_length": checked_length(max_length, None)})
@@ -237,7 +237,7 @@ def target_here(wanted: str, on_progress: Callable[[str], None]) -> Target:
 
 def planned(subject: Subject, target: Target, method: str, choices: dict[str, Scalar], price: float | None) -> PlannedSetup:
     """One setup estimated: on the longest rows for memory, on usual ones for time."""
-    from peftcost.engine.fitting import fit_to, estimate_of
+    from peftcost.engine.fitting import estimate_of, fit_to
 
     obstacle = get_method(method).obstacle(subject.config, target.kind)
     if obstacle is not None:

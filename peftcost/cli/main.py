@@ -29,7 +29,7 @@ from peftcost.cli.options import (
     WarmStartOption,
 )
 from peftcost.cli.output import print_json
-from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
+from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 
 app = typer.Typer(
     name="peftcost",

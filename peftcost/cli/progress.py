@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from peftcost.cli.live import FrontRow, LiveView, ProgressState, Running
-from peftcost.core.budget import parse_budget, format_seconds
+from peftcost.core.budget import format_seconds, parse_budget
 from peftcost.core.front import front
 from peftcost.cost.device import choose_devices, torch_is_cpu_build, visible_gpus
 from peftcost.searcher.state import SearchState

@@ -13,9 +13,16 @@ from peft.utils.other import ModulesToSaveWrapper
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
-from peftcost.engine.frozen_layers import cut
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.engine.train_state import TrainState, count_parameters, made_trainable, make_optimizer, new_accelerator, collator_for
+from peftcost.engine.frozen_layers import cut
+from peftcost.engine.train_state import (
+    TrainState,
+    collator_for,
+    count_parameters,
+    made_trainable,
+    make_optimizer,
+    new_accelerator,
+)
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
 from peftcost.methods.peft_method import PeftMethod
@@ -31,8 +38,8 @@ Heads = dict[str, Mapping[str, torch.Tensor]]
 
 @dataclass(eq=False)
 class AdapterTrainState(TrainState):
-    """A train state that shares its model with others. Its parameters are those of its adapter, under the names that they have in
-    a model of its own, so that either form takes up the other's checkpoints."""
+    """A train state that shares its model with others. Its parameters are those of its adapter, under the names that they
+    have in a model of its own, so that either form resumes from the other's checkpoints."""
 
     adapter: str = ONLY
 
@@ -58,7 +65,9 @@ class AdapterTrainState(TrainState):
         return own, count_parameters(self.plain)[1] - others
 
 
-def build_together(setups: Sequence[Setup], seeds: Sequence[int], info: DatasetInfo, steps: Sequence[int]) -> list[AdapterTrainState]:
+def build_together(
+    setups: Sequence[Setup], seeds: Sequence[int], info: DatasetInfo, steps: Sequence[int]
+) -> list[AdapterTrainState]:
     """As `train_state.build` for each setup with its seed and number of steps, but on one base. They have to be able to share
     it (`sharing.can_share`)."""
     first = setups[0]

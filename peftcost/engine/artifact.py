@@ -13,11 +13,11 @@ import torch
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
-from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.train import save_artifact
-from peftcost.engine.train_state import new_accelerator, collator_for
+from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task

@@ -19,7 +19,7 @@ from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.engine.step_estimate import Shape, one_step, quiet, estimate_step
+from peftcost.engine.step_estimate import Shape, estimate_step, one_step, quiet
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
@@ -92,7 +92,15 @@ def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape
     times = []
     watch = Stopwatch(train_state.device)
     for step in range(WARM_STEPS + TIMED_STEPS):
-        one_step(train_state.model, train_state.optimizer, train_state.method, choices, get_task_type(TASK), shape, train_state.frozen_layers)
+        one_step(
+            train_state.model,
+            train_state.optimizer,
+            train_state.method,
+            choices,
+            get_task_type(TASK),
+            shape,
+            train_state.frozen_layers,
+        )
         seconds = watch.lap()
         train_state.optimizer.zero_grad(set_to_none=True)
         watch.lap()

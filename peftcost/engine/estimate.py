@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.fitting import fitted
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.precision import on_gpu
-from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 

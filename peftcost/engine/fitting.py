@@ -11,9 +11,9 @@ import transformers
 from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
-from peftcost.engine.job import TrainJob
 from peftcost.engine.dataset import DatasetInfo, Split
-from peftcost.engine.step_estimate import DEPTHS, StepEstimate, Shape, extrapolated, estimate_step
+from peftcost.engine.job import TrainJob
+from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
 from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method

@@ -77,8 +77,8 @@ class FrozenLayers:
             self._given = None
 
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the frozen part
-        gives behind a row's end: that is how activations are kept."""
+        """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the frozen
+        layers give behind a row's end: that is how activations are kept."""
         inputs = two_rows(self.model)
         with torch.no_grad():
             whole = self.model(**inputs).logits.float()
@@ -86,7 +86,8 @@ class FrozenLayers:
                 return whole, self.model(**inputs).logits.float()
 
     def is_faithful(self) -> bool:
-        """Whether the two halves give what the whole gives, and the frozen layers the same for a row alone as for one in a batch."""
+        """Whether the two halves give what the whole gives, and the frozen layers give the same for a row alone as for one in
+        a batch."""
         was_training = self.model.training
         self.model.eval()
         try:
@@ -102,7 +103,7 @@ class FrozenLayers:
         return alike(whole[real], halves[real]) and alike(beside.float(), alone.float())
 
     def _redirect(self, module: torch.nn.Module) -> None:
-        """Let the module hand on what is given, and stop after the last of the layers where only the frozen layers are asked for."""
+        """Let the module hand on what is given, and stop after the last of the frozen layers where only they are wanted."""
         original: Callable[..., Any] = module.forward
         others: int | None = None  # how many a tuple has beside the activations; None when it is no tuple
 

@@ -23,9 +23,9 @@ import torch
 
 from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
+from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.packed_lora import packed
-from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
 from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints
@@ -52,7 +52,9 @@ class Member(Loop):
 
     train_state: AdapterTrainState
 
-    def __init__(self, number: int, job: TrainJob, train_state: AdapterTrainState, split: Split, dev: Split, plan: StepPlan) -> None:
+    def __init__(
+        self, number: int, job: TrainJob, train_state: AdapterTrainState, split: Split, dev: Split, plan: StepPlan
+    ) -> None:
         super().__init__(job, NullReporter(), train_state, split, dev, plan)
         self.number, self.before = number, fingerprints(train_state)
         self.failure: str | None = None

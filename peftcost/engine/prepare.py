@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModel
 
 from peftcost.data.fingerprint import cache_folder
 from peftcost.engine.base_model import load_tokenizer
-from peftcost.engine.job import Reporter
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split, make_split, save_prepared
+from peftcost.engine.job import Reporter
 from peftcost.errors import UserError
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task

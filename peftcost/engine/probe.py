@@ -10,11 +10,11 @@ from typing import Any
 
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine.dataset import Split, load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.precision import candidates
-from peftcost.engine.dataset import Split, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.step_times import WORTH_CHANGING, step_times
 from peftcost.engine.train import Loop

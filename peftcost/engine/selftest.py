@@ -13,8 +13,8 @@ import torch
 from transformers import BertConfig, BertModel
 
 from peftcost.core.setup import Setup
-from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.dataset import DatasetInfo, Split, make_split
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build

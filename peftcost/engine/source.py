@@ -12,8 +12,8 @@ import torch
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.activations import Activations, open_activations
-from peftcost.engine.frozen_layers import FrozenLayers
 from peftcost.engine.dataset import Batch, Collator, Split
+from peftcost.engine.frozen_layers import FrozenLayers
 from peftcost.engine.train_state import TrainState
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
@@ -81,7 +81,11 @@ class Source:
 
 def live_source(train_state: TrainState, split: Split) -> Source | None:
     """A source that computes; None when the setup leaves no layers untouched."""
-    return None if train_state.frozen_layers is None else Source(train_state.frozen_layers, split, train_state.collator, train_state.device)
+    return (
+        None
+        if train_state.frozen_layers is None
+        else Source(train_state.frozen_layers, split, train_state.collator, train_state.device)
+    )
 
 
 def share(source: Source, train_state: TrainState, prepared: Path, name: str) -> None:
@@ -99,7 +103,11 @@ def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | 
 
     Per-token logits come without those of virtual tokens, which prompt tuning puts in front of the inputs.
     """
-    given = contextlib.nullcontext() if frozen_layers is None or batch.activations is None else frozen_layers.given(batch.activations)
+    given = (
+        contextlib.nullcontext()
+        if frozen_layers is None or batch.activations is None
+        else frozen_layers.given(batch.activations)
+    )
     with given:
         logits: torch.Tensor = model(**batch.inputs).logits
     return (logits[:, -batch.width :] if logits.ndim == 3 else logits).float()

@@ -27,8 +27,8 @@ from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.base_model import held_dtypes
-from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.dataset import Batch
+from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
 from peftcost.engine.step import Step

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from peftcost.cost.meter import Stopwatch
-from peftcost.engine.packing import can_pack
 from peftcost.engine.dataset import batches_of_epoch, padded_tokens
+from peftcost.engine.packing import can_pack
 from peftcost.engine.train import Loop
 
 TIMED_STEPS = 3
@@ -44,7 +44,9 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
     """From the first few batches. whole: those that are full, which tell how much is padded."""
     timed = batches[: TIMED_STEPS + 1]
     per_token, frozen_rate = seconds_per_token(loop, timed)
-    may_pack = loop.train_state.frozen_layers is None and loop.train_state.device.type != "cuda"  # an index error there cannot be caught
+    may_pack = (
+        loop.train_state.frozen_layers is None and loop.train_state.device.type != "cuda"
+    )  # an index error there cannot be caught
     if may_pack and can_pack(loop.train_state.model, loop.train_state.collator.pad_id):
         loop.packs = True
         packed_per_token, _ = seconds_per_token(loop, timed)
@@ -73,8 +75,8 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
 
 
 def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
-    """Of a training step, and of the frozen layers in it, over the batches' padded tokens. The quickest step counts: the first
-    ones still allocate, and whatever else disturbs only adds."""
+    """Of a training step, and of the frozen layers in it, over the batches' padded tokens. The quickest step counts: the
+    first ones still allocate, and whatever else disturbs only adds."""
     watch = Stopwatch(loop.train_state.device)
     steps, frozen = [], [0.0]
     for indices in batches:

@@ -25,11 +25,11 @@ from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine import cuda_graphs
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
+from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.packing import packed_logits
-from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
 from peftcost.engine.step import Step
@@ -116,7 +116,9 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
 class Loop:
     """The training loop of one setup; its state is what a checkpoint keeps."""
 
-    def __init__(self, job: TrainJob, reporter: Reporter, train_state: TrainState, split: Split, dev: Split, plan: StepPlan) -> None:
+    def __init__(
+        self, job: TrainJob, reporter: Reporter, train_state: TrainState, split: Split, dev: Split, plan: StepPlan
+    ) -> None:
         self.job, self.reporter, self.train_state, self.split, self.dev = job, reporter, train_state, split, dev
         self.plan = plan
         self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
@@ -144,8 +146,8 @@ class Loop:
         self.best_quality, self.stale = -math.inf, 0
 
     def share_activations(self) -> None:
-        """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU, which
-        computes it anew in less time than a disk takes."""
+        """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU,
+        which computes it anew in less time than a disk takes."""
         if self.train_state.device.type == "cuda":
             return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):

@@ -19,12 +19,12 @@ from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
 from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
 from peftcost.engine.checkpoint import keep_only
+from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.pack import CostAlone, Member, Pack
-from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
@@ -108,9 +108,7 @@ def peaks_alone(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split) -> li
     known = {job.setup.memory_key: job.predicted_peak_bytes for job in jobs if job.predicted_peak_bytes}
     for job in jobs:
         if job.setup.memory_key not in known:
-            known[job.setup.memory_key] = job_estimate(job, info, split, device_kind())(
-                job.setup.hyperparameters
-            ).peak_bytes
+            known[job.setup.memory_key] = job_estimate(job, info, split, device_kind())(job.setup.hyperparameters).peak_bytes
     return [known[job.setup.memory_key] for job in jobs]
 
 

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
+from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import FrozenLayers, cut
-from peftcost.engine.dataset import DatasetInfo, Collator
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 

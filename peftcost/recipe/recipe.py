@@ -15,8 +15,8 @@ from peftcost.core.statistics import prediction_interval
 from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.tasks import get_task_type
 from peftcost.task.task import Task
+from peftcost.tasks import get_task_type
 
 SCHEMA_VERSION = 1
 

@@ -13,7 +13,7 @@ from typing import Any
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
-from peftcost.errors import PeftcostError, GateError, UserError
+from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, died
-from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
+from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import ASIDE, Executor
 from peftcost.store.journal import Journal

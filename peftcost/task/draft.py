@@ -9,11 +9,11 @@ from pathlib import Path
 from peftcost.core.one_line import one_line
 from peftcost.data.table import read_table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Example, TaskType
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
 from peftcost.task.splits import checked_labels
 from peftcost.task.task import DEFAULT_MODEL, Task, task_yaml
+from peftcost.tasks.base import Example, TaskType
 
 CHOICES = {
     "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",

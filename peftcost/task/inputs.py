@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.table import read_table
-from peftcost.tasks import get_task_type
 from peftcost.task.columns import check_columns_exist
+from peftcost.tasks import get_task_type
 
 
 def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list[Any]:

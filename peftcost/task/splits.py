@@ -11,10 +11,10 @@ from pathlib import Path
 from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.table import Table, read_table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Example, Metric, TaskType
 from peftcost.task.columns import check_columns_exist, fit_columns
 from peftcost.task.sampling import hold_out, sample, split_sizes
 from peftcost.task.task import Rows, Task, check_metric_name
+from peftcost.tasks.base import Example, Metric, TaskType
 
 SPLITS = ("train", "dev", "test")
 

@@ -23,9 +23,9 @@ from peftcost.data.fingerprint import looks_like_a_path
 from peftcost.data.table import read_table
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
-from peftcost.tasks import get_task_type
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import commented_yaml
+from peftcost.tasks import get_task_type
 
 DEFAULT_MODEL = "builtin:minilm"
 BUILTIN_TASKS: dict[str, dict[str, Any]] = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peftcost.data.cells import label_of, text_of
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric, TaskType
-from peftcost.data.cells import label_of, text_of
 from peftcost.tasks.metrics import accuracy, macro_f1
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peftcost.data.cells import label_of, list_of, text_of
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric, TaskType
-from peftcost.data.cells import label_of, list_of, text_of
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.core.budget import parse_budget, format_seconds
+from peftcost.core.budget import format_seconds, parse_budget
 from peftcost.errors import UserError
 
 

@@ -13,8 +13,8 @@ import pytest
 from peftcost.core.ledger import CATEGORIES
 from peftcost.methods import Method
 from peftcost.recommend.policies import POLICIES, Recommendation
-from peftcost.tasks import TaskType, task_types
 from peftcost.task.task import DataFiles, Rows, Task
+from peftcost.tasks import TaskType, task_types
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

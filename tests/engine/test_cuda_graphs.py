@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from peftcost.core.setup import PACKING, Setup
 from peftcost.engine import cuda_graphs
 from peftcost.engine.cuda_graphs import ALIGNMENT, bucket_widths, plan_shapes
+from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.precision import on_gpu
-from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build

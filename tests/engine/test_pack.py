@@ -19,12 +19,12 @@ from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
 from peftcost.engine.adapter_train_state import build_together
 from peftcost.engine.checkpoint import newest_checkpoint
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.messages import Measured, Message
 from peftcost.engine.pack import CostAlone, Pack, batch_of
 from peftcost.engine.packed_lora import PackedLora, packed
 from peftcost.engine.prepare import prepare
-from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.sharing import can_share
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import members_of, train_pack

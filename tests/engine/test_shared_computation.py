@@ -13,10 +13,10 @@ from transformers import AutoModelForSequenceClassification, DebertaV2Config, El
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
-from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
-from peftcost.engine.frozen_layers import cut
-from peftcost.engine.prepare import prepare
 from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
+from peftcost.engine.frozen_layers import cut
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
+from peftcost.engine.prepare import prepare
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.source import share
 from peftcost.engine.train import Loop, train
@@ -71,7 +71,12 @@ def loop_of(prepared: str, setup: Setup, out: Path, checkpoint_seconds: float = 
     train_state = build(setup, 5, info, plan.total_steps)
     out.mkdir(parents=True, exist_ok=True)
     return Recorded(
-        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds), NullReporter(), train_state, split, dev, plan
+        TrainJob(prepared, setup, 5, str(out), checkpoint_seconds=checkpoint_seconds),
+        NullReporter(),
+        train_state,
+        split,
+        dev,
+        plan,
     )
 
 

@@ -14,8 +14,8 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
 from peftcost.engine.calibrate import TASK, real_train_state
-from peftcost.engine.fitting import fit_to, estimate_of
-from peftcost.engine.step_estimate import StepEstimate, Shape, extrapolated, one_step, estimate_step
+from peftcost.engine.fitting import estimate_of, fit_to
+from peftcost.engine.step_estimate import Shape, StepEstimate, estimate_step, extrapolated, one_step
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import nested_sample
 from peftcost.engine.checkpoint import newest_checkpoint
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.prepare import prepare
-from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.train import Loop, train
 from peftcost.engine.train_state import build

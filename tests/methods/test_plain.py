@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from peftcost.core.setup import Setup
 from peftcost.engine.artifact import load_artifact, write_whole
-from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.dataset import load_dataset_info
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
 from peftcost.methods import get_method
 

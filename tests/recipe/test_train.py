@@ -18,7 +18,7 @@ from peftcost.engine.artifact import reload
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
-from peftcost.errors import PeftcostError, GateError, UserError
+from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.predict import predict
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml

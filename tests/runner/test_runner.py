@@ -10,7 +10,7 @@ import pytest
 
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress
-from peftcost.errors import PeftcostError, EnvironmentFailure, UserError
+from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import ASIDE
 from peftcost.runner.runner import BudgetSpent, Runner, result_of

@@ -17,8 +17,8 @@ from peftcost.runner.executor import ASIDE
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
-from peftcost.tasks import get_task_type
 from peftcost.task.task import load_task
+from peftcost.tasks import get_task_type
 
 
 class WritesOneAndHangs:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from peftcost.tasks import get_task_type
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Rows, load_task
+from peftcost.tasks import get_task_type
 
 KIND = get_task_type("text-classification")
 LABELS = ["bad", "fair", "good"]
