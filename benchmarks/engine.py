@@ -50,7 +50,7 @@ def write_csv(task: Task, folder: Path) -> dict[str, str]:
         with open(files[name], "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["text", "label"])
-            writer.writerows([example["text"], data.labels.index(example["label"])] for example in examples)
+            writer.writerows([example["text"], data.targets.names.index(example["label"])] for example in examples)
     return files
 
 

@@ -26,7 +26,7 @@ from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.cost.rates import Rates, Work
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.calibrate import TASK, calibrate, real_train_state, save_random, step_seconds
+from peftcost.engine.calibrate import CLASSES, TASK, calibrate, real_train_state, save_random, step_seconds
 from peftcost.engine.step_estimate import Shape, estimate_step, one_step
 from peftcost.engine.worker import configure_process
 from peftcost.methods import get_method, methods
@@ -94,13 +94,15 @@ def measure(folder: Path, method: str, shape: Shape) -> dict[str, Any]:
     """One setup: predicted from its configuration, then really trained for a few steps."""
     choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
     config = transformers.AutoConfig.from_pretrained(folder)
-    estimate = estimate_step(config, get_task_type(TASK), get_method(method), choices, shape)
-    seconds = step_seconds(folder, method, choices, shape)
+    estimate = estimate_step(config, get_task_type(TASK), get_method(method), choices, shape, CLASSES)
+    seconds = step_seconds(folder, method, choices, shape, CLASSES)
     train_state = real_train_state(folder, method, choices)
     model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.frozen_layers)
+        one_step(
+            model, optimizer, get_method(method), choices, get_task_type(TASK), CLASSES, shape, train_state.frozen_layers
+        )
 
     reset_peaks(device)
     step()

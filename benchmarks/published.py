@@ -23,6 +23,7 @@ from peftcost.engine.step_estimate import Shape, estimate_step
 from peftcost.methods import get_method
 from peftcost.methods.base import Method
 from peftcost.methods.lora import Lora
+from peftcost.tasks.targets import Targets, Tokens
 from peftcost.tasks.token_classification import TokenClassification
 
 TOKENS = 768
@@ -44,6 +45,10 @@ class NextToken(TokenClassification):
     """A target for each token, from a language model's own head."""
 
     auto_model = "AutoModelForCausalLM"
+    fresh_head = False
+
+    def model_options(self, targets: Targets) -> dict[str, Any]:
+        return {}
 
 
 class Published(Lora):
@@ -79,7 +84,7 @@ def main() -> None:
     choices = Setup.of("lora", {"learning_rate": 1e-4, WEIGHTS: "bf16"}, 1).hyperparameters
     for name, (method, published) in METHODS.items():
         shape = Shape(4, TOKENS)
-        found = estimate_step(LLAMA_3_2_3B, NextToken(), method, choices, shape)
+        found = estimate_step(LLAMA_3_2_3B, NextToken(), method, choices, shape, Tokens())
         ratio = found.peak_bytes / published
         rows.append(
             {

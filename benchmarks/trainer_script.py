@@ -27,9 +27,12 @@ from datasets import load_dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.base_model import BaseSpec, load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, load_base, quiet_transformers
 from peftcost.engine.train_state import made_trainable
 from peftcost.methods import get_method
+from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
+from peftcost.tasks.text_inputs import load_tokenizer
 
 IMPORTED = time.perf_counter()
 
@@ -74,7 +77,12 @@ def main(job: dict[str, Any]) -> dict[str, float]:
     data = data.map(lambda row: {"labels": row["label"]}, remove_columns=["text", "label"])
     labels = [str(label) for label in sorted(set(data["train"]["labels"]))]
     base = load_base(
-        BaseSpec(job["model"], "AutoModelForSequenceClassification", tuple(labels), quantization=method.quantization),
+        BaseSpec(
+            job["model"],
+            "AutoModelForSequenceClassification",
+            get_task_type("text-classification").model_options(Classes(tuple(labels))),
+            quantization=method.quantization,
+        ),
         job["seed"],
     )
     steps = -(-job["examples"] // int(choices["batch_size"]))

@@ -252,14 +252,19 @@ def open_tests(
 def baselines_of(controller: Controller, run: SearchRun, question: Question) -> dict[str, dict[str, Any] | None]:
     """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
     out = run.folder.baselines
+    baselines = question.data.task_type.baselines()
     payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
     seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
     message = controller.run_aside("baselines", payload, seconds)
     if not isinstance(message, Done):
-        text = f"A baseline (majority class, TF-IDF) is missing beside the test results: {failure_of(message)}."
+        titles = ", ".join(baseline.title for baseline in baselines.values())
+        text = f"A baseline ({titles}) is missing beside the test results: {failure_of(message)}."
         controller.record("warned", text=text)
-    files = {name: out / f"{name}.npy" for name in ("majority", "tfidf")}
-    return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
+    found: dict[str, dict[str, Any] | None] = {}
+    for name, baseline in baselines.items():
+        file = out / f"{name}.npy"
+        found[name] = test_entry(file, run.metric, run.seed) | {"title": baseline.title} if file.exists() else None
+    return found
 
 
 def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
@@ -340,7 +345,7 @@ def described(question: Question) -> dict[str, Any]:
         "metric": data.metric.name,
         "margin": data.margin,
         "seed": question.seed,
-        "labels": list(data.labels),
+        "targets": data.targets.describe(),
         "fingerprints": question.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }

@@ -27,11 +27,12 @@ from peftcost.searcher.stops import choose_stops, needs_of
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task, load_task
 from peftcost.tasks import TaskType, get_task_type
+from peftcost.tasks.targets import Classes, Targets
 
 if TYPE_CHECKING:
     from peftcost.engine.step_estimate import StepEstimate
 
-ROWS, TOKENS, LABELS = 10_000, 128, 2
+ROWS, TOKENS, CLASSES = 10_000, 128, Classes(("0", "1"))
 """What is assumed of the data when only a model is given."""
 STARTUP_SECONDS = 1.0
 """Loading a base, when nothing was measured yet."""
@@ -87,7 +88,7 @@ class Subject:
     model: str
     config: Any
     task_type: TaskType
-    n_labels: int
+    targets: Targets
     positions: int
     longest: int
     usual: int
@@ -182,7 +183,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
         model=task.only_model,
         config=AutoConfig.from_pretrained(folder),
         task_type=data.task_type,
-        n_labels=len(data.labels),
+        targets=data.targets,
         positions=info.max_positions,
         longest=int(train.lengths.max()),
         usual=max(1, round(padded_tokens(train, batches) / len(train))),
@@ -209,7 +210,7 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
     positions = max_positions(str(folder))
     tokens = checked_length(max_length, positions) or min(TOKENS, positions)
     n = rows or ROWS
-    return Subject(model, config, get_task_type("text-classification"), LABELS, positions, tokens, tokens, n, n // 5, n // 5)
+    return Subject(model, config, get_task_type("text-classification"), CLASSES, positions, tokens, tokens, n, n // 5, n // 5)
 
 
 def checked_length(max_length: int | None, positions: int | None) -> int | None:
@@ -247,7 +248,7 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     longest, often = min(subject.longest, room), min(subject.usual, room)
 
     def estimate(some: Mapping[str, Scalar], tokens: int = longest) -> StepEstimate:
-        return estimate_of(subject.config, subject.task_type, method, some, tokens, subject.n_labels, target.kind)
+        return estimate_of(subject.config, subject.task_type, method, some, tokens, subject.targets, target.kind)
 
     changes: dict[str, Scalar] | None = None
     try:

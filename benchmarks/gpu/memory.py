@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import CLASSES, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import NullReporter, TrainJob
@@ -28,7 +28,7 @@ METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 def compare(size: Size, method: str) -> dict[str, Any]:
     setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
-    found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, len(LABELS), "cuda")
+    found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, CLASSES, "cuda")
     with tempfile.TemporaryDirectory() as out:
         train_state = build(setup, 0, info, PLAN.total_steps)
         loop = Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)

@@ -124,7 +124,7 @@ def trainer_seconds(task: Task, model: str, wanted: list[Setup]) -> dict[str, An
         files = {}
         for name, examples in (("train", data.train), ("dev", data.dev)):
             files[name] = str(Path(scratch) / f"{name}.jsonl")
-            rows = [json.dumps({"text": e["text"], "label": data.labels.index(e["label"])}) for e in examples]
+            rows = [json.dumps({"text": e["text"], "label": data.targets.names.index(e["label"])}) for e in examples]
             Path(files[name]).write_text("\n".join(rows), encoding="utf-8")
         for setup in wanted:
             job = {"model": model, **files, "method": setup.method, "hyperparameters": dict(setup.hyperparameters)}

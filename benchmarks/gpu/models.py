@@ -12,9 +12,12 @@ import torch
 import transformers
 
 from peftcost.data.builtin import builtin_model
-from peftcost.engine.dataset import DatasetInfo, Split, make_split
+from peftcost.data.features import Column, Split, ragged
+from peftcost.engine.dataset import DatasetInfo
+from peftcost.tasks.targets import Classes
 
 LABELS = ["a", "b", "c"]
+CLASSES = Classes(tuple(LABELS))
 ROWS = 256
 LLAMA = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "tie_word_embeddings": True, "pad_token_id": 0}
 
@@ -78,8 +81,8 @@ def dataset_info_of(size: Size) -> DatasetInfo:
         model=str(folder_of(size.model)),
         task="text-classification",
         metric="accuracy",
-        labels=LABELS,
-        pad_id=0,
+        targets=CLASSES,
+        padding={"input_ids": 0},
         max_positions=512,
         max_length=size.tokens,
     )
@@ -90,7 +93,8 @@ def random_rows(size: Size) -> Split:
     random = np.random.default_rng(0)
     lengths = [size.tokens - i * size.tokens // (2 * ROWS) for i in range(ROWS)]
     ids = [random.integers(1000, 20000, length).tolist() for length in lengths]
-    return make_split(ids, [[i % len(LABELS)] for i in range(ROWS)])
+    columns = {"input_ids": ragged(ids), "targets": Column(np.arange(ROWS, dtype=np.int32) % len(LABELS))}
+    return Split(columns, np.array(lengths))
 
 
 def full_batch(size: Size) -> np.ndarray:

@@ -30,6 +30,11 @@ class Table:
     lines: list[int]
     unit: str = "line"
 
+    @property
+    def listed(self) -> str:
+        """The columns' names, for messages."""
+        return ", ".join(map(repr, self.columns))
+
     def place(self, i: int) -> str:
         """Where row i stands, for messages: "reviews.csv, line 7"."""
         return f"{self.path}, {self.unit} {self.lines[i]}"

@@ -22,6 +22,7 @@ from peftcost.engine.train_state import (
     made_trainable,
     make_optimizer,
     new_accelerator,
+    two_rows_of,
 )
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
@@ -95,7 +96,7 @@ def build_together(
     hold_weights(model, spec.weights)
     model = accelerator.prepare_model(model)
     plain = accelerator.unwrap_model(model)
-    frozen_layers = cut(plain, method.frozen_depth(plain, shared))
+    frozen_layers = cut(plain, method.frozen_depth(plain, shared), two_rows_of(info, base.config, accelerator.device))
     return [
         AdapterTrainState(
             method,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
-from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
+from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, quiet_transformers
+from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
 from peftcost.engine.train import save_artifact
@@ -21,6 +20,7 @@ from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
+from peftcost.tasks import Example
 
 
 def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
@@ -50,14 +50,13 @@ def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def baselines(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    """What needs no base: the majority class, and TF-IDF with logistic regression, on the test split.
+    """What needs no base, on the test split: the task type's baselines.
 
     payload: task, task_seed, out. Writes out/NAME.npy for each that makes sense for the task as soon as it is known.
     """
     data = load_task_data(Task.model_validate(payload["task"]), payload["task_seed"])
-    made = {"majority": data.task_type.majority_rows, "tfidf": data.task_type.tfidf_rows}
-    for name, rows_of in made.items():
-        rows = rows_of(data.train, data.test, data.labels)
+    for name, baseline in data.task_type.baselines().items():
+        rows = baseline.rows(data.train, data.test, data.targets)
         if rows is not None:
             save_rows(Path(payload["out"]) / f"{name}.npy", rows)
     return {}
@@ -74,7 +73,7 @@ def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 def untuned_rows(info: DatasetInfo, prepared: Path, seed: int) -> np.ndarray:
     """The base as it comes, under its fresh head."""
     accelerator = new_accelerator("fp32")
-    model: torch.nn.Module = load_base(BaseSpec(info.model, info.auto_model, tuple(info.labels)), seed)
+    model: torch.nn.Module = load_base(BaseSpec.plain(info), seed)
     model = model.to(accelerator.device)
     collator = collator_for(info, get_method("full"), {})
     return evaluate(model, load_split(prepared, "test"), collator, accelerator.device).rows
@@ -114,25 +113,23 @@ def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    """`peftcost.json` and the tokenizer beside an artifact: all that is needed to use it.
+    """`peftcost.json` and the processor beside an artifact: all that is needed to use it.
 
     payload: prepared, setup, columns, folder (the artifact's).
     """
     info, folder = load_dataset_info(Path(payload["prepared"])), Path(payload["folder"])
-    card = {"schema_version": 1, "about": asdict(info), "setup": payload["setup"], "columns": payload["columns"]}
+    card = {"schema_version": 1, "dataset_info": info.as_dict(), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-    load_tokenizer(info.model, info.task_type.pre_split).save_pretrained(folder)
+    info.task_type.processor(info.model).save_pretrained(folder)
     return {}
 
 
-def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
-    """What the model in a trained folder says of each input (a text, or a list of tokens)."""
+def describe_rows(folder: Path, card: dict[str, Any], examples: list[Example]) -> list[dict[str, Any]]:
+    """What the model in a trained folder says of each unlabelled example."""
     quiet_transformers()
-    info, setup = DatasetInfo(**card["about"]), Setup.from_dict(card["setup"])
+    info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     kind = info.task_type
-    tokenizer = load_tokenizer(folder, kind.pre_split)
-    examples = [kind.unlabelled(content, info.labels) for content in inputs]
-    split = make_split(*kind.tokenize(tokenizer, examples, info.labels, info.max_length))
+    split = kind.encode(kind.processor(str(folder)), examples, None, info.max_length)
     return describe(model, split, collator, device)

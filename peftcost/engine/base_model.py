@@ -1,26 +1,26 @@
-"""Loads the pretrained base, quantized if a method asks for it, and its tokenizer."""
+"""Loads the pretrained base, quantized if a method asks for it."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 import transformers
-from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.integrations import bitsandbytes as quantizing
 
 from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.errors import SetupFailed, UserError
+from peftcost.errors import SetupFailed
 from peftcost.methods import Method
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION, fresh_modules, head_test, mark_fresh
 from peftcost.methods.layers import count_layers, transformer_layers
+from peftcost.tasks.text_inputs import load_tokenizer
 
 
 def quantization_config(kind: str | None, head: Sequence[str] = ()) -> BitsAndBytesConfig | None:
@@ -54,21 +54,29 @@ def compute_dtype() -> torch.dtype:
 class BaseSpec:
     """What of a base lies on the device.
 
-    model: its folder. auto_model: the transformers class that builds it, with a fresh head for these labels. weights: in what
-    the part that is not trained is held, "fp32" or "bf16". quantization: of the linear layers, "int8", "nf4" or None.
+    model: its folder. auto_model: the transformers class that builds it. options: of its configuration, as the task type has
+    them. fresh_head: whether its head is to be a new one. weights: in what the part that is not trained is held, "fp32" or
+    "bf16". quantization: of the linear layers, "int8", "nf4" or None.
     """
 
     model: str
     auto_model: str
-    labels: tuple[str, ...]
+    options: Mapping[str, Any]
+    fresh_head: bool = True
     weights: str = "fp32"
     quantization: str | None = None
+
+    @classmethod
+    def plain(cls, info: DatasetInfo) -> BaseSpec:
+        """The base of a task as it comes."""
+        kind = info.task_type
+        return cls(info.model, kind.auto_model, kind.model_options(info.targets), kind.fresh_head)
 
     @classmethod
     def of(cls, info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> BaseSpec:
         """For a setup of this method with these choices."""
         weights = str(choices.get(WEIGHTS, "fp32"))
-        return cls(info.model, info.auto_model, tuple(info.labels), weights, method.quantization)
+        return replace(cls.plain(info), weights=weights, quantization=method.quantization)
 
 
 def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel:
@@ -96,15 +104,13 @@ def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel
 
 
 def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
-    """The checkpoint under a fresh head, which is marked. SetupFailed where more than a head is missing in it.
+    """The checkpoint under its head. A fresh one is marked. SetupFailed where more than a head is missing in it.
 
-    A head that the checkpoint has is replaced: its classes are another task's.
+    Where the head is to be fresh, one that the checkpoint has is replaced: its classes are another task's.
     """
     base, info = getattr(transformers, spec.auto_model).from_pretrained(
         spec.model,
-        num_labels=len(spec.labels),
-        id2label=dict(enumerate(spec.labels)),
-        label2id={label: i for i, label in enumerate(spec.labels)},
+        **spec.options,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
         **options,
@@ -112,12 +118,12 @@ def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
     parameters = {name for name, _ in base.named_parameters()}
     new = (set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}) & parameters
     layers = transformer_layers(base)[0] if count_layers(base) else ""
-    lost = sorted(name for name in new if layers and name.startswith(f"{layers}."))
+    lost = sorted(name for name in new if not spec.fresh_head or (layers and name.startswith(f"{layers}.")))
     if lost:
         raise SetupFailed(
             f"{spec.model} has no weights, or of another shape, for {lost[0]}; it is no checkpoint of this model"
         )
-    old = {name for name in parameters - new if not name.startswith(f"{base.base_model_prefix}.")}
+    old = {name for name in parameters - new if spec.fresh_head and not name.startswith(f"{base.base_model_prefix}.")}
     if old:
         renew(base, old)
     mark_fresh(base, new | old)
@@ -221,21 +227,3 @@ def keep_weights_trainable(model: torch.nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  (torch types all attributes as modules)
-
-
-def load_tokenizer(model: str | Path, pre_split: bool = False) -> PreTrainedTokenizerBase:
-    """The base's tokenizer, padding on the right, with a pad token in any case.
-
-    pre_split: for lists of words. Byte-level tokenizers then put the space back that stood before each word.
-    """
-    options = {"add_prefix_space": True} if pre_split else {}
-    tokenizer = AutoTokenizer.from_pretrained(str(model), **options)
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise UserError(
-                f"The tokenizer in {model} has neither a padding nor an end token, so texts of different length make no "
-                "batch; set pad_token in its tokenizer_config.json."
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
-    return tokenizer

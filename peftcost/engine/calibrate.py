@@ -23,8 +23,10 @@ from peftcost.engine.step_estimate import Shape, estimate_step, one_step, quiet
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 TASK = "text-classification"
+CLASSES = Classes(("a", "b", "c"))
 LONGEST = 512
 WARM_STEPS, TIMED_STEPS = 2, 5
 SHAPES = (Shape(16, 32), Shape(8, 128))
@@ -58,7 +60,7 @@ def calibrate() -> Rates:
             for method in METHODS:
                 choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
                 for shape in SHAPES:
-                    works.append(estimate_step(config, get_task_type(TASK), get_method(method), choices, shape).work)
+                    works.append(estimate_step(config, get_task_type(TASK), get_method(method), choices, shape, CLASSES).work)
                     seconds.append(step_seconds(folder, method, choices, shape))
     return fit(works, seconds)
 
@@ -75,8 +77,8 @@ def real_train_state(folder: Path, method: str, choices: Mapping[str, Scalar]) -
         model=str(folder),
         task=TASK,
         metric="accuracy",
-        labels=["a", "b", "c"],
-        pad_id=0,
+        targets=CLASSES,
+        padding={"input_ids": 0},
         max_positions=LONGEST,
         max_length=LONGEST,
     )
@@ -98,6 +100,7 @@ def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape
             train_state.method,
             choices,
             get_task_type(TASK),
+            CLASSES,
             shape,
             train_state.frozen_layers,
         )

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import PACKING
-from peftcost.engine.dataset import Batch
 from peftcost.engine.train_state import TrainState
+from peftcost.tasks.batch import Batch
 
 MOST_WIDTHS = 8
 STEPS_A_WIDTH = 16
@@ -28,8 +28,8 @@ FEWEST_REPLAYS = 4
 ALIGNMENT = 8
 """Widths are multiples of it: matrix units take them whole, and there are fewer."""
 
-Key = tuple[tuple[int, int], ...]
-"""Rows and width of each micro-batch."""
+Key = tuple[tuple[int, ...], ...]
+"""Shapes of each micro-batch's inputs and targets."""
 Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
 """Of micro-batches on the device and how many targets they have, shape (), or (k,) for k setups that share the batch."""
 
@@ -128,8 +128,7 @@ class Graphs:
 
     def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
         """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32."""
-        parts = [_seen_targets(part) for part in parts]
-        key = tuple((part.rows, part.width) for part in parts)
+        key = tuple(tuple(tensor.shape) for part in parts for tensor in (*part.inputs.values(), part.targets))
         if key not in self._captured:
             pays = self.shapes.pays(sum(part.rows for part in parts), parts[0].width)
             if not pays or key not in self._warm or not has_room(self.device):
@@ -178,16 +177,11 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _seen_targets(part: Batch) -> Batch:
-    """Without the targets of words that were cut off, so that the targets' shape follows from rows and width."""
-    return replace(part, targets=part.targets[:, : part.width]) if part.targets.ndim == 2 else part
-
-
 def _static(part: Batch, device: torch.device) -> Batch:
     """Tensors of the batch's shapes on the device."""
     inputs = {name: torch.empty_like(tensor, device=device) for name, tensor in part.inputs.items()}
     activations = None if part.activations is None else torch.empty_like(part.activations, device=device)
-    static = Batch(inputs, torch.empty_like(part.targets, device=device), activations)
+    static = Batch(inputs, torch.empty_like(part.targets, device=device), part.width, activations)
     _fill(static, part)
     return static
 

@@ -6,57 +6,36 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import load_file, save_file
 
+from peftcost.data.features import Column, Split
 from peftcost.tasks import TaskType, get_task_type
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Targets, targets_from
 
 WINDOW_BATCHES = 50
 """Batches by length within a shuffled window of this many: 95-100 % of no padding at all, still shuffled."""
 
 
 @dataclass(frozen=True)
-class Split:
-    """Token ids and targets of n examples, flat: example i is ids[offsets[i]:offsets[i + 1]]."""
-
-    ids: np.ndarray
-    offsets: np.ndarray
-    targets: np.ndarray
-    target_offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens per example, shape (n,)."""
-        return np.diff(self.offsets)
-
-    def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            self.ids[self.offsets[index] : self.offsets[index + 1]],
-            self.targets[self.target_offsets[index] : self.target_offsets[index + 1]],
-        )
-
-
-@dataclass(frozen=True)
 class DatasetInfo:
     """What workers know of a task: everything that is not in the splits.
 
-    max_positions: the longest input that the model takes; max_length: where this task's inputs are cut.
+    padding: what ragged columns are filled up with. max_positions: the longest input that the model takes; max_length: where
+    this task's inputs are cut.
     """
 
     model: str
     task: str
     metric: str
-    labels: list[str]
-    pad_id: int
+    targets: Targets
+    padding: Mapping[str, float]
     max_positions: int
     max_length: int
 
@@ -64,47 +43,13 @@ class DatasetInfo:
     def task_type(self) -> TaskType:
         return get_task_type(self.task)
 
-    @property
-    def auto_model(self) -> str:
-        return self.task_type.auto_model
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it; `from_dict` reads it."""
+        return {**asdict(self), "targets": self.targets.as_dict()}
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Tensors of one forward pass.
-
-    inputs: keyword arguments of the model, each of shape (rows, width). targets: as the task has them. activations: of the
-    frozen layers, shape (rows, width, hidden), where they need not be computed.
-    """
-
-    inputs: dict[str, torch.Tensor]
-    targets: torch.Tensor
-    activations: torch.Tensor | None = None
-
-    @property
-    def rows(self) -> int:
-        return int(self.inputs["input_ids"].shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.inputs["input_ids"].shape[1])
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device. Activations are where the model is."""
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))
-
-
-def make_split(ids: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Split:
-    """A split from ragged lists."""
-    return Split(*_flatten(ids), *_flatten(targets))
-
-
-def _flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
-    return flat.astype(np.int32), offsets
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> DatasetInfo:
+        return cls(**{**raw, "targets": targets_from(raw["targets"])})
 
 
 def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo) -> None:
@@ -112,11 +57,8 @@ def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo) -> 
     aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True)
     for name, split in splits.items():
-        save_file(
-            {field.name: np.ascontiguousarray(getattr(split, field.name)) for field in fields(split)},
-            aside / f"{name}.safetensors",
-        )
-    (aside / "dataset_info.json").write_text(json.dumps(asdict(info), ensure_ascii=False), encoding="utf-8")
+        save_file({key: np.ascontiguousarray(array) for key, array in _arrays(split).items()}, aside / f"{name}.safetensors")
+    (aside / "dataset_info.json").write_text(json.dumps(info.as_dict(), ensure_ascii=False), encoding="utf-8")
     try:
         os.replace(aside, folder)
     except OSError:  # somebody else has just written the same
@@ -124,11 +66,24 @@ def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo) -> 
 
 
 def load_dataset_info(folder: Path) -> DatasetInfo:
-    return DatasetInfo(**json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")))
+    return DatasetInfo.from_dict(json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")))
 
 
 def load_split(folder: Path, name: str) -> Split:
-    return Split(**load_file(folder / f"{name}.safetensors"))
+    arrays = load_file(folder / f"{name}.safetensors")
+    names = [key.removesuffix("/values") for key in arrays if key.endswith("/values")]
+    columns = {column: Column(arrays[f"{column}/values"], arrays.get(f"{column}/offsets")) for column in names}
+    return Split(columns, arrays["lengths"])
+
+
+def _arrays(split: Split) -> dict[str, np.ndarray]:
+    """A split as `load_split` reads it."""
+    found = {"lengths": split.lengths}
+    for name, column in split.columns.items():
+        found[f"{name}/values"] = column.values
+        if column.offsets is not None:
+            found[f"{name}/offsets"] = column.offsets
+    return found
 
 
 def batches_of_epoch(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -160,32 +115,18 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
         epoch, skip = epoch + 1, 0
 
 
-def collate(
-    split: Split, indices: Sequence[int] | np.ndarray, pad_id: int, task_type: TaskType, limit: int, width: int = 0
-) -> Batch:
-    """Pad the examples to the longest of them, or to `width` where that is more, cut to `limit` tokens."""
-    chosen = np.asarray(indices)
-    starts, lengths = split.offsets[chosen], split.lengths[chosen]
-    width = min(limit, max(width, int(lengths.max())))
-    real = np.arange(width) < lengths[:, None]
-    input_ids = np.full(real.shape, pad_id, dtype=np.int64)
-    input_ids[real] = split.ids[(starts[:, None] + np.arange(width))[real]]
-    targets = task_type.collate_targets([split.example(int(i))[1].tolist() for i in chosen], width)
-    inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(real.astype(np.int64))}
-    return Batch(inputs, targets)
-
-
 @dataclass(frozen=True)
 class Collator:
     """What is needed to turn a split into batches for one model."""
 
     task_type: TaskType
-    labels: Sequence[str]
-    pad_id: int
+    targets: Targets
+    padding: Mapping[str, float]
     max_tokens: int
 
     def batch(self, split: Split, indices: Sequence[int] | np.ndarray, width: int = 0) -> Batch:
-        return collate(split, indices, self.pad_id, self.task_type, self.max_tokens, width)
+        """These examples, padded to the longest of them or to `width`, on the CPU."""
+        return self.task_type.collate(split, np.asarray(indices), self.padding, self.max_tokens, width)
 
 
 def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from peftcost.engine.dataset import Collator, Split
+from peftcost.data.features import Split
+from peftcost.engine.dataset import Collator
 from peftcost.engine.source import Source, forward
+from peftcost.tasks.batch import Batch
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
 """Most rows and padded tokens of a batch: more are no quicker, and need memory that training in small micro-batches left."""
@@ -36,13 +38,14 @@ def evaluate(
 ) -> Evaluation:
     """Rows and loss of a split, or of the chosen examples of it; batches by length, in eval mode (the caller's mode is put
     back)."""
+    task_type = collator.task_type
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
-    for indices, logits, targets in _forward(model, split, collator, device, source, chosen):
-        loss, n = collator.task_type.loss(logits, targets)
+    for indices, logits, batch in _forward(model, split, collator, device, source, chosen):
+        loss, n = task_type.loss(logits, batch)
         loss_sum, count = loss_sum + float(loss), count + int(n)
-        rows.append(collator.task_type.predict(logits, targets, collator.labels))
+        rows.append(task_type.predict(logits, batch, collator.targets))
         order.append(indices)
     back = np.argsort(np.concatenate(order), kind="stable")
     return Evaluation(np.concatenate(rows)[back].astype(np.float32), loss_sum / max(1, count))
@@ -51,8 +54,8 @@ def evaluate(
 def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:
     """What the task says of each example: label and probabilities, in the split's order."""
     found: dict[int, dict[str, Any]] = {}
-    for indices, logits, targets in _forward(model, split, collator, device):
-        described = collator.task_type.describe(logits, targets, collator.labels)
+    for indices, logits, batch in _forward(model, split, collator, device):
+        described = collator.task_type.describe(logits, batch, collator.targets)
         found |= dict(zip((int(i) for i in indices), described, strict=True))
     return [found[i] for i in range(len(split))]
 
@@ -78,7 +81,7 @@ def _forward(
     device: torch.device,
     source: Source | None = None,
     chosen: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[np.ndarray, torch.Tensor, Batch]]:
     was_training = model.training
     model.eval()
     every = np.arange(len(split)) if chosen is None else chosen
@@ -87,7 +90,7 @@ def _forward(
             batch = collator.batch(split, indices).to(device)
             if source is not None:
                 batch = source.fill(indices, batch)
-            yield indices, forward(model, batch, None if source is None else source.frozen_layers), batch.targets
+            yield indices, forward(model, batch, None if source is None else source.frozen_layers), batch
     model.train(was_training)
 
 

@@ -11,13 +11,15 @@ import transformers
 from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
-from peftcost.engine.dataset import DatasetInfo, Split
+from peftcost.data.features import Split
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.job import TrainJob
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
 from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks import TaskType
+from peftcost.tasks.targets import Targets
 
 Choices = dict[str, Scalar]
 
@@ -28,7 +30,7 @@ def estimate_of(
     method: str,
     choices: Mapping[str, Scalar],
     tokens: int,
-    n_labels: int,
+    targets: Targets,
     device_kind: str = "cpu",
 ) -> StepEstimate:
     """Of a step on a full batch of this many tokens a row; deep models are estimated at two smaller depths."""
@@ -36,7 +38,7 @@ def estimate_of(
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
 
     def estimate(some: transformers.PretrainedConfig) -> StepEstimate:
-        return estimate_step(some, task_type, get_method(method), choices, shape, n_labels, device_kind)
+        return estimate_step(some, task_type, get_method(method), choices, shape, targets, device_kind)
 
     depth = int(getattr(config, "num_hidden_layers", 0) or 0)
     return extrapolated(config, estimate) if depth > 2 * DEPTHS[1] else estimate(config)
@@ -95,7 +97,7 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     config = transformers.AutoConfig.from_pretrained(info.model)
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        return estimate_of(config, info.task_type, job.setup.method, choices, longest, len(info.labels), kind)
+        return estimate_of(config, info.task_type, job.setup.method, choices, longest, info.targets, kind)
 
     return estimate
 

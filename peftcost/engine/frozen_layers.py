@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from peftcost.methods.layers import transformer_layers
+from peftcost.tasks.batch import Batch
 
 SAME = 1e-4
 """Largest difference, relative to the largest number, at which two outputs count as the same."""
@@ -32,21 +33,23 @@ class FrozenLayers:
     run: their activations. given: a context in which the whole model takes these as computed. width: numbers per token.
     """
 
-    def __init__(self, model: torch.nn.Module, depth: int) -> None:
-        """LookupError or ValueError if this model's layers do not hand on one tensor of shape (rows, tokens, width)."""
+    def __init__(self, model: torch.nn.Module, depth: int, two_rows: Batch) -> None:
+        """two_rows: of different length, to try them on.
+
+        LookupError or ValueError if this model's layers do not hand on one tensor of shape (rows, tokens, width)."""
         self.model, self.depth = model, depth
         self.layers = list(transformer_layers(model)[1][:depth])
         self._given: torch.Tensor | None = None
         self._stops = False
-        inputs = two_rows(model)
+        self.two_rows = two_rows
         with _watched(self.layers[0]) as seen, torch.no_grad():
-            model(**inputs)
+            model(**two_rows.inputs)
         self._before = _outermost_giving(model, seen)
         self._modules = [*([self._before] if self._before is not None else []), *self.layers]
         for module in self._modules:
             self._redirect(module)
-        hidden = self.run(inputs)
-        if hidden.shape[:2] != inputs["input_ids"].shape or hidden.ndim != 3:
+        hidden = self.run(two_rows.inputs)
+        if hidden.shape[:2] != (two_rows.rows, two_rows.width) or hidden.ndim != 3:
             raise ValueError(f"the layers hand on a tensor of shape {tuple(hidden.shape)}, not (rows, tokens, width)")
         self.width, self.dtype = hidden.shape[2], hidden.dtype
 
@@ -79,10 +82,10 @@ class FrozenLayers:
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of two short rows of different length, by the whole and by the two halves, with zeros for what the frozen
         layers give behind a row's end: that is how activations are kept."""
-        inputs = two_rows(self.model)
+        inputs = self.two_rows.inputs
         with torch.no_grad():
             whole = self.model(**inputs).logits.float()
-            with self.given(self.run(inputs) * inputs["attention_mask"][..., None]):
+            with self.given(self.run(inputs) * self._real[..., None]):
                 return whole, self.model(**inputs).logits.float()
 
     def is_faithful(self) -> bool:
@@ -94,13 +97,22 @@ class FrozenLayers:
             whole, halves = self.halves()
         finally:
             self.model.train(was_training)
-        inputs = two_rows(self.model)
-        mask = inputs["attention_mask"]
+        inputs, mask = self.two_rows.inputs, self._real
         short = int(mask[1].sum())
-        alone = self.run({name: tensor[1:, :short] for name, tensor in inputs.items()})
+        ragged = "attention_mask" in inputs
+        alone = self.run({name: tensor[1:, :short] if ragged else tensor[1:] for name, tensor in inputs.items()})
         beside = self.run(inputs)[1:, :short]
         real = mask.bool() if whole.ndim == 3 else slice(None)
         return alike(whole[real], halves[real]) and alike(beside.float(), alone.float())
+
+    @property
+    def _real(self) -> torch.Tensor:
+        """1 where the two rows have activations, 0 where one is padded; shape (rows, width)."""
+        mask = self.two_rows.inputs.get("attention_mask")
+        if mask is None:
+            device = next(iter(self.two_rows.inputs.values())).device
+            return torch.ones(self.two_rows.rows, self.two_rows.width, dtype=torch.long, device=device)
+        return mask
 
     def _redirect(self, module: torch.nn.Module) -> None:
         """Let the module hand on what is given, and stop after the last of the frozen layers where only they are wanted."""
@@ -120,16 +132,17 @@ class FrozenLayers:
         module.forward = forward
 
 
-def cut(model: torch.nn.Module, depth: int, check: bool = True) -> FrozenLayers | None:
+def cut(model: torch.nn.Module, depth: int, two_rows: Batch, check: bool = True) -> FrozenLayers | None:
     """The lowest layers up to this depth, or None when there is nothing to cut or the model does not work in halves.
 
-    check: compare the outputs; a model without weights can only be run.
+    two_rows: a batch of two rows of different length, on the model's device. check: compare the outputs;
+    a model without weights can only be run.
     """
     if depth == 0:
         return None
     plain_forwards = [(module, module.__dict__.get("forward")) for module in model.modules()]
     try:
-        frozen_layers = FrozenLayers(model, depth)
+        frozen_layers = FrozenLayers(model, depth, two_rows)
         if not check:
             frozen_layers.halves()
         if not check or frozen_layers.is_faithful():
@@ -141,15 +154,6 @@ def cut(model: torch.nn.Module, depth: int, check: bool = True) -> FrozenLayers 
         if forward is not None:
             module.forward = forward
     return None
-
-
-def two_rows(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Inputs of two rows, of four tokens and of three."""
-    device = next(model.parameters()).device
-    ids = torch.arange(8, device=device).reshape(2, 4) + 1
-    mask = torch.ones_like(ids)
-    mask[1, 3:] = 0
-    return {"input_ids": ids, "attention_mask": mask}
 
 
 def alike(one: torch.Tensor, other: torch.Tensor) -> bool:

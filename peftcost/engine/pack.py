@@ -21,15 +21,18 @@ from itertools import islice
 import numpy as np
 import torch
 
+from peftcost.data.features import Split
 from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
-from peftcost.engine.dataset import Batch, Collator, Split, batches_from
+from peftcost.engine.dataset import Collator, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
-from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints
+from peftcost.engine.train import LOOK_EVERY, Loop, fingerprints
 from peftcost.errors import SetupFailed
+from peftcost.tasks.base import IGNORED
+from peftcost.tasks.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
+        self.targets = one.targets
         self.graphs: cuda_graphs.Graphs | None = None
 
     def run(self, reporter: Reporter) -> list[Member]:
@@ -146,11 +150,14 @@ class Pack:
             member.train_state.set_rate(member.plan.rate_factor(member.step))
         longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
         width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.collator.max_tokens))
-        batch, counts = batch_of(self.split, self.collator, chosen, self.rows, width)
+        batch = batch_of(self.split, self.collator, chosen, self.rows, width)
+        counts = torch.tensor([max(1, int(self.targets[indices].sum())) for indices in chosen])
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
         else:
-            losses = self.graphs([batch], counts.float())[0].clone()  # the next step writes there
+            losses = self.graphs([self.collator.task_type.seen(batch)], counts.float())[
+                0
+            ].clone()  # the next step writes there
         for member, own, loss in zip(self.members, chosen, losses, strict=True):
             member.advance(own, loss, self.cost)
 
@@ -162,8 +169,8 @@ class Pack:
         logits = forward(self.model, batch, None if self.source is None else self.source.frozen_layers)
         k = len(self.members)
         sums = [
-            self.collator.task_type.loss(ours, wanted, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
-            for member, ours, wanted in zip(self.members, logits.chunk(k), batch.targets.chunk(k), strict=True)
+            self.collator.task_type.loss(ours, own, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
+            for member, ours, own in zip(self.members, logits.chunk(k), batch.chunks(k), strict=True)
         ]
         losses = torch.stack(sums) / counts
         losses.sum().backward()
@@ -183,16 +190,13 @@ class Pack:
         return cuda_graphs.own_stream(self.device)
 
 
-def batch_of(
-    split: Split, collator: Collator, chosen: Sequence[np.ndarray], rows: int, width: int = 0
-) -> tuple[Batch, torch.Tensor]:
-    """The members' batches under each other, and how many targets each member has, shape (k,).
+def batch_of(split: Split, collator: Collator, chosen: Sequence[np.ndarray], rows: int, width: int = 0) -> Batch:
+    """The members' batches under each other.
 
     A batch of fewer rows is filled up with copies of its first, of which no target counts.
     """
     filled = np.concatenate([np.concatenate([some, np.repeat(some[:1], rows - len(some))]) for some in chosen])
     batch = collator.batch(split, filled, width)
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
-    batch.targets[torch.from_numpy(fillers)] = IGNORED
-    seen = batch.targets if batch.targets.ndim == 1 else batch.targets[:, : batch.width]
-    return batch, (seen != IGNORED).reshape(len(chosen), -1).sum(1).clamp(min=1)
+    batch.targets[torch.from_numpy(fillers)] = math.nan if batch.targets.is_floating_point() else IGNORED
+    return batch

@@ -10,7 +10,7 @@ from typing import Any
 
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
-from peftcost.engine.dataset import Split, load_dataset_info, load_split
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
@@ -73,7 +73,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     train_state.model.train()
     times = step_times(loop)
 
-    few = first_rows(dev, EVALUATION_BATCH_SIZE)
+    few = dev.first(EVALUATION_BATCH_SIZE)
     watch = Stopwatch(train_state.device)
     for _ in range(WARM_EVALUATIONS.get(train_state.device.type, 0)):
         evaluate(train_state.model, few, train_state.collator, train_state.device)
@@ -100,8 +100,3 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "layers": count_layers(train_state.plain),
         "top_layers": job.setup.hyperparameters.get("top_layers"),
     }
-
-
-def first_rows(split: Split, n: int) -> Split:
-    n = min(n, len(split))
-    return Split(split.ids, split.offsets[: n + 1], split.targets, split.target_offsets[: n + 1])

@@ -13,12 +13,14 @@ import torch
 from transformers import BertConfig, BertModel
 
 from peftcost.core.setup import Setup
-from peftcost.engine.dataset import DatasetInfo, Split, make_split
+from peftcost.data.features import Column, Split, ragged
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build
 from peftcost.methods import get_method
+from peftcost.tasks.targets import Classes
 
 ROWS, TOKENS, VOCABULARY = 16, 64, 1000
 WIDTH, LAYERS = 256, 2
@@ -88,8 +90,8 @@ def small_task(folder: Path) -> DatasetInfo:
         model=str(folder),
         task="text-classification",
         metric="accuracy",
-        labels=["no", "yes"],
-        pad_id=0,
+        targets=Classes(("no", "yes")),
+        padding={"input_ids": 0},
         max_positions=2 * TOKENS,
         max_length=TOKENS,
     )
@@ -98,4 +100,5 @@ def small_task(folder: Path) -> DatasetInfo:
 def random_split() -> Split:
     """Random tokens (0 pads) with alternating labels: small enough to be learnt by heart."""
     ids = np.random.default_rng(SEED).integers(1, VOCABULARY, (ROWS, TOKENS))
-    return make_split(ids.tolist(), [[row % 2] for row in range(ROWS)])
+    columns = {"input_ids": ragged(ids.tolist()), "targets": Column(np.arange(ROWS, dtype=np.int32) % 2)}
+    return Split(columns, np.full(ROWS, TOKENS))

@@ -11,10 +11,12 @@ import torch
 
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
+from peftcost.data.features import Split
 from peftcost.engine.activations import Activations, open_activations
-from peftcost.engine.dataset import Batch, Collator, Split
+from peftcost.engine.dataset import Collator
 from peftcost.engine.frozen_layers import FrozenLayers
 from peftcost.engine.train_state import TrainState
+from peftcost.tasks.batch import Batch
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
 """In what precision activations are kept: that of the training, but for fp16, in which large ones would overflow."""
@@ -99,10 +101,7 @@ def share(source: Source, train_state: TrainState, prepared: Path, name: str) ->
 
 
 def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | None = None) -> torch.Tensor:
-    """The batch's logits in fp32; where the batch has the frozen layers' activations, the model computes the rest alone.
-
-    Per-token logits come without those of virtual tokens, which prompt tuning puts in front of the inputs.
-    """
+    """The batch's logits; where the batch has the frozen layers' activations, the model computes the rest alone."""
     given = (
         contextlib.nullcontext()
         if frozen_layers is None or batch.activations is None
@@ -110,4 +109,4 @@ def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | 
     )
     with given:
         logits: torch.Tensor = model(**batch.inputs).logits
-    return (logits[:, -batch.width :] if logits.ndim == 3 else logits).float()
+    return logits

@@ -11,9 +11,9 @@ import torch
 from accelerate import Accelerator
 
 from peftcost.core.setup import Scalar
-from peftcost.engine.dataset import Batch
 from peftcost.methods import Method
 from peftcost.tasks import TaskType
+from peftcost.tasks.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Step:
     def loss(self, part: Batch) -> torch.Tensor:
         """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
         smoothing = float(self.choices["label_smoothing"] or 0.0)
-        return self.task_type.loss(self.forward(part), part.targets, smoothing)[0]
+        return self.task_type.loss(self.forward(part), part, smoothing)[0]
 
     def clip(self) -> None:
         """Scale the gradients down to the setup's largest norm."""

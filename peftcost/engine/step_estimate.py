@@ -14,7 +14,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -27,7 +27,6 @@ from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.base_model import held_dtypes
-from peftcost.engine.dataset import Batch
 from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
@@ -37,6 +36,8 @@ from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
 from peftcost.methods.head import mark_fresh
 from peftcost.tasks import TaskType
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Targets
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (16, 24)
@@ -170,7 +171,7 @@ def estimate_step(
     method: Method,
     choices: Mapping[str, Scalar],
     shape: Shape,
-    n_labels: int = 3,
+    targets: Targets,
     device_kind: str = "cpu",
 ) -> StepEstimate:
     """The estimate of one training step. choices: a setup's hyperparameters. device_kind: what it is to run on.
@@ -180,14 +181,15 @@ def estimate_step(
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            base = build(config, task_type.auto_model, method.quantization, n_labels, device_kind, tracker)
+            base = build(config, task_type, method.quantization, targets, device_kind, tracker)
             model = made_trainable(base, method, choices, total_steps=1000)
         except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
             raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         held = {id(p): dtype for p, dtype in held_dtypes(model, str(choices.get(WEIGHTS, "fp32"))).items()}
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=held.get(id(tensor), tensor.dtype)))
-        frozen_layers = cut(model, method.frozen_depth(model, choices), check=False)
+        two_rows = task_type.dummy_batch(config, targets, (4, 3))
+        frozen_layers = cut(model, method.frozen_depth(model, choices), two_rows, check=False)
         model.train()
         optimizer = make_optimizer(model, choices)
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -195,7 +197,18 @@ def estimate_step(
         weights = tracker.know([*model.parameters(), *model.buffers()])
         optimizer_bytes = tracker.know(states)
         with tracker, device_memory(device_kind, choices, tracker):
-            one_step(model, optimizer, method, choices, task_type, shape, frozen_layers, tracker.enter, MICRO_BATCHES_TO_PEAK)
+            one_step(
+                model,
+                optimizer,
+                method,
+                choices,
+                task_type,
+                targets,
+                shape,
+                frozen_layers,
+                tracker.enter,
+                MICRO_BATCHES_TO_PEAK,
+            )
         tracker.scale_passes(shape)
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
@@ -253,13 +266,14 @@ def one_step(
     method: Method,
     choices: Mapping[str, Scalar],
     task_type: TaskType,
+    targets: Targets,
     shape: Shape,
     frozen_layers: FrozenLayers | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     most_micro_batches: int | None = None,
 ) -> None:
     """The engine's step on a batch of this shape. most_micro_batches: of all that the batch has."""
-    device = next(model.parameters()).device
+    device, config = next(model.parameters()).device, cast(transformers.PretrainedConfig, model.config)
     micro = shape.micro_batch_size or shape.batch_size
     rows = [min(micro, shape.batch_size - start) for start in range(0, shape.batch_size, micro)][:most_micro_batches]
     dtype = mixed_precision_dtype(str(choices["precision"]))
@@ -270,7 +284,9 @@ def one_step(
     def parts() -> Iterator[Batch]:
         for n in rows:
             on_phase("forward")
-            batch = dummy_batch(task_type, n, shape.tokens, device)
+            # rows of a batch differ in length (without any padding, transformers would drop the mask)
+            lengths = [shape.tokens] + [max(1, shape.tokens - 1)] * (n - 1)
+            batch = task_type.dummy_batch(config, targets, lengths).to(device)
             if frozen_layers is not None:
                 with mixed():
                     batch = replace(batch, activations=frozen_layers.run(batch.inputs))
@@ -286,32 +302,23 @@ def one_step(
     step.update()
 
 
-def dummy_batch(task_type: TaskType, rows: int, tokens: int, device: torch.device) -> Batch:
-    """A batch of this shape: all but the first row end one token earlier, since rows of a batch differ in length (without
-    any padding, transformers would drop the mask)."""
-    ids = torch.zeros(rows, tokens, dtype=torch.long, device=device)
-    mask = torch.ones(rows, tokens, dtype=torch.long, device=device)
-    mask[1:, -1:] = 0
-    targets = task_type.collate_targets([[0] * tokens] * rows, tokens).to(device)
-    return Batch({"input_ids": ids, "attention_mask": mask}, targets)
-
-
 def build(
     config: transformers.PretrainedConfig,
-    auto_model: str,
+    task_type: TaskType,
     quantization: str | None,
-    n_labels: int,
+    targets: Targets,
     device_kind: str,
     tracker: Tracker,
 ) -> transformers.PreTrainedModel:
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
-    config = type(config).from_dict({**config.to_dict(), "num_labels": n_labels})
+    config = type(config).from_dict({**config.to_dict(), **task_type.model_options(targets)})
     if config.pad_token_id is None:
         config.pad_token_id = 0
     with torch.device("meta"):
-        model = getattr(transformers, auto_model).from_config(config, dtype=torch.float32)
-        mark_fresh(model, (n for n, _ in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}.")))
+        model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32)
+        of_head = [n for n, _ in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}.")]
+        mark_fresh(model, of_head if task_type.fresh_head else [])
         replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:
             quantize_in_place(model, quantization, device_kind, lambda n: tracker.add(f"{quantization}_elements", n))

@@ -44,10 +44,7 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
     """From the first few batches. whole: those that are full, which tell how much is padded."""
     timed = batches[: TIMED_STEPS + 1]
     per_token, frozen_rate = seconds_per_token(loop, timed)
-    may_pack = (
-        loop.train_state.frozen_layers is None and loop.train_state.device.type != "cuda"
-    )  # an index error there cannot be caught
-    if may_pack and can_pack(loop.train_state.model, loop.train_state.collator.pad_id):
+    if _can_pack(loop):
         loop.packs = True
         packed_per_token, _ = seconds_per_token(loop, timed)
         loop.packs = packed_per_token < WORTH_CHANGING * per_token
@@ -55,6 +52,17 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
     tokens_per_example = padded_tokens(loop.split, whole) / sum(len(batch) for batch in whole)
     step = max(0.0, per_token - frozen_rate) * tokens_per_example
     return Times(step, frozen_rate * tokens_per_example, tokens_per_example)
+
+
+def _can_pack(loop: Loop) -> bool:
+    """Whether the model gives the same for texts laid end to end. Not asked on a GPU: an index error ends the process."""
+    train_state = loop.train_state
+    collator = train_state.collator
+    if train_state.frozen_layers is not None or train_state.device.type == "cuda" or "input_ids" not in collator.padding:
+        return False
+    config = train_state.plain.config
+    two_rows = collator.task_type.dummy_batch(config, collator.targets, (4, 3))  # type: ignore[arg-type]
+    return can_pack(train_state.model, two_rows, collator.padding["input_ids"])
 
 
 def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:

@@ -23,9 +23,10 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
+from peftcost.data.features import Split
 from peftcost.engine import cuda_graphs
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
-from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
+from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
@@ -37,13 +38,13 @@ from peftcost.engine.train_state import TrainState, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
 from peftcost.methods.head import head_test
+from peftcost.tasks.batch import Batch
 
 LOSS_MEMORY = 0.95
 """Weight of the past in the running mean of the training loss."""
 LOOK_EVERY = 10
 """Steps between looks at the loss; each look waits for the device."""
 EVALUATIONS_PER_EPOCH = 8
-IGNORED = -100
 
 
 def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Loop:
         self.plan = plan
         self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
-        self.targets = targets_of_examples(split, train_state.collator.max_tokens)
+        self.targets = train_state.collator.task_type.target_counts(split, train_state.collator.max_tokens)
         self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
         self.optimization = Step(
             train_state.model,
@@ -276,18 +277,20 @@ class Loop:
 
     def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
         """The micro-batches, padded to the longest row of each, or to `width`."""
-        mine = self._mine(indices)
+        mine, collator = self._mine(indices), self.train_state.collator
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
-            batch = self.train_state.collator.batch(self.split, part, width)
-            yield batch if self.source is None or self.graphs is not None else self.source.fill(part, batch)
+            batch = collator.batch(self.split, part, width)
+            if self.graphs is not None:
+                yield collator.task_type.seen(batch)  # its shape follows from rows and width
+            else:
+                yield batch if self.source is None else self.source.fill(part, batch)
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         model, collator = self.train_state.model, self.train_state.collator
         if not self.packs:
             return forward(model, batch, self.train_state.frozen_layers)
-        ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
-        return packed_logits(model, ids, mask, collator.pad_id, batch.targets.ndim == 2).float()
+        return packed_logits(model, batch, collator.padding["input_ids"], batch.targets.ndim == 2)
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
@@ -361,13 +364,6 @@ class Loop:
             self.optimization.update()
 
         return step_peak_bytes(step, self.train_state.plain, self.train_state.optimizer, self.train_state.device)
-
-
-def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
-    """Per example how many targets the loss counts, shape (n,): those within the cut and not ignored (-100)."""
-    counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
-    starts = split.target_offsets[:-1]
-    return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
 
 
 def fingerprints(train_state: TrainState) -> dict[str, tuple[float, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
@@ -18,6 +18,7 @@ from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
+from peftcost.tasks.batch import Batch
 
 CPU = torch.device("cpu")
 SCALER_STATE = ("scale", "_growth_tracker")
@@ -131,7 +132,8 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     collator = collator_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
-    frozen_layers = cut(plain, method.frozen_depth(plain, choices))
+    two_rows = two_rows_of(info, base.config, accelerator.device)
+    frozen_layers = cut(plain, method.frozen_depth(plain, choices), two_rows)
     return TrainState(method, choices, accelerator, model, optimizer.optimizer, collator, frozen_layers, quantizing.seconds)
 
 
@@ -152,10 +154,15 @@ def allow_checkpointing(model: torch.nn.Module) -> None:
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
 
 
+def two_rows_of(info: DatasetInfo, config: PretrainedConfig, device: torch.device) -> Batch:
+    """Two short rows of different length, to try how a model computes."""
+    return info.task_type.dummy_batch(config, info.targets, (4, 3)).to(device)
+
+
 def collator_for(info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> Collator:
     """Virtual tokens of prompt methods take their room from the longest inputs."""
     room = info.max_positions - method.virtual_tokens(choices)
-    return Collator(info.task_type, info.labels, info.pad_id, min(info.max_length, room))
+    return Collator(info.task_type, info.targets, info.padding, min(info.max_length, room))
 
 
 def new_accelerator(precision: str) -> Accelerator:

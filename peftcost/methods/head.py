@@ -42,7 +42,10 @@ def fresh_modules(model: torch.nn.Module) -> tuple[str, ...]:
 
 
 def head_names(model: torch.nn.Module) -> list[str]:
-    """Of the modules that belong to the head: last parts of the known ones' names, full names of others."""
+    """Of the modules that belong to the head: last parts of the known ones' names, full names of others;
+    none where nothing was newly made."""
+    if getattr(model, "fresh_modules", None) == ():
+        return []  # the base's own head stays
     last_parts = {name.rpartition(".")[2] for name, _ in model.named_modules() if name}
     known = [name for name in KEEP_IN_FULL_PRECISION if name in last_parts]
     return known + [name for name in fresh_modules(model) if not any(part in known for part in name.split("."))]

@@ -23,23 +23,24 @@ def predict(folder: Path, data: Path, out: Path) -> int:
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
     from peftcost.engine.artifact import describe_rows
     from peftcost.task.inputs import read_inputs
+    from peftcost.tasks import get_task_type
 
-    inputs = read_inputs(data, card["about"]["task"], card["columns"])
-    described = describe_rows(folder, card, inputs)
-    write_csv(out, inputs, described)
+    kind = get_task_type(card["dataset_info"]["task"])
+    examples = read_inputs(data, kind.name, card["columns"])
+    described = describe_rows(folder, card, examples)
+    write_csv(out, [[example[role] for role in kind.input_roles] for example in examples], described)
     return len(described)
 
 
-def write_csv(out: Path, inputs: list[Any], described: list[dict[str, Any]]) -> None:
+def write_csv(out: Path, inputs: list[list[Any]], described: list[dict[str, Any]]) -> None:
     """One row an input: the input, then what the model says."""
     columns = list(described[0]) if described else []
     try:
         with out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["input", *columns])
-            for content, row in zip(inputs, described, strict=True):
-                text = content if isinstance(content, str) else " ".join(content)
-                writer.writerow([text, *(cell(row[name]) for name in columns)])
+            for contents, row in zip(inputs, described, strict=True):
+                writer.writerow([" ".join(map(cell, contents)), *(cell(row[name]) for name in columns)])
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}).") from error
 

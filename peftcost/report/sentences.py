@@ -89,15 +89,14 @@ def question(result: Result) -> str:
 def particulars(result: Result) -> list[tuple[str, str]]:
     """What was asked, in detail: data, rows, budget, device."""
     task, budget, devices = result["task"], result["budget"], result["devices"]
-    rows, labels = task["rows"], task.get("labels") or []
+    rows, targets = task["rows"], task.get("targets")
     columns = ", ".join(f"{role}: {column}" for role, column in task["columns"].items())
     found = [
         ("data", f"{data_text(result)}; columns {columns}"),
         ("rows", f"{rows['train']:,} to train on, {rows['dev']:,} to compare on (dev), {rows['test']:,} to test on"),
     ]
-    if labels:
-        more = f" and {len(labels) - 12} more" if len(labels) > 12 else ""
-        found.append(("labels", f"{len(labels)}: {', '.join(map(str, labels[:12]))}{more}"))
+    if targets:
+        found.append(("targets", targets))
     found += [
         ("methods", ", ".join(dict.fromkeys(entry["method"] for entry in result["setups"])) or "none"),
         ("budget", spent_text(budget)),

@@ -15,8 +15,6 @@ TEST_NAMES = {
     "recommended": "recommended",
     "best": "best observed on dev",
     "untuned": "untuned model (fresh head)",
-    "majority": "majority class",
-    "tfidf": "TF-IDF + logistic regression",
 }
 
 
@@ -195,7 +193,7 @@ def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
         return []
     advised, best = sentences.recommended_entry(result), sentences.best_entry(result)
     ids = {"recommended": advised["id"] if advised else "", "best": best["id"] if best else ""}
-    names = dict(TEST_NAMES)
+    names = TEST_NAMES | {name: entry["title"] for name, entry in tests.items() if "title" in entry}
     if "recommended" in tests and ids["recommended"] == ids["best"]:
         tests.pop("best", None)
         names["recommended"] = "recommended, also the best observed on dev"

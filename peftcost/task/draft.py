@@ -6,14 +6,14 @@ import contextlib
 import os
 from pathlib import Path
 
-from peftcost.core.one_line import one_line
 from peftcost.data.table import read_table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
-from peftcost.task.splits import checked_labels
+from peftcost.task.splits import checked_targets
 from peftcost.task.task import DEFAULT_MODEL, Task, task_yaml
 from peftcost.tasks.base import Example, TaskType
+from peftcost.tasks.targets import Targets
 
 CHOICES = {
     "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",
@@ -31,13 +31,12 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     table = read_table(path)
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
-    examples = kind.examples(table, columns)
-    labels, metric = _labels_and_metric(kind, examples, f"{path}, column {columns[kind.roles[-1]]!r}")
+    examples = kind.read(table, columns)
+    targets, metric = _targets_and_metric(kind, examples, f"{path}, column {columns[kind.target_roles[-1]]!r}")
     task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=metric)
-    shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
     metrics = " | ".join(kind.metrics)
     return (
-        f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {one_line(shown)}\n"
+        f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         "# Check it, then: peftcost search --budget 10gpu-min\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
@@ -45,10 +44,10 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     )
 
 
-def _labels_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[list[str], str]:
-    """The labels and the first metric that suits them."""
+def _targets_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[Targets, str]:
+    """The targets and the first metric that suits them."""
     *preferred, last = kind.metrics
     for metric in preferred:
         with contextlib.suppress(UserError):
-            return checked_labels(kind, examples, metric, where), metric
-    return checked_labels(kind, examples, last, where), last
+            return checked_targets(kind, examples, metric, where), metric
+    return checked_targets(kind, examples, last, where), last

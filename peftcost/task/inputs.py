@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import read_table
-from peftcost.task.columns import check_columns_exist
 from peftcost.tasks import get_task_type
+from peftcost.tasks.base import Example
 
 
-def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list[Any]:
-    """The texts, or the lists of tokens, of a data file; no label column is needed or looked at.
+def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list[Example]:
+    """The unlabelled examples of a data file; no label column is needed or looked at.
 
-    The column is the task's, or the one called like its role (text, tokens). UserError with file, row and column.
+    The columns are the task's, or those called like their roles (text, tokens). UserError with file, row and column.
     """
     kind = get_task_type(task)
-    role = kind.roles[0]
     table = read_table(path)
-    column = columns.get(role, role)
-    if column not in table.columns and role in table.columns:
-        column = role
-    check_columns_exist(table, {role: column})
-    return kind.inputs(table, column)
+    chosen = {role: columns.get(role, role) for role in kind.input_roles}
+    chosen = {role: role if name not in table.columns and role in table.columns else name for role, name in chosen.items()}
+    check_columns_exist(table, chosen)
+    return kind.read(table, chosen, labelled=False)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftcost.data.builtin import PREFIX, builtin_table
+from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table, read_table
 from peftcost.errors import UserError
-from peftcost.task.columns import check_columns_exist, fit_columns
+from peftcost.task.columns import fit_columns
 from peftcost.task.sampling import hold_out, sample, split_sizes
 from peftcost.task.task import Rows, Task, check_metric_name
 from peftcost.tasks.base import Example, Metric, TaskType
+from peftcost.tasks.targets import Targets
 
 SPLITS = ("train", "dev", "test")
 
@@ -28,7 +30,7 @@ class TaskData:
 
     task_type: TaskType
     columns: dict[str, str]
-    labels: list[str]
+    targets: Targets
     train: list[Example]
     dev: list[Example]
     test: list[Example]
@@ -49,13 +51,13 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     kind, columns = fit_columns(tables["train"], task.task, task.columns)
     for table in tables.values():
         check_columns_exist(table, columns)
-    given = {name: kind.examples(table, columns) for name, table in tables.items()}
+    given = {name: kind.read(table, columns) for name, table in tables.items()}
     metric = _metric(kind, task.metric)
     margin = task.margin if task.margin is not None else metric.default_margin
-    where = f"{tables['train'].path}, column {columns[kind.roles[-1]]!r}"
-    labels = checked_labels(kind, given["train"], metric.name, where)
+    where = f"{tables['train'].path}, column {columns[kind.target_roles[-1]]!r}"
+    targets = checked_targets(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
-        kind.check_known(given.get(name, []), labels, name)
+        kind.check_targets(given.get(name, []), targets, name)
 
     warnings = contradictions(kind, [example for name in given for example in given[name]])
     given, dropped = without_leaks(kind, given)
@@ -64,11 +66,11 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     for name in SPLITS:
         if not splits[name]:
             raise UserError(_nothing_left(name, tables["train"].path, dropped))
-    if len({n for e in splits["train"] for n in kind.label_names(e)}) < 2:
+    if not kind.can_learn(splits["train"]):
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
     warnings += dropped + split_off
     return TaskData(
-        kind, columns, labels, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
+        kind, columns, targets, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
         margin=margin,
     )  # fmt: skip
 
@@ -80,7 +82,7 @@ def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
     for example in examples:
         content = kind.content(example)
         before = first.setdefault(content, example)
-        if kind.label_names(before) != kind.label_names(example):
+        if kind.answer(before) != kind.answer(example):
             odd.setdefault(content, (before, example))
     if not odd:
         return []
@@ -143,14 +145,15 @@ def _metric(kind: TaskType, name: str | None) -> Metric:
     return kind.metrics[name]
 
 
-def checked_labels(kind: TaskType, train: Sequence[Example], metric: str, where: str) -> list[str]:
-    """The label names; UserError if one cannot learn from them or they do not suit the metric. where: file, column."""
+def checked_targets(kind: TaskType, train: Sequence[Example], metric: str, where: str) -> Targets:
+    """What is known of the targets; UserError if one cannot learn from them or they do not suit the metric. where: file,
+    column."""
     try:
-        labels = kind.labels(train)
-        kind.check_metric(metric, labels)
+        targets = kind.targets(train)
+        kind.check_metric(metric, targets)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    return labels
+    return targets
 
 
 def _split_off(
@@ -171,7 +174,7 @@ def _split_off(
             hold_out(
                 [kind.stratum(e) for e in pool],
                 [kind.content(e) for e in pool],
-                [kind.label_names(e) for e in pool],
+                [kind.classes_of(e) for e in pool],
                 n,
                 seed=(seed, SPLITS.index(name)),
             )

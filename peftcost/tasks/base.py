@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from peftcost.errors import UserError, did_you_mean
+from peftcost.data.features import Split
+from peftcost.data.table import Table
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Targets
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
-
-    from peftcost.data.table import Table
+    from transformers import PretrainedConfig
 
 Example = dict[str, Any]
-"""One validated row: the keys are the task type's column roles (text, label; tokens, tags), and "place": where it
-stands, for messages, as in "reviews.csv, line 7"."""
+"""One validated row: the keys are the task type's roles (text, label; tokens, tags), and "place": where it stands, for
+messages, as in "reviews.csv, line 7"."""
+IGNORED = -100
+"""A whole-number target that no loss counts; of other numbers it is NaN."""
 
 
 @dataclass(frozen=True)
@@ -39,111 +42,144 @@ class Metric:
     limits: tuple[float, float] = (0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """A prediction that needs no base. title: for people.
+
+    rows: (train, test, targets) -> the rows that `predict` would give for test, or None where it makes no sense.
+    """
+
+    title: str
+    rows: Callable[[Sequence[Example], Sequence[Example], Targets], np.ndarray | None]
+
+
 class TaskType(ABC):
     """One kind of task.
 
-    roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml; the input's
-    comes first.
-    metrics: by name; the first is the default.
-    auto_model: the transformers class that builds the model, by name. pre_split: inputs are lists of words.
+    input_roles, target_roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml.
+    metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
+    fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
+    theirs, when nobody has said so; the most special come first.
     """
 
     name: ClassVar[str]
-    roles: ClassVar[tuple[str, ...]]
+    input_roles: ClassVar[tuple[str, ...]]
+    target_roles: ClassVar[tuple[str, ...]]
     metrics: ClassVar[dict[str, Metric]]
     auto_model: ClassVar[str]
-    pre_split: ClassVar[bool] = False
+    fresh_head: ClassVar[bool] = True
+    precedence: ClassVar[int] = 50
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All columns of a row."""
+        return (*self.input_roles, *self.target_roles)
+
+    # Rows: free of torch
 
     @abstractmethod
-    def inputs(self, table: Table, column: str) -> list[Any]:
-        """The validated inputs (texts; lists of tokens) of a column; no label is looked at. UserError as `examples`."""
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        """The column of each role in a file of which at most the label column is known; None where the file is not of this
+        type. UserError where it is, but does not show which column is which."""
 
     @abstractmethod
-    def examples(self, table: Table, columns: Mapping[str, str]) -> list[Example]:
-        """Validated rows, keyed by role; UserError with file, row and column for the first that is not usable."""
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+        """Validated rows; UserError with file, row and column for the first that is not usable. labelled: with the targets;
+        else no target column is looked at."""
 
     @abstractmethod
-    def label_names(self, example: Example) -> list[str]:
-        """The labels that stand in an example: one for a text, one per token for a sequence."""
+    def targets(self, train: Sequence[Example]) -> Targets:
+        """What is known of the targets; UserError if one cannot learn from these rows."""
 
-    def labels(self, train: Sequence[Example]) -> list[str]:
-        """The label names in a fixed order (their index is the class id); UserError if one cannot learn from them."""
-        found = {name for example in train for name in self.label_names(example)}
-        if len(found) < 2:
-            only = f"only the label {next(iter(found))!r}" if found else "no labels"
-            raise UserError(f"the {len(train)} training rows hold {only}; at least two are needed to learn from.")
-        if all(name.isdecimal() for name in found):
-            return sorted(found, key=lambda name: (int(name), name))
-        return sorted(found)
+    def check_targets(self, examples: Sequence[Example], targets: Targets, split: str) -> None:
+        """UserError if a dev or test split holds a target that cannot be predicted."""
 
-    def check_known(self, examples: Sequence[Example], labels: Sequence[str], split: str) -> None:
-        """UserError if a label of a dev or test split does not occur in train."""
-        known = set(labels)
-        for example in examples:
-            for name in self.label_names(example):
-                if name not in known:
-                    raise UserError(
-                        f"{example['place']}: the label {name!r} of the {split} split does not occur in train; correct "
-                        f"it, or add training rows that have it.{did_you_mean(name, list(labels))}"
-                    )
+    def check_metric(self, metric: str, targets: Targets) -> None:
+        """UserError if the metric makes no sense for these targets."""
 
-    def check_metric(self, metric: str, labels: Sequence[str]) -> None:
-        """UserError if the metric makes no sense for these labels."""
+    def classes_of(self, example: Example) -> list[str]:
+        """The classes that stand in an example; splits leave some of each in train."""
+        return []
 
-    @abstractmethod
+    def can_learn(self, train: Sequence[Example]) -> bool:
+        """Whether there is something to learn from the rows that are left for training."""
+        return bool(train)
+
+    def answer(self, example: Example) -> Any:
+        """The targets, to be compared: inputs that stand with different ones contradict each other."""
+        return [example[role] for role in self.target_roles]
+
     def stratum(self, example: Example) -> str:
         """What a stratified split keeps in proportion."""
-
-    @abstractmethod
-    def unlabelled(self, content: Any, labels: Sequence[str]) -> Example:
-        """An example of an input alone (a text; a list of tokens), for predicting; its label is a placeholder."""
+        return ""
 
     @abstractmethod
     def content(self, example: Example) -> str:
-        """The input without its label: two examples with the same content are duplicates."""
+        """The inputs without the targets: two examples with the same content are duplicates."""
+
+    def baselines(self) -> Mapping[str, Baseline]:
+        """Predictions that need no base, by name."""
+        return {}
+
+    # Tensors: in the worker
 
     @abstractmethod
-    def tokenize(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        examples: Sequence[Example],
-        labels: Sequence[str],
-        max_length: int,
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """Per example its token ids and its target ids (one class id, or one per token with -100 for ignored).
+    def processor(self, model: str) -> Any:
+        """What turns raw inputs into numbers: the base's tokenizer, image processor or feature extractor."""
 
-        Targets may be longer than the ids: what lies beyond belongs to words that truncation cut off.
-        """
+    @abstractmethod
+    def encode(self, processor: Any, examples: Sequence[Example], targets: Targets | None, max_length: int) -> Split:
+        """The examples as columns, the column "targets" among them. targets: None for inputs alone, of examples that were
+        read unlabelled."""
+
+    def check_encoded(self, split: Split, model: str) -> None:
+        """UserError where the processor makes numbers that the model cannot take."""
+
+    def warnings(self, split: Split, model: str, max_length: int) -> list[str]:
+        """What the encoded training rows tell about whether this base can be right, one sentence each."""
+        return []
+
+    def padding(self, processor: Any) -> dict[str, float]:
+        """What `collate` fills each ragged column up with."""
+        return {}
+
+    @abstractmethod
+    def collate(
+        self, split: Split, indices: np.ndarray, padding: Mapping[str, float], max_length: int, width: int = 0
+    ) -> Batch:
+        """A batch of these examples, padded to the longest of them or to `width` where that is more, cut to max_length."""
+
+    @abstractmethod
+    def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
+        """A batch of rows of these lengths, of any content, on torch's default device: for estimates and for trying how a
+        model computes."""
+
+    @abstractmethod
+    def model_options(self, targets: Targets) -> dict[str, Any]:
+        """Options of the model's configuration: num_labels, id2label, problem_type."""
+
+    def target_counts(self, split: Split, max_length: int) -> np.ndarray:
+        """How many targets of each example the loss counts, shape (n,)."""
+        return np.ones(len(split), dtype=np.int64)
+
+    def seen(self, batch: Batch) -> Batch:
+        """The batch with those targets alone that the loss counts."""
+        return batch
 
     @abstractmethod
     def loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
+        self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, int | torch.Tensor]:
-        """Summed cross entropy in fp32 and the number of targets summed over (0 of them gives 0, never NaN). It neither waits
-        for the device nor copies to it: a CUDA graph may hold it.
+        """The summed loss in fp32 and the number of targets summed over (0 of them gives 0, never NaN).
 
-        logits: (n, classes), or (n, width, classes) aligned with input_ids; targets: as `collate_targets` gives them.
+        It counts no target that is IGNORED or NaN. It neither waits for the device nor copies to it: a CUDA graph may
+        hold it.
         """
 
     @abstractmethod
-    def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
-        """Targets of a batch as one tensor: (n,) class ids, or (n, at least width) padded with -100.
-
-        Columns from `width` on are targets of words that the model does not see; they count in `predict` alone.
-        """
-
-    @abstractmethod
-    def predict(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> np.ndarray:
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
     @abstractmethod
-    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        """The rows that `predict` would give for the best constant guess."""
-
-    def tfidf_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
-        """The rows of TF-IDF with logistic regression, or None where that makes no sense."""
-        return None
-
-    @abstractmethod
-    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
-        """Per example what `peftcost predict` writes: label and probabilities (token classification: tags)."""
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
+        """Per example what `peftcost predict` writes: label and probabilities, tags, a number, a text."""

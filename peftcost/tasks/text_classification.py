@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcost.data.cells import label_of, text_of
+from peftcost.data.features import Column, Split
+from peftcost.data.guess import label_column, text_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Example, Metric, TaskType
+from peftcost.tasks.base import Baseline, Example, Metric
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import accuracy, macro_f1
+from peftcost.tasks.targets import Classes, Targets, expect
+from peftcost.tasks.text_inputs import TextInputs, lengths_of, token_columns
 
 if TYPE_CHECKING:
     import torch
@@ -22,38 +28,48 @@ FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
 
 
-class TextClassification(TaskType):
+class TextClassification(TextInputs, ClassTargets):
     """Rows for the metrics: (predicted class id, true class id)."""
 
     name = "text-classification"
-    roles = ("text", "label")
+    input_roles = ("text",)
+    target_roles = ("label",)
     metrics = {  # noqa: RUF012
         "accuracy": Metric("accuracy", 0.01, accuracy),
         "macro_f1": Metric("macro_f1", 0.01, macro_f1),
     }
     auto_model = "AutoModelForSequenceClassification"
+    precedence = 90
 
-    def inputs(self, table: Table, column: str) -> list[Any]:
-        return [text_of(row.get(column), f"{table.place(i)}, column {column!r}") for i, row in enumerate(table.rows)]
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        label = label_column(table, label)
+        text = text_column(table, [name for name in table.columns if name != label])
+        if text is None:
+            raise UserError(
+                f"{table.path} does not show which column holds the text ({table.listed}); write a task.yaml "
+                f"with `columns: {{text: …, label: {label}}}`."
+            )
+        return {"text": text, "label": label}
 
-    def examples(self, table: Table, columns: Mapping[str, str]) -> list[Example]:
-        texts, column = self.inputs(table, columns["text"]), columns["label"]
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         found = []
-        for i, text in enumerate(texts):
+        for i, row in enumerate(table.rows):
             place = table.place(i)
-            label = label_of(table.rows[i].get(column), f"{place}, column {column!r}")
-            found.append({"text": text, "label": label, "place": place})
+            example = {"text": text_of(row.get(columns["text"]), f"{place}, column {columns['text']!r}"), "place": place}
+            if labelled:
+                example["label"] = label_of(row.get(columns["label"]), f"{place}, column {columns['label']!r}")
+            found.append(example)
         return found
 
-    def label_names(self, example: Example) -> list[str]:
+    def classes_of(self, example: Example) -> list[str]:
         return [example["label"]]
 
-    def labels(self, train: Sequence[Example]) -> list[str]:
-        found = super().labels(train)
+    def targets(self, train: Sequence[Example]) -> Targets:
+        found = expect(Classes, super().targets(train))
         if len(found) > 2 and len(train) / len(found) < FEWEST_ROWS_A_LABEL:
             raise UserError(
                 f"{len(found)} different labels in {len(train)} rows are too many to learn from (for example "
-                f"{found[0]!r}); is this the label column?"
+                f"{found.names[0]!r}); is this the label column?"
             )
         return found
 
@@ -63,69 +79,77 @@ class TextClassification(TaskType):
     def content(self, example: Example) -> str:
         return " ".join(example["text"].split())
 
-    def unlabelled(self, content: Any, labels: Sequence[str]) -> Example:
-        return {"text": content, "label": labels[0], "place": ""}
-
-    def tokenize(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        examples: Sequence[Example],
-        labels: Sequence[str],
-        max_length: int,
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        if not examples:
-            return [], []
-        class_id = {label: i for i, label in enumerate(labels)}
-        ids = tokenizer([e["text"] for e in examples], truncation=True, max_length=max_length)["input_ids"]
+    def encode(
+        self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
+    ) -> Split:
+        texts = [e["text"] for e in examples]
+        encoded = processor(texts, truncation=True, max_length=max_length) if texts else {"input_ids": []}
         # a text of nothing but characters that the tokenizer drops still has to be an input
-        ids = [row or [tokenizer.eos_token_id or 0] for row in ids]
-        return ids, [[class_id[e["label"]]] for e in examples]
+        ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
+        columns = token_columns({**encoded, "input_ids": ids})
+        lengths = lengths_of(columns)
+        return Split({**columns, "targets": class_column(examples, targets)}, lengths)
 
-    def loss(self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
+    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         from torch.nn.functional import cross_entropy
 
-        loss = cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=label_smoothing)
-        return loss, len(targets)
+        loss = cross_entropy(logits.float(), batch.targets, reduction="sum", label_smoothing=label_smoothing)
+        return loss, batch.rows
 
-    def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
-        import torch
-
-        return torch.tensor([row[0] for row in targets], dtype=torch.long)
-
-    def predict(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> np.ndarray:
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         predicted = logits.argmax(dim=-1)
-        return np.stack([predicted.cpu().numpy(), targets.cpu().numpy()], axis=1).astype(np.float32)
+        return np.stack([predicted.cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
 
-    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        counts = Counter(e["label"] for e in train)
-        majority = max(labels, key=lambda label: counts[label])
-        return self._rows([majority] * len(test), test, labels)
+    def baselines(self) -> Mapping[str, Baseline]:
+        return {
+            "majority": Baseline("the majority class", majority_rows),
+            "tfidf": Baseline("TF-IDF with logistic regression", tfidf_rows),
+        }
 
-    def tfidf_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
-        """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-
-        vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-        try:
-            features = vectorizer.fit_transform([e["text"] for e in train])
-        except ValueError:  # empty vocabulary
-            return None
-        model = LogisticRegression(max_iter=1000).fit(features, [e["label"] for e in train])
-        predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
-        return self._rows([str(label) for label in predicted], test, labels)
-
-    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
+        names = expect(Classes, targets).names
         probabilities = logits.float().softmax(dim=-1).cpu().numpy()
         return [
             {
-                "label": labels[int(row.argmax())],
-                **{f"probability_{label}": float(p) for label, p in zip(labels, row, strict=True)},
+                "label": names[int(row.argmax())],
+                **{f"probability_{label}": float(p) for label, p in zip(names, row, strict=True)},
             }
             for row in probabilities
         ]
 
-    def _rows(self, predicted: Sequence[str], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        class_id = {label: i for i, label in enumerate(labels)}
-        pairs = [(class_id[p], class_id[e["label"]]) for p, e in zip(predicted, test, strict=True)]
-        return np.array(pairs, dtype=np.float32).reshape(-1, 2)
+
+def class_column(examples: Sequence[Example], targets: Targets | None) -> Column:
+    """The class id of each example; zeros where the classes are not known."""
+    if targets is None:
+        return Column(np.zeros(len(examples), dtype=np.int32))
+    ids = expect(Classes, targets).ids
+    return Column(np.array([ids[e["label"]] for e in examples], dtype=np.int32))
+
+
+def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
+    """The most frequent class for every example."""
+    counts = Counter(e["label"] for e in train)
+    majority = max(expect(Classes, targets).names, key=lambda label: counts[label])
+    return rows_of([majority] * len(test), test, targets)
+
+
+def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray | None:
+    """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    try:
+        features = vectorizer.fit_transform([e["text"] for e in train])
+    except ValueError:  # empty vocabulary
+        return None
+    model = LogisticRegression(max_iter=1000).fit(features, [e["label"] for e in train])
+    predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
+    return rows_of([str(label) for label in predicted], test, targets)
+
+
+def rows_of(predicted: Sequence[str], test: Sequence[Example], targets: Targets) -> np.ndarray:
+    """What `predict` gives for these predictions."""
+    ids = expect(Classes, targets).ids
+    pairs = [(ids[p], ids[e["label"]]) for p, e in zip(predicted, test, strict=True)]
+    return np.array(pairs, dtype=np.float32).reshape(-1, 2)

@@ -5,26 +5,32 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peftcost.data.cells import label_of, list_of, text_of
+from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.data.guess import holds, label_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Example, Metric, TaskType
+from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
+from peftcost.tasks.targets import Classes, Targets, expect
+from peftcost.tasks.text_inputs import TextInputs, aligned, lengths_of, token_columns
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
 OUTSIDE = "O"
-IGNORED = -100
 SPAN_TAG = re.compile(r"O|[BIES]-.+")
 
 
-class TokenClassification(TaskType):
+class TokenClassification(TextInputs, ClassTargets):
     """Rows for the metrics: (right spans, predicted spans, true spans, right words, words).
 
     A word's first sub-token carries its tag. Targets of words that truncation cut off follow behind the sub-tokens'
@@ -32,37 +38,51 @@ class TokenClassification(TaskType):
     """
 
     name = "token-classification"
-    roles = ("tokens", "tags")
+    input_roles = ("tokens",)
+    target_roles = ("tags",)
     metrics = {  # noqa: RUF012
         "entity_f1": Metric("entity_f1", 0.01, entity_f1),
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
     }
     auto_model = "AutoModelForTokenClassification"
     pre_split = True
+    precedence = 20
 
-    def inputs(self, table: Table, column: str) -> list[Any]:
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        label = label_column(table, label)
+        others = [name for name in table.columns if name != label]
+        if not holds(table, label, list) and not (label == "tags" and "tokens" in others):
+            return None
+        lists = [name for name in others if holds(table, name, list)]
+        tokens = "tokens" if "tokens" in others else lists[0] if len(lists) == 1 else None
+        if tokens is None:
+            raise UserError(
+                f"{table.path} does not show which column holds the tokens ({table.listed}); write a task.yaml "
+                f"with `columns: {{tokens: …, tags: {label}}}`."
+            )
+        return {"tokens": tokens, "tags": label}
+
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         found = []
         for i, row in enumerate(table.rows):
-            where = f"{table.place(i)}, column {column!r}"
-            found.append([text_of(token, where) for token in list_of(row.get(column), where)])
+            place = table.place(i)
+            where = f"{place}, column {columns['tokens']!r}"
+            tokens = [text_of(token, where) for token in list_of(row.get(columns["tokens"]), where)]
+            example: Example = {"tokens": tokens, "place": place}
+            if labelled:
+                where = f"{place}, column {columns['tags']!r}"
+                tags = [label_of(tag, where) for tag in list_of(row.get(columns["tags"]), where)]
+                if len(tags) != len(tokens):
+                    raise UserError(f"{where}: {len(tags)} tags for {len(tokens)} tokens; give one tag for each token.")
+                example["tags"] = tags
+            found.append(example)
         return found
 
-    def examples(self, table: Table, columns: Mapping[str, str]) -> list[Example]:
-        sentences, column = self.inputs(table, columns["tokens"]), columns["tags"]
-        found = []
-        for i, tokens in enumerate(sentences):
-            where = f"{table.place(i)}, column {column!r}"
-            tags = [label_of(tag, where) for tag in list_of(table.rows[i].get(column), where)]
-            if len(tags) != len(tokens):
-                raise UserError(f"{where}: {len(tags)} tags for {len(tokens)} tokens; give one tag for each token.")
-            found.append({"tokens": tokens, "tags": tags, "place": table.place(i)})
-        return found
-
-    def label_names(self, example: Example) -> list[str]:
+    def classes_of(self, example: Example) -> list[str]:
         return list(example["tags"])
 
-    def check_metric(self, metric: str, labels: Sequence[str]) -> None:
-        odd = [label for label in labels if not SPAN_TAG.fullmatch(label)]
+    def check_metric(self, metric: str, targets: Targets) -> None:
+        odd = [label for label in expect(Classes, targets).names if not SPAN_TAG.fullmatch(label)]
         if metric == "entity_f1" and odd:
             raise UserError(
                 f"the tag {odd[0]!r} is neither O nor of the form B-TYPE or I-TYPE, so entity_f1 cannot find spans; "
@@ -77,42 +97,62 @@ class TokenClassification(TaskType):
     def content(self, example: Example) -> str:
         return " ".join(example["tokens"])
 
-    def unlabelled(self, content: Any, labels: Sequence[str]) -> Example:
-        return {"tokens": list(content), "tags": [labels[0]] * len(content), "place": ""}
-
-    def tokenize(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        examples: Sequence[Example],
-        labels: Sequence[str],
-        max_length: int,
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        if not tokenizer.is_fast:
+    def encode(
+        self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
+    ) -> Split:
+        """Targets of examples without tags are 0 where a word begins: so `describe` knows where."""
+        if not processor.is_fast:
             raise UserError(
-                f"{type(tokenizer).__name__} does not say which word a token belongs to; token classification needs a "
+                f"{type(processor).__name__} does not say which word a token belongs to; token classification needs a "
                 "model with a fast tokenizer (tokenizer.json)."
             )
-        class_id = {label: i for i, label in enumerate(labels)}
-        ids, targets = [], []
-        for example, (coded, words) in zip(examples, _code(tokenizer, examples, max_length), strict=True):
-            tags = [class_id[tag] for tag in example["tags"]]
+        ids, wanted = [], []
+        for example, (coded, words) in zip(examples, _code(processor, examples, max_length), strict=True):
+            tags = [0] * len(example["tokens"])
+            if targets is not None:
+                class_ids = expect(Classes, targets).ids
+                tags = [class_ids[tag] for tag in example["tags"]]
             before = [None, *words[:-1]]
             seen = [
                 IGNORED if word is None or word == previous else tags[word]
                 for word, previous in zip(words, before, strict=True)
             ]
             ids.append(coded)
-            targets.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
-        return ids, targets
+            wanted.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
+        columns = token_columns({"input_ids": ids})
+        return Split({**columns, "targets": ragged(wanted)}, lengths_of(columns))
 
-    def loss(
-        self, logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
+        """Padded with IGNORED. Columns from `width` on are targets of words that the model does not see; they count in
+        `predict` alone."""
+        import torch
+
+        assert column.offsets is not None
+        longest = int((column.offsets[indices + 1] - column.offsets[indices]).max())
+        return torch.from_numpy(padded(column, indices, max(width, longest), IGNORED))
+
+    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(rows, width, dtype=torch.long)
+
+    def target_counts(self, split: Split, max_length: int) -> np.ndarray:
+        column = split.columns["targets"]
+        assert column.offsets is not None
+        counted = np.concatenate([[0], np.cumsum(column.values != IGNORED)])
+        starts = column.offsets[:-1]
+        ends = np.minimum(column.offsets[1:], starts + np.minimum(split.lengths, max_length))
+        return np.asarray(counted[ends] - counted[starts])
+
+    def seen(self, batch: Batch) -> Batch:
+        return replace(batch, targets=batch.targets[:, : batch.width])
+
+    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         from torch.nn.functional import cross_entropy
 
-        seen = targets[:, : logits.shape[1]]
+        seen = self.seen(batch).targets
         loss = cross_entropy(
-            logits.float().flatten(0, 1),
+            aligned(logits, batch).float().flatten(0, 1),
             seen.flatten(),
             reduction="sum",
             ignore_index=IGNORED,
@@ -120,41 +160,41 @@ class TokenClassification(TaskType):
         )
         return loss, (seen != IGNORED).sum()
 
-    def collate_targets(self, targets: Sequence[Sequence[int]], width: int) -> torch.Tensor:
-        import torch
-
-        columns = max([width, *map(len, targets)])
-        padded = [[*row, *[IGNORED] * (columns - len(row))] for row in targets]
-        return torch.tensor(padded, dtype=torch.long)
-
-    def predict(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> np.ndarray:
-        guesses = logits.argmax(dim=-1).cpu().tolist()
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
+        names = expect(Classes, targets).names
+        guesses = aligned(logits, batch).argmax(dim=-1).cpu().tolist()
         rows = []
-        for guess, gold in zip(guesses, targets.cpu().tolist(), strict=True):
+        for guess, gold in zip(guesses, batch.targets.cpu().tolist(), strict=True):
             at = [i for i, target in enumerate(gold) if target != IGNORED]
-            predicted = [labels[guess[i]] if i < len(guess) else OUTSIDE for i in at]
-            rows.append(span_row(predicted, [labels[gold[i]] for i in at]))
+            predicted = [names[guess[i]] if i < len(guess) else OUTSIDE for i in at]
+            rows.append(span_row(predicted, [names[gold[i]] for i in at]))
         return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
-    def majority_rows(self, train: Sequence[Example], test: Sequence[Example], labels: Sequence[str]) -> np.ndarray:
-        counts = Counter(tag for e in train for tag in e["tags"])
-        majority = max(labels, key=lambda label: counts[label])
-        rows = [span_row([majority] * len(e["tags"]), e["tags"]) for e in test]
-        return np.array(rows, dtype=np.float32).reshape(-1, 5)
+    def baselines(self) -> Mapping[str, Baseline]:
+        return {"majority": Baseline("the majority class", majority_rows)}
 
-    def describe(self, logits: torch.Tensor, targets: torch.Tensor, labels: Sequence[str]) -> list[dict[str, Any]]:
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Tags and their probabilities, one per word; a word that was cut off is O with probability 0."""
-        best, ids = (values.cpu().tolist() for values in logits.float().softmax(dim=-1).max(dim=-1))
+        names = expect(Classes, targets).names
+        best, ids = (values.cpu().tolist() for values in aligned(logits, batch).float().softmax(dim=-1).max(dim=-1))
         found = []
-        for p, guess, gold in zip(best, ids, targets.cpu().tolist(), strict=True):
+        for p, guess, gold in zip(best, ids, batch.targets.cpu().tolist(), strict=True):
             at = [i for i, target in enumerate(gold) if target != IGNORED]
             found.append(
                 {
-                    "tags": [labels[guess[i]] if i < len(guess) else OUTSIDE for i in at],
+                    "tags": [names[guess[i]] if i < len(guess) else OUTSIDE for i in at],
                     "probabilities": [round(p[i], 6) if i < len(p) else 0.0 for i in at],
                 }
             )
         return found
+
+
+def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
+    """The most frequent tag for every word."""
+    counts = Counter(tag for e in train for tag in e["tags"])
+    majority = max(expect(Classes, targets).names, key=lambda label: counts[label])
+    rows = [span_row([majority] * len(e["tags"]), e["tags"]) for e in test]
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
 Coded = tuple[list[int], list[int | None]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from peftcost.core.registry import discover
 from peftcost.core.setup import Setup
@@ -18,6 +18,7 @@ from peftcost.data.table import read_table
 from peftcost.errors import UserError
 from peftcost.methods import Method
 from peftcost.tasks import TaskType
+from peftcost.tasks.targets import Classes
 
 PAGES = Path(__file__).parent.parent.parent / "docs" / "extending"
 
@@ -65,18 +66,17 @@ def test_the_task_type_reads_trains_and_scores(tiny_bert: Path, tmp_path: Path, 
     kind = found_in_folder("task-type.md", TaskType, tmp_path, monkeypatch)
     file = tmp_path / "reviews.csv"
     file.write_text("review,stars\n" + "".join(f"text {i},{1 + i % 4}\n" for i in range(8)))
-    examples = kind.examples(read_table(file), {"text": "review", "rating": "stars"})
-    labels = kind.labels(examples)
-    assert labels == ["1", "2", "3", "4"]
-    model = base(tiny_bert, 4)
-    ids, targets = kind.tokenize(AutoTokenizer.from_pretrained(tiny_bert), examples, labels, 16)
-    assert len({len(row) for row in ids}) == 1
-    logits, wanted = model(input_ids=torch.tensor(ids)).logits, kind.collate_targets(targets, 16)
-    loss, n = kind.loss(logits, wanted)
+    examples = kind.read(read_table(file), {"text": "review", "rating": "stars"})
+    targets = kind.targets(examples)
+    assert targets == Classes(("1", "2", "3", "4"))
+    model, processor = base(tiny_bert, 4), kind.processor(str(tiny_bert))
+    batch = kind.collate(kind.encode(processor, examples, targets, 16), np.arange(8), kind.padding(processor), 16)
+    logits = model(**batch.inputs).logits
+    loss, n = kind.loss(logits, batch)
     (loss / n).backward()
-    rows, once = kind.predict(logits, wanted, labels), np.ones((1, len(examples)))
+    rows, once = kind.predict(logits, batch, targets), np.ones((1, len(examples)))
     assert 0 <= kind.metrics["accuracy"].compute(rows, once)[0] <= kind.metrics["within_one"].compute(rows, once)[0] <= 1
 
     file.write_text("review,stars\nfine,good\n")
     with pytest.raises(UserError, match=r"line 2: the rating 'good'"):
-        kind.examples(read_table(file), {"text": "review", "rating": "stars"})
+        kind.read(read_table(file), {"text": "review", "rating": "stars"})

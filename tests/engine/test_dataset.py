@@ -1,12 +1,15 @@
 """Batches: every example once an epoch, little padding, and any step can be found again."""
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.engine.dataset import batches_from, batches_of_epoch, make_split
+from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.engine.dataset import DatasetInfo, batches_from, batches_of_epoch, load_dataset_info, load_split, save_prepared
+from peftcost.tasks.targets import Classes
 
 
 @given(n=st.integers(1, 400), batch=st.integers(1, 32), seed=st.integers(0, 9), epoch=st.integers(0, 3))
@@ -35,7 +38,19 @@ def test_bucketing_pays_little_padding() -> None:
 
 
 def test_ragged_rows_come_back() -> None:
-    split = make_split([[1, 2, 3], [], [4]], [[0], [1], [2]])
-    assert len(split) == 3
-    assert [split.example(i)[0].tolist() for i in range(3)] == [[1, 2, 3], [], [4]]
-    assert [split.example(i)[1].tolist() for i in range(3)] == [[0], [1], [2]]
+    column = ragged([[1, 2, 3], [], [4]])
+    assert [column[i].tolist() for i in range(3)] == [[1, 2, 3], [], [4]]
+    assert padded(column, np.array([2, 0]), 4, 9).tolist() == [[4, 9, 9, 9], [1, 2, 3, 9]]
+    assert padded(column, np.array([0]), 2, 9).tolist() == [[1, 2]]
+
+
+def test_columns_of_any_kind_come_back_from_disk(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2)
+    columns = {"pixel_values": Column(pixels), "scores": ragged([[0.5], [], [1.5, 2.5]], np.float32)}
+    info = DatasetInfo("m", "text-classification", "accuracy", Classes(("a", "b")), {"scores": 0.0}, 9, 9)
+    save_prepared(tmp_path / "prepared", {"train": Split(columns, np.ones(3, dtype=np.int64))}, info)
+    again = load_split(tmp_path / "prepared", "train")
+    assert load_dataset_info(tmp_path / "prepared") == info
+    assert np.array_equal(again.columns["pixel_values"].values, pixels)
+    assert again.columns["scores"][2].tolist() == [1.5, 2.5]
+    assert again.first(2).columns["pixel_values"].values.shape == (2, 2, 2)

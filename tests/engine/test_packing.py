@@ -21,6 +21,11 @@ from peftcost.engine.probe import probe
 from peftcost.engine.train import train
 from peftcost.methods import get_method, methods
 from peftcost.task.task import Rows, load_task
+from peftcost.tasks import get_task_type
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Classes
+
+CLASSES = Classes(("a", "b"))
 
 PACKED = [name for name in methods() if name not in ("prompt", "prefix", "frozen", "int8_lora", "bitfit")]
 """All but those that put virtual tokens in front, keep their base's activations, quantize these row by row, or find no biases
@@ -57,17 +62,21 @@ def test_a_packed_training_ends_like_the_padded_one(prepared: str, tmp_path: Pat
 
 def test_tokens_get_their_own_logits(tiny_llama: Path) -> None:
     model = AutoModelForTokenClassification.from_pretrained(tiny_llama, num_labels=5).eval()
+    kind = get_task_type("token-classification")
     ids = torch.randint(1, 1000, (3, 9), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(9) < torch.tensor([[9], [1], [4]])).long()
     with torch.no_grad():
-        padded, packed = model(input_ids=ids, attention_mask=mask).logits, packed_logits(model, ids, mask, 0, per_token=True)
+        batch = Batch({"input_ids": ids, "attention_mask": mask}, torch.zeros(3, 9), 9)
+        padded, packed = model(**batch.inputs).logits, packed_logits(model, batch, 0, per_token=True)
     assert packed.shape == padded.shape
     torch.testing.assert_close(packed[mask.bool()], padded[mask.bool()])
-    assert can_pack(model, 0)
+    assert can_pack(model, kind.dummy_batch(model.config, CLASSES, (4, 3)), 0)
 
 
 def test_a_bidirectional_model_is_not_packed(tiny_bert: Path) -> None:
-    assert not can_pack(load_base(BaseSpec(str(tiny_bert), "AutoModelForSequenceClassification", ("a", "b")), 0), 0)
+    kind = get_task_type("text-classification")
+    base = load_base(BaseSpec(str(tiny_bert), kind.auto_model, kind.model_options(CLASSES)), 0)
+    assert not can_pack(base, kind.dummy_batch(base.config, CLASSES, (4, 3)), 0)
 
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import transformers
 
-from peftcost.engine import base_model
-from peftcost.engine.base_model import load_tokenizer
 from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.engine.prepare import NO_LIMIT, max_positions, prepare
 from peftcost.errors import UserError
 from peftcost.task.task import Rows, load_task
+from peftcost.tasks.text_inputs import load_tokenizer
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 120}
 
@@ -56,6 +55,6 @@ def test_a_tokenizer_of_another_model_is_told(tiny_bert: Path, tmp_path: Path) -
 
 def test_a_tokenizer_without_padding_and_end_is_told(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = SimpleNamespace(pad_token=None, eos_token=None)
-    monkeypatch.setattr(base_model.AutoTokenizer, "from_pretrained", lambda *_, **__: bare)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: bare)
     with pytest.raises(UserError, match="neither a padding nor an end token"):
         load_tokenizer(tiny_bert)

@@ -24,6 +24,8 @@ from peftcost.engine.train_state import TrainState, build, made_trainable
 from peftcost.methods import get_method, methods
 from peftcost.methods.layers import transformer_layers
 from peftcost.task.task import Rows, load_task
+from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 ROWS, STOP = 96, 224
 WIDTH = 40
@@ -107,12 +109,12 @@ def naive_curve(prepared: str, setup: Setup) -> list[float]:
     )
     losses = []
     for step, indices in zip(range(plan.total_steps), batches_from(split.lengths, 16, 5, 0), strict=False):
-        ids = torch.full((len(indices), WIDTH), info.pad_id)
+        ids = torch.full((len(indices), WIDTH), info.padding["input_ids"])
         for row, index in enumerate(indices):
-            tokens = torch.from_numpy(split.example(int(index))[0].astype(np.int64))
+            tokens = torch.from_numpy(split.columns["input_ids"][int(index)].astype(np.int64))
             ids[row, : len(tokens)] = tokens
-        targets = torch.tensor([int(split.example(int(i))[1][0]) for i in indices])
-        logits = model(input_ids=ids, attention_mask=(ids != info.pad_id).long()).logits
+        targets = torch.tensor([int(split.columns["targets"][int(i)]) for i in indices])
+        logits = model(input_ids=ids, attention_mask=(ids != info.padding["input_ids"]).long()).logits
         loss = torch.nn.functional.cross_entropy(logits, targets)
         penalty = method.penalty(model)
         (loss if penalty is None else loss + penalty).backward()
@@ -261,6 +263,7 @@ SMALL: dict[str, Any] = {
     "num_attention_heads": 2,
     "intermediate_size": 64,
 }
+TWO_ROWS = get_task_type("text-classification").dummy_batch(ElectraConfig(), Classes(("a", "b")), (4, 3))
 OTHERS = {
     "dropout between embeddings and layers": ElectraConfig(**SMALL, embedding_size=16),
     "layers that hand on tuples": DebertaV2Config(**SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"]),
@@ -271,7 +274,7 @@ OTHERS = {
 def test_other_architectures_work_in_halves_and_without_chance(config: PretrainedConfig) -> None:
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config).train()
-    frozen_layers = cut(model, 2)
+    frozen_layers = cut(model, 2, TWO_ROWS)
     assert frozen_layers is not None
     inputs = {"input_ids": torch.arange(12).reshape(2, 6) + 1, "attention_mask": torch.ones(2, 6, dtype=torch.long)}
     assert torch.equal(frozen_layers.run(inputs), frozen_layers.run(inputs))
@@ -302,7 +305,7 @@ def test_a_model_that_does_not_work_in_halves_trains_as_a_whole(tiny_bert: Path,
     model = RemembersItsFirstLayer().eval()
     inputs = {"input_ids": torch.arange(1, 9).reshape(2, 4), "attention_mask": torch.ones(2, 4, dtype=torch.long)}
     before = model(**inputs).logits
-    assert cut(model, 2) is None
+    assert cut(model, 2, TWO_ROWS) is None
     assert torch.equal(model(**inputs).logits, before)
 
 

@@ -13,7 +13,7 @@ from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.engine.calibrate import TASK, real_train_state
+from peftcost.engine.calibrate import CLASSES, TASK, real_train_state
 from peftcost.engine.fitting import estimate_of, fit_to
 from peftcost.engine.step_estimate import Shape, StepEstimate, estimate_step, extrapolated, one_step
 from peftcost.errors import DoesNotFit, SetupFailed
@@ -37,7 +37,9 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
     model, optimizer, device = train_state.model, train_state.optimizer, train_state.device
 
     def step() -> None:
-        one_step(model, optimizer, get_method(method), choices, get_task_type(TASK), shape, train_state.frozen_layers)
+        one_step(
+            model, optimizer, get_method(method), choices, get_task_type(TASK), CLASSES, shape, train_state.frozen_layers
+        )
 
     step()
     return step_peak_bytes(step, model, optimizer, device)
@@ -52,7 +54,7 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
         with pytest.raises(SetupFailed, match="have no biases to train"):
             measured(path, method, choices, SHAPE)
         return
-    predicted = estimate_step(config, get_task_type(TASK), get_method(method), choices, SHAPE)
+    predicted = estimate_step(config, get_task_type(TASK), get_method(method), choices, SHAPE, CLASSES)
     assert predicted.peak_bytes == pytest.approx(measured(path, method, choices, SHAPE), rel=0.02)
     assert sum(predicted.parts.values()) == pytest.approx(predicted.peak_bytes, rel=1e-6)
 
@@ -62,14 +64,16 @@ def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, m
 )
 def test_choices_count(minilm: Path, changed: dict[str, Scalar]) -> None:
     choices = choices_of("lora", **changed)
-    predicted = estimate_step(AutoConfig.from_pretrained(minilm), get_task_type(TASK), get_method("lora"), choices, SHAPE)
+    predicted = estimate_step(
+        AutoConfig.from_pretrained(minilm), get_task_type(TASK), get_method("lora"), choices, SHAPE, CLASSES
+    )
     assert predicted.peak_bytes == pytest.approx(measured(minilm, "lora", choices, SHAPE), rel=0.05)
 
 
 def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
     config, choices = AutoConfig.from_pretrained(minilm), choices_of("lora")
-    whole = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64))
-    parts = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64, 2))
+    whole = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64), CLASSES)
+    parts = estimate_step(config, get_task_type(TASK), get_method("lora"), choices, Shape(8, 64, 2), CLASSES)
     assert parts.parts["activations"] < 0.4 * whole.parts["activations"]
     assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
 
@@ -82,7 +86,7 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
     choices = choices_of(method)
 
     def estimate(some: PretrainedConfig) -> StepEstimate:
-        return estimate_step(some, get_task_type(TASK), get_method(method), choices, SHAPE)
+        return estimate_step(some, get_task_type(TASK), get_method(method), choices, SHAPE, CLASSES)
 
     line, whole = extrapolated(config, estimate), estimate(config)
     for name in ("peak_bytes", "trainable_parameters", "total_parameters"):
@@ -96,7 +100,7 @@ def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
         hidden_size=4096, num_hidden_layers=32, intermediate_size=11008, num_attention_heads=32, vocab_size=32000
     )
     before, start = psutil.Process().memory_info().rss, time.monotonic()
-    found = estimate_of(config, get_task_type(TASK), "lora", choices_of("lora", batch_size=1), 512, 2)
+    found = estimate_of(config, get_task_type(TASK), "lora", choices_of("lora", batch_size=1), 512, CLASSES)
     assert time.monotonic() - start < 20
     assert psutil.Process().memory_info().rss - before < 4e9
     assert found.total_parameters == pytest.approx(6.63e9, rel=0.01)  # Llama 2 7B less its language head
@@ -107,7 +111,7 @@ def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
     config = AutoConfig.from_pretrained(minilm)
 
     def estimate(choices: dict[str, Scalar]) -> StepEstimate:
-        return estimate_of(config, get_task_type(TASK), "lora", choices, 128, 2)
+        return estimate_of(config, get_task_type(TASK), "lora", choices, 128, CLASSES)
 
     choices = choices_of("lora")
     first = estimate(choices)

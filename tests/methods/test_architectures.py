@@ -17,8 +17,11 @@ from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
 from peftcost.methods.head import fresh_modules
+from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 LABELS = ("a", "b", "c")
+OPTIONS = get_task_type("text-classification").model_options(Classes(LABELS))
 WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 VOCABULARY = {"vocab_size": 120, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 END = VOCABULARY["eos_token_id"]
@@ -130,7 +133,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def trained(name: str, folder: Path) -> TrainState:
     method = get_method(name)
     setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
-    info = DatasetInfo(str(folder), "text-classification", "accuracy", list(LABELS), 0, 60, 60)
+    info = DatasetInfo(str(folder), "text-classification", "accuracy", Classes(LABELS), {"input_ids": 0}, 60, 60)
     train_state = build(setup, 1, info, 4)
     train_state.model.train()
     for step in range(4):
@@ -145,7 +148,7 @@ def trained(name: str, folder: Path) -> TrainState:
 @pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
 def test_the_head_is_what_loading_makes_anew(folder: Path, request: pytest.FixtureRequest) -> None:
     architecture = ARCHITECTURES[request.node.callspec.params["folder"]]
-    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", LABELS)
+    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", OPTIONS)
     one, again, other = (load_base(spec, seed) for seed in (1, 1, 2))
     assert fresh_modules(one) == architecture.fresh
     is_fresh: Any = tuple(f"{name}." for name in architecture.fresh)
@@ -171,6 +174,6 @@ def test_reloaded_with_another_seed_it_predicts_the_same(
     method, before = train_state.method, logits(train_state.model)
     (tmp_path / "model").mkdir()
     method.save(train_state.plain, tmp_path / "model")
-    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", LABELS, quantization=method.quantization)
+    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", OPTIONS, quantization=method.quantization)
     reloaded = method.load(load_base(spec, 99), tmp_path / "model")
     assert torch.allclose(logits(reloaded), before, atol=2e-3 if method.quantization else 1e-5)

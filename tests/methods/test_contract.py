@@ -12,9 +12,12 @@ from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.train_state import count_parameters, make_optimizer
 from peftcost.methods import CannotMerge, get_method, methods
 from peftcost.methods.head import HEAD_NAMES
+from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 STEPS = 10
 LABELS = ["a", "b", "c"]
+OPTIONS = get_task_type("text-classification").model_options(Classes(tuple(LABELS)))
 TASKS = {
     "encoder": ("tiny_bert", "AutoModelForSequenceClassification"),
     "decoder": ("tiny_llama", "AutoModelForSequenceClassification"),
@@ -42,7 +45,7 @@ class Trained:
         self.train(range(STEPS))
 
     def base(self) -> torch.nn.Module:
-        return load_base(BaseSpec(str(self.folder), self.auto_model, tuple(LABELS), quantization=self.method.quantization), 0)
+        return load_base(BaseSpec(str(self.folder), self.auto_model, OPTIONS, quantization=self.method.quantization), 0)
 
     def train(self, steps: range) -> None:
         self.model.train()

@@ -41,7 +41,7 @@ def refused(task: Task, *says: str) -> None:
 
 def test_tweets_split_stratified_with_copies_on_one_side() -> None:
     data = load_task_data(load_task("builtin:tweets"), seed=0)
-    assert data.labels == ["negative", "neutral", "positive"]
+    assert data.targets.names == ("negative", "neutral", "positive")
     assert (len(data.train), len(data.dev), len(data.test)) == (30158, 4000, 4000)
     content = {split: {data.task_type.content(e) for e in getattr(data, split)} for split in ("train", "dev", "test")}
     assert not content["train"] & content["dev"] | content["train"] & content["test"] | content["dev"] & content["test"]
@@ -58,7 +58,7 @@ def test_wnut16_splits_know_all_their_tags() -> None:
     assert data.metric.name == "entity_f1"
     assert data.margin == 0.01
     known = {tag for example in data.train for tag in example["tags"]}
-    assert known == set(data.labels)
+    assert known == set(data.targets.names)
     with_entities = [sum(e["tags"] != ["O"] * len(e["tags"]) for e in s) / len(s) for s in (data.train, data.test)]
     assert with_entities[0] == pytest.approx(with_entities[1], abs=0.02)
 
@@ -117,7 +117,7 @@ def test_any_data_either_splits_cleanly_or_is_refused(tmp_path: Path, rows: list
 
 def test_very_rare_classes_stay_in_train(tmp_path: Path) -> None:
     data = load_task_data(task_of(tmp_path, train=[*ROWS, ("rare", "one"), ("rare a", "two"), ("rare b", "two")]), 0)
-    assert data.labels == ["bad", "good", "one", "two"]
+    assert data.targets.names == ("bad", "good", "one", "two")
     assert {e["label"] for e in data.dev} == {e["label"] for e in data.test} == {"bad", "good"}
 
 
@@ -135,9 +135,9 @@ def test_row_limits_take_a_stratified_part_after_splitting(tmp_path: Path) -> No
 def test_labels_of_all_kinds_become_strings(tmp_path: Path) -> None:
     numbers = [(text, 10 if label == "good" else 2) for text, label in ROWS]
     mixed = [(text, float(label) if i % 2 else str(label)) for i, (text, label) in enumerate(numbers)]
-    assert load_task_data(task_of(tmp_path, train=mixed), 0).labels == ["2", "10"]
+    assert load_task_data(task_of(tmp_path, train=mixed), 0).targets.names == ("2", "10")
     booleans = [(text, label == "good") for text, label in ROWS]
-    assert load_task_data(task_of(tmp_path, train=booleans), 0).labels == ["False", "True"]
+    assert load_task_data(task_of(tmp_path, train=booleans), 0).targets.names == ("False", "True")
 
 
 def test_rows_that_are_not_usable_name_file_line_and_column(tmp_path: Path) -> None:
@@ -205,4 +205,4 @@ def test_token_rows_that_are_not_usable(tmp_path: Path) -> None:
             load(row)
     with pytest.raises(UserError, match=r"ner\.jsonl, column 'tags': the tag '3' .*token_accuracy"):
         load({"tokens": ["a"], "tags": [3]})
-    assert "3" in load({"tokens": ["a"], "tags": [3]}, metric="token_accuracy").labels
+    assert "3" in load({"tokens": ["a"], "tags": [3]}, metric="token_accuracy").targets.names

@@ -178,9 +178,10 @@ def test_a_draft_of_unusable_data_names_the_file(tmp_path: Path) -> None:
 def test_inputs_without_labels(tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text("text\nfirst\nsecond\n")
-    assert read_inputs(path, "text-classification", {"text": "review", "label": "stars"}) == ["first", "second"]
+    columns = {"text": "review", "label": "stars"}
+    assert [e["text"] for e in read_inputs(path, "text-classification", columns)] == ["first", "second"]
     path.write_text("tokens\nfirst word\n")
-    assert read_inputs(path, "token-classification", {}) == [["first", "word"]]
+    assert [e["tokens"] for e in read_inputs(path, "token-classification", {})] == [["first", "word"]]
     path.write_text("review,other\nfirst,x\n,y\n")
     with pytest.raises(UserError, match=r"new\.csv, line 3, column 'review'"):
         read_inputs(path, "text-classification", {"text": "review"})

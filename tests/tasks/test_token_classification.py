@@ -11,12 +11,15 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, GPT2TokenizerFast, PreTrainedTokenizerBase
 
 from peftcost.data.builtin import builtin_table
-from peftcost.engine.base_model import load_tokenizer
+from peftcost.data.features import Split
 from peftcost.tasks import get_task_type
+from peftcost.tasks.batch import Batch
 from peftcost.tasks.metrics import entity_f1, token_accuracy
+from peftcost.tasks.targets import Classes
+from peftcost.tasks.text_inputs import load_tokenizer
 
 KIND = get_task_type("token-classification")
-LABELS = ["B-x", "I-x", "O"]
+LABELS = Classes(("B-x", "I-x", "O"))
 B, I, O, NO = 0, 1, 2, -100  # noqa: E741
 
 
@@ -25,12 +28,25 @@ def tokenizer(minilm: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(minilm)
 
 
+def encoded(
+    tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, object]], max_length: int, targets: Classes | None = LABELS
+) -> tuple[Split, list[list[int]], list[list[int]]]:
+    """The split, its token ids and its targets."""
+    split = KIND.encode(tokenizer, rows, targets, max_length)
+    ids, wanted = ([split.columns[name][i].tolist() for i in range(len(split))] for name in ("input_ids", "targets"))
+    return split, ids, wanted
+
+
+def batch_of(tokenizer: PreTrainedTokenizerBase, split: Split, max_length: int) -> Batch:
+    return KIND.collate(split, np.arange(len(split)), KIND.padding(tokenizer), max_length)
+
+
 def example(words: str, tags: str) -> dict[str, object]:
     return {"tokens": words.split(" "), "tags": tags.split(" "), "place": "x.csv, line 2"}
 
 
 def test_the_first_sub_token_carries_the_tag(tokenizer: PreTrainedTokenizerBase) -> None:
-    ids, targets = KIND.tokenize(tokenizer, [example("Krzyzewski won again", "B-x O O")], LABELS, 32)
+    _, ids, targets = encoded(tokenizer, [example("Krzyzewski won again", "B-x O O")], 32)
     pieces = tokenizer.convert_ids_to_tokens(ids[0])
     carrying = [piece for piece, target in zip(pieces, targets[0], strict=True) if target != NO]
     assert carrying == ["k", "won", "again"]
@@ -41,8 +57,8 @@ def test_the_first_sub_token_carries_the_tag(tokenizer: PreTrainedTokenizerBase)
 def test_a_word_that_the_tokenizer_drops_keeps_its_tag(tokenizer: PreTrainedTokenizerBase) -> None:
     """In the middle, at the end, or all there is."""
     for words, tags in (("a \u200b b", [O, B, I]), ("a \ufffd", [O, B]), ("\u0301", [B])):
-        row = {"tokens": words.split(" "), "tags": [LABELS[t] for t in tags], "place": ""}
-        ids, targets = KIND.tokenize(tokenizer, [row], LABELS, 32)
+        row = {"tokens": words.split(" "), "tags": [LABELS.names[t] for t in tags], "place": ""}
+        _, ids, targets = encoded(tokenizer, [row], 32)
         assert [t for t in targets[0] if t != NO] == tags
         assert len(targets[0]) == len(ids[0])
         assert tokenizer.unk_token_id in ids[0]
@@ -50,11 +66,11 @@ def test_a_word_that_the_tokenizer_drops_keeps_its_tag(tokenizer: PreTrainedToke
 
 def test_words_lost_to_truncation_count_as_predicted_outside(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = [example("one two three four five six", "B-x I-x O O B-x O"), example("one two", "B-x O")]
-    ids, targets = KIND.tokenize(tokenizer, rows, LABELS, max_length=5)
+    split, ids, targets = encoded(tokenizer, rows, 5)
     assert [len(row) for row in ids] == [5, 4]
     assert targets[0] == [NO, B, I, O, NO, O, B, O]
-    batch = KIND.collate_targets(targets, width=5)
-    perfect = torch.nn.functional.one_hot(batch[:, :5].clamp(min=0), 3).float() * 10
+    batch = batch_of(tokenizer, split, 5)
+    perfect = torch.nn.functional.one_hot(batch.targets[:, :5].clamp(min=0), 3).float() * 10
     found = KIND.predict(perfect, batch, LABELS)
     assert found.tolist() == [[1, 1, 2, 5, 6], [1, 1, 1, 2, 2]]
     assert entity_f1(found, np.ones((1, 2)))[0] == pytest.approx(0.8)
@@ -67,47 +83,47 @@ def test_words_lost_to_truncation_count_as_predicted_outside(tokenizer: PreTrain
 
 def test_a_narrower_cut_by_the_batch_counts_the_same(tokenizer: PreTrainedTokenizerBase) -> None:
     """Virtual tokens leave a method less room than the data were tokenized for."""
-    _, targets = KIND.tokenize(tokenizer, [example("one two three", "O O B-x")], LABELS, 32)
-    batch = KIND.collate_targets(targets, width=3)
+    split, _, _ = encoded(tokenizer, [example("one two three", "O O B-x")], 32)
+    batch = batch_of(tokenizer, split, 3)
     assert KIND.predict(torch.zeros(1, 3, 3), batch, LABELS).tolist()[0][2:] == [1, 0, 3]
 
 
 def test_loss_ignores_padding_and_is_zero_without_targets() -> None:
     logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     targets = torch.tensor([[NO, B, O, NO], [NO, I, NO, NO]])
-    loss, n = KIND.loss(logits, targets, 0.1)
+    loss, n = KIND.loss(logits, Batch({}, targets, 4), 0.1)
     expected = sum(
         torch.nn.functional.cross_entropy(logits[i, j][None], targets[i, j][None], label_smoothing=0.1)
         for i, j in ((0, 1), (0, 2), (1, 1))
     )
     assert n == 3
     assert loss.item() == pytest.approx(float(expected.detach()), rel=1e-5)
-    nothing, n = KIND.loss(logits, torch.full((2, 4), NO), 0.1)
+    nothing, n = KIND.loss(logits, Batch({}, torch.full((2, 4), NO), 4), 0.1)
     nothing.backward()
     assert (nothing.item(), n) == (0.0, 0)
     assert not logits.grad.any()
 
 
 def test_real_tweets_keep_every_word(tokenizer: PreTrainedTokenizerBase) -> None:
-    examples = KIND.examples(builtin_table("wnut16"), {"tokens": "tokens", "tags": "tags"})
-    labels = KIND.labels(examples)
+    examples = KIND.read(builtin_table("wnut16"), {"tokens": "tokens", "tags": "tags"})
+    labels = KIND.targets(examples)
     for max_length in (16, 128):
-        ids, targets = KIND.tokenize(tokenizer, examples, labels, max_length)
+        _, ids, targets = encoded(tokenizer, examples, max_length, labels)
         assert max(map(len, ids)) <= max_length
         for row, target in zip(examples, targets, strict=True):
-            assert [labels[t] for t in target if t != NO] == row["tags"]
+            assert [labels.names[t] for t in target if t != NO] == row["tags"]
 
 
 def test_majority_is_outside_everywhere() -> None:
     rows = [example("a b c", "B-x O O"), example("a b", "O O")]
-    assert KIND.majority_rows(rows, rows, LABELS).tolist() == [[0, 0, 1, 2, 3], [0, 0, 0, 2, 2]]
-    assert KIND.tfidf_rows(rows, rows, LABELS) is None
+    (majority,) = KIND.baselines().values()
+    assert majority.rows(rows, rows, LABELS).tolist() == [[0, 0, 1, 2, 3], [0, 0, 0, 2, 2]]
 
 
 def test_words_to_predict_need_no_tags(tokenizer: PreTrainedTokenizerBase) -> None:
-    blank = KIND.unlabelled(["Ann", "saw", "Krzyzewski"], LABELS)
-    ids, targets = KIND.tokenize(tokenizer, [blank], LABELS, 32)
-    described = KIND.describe(torch.zeros(1, len(ids[0]), 3), KIND.collate_targets(targets, len(ids[0])), LABELS)
+    blank = {"tokens": ["Ann", "saw", "Krzyzewski"], "place": ""}
+    split, ids, _ = encoded(tokenizer, [blank], 32, None)
+    described = KIND.describe(torch.zeros(1, len(ids[0]), 3), batch_of(tokenizer, split, 32), LABELS)
     assert len(described[0]["tags"]) == len(described[0]["probabilities"]) == 3
 
 

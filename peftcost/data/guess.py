@@ -1,0 +1,56 @@
+"""Which column of a file holds what, as far as its name and its first rows tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from peftcost.data.table import Table
+from peftcost.errors import UserError, did_you_mean
+
+LOOKED_AT = 200
+"""Rows that are enough to see what a column holds."""
+LABEL_NAMES = ("label", "tags")
+
+
+def label_column(table: Table, label: str | None) -> str:
+    """The label column: as named, else the only one with a label's name. UserError where neither tells."""
+    own_names = [name for name in LABEL_NAMES if name in table.columns]
+    if label is None and len(own_names) != 1:
+        raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
+    label = label or own_names[0]
+    check_columns_exist(table, {"label": label})
+    return label
+
+
+def text_column(table: Table, names: list[str]) -> str | None:
+    """Of these columns the one called text, the only one of strings, or the one with clearly the longest; else None."""
+    strings = [name for name in names if holds(table, name, str)]
+    if "text" in strings:
+        return "text"
+    return strings[0] if len(strings) == 1 else _longest(table, strings)
+
+
+def holds(table: Table, column: str, kind: type) -> bool:
+    """Whether the first values that are there are of this type."""
+    values = [row.get(column) for row in table.rows[:LOOKED_AT]]
+    return all(isinstance(value, kind) for value in values if value is not None) and any(values)
+
+
+def check_columns_exist(table: Table, columns: Mapping[str, str]) -> None:
+    """UserError for a column that the file does not have."""
+    for role, column in columns.items():
+        if column not in table.columns:
+            raise UserError(
+                f"{table.path} has no column {column!r} for the {role}.{did_you_mean(column, table.columns)} "
+                f"It has {table.listed}."
+            )
+
+
+def _longest(table: Table, columns: list[str]) -> str | None:
+    """The column whose strings are on average twice as long as any other's, or None."""
+    rows = table.rows[:LOOKED_AT]
+    length = {name: sum(len(row.get(name) or "") for row in rows) / len(rows) for name in columns}
+    first, second = [*sorted(columns, key=lambda name: -length[name]), None, None][:2]
+    if first is None or second is None or length[first] < 2 * length[second]:
+        return None
+    return first

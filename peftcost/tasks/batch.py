@@ -1,0 +1,42 @@
+"""What a model is given at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one forward pass.
+
+    inputs: keyword arguments of the model, each of shape (rows, ...). targets: as the task type's loss takes them. width: of
+    the activations that layers hand on (tokens, patches). activations: of the frozen layers, shape (rows, width, hidden),
+    where they need not be computed.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    targets: torch.Tensor
+    width: int
+    activations: torch.Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        return int(next(iter(self.inputs.values())).shape[0])
+
+    def chunks(self, k: int) -> list[Batch]:
+        """The batch in k equal groups of rows, without activations."""
+        inputs = {name: tensor.chunk(k) for name, tensor in self.inputs.items()}
+        parts = zip(*inputs.values(), strict=True)
+        return [
+            Batch(dict(zip(inputs, part, strict=True)), targets, self.width)
+            for part, targets in zip(parts, self.targets.chunk(k), strict=True)
+        ]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device. Activations are where the model is."""
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))

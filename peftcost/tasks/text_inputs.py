@@ -1,0 +1,142 @@
+"""What all task types share whose input is text: tokenizer, token columns, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.errors import UserError
+from peftcost.tasks.base import TaskType
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Targets
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+MUCH_UNKNOWN = 0.05
+"""Share of tokens unknown to the base's vocabulary above which the user is warned."""
+FEW_CUT = 0.01
+"""Share of rows that may be cut without a warning."""
+
+
+class TextInputs(TaskType):
+    """A task type whose inputs are token ids. pre_split: inputs are lists of words."""
+
+    pre_split: ClassVar[bool] = False
+
+    def processor(self, model: str) -> PreTrainedTokenizerBase:
+        return load_tokenizer(model, self.pre_split)
+
+    def padding(self, processor: PreTrainedTokenizerBase) -> dict[str, float]:
+        return {"input_ids": int(processor.pad_token_id or 0)}
+
+    def collate(
+        self, split: Split, indices: np.ndarray, padding: Mapping[str, float], max_length: int, width: int = 0
+    ) -> Batch:
+        import torch
+
+        lengths = split.lengths[indices]
+        width = min(max_length, max(width, int(lengths.max())))
+        inputs = {
+            name: torch.from_numpy(padded(column, indices, width, padding.get(name, 0)))
+            for name, column in split.columns.items()
+            if name != "targets"
+        }
+        inputs["attention_mask"] = torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
+        return Batch(inputs, self.collate_targets(split.columns["targets"], indices, width), width)
+
+    def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
+        """The targets of a batch as one tensor; as they are where each example has one."""
+        import torch
+
+        values = column.values[indices]
+        return torch.from_numpy(values.astype(np.int64) if np.issubdtype(values.dtype, np.integer) else values)
+
+    def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
+        import torch
+
+        rows, width = len(lengths), max(lengths)
+        # different tokens, so that a model that mixes them up is noticed; no more than any vocabulary has
+        ids = torch.arange(rows * width).reshape(rows, width) % 8 + 1
+        mask = torch.ones(rows, width, dtype=torch.long)
+        for row, length in enumerate(lengths):
+            mask[row, length:] = 0
+        return Batch({"input_ids": ids, "attention_mask": mask}, self.dummy_targets(rows, width), width)
+
+    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
+        """Targets for `dummy_batch`; by default one class id a row."""
+        import torch
+
+        return torch.zeros(rows, dtype=torch.long)
+
+    def check_encoded(self, split: Split, model: str) -> None:
+        from transformers import AutoConfig
+
+        size = AutoConfig.from_pretrained(model).get_text_config().vocab_size
+        ids = split.columns["input_ids"].values
+        highest = int(ids.max()) if len(ids) else 0
+        if highest >= size:  # on a GPU it would end the process
+            raise UserError(
+                f"The tokenizer in {model} makes token {highest}, and the model beside it has {size} tokens; give the "
+                "model's own tokenizer."
+            )
+
+    def warnings(self, split: Split, model: str, max_length: int) -> list[str]:
+        found = []
+        unknown, ids = self.processor(model).unk_token_id, split.columns["input_ids"].values
+        share = float(np.mean(ids == unknown)) if unknown is not None and len(ids) else 0.0
+        if share > MUCH_UNKNOWN:
+            found.append(
+                f"The base's vocabulary does not know {share:.0%} of this data's tokens; it may not know the language. "
+                "Try a base that was trained on it."
+            )
+        cut = float(np.mean(split.lengths >= max_length))
+        if cut > FEW_CUT:
+            found.append(f"{cut:.0%} of the training rows are longer than {max_length} tokens and are cut there.")
+        return found
+
+
+def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:
+    """Columns of what a tokenizer gives: token ids, and segment ids where there are two segments."""
+    columns = {"input_ids": ragged(encoded["input_ids"])}
+    segments = encoded.get("token_type_ids")
+    if segments is not None and any(any(row) for row in segments):
+        columns["token_type_ids"] = ragged(segments)
+    return columns
+
+
+def lengths_of(columns: Mapping[str, Column]) -> np.ndarray:
+    """Tokens of each example, shape (n,)."""
+    offsets = columns["input_ids"].offsets
+    assert offsets is not None
+    return np.diff(offsets)
+
+
+def aligned(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Logits a token without those of virtual tokens, which prompt tuning puts in front of the inputs."""
+    return logits[:, -batch.width :]
+
+
+def load_tokenizer(model: str | Path, pre_split: bool = False) -> PreTrainedTokenizerBase:
+    """The base's tokenizer, padding on the right, with a pad token in any case.
+
+    pre_split: for lists of words. Byte-level tokenizers then put the space back that stood before each word.
+    """
+    from transformers import AutoTokenizer
+
+    options = {"add_prefix_space": True} if pre_split else {}
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model), **options)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"The tokenizer in {model} has neither a padding nor an end token, so texts of different length make no "
+                "batch; set pad_token in its tokenizer_config.json."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
