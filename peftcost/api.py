@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
 from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.observer import Observer
 from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
@@ -44,7 +45,6 @@ from peftcost.tasks import get_task_type
 
 __all__ = ["Run", "budget_sizes", "load_recipe", "load_task", "resume", "search"]
 
-OnChange = Callable[[SearchState], None]
 BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
 """How long the baselines may take, which are on no bill: so many seconds, or this share of the budget where that is more."""
 
@@ -99,7 +99,7 @@ def search(
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
-    on_change: OnChange = lambda state: None,
+    observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
@@ -107,7 +107,7 @@ def search(
     budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
     the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
     confidence: with which a cheaper setup has to be shown to be as good, 0.95 if not given.
-    on_change: called with the state a few times a second.
+    observers: told what happens; one that fails is left out.
     """
     asked = parse_budget(budget, price)
     question = ask(task, methods, seed, devices, command, confidence)
@@ -117,7 +117,7 @@ def search(
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
-        with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
+        with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_question(controller, question)
             if warm_start:
@@ -136,7 +136,7 @@ def resume(
     budget: str | None = None,
     *,
     price: float | None = None,
-    on_change: OnChange = lambda state: None,
+    observers: Sequence[Observer] = (),
 ) -> Run:
     """Go on with a run that was interrupted; with budget="+1gpu-h", go on further with a finished one."""
     folder = open_run_folder(Path(path))
@@ -157,7 +157,7 @@ def resume(
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
-        controller = Controller(executor, journal, state, on_change)
+        controller = Controller(executor, journal, state, observers)
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
@@ -169,11 +169,11 @@ def resume(
             return conclude(controller, search_run(question, state, folder, prepared), question)
 
 
-def budget_sizes(question: Question, on_change: OnChange = lambda state: None) -> dict[str, float]:
+def budget_sizes(question: Question, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
-        with executor, Holding(Controller(executor, Journal(), SearchState(), on_change)) as controller:
+        with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
             plan(controller, question)
             return sizes(controller.state, len(question.data.train))
 
@@ -189,7 +189,7 @@ class Holding(AbstractContextManager["Controller"]):
 
     def __exit__(self, *_: object) -> None:
         self.controller.release()
-        self.controller.journal.close()
+        self.controller.close()
 
 
 def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
