@@ -12,6 +12,8 @@ from peftcost.cli.progress import announce, watching
 from peftcost.cli.show_result import Shown, show_result
 from peftcost.cli.signals import signals
 from peftcost.core.budget import format_seconds
+from peftcost.searcher.question import ask
+from peftcost.session.search import budget_sizes
 from peftcost.store.run_folder import free_run_path
 from peftcost.task.task import Task
 
@@ -39,10 +41,10 @@ def run_search(
 
 def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
-    question = api.ask(task, **asked)
+    question = ask(task, **asked)
     count = len(question.devices)
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in api.budget_sizes(question).items():
+    for name, gpu_seconds in budget_sizes(question).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")
