@@ -32,9 +32,9 @@ def run_search(
     announce(budget, price, devices, shown.quiet)
     signals.run = out or free_run_path(Path("runs"), task.short_name)
     command = shlex.join(["peftcost", *sys.argv[1:]])
-    with watching(shown.quiet) as on_change:
+    with watching(shown.quiet) as view:
         run = api.search(
-            task, budget, price=price, devices=devices, out=signals.run, on_change=on_change, command=command, **asked
+            task, budget, price=price, devices=devices, out=signals.run, observers=[view], command=command, **asked
         )
     show_result(run, shown)
 

@@ -26,6 +26,6 @@ def resume(
     from peftcost.cli.show_result import Shown, show_result
 
     signals.run = run
-    with watching(quiet) as on_change:
-        finished = api.resume(run, budget, price=price, on_change=on_change)
+    with watching(quiet) as view:
+        finished = api.resume(run, budget, price=price, observers=[view])
     show_result(finished, Shown(quiet=quiet, as_json=as_json, every_setup=show_all))
