@@ -24,8 +24,47 @@ from peftcost.errors import UserError
 QUICK = settings(max_examples=80, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
 THOUSANDS = settings(QUICK, max_examples=3000)
 TEXT_READERS = ("CSV or TSV", "JSON lines or a JSON array", "CoNLL")
-PIECES = ['"', '""', ",", "\t", ";", "|", "\n", "\r", "\r\n", "\n\n", "sep=;", "text", "label", "a b", "'", "[", "]", "{", "}", ":", "O", "B-PER",
-          "#", "-DOCSTART-", "\0", "\ufeff", "1.0", "nan", "\u2028", "é", '{"text": "a"}', "[1, 2]", "\\", "\\ud83d", " "]  # fmt: skip
+PIECES = [
+    *(
+        '"',
+        '""',
+        ",",
+        "\t",
+        ";",
+        "|",
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        "sep=;",
+        "text",
+        "label",
+        "a b",
+        "'",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+    ),
+    *(
+        "O",
+        "B-PER",
+        "#",
+        "-DOCSTART-",
+        "\0",
+        "\ufeff",
+        "1.0",
+        "nan",
+        "\u2028",
+        "é",
+        '{"text": "a"}',
+        "[1, 2]",
+        "\\",
+        "\\ud83d",
+        " ",
+    ),
+]
 PLACES = ["", "text,label\n", "text\tlabel\n", "text\n", "[", '{"text": "a"}\n', "w O\n\n"]
 texts = st.builds(
     lambda head, parts: head + "".join(parts), st.sampled_from(PLACES), st.lists(st.sampled_from(PIECES), max_size=40)
