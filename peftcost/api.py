@@ -76,6 +76,8 @@ def search(
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
+    keep: str = "recommended",
+    track: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
@@ -84,10 +86,11 @@ def search(
     budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
     the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
     confidence: with which a cheaper setup has to be shown to be as good, 0.95 if not given.
-    observers: told what happens; one that fails is left out.
+    keep: whose whole model and checkpoints stay in the folder: "recommended" (its model), "front" or "all".
+    track: trackers to report to: "tensorboard", "mlflow", "wandb". observers: told what happens; one that fails is left out.
     """
     question = ask(task, methods, seed, devices, command, confidence)
-    return Run(open_run_folder(begin(question, budget, price, out, warm_start, observers)))
+    return Run(open_run_folder(begin(question, budget, price, out, warm_start, observers, keep, track)))
 
 
 def resume(

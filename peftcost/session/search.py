@@ -14,7 +14,9 @@ from peftcost.cost.device import Device
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.observers.curves import LearningCurves
+from peftcost.observers.tracking import Tracking
 from peftcost.recipe.warm_start import lessons_of
+from peftcost.recommend.result import task_facts
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller, SearchRun
@@ -24,7 +26,8 @@ from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.question import Question, ask
 from peftcost.searcher.state import SearchState
 from peftcost.session.conclude import conclude
-from peftcost.store.journal import Journal
+from peftcost.session.keep import DEFAULT, Keep, checked_keep
+from peftcost.store.journal import Journal, opened_of
 from peftcost.store.run_folder import (
     RunFolder,
     check_unchanged,
@@ -35,6 +38,7 @@ from peftcost.store.run_folder import (
 )
 from peftcost.store.study import Study
 from peftcost.task.task import load_task, task_yaml
+from peftcost.trackers import Tracker, get_tracker
 
 
 def begin(
@@ -44,8 +48,13 @@ def begin(
     out: Path | str | None,
     warm_start: Sequence[Path | str],
     observers: Sequence[Observer],
+    keep: str = DEFAULT,
+    track: Sequence[str] = (),
 ) -> Path:
-    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed."""
+    """Search within the budget. keep, track: as `peftcost.search` has them.
+
+    Returns the run's folder, which is made once the methods' first steps are timed."""
+    keep, trackers = checked_keep(keep), [get_tracker(name) for name in track]
     asked = parse_budget(budget, price)
     limit = asked.limit_gpu_seconds(len(question.devices))
     path = checked_out_path(out, question.task.short_name)
@@ -55,7 +64,7 @@ def begin(
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
-            record_question(controller, question)
+            record_question(controller, question, keep, track)
             if warm_start:
                 controller.record("warmed", **lessons)
             prepared = plan(controller, question)
@@ -63,7 +72,8 @@ def begin(
             folder.write(folder.task_file, task_yaml(question.task))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
-            controller.observers.add(LearningCurves(folder))
+            for observer in onlookers(folder, trackers):
+                controller.observers.add(observer)
             with single_writer(folder):
                 conclude(controller, search_run(question, state, folder, prepared), question)
     return path
@@ -75,7 +85,8 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
     with single_writer(folder):
         journal, state = Journal(folder.journal_file), SearchState()
         state.apply_all(journal.events)
-        opened = next(event for event in journal.events if event["event"] == "opened")
+        opened = opened_of(journal.events)
+        trackers = [get_tracker(name) for name in opened.get("track", ())]
         devices = [Device(**raw) for raw in opened["devices"]]
         if state.phase == "finished" and budget is None:
             raise UserError(f"{path} is finished; give --budget +1gpu-h (for example) to go on further.")
@@ -89,7 +100,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
-        controller = Controller(executor, journal, state, [*observers, LearningCurves(folder)])
+        controller = Controller(executor, journal, state, [*observers, *onlookers(folder, trackers)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
@@ -124,6 +135,11 @@ class Holding(AbstractContextManager["Controller"]):
         self.controller.close()
 
 
+def onlookers(folder: RunFolder, trackers: Sequence[Tracker]) -> list[Observer]:
+    """Who looks on at every search, and the trackers that were asked for."""
+    return [LearningCurves(folder), *(Tracking(tracker, folder) for tracker in trackers)]
+
+
 def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {arm: get_method(method_of(arm)).space() for arm in sorted(state.arms)}
@@ -146,7 +162,7 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     )
 
 
-def record_question(controller: Controller, question: Question) -> None:
+def record_question(controller: Controller, question: Question, keep: Keep, track: Sequence[str]) -> None:
     """Write down what is asked, so that `go_on` asks the same."""
     controller.record(
         "opened",
@@ -154,6 +170,9 @@ def record_question(controller: Controller, question: Question) -> None:
         seed=question.seed,
         confidence=question.confidence,
         methods=question.methods,
+        keep=keep,
+        track=list(track),
+        task=task_facts(question),
         fingerprints=question.fingerprints,
         devices=[device.as_dict() for device in question.devices],
         versions=versions(),
