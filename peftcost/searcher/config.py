@@ -74,7 +74,7 @@ class SearchConfig:
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
     not below this (docs/search.md, "without going back to exploring")."""
 
-    # -- the surrogate's prior (outlook.py): standard deviations of its terms, at scale 1 ----------------------------
+    # -- the surrogate's prior (surrogate.py): standard deviations of its terms, at scale 1 ----------------------------
 
     expected_gain: float = 0.03
     """What a doubling of the length is expected to bring, before anything was seen."""

@@ -84,7 +84,7 @@ def next_action(
 
 def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dict[Setup, float]:
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
-    prior-best one. (What earlier runs found to be good competes: the outlook knows what they read, and may know better.)"""
+    prior-best one. (What earlier runs found to be good competes: the surrogate knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
     first = [setup.until(state.stops[0]) for setup in (*recipe_bets(state, arm, bets), bets[0])]
     untried = [setup for setup in first if setup.lineage not in begun]

@@ -17,7 +17,7 @@ from peftcost.core.statistics import (
     resample_examples,
     with_seed_noise,
 )
-from peftcost.searcher.explore import outlook_of
+from peftcost.searcher.explore import surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 from peftcost.store.run_folder import RunFolder
@@ -61,13 +61,13 @@ class Evidence:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        noise, limits = outlook_of(state).own_noise if state.stops else None, self.metric.limits
+        noise, limits = surrogate_of(state).own_noise if state.stops else None, self.metric.limits
         groups, unsettled = spread_groups(state), config.unsettled_seeds
         found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, noise, unsettled)
         if not state.stops:
             return found
         alone = [s for s in ids if s not in state.confirmed]
-        guesses = outlook_of(state).guesses([state.setup(s) for s in alone])
+        guesses = surrogate_of(state).guesses([state.setup(s) for s in alone])
         expectations = {}
         for s, guess in zip(alone, guesses, strict=True):
             read, resampled = self._draw(state, decisive[s][0])

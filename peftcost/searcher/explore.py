@@ -22,7 +22,7 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.surrogate import Surrogate, Seen
 from peftcost.searcher.state import SearchState
 
 Ideas = Callable[[str, int], Sequence[Setup]]
@@ -54,11 +54,11 @@ class Way:
 
 def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
-    outlook = outlook_of(state)
-    volumes = volumes_of(state, bets, margin, outlook)
+    surrogate = surrogate_of(state)
+    volumes = volumes_of(state, bets, margin, surrogate)
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
-    guesses = outlook.guesses(ahead)
+    guesses = surrogate.guesses(ahead)
     points = [predicted_point(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
     deviations = [guess.deviation for guess in guesses]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
@@ -111,25 +111,25 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
     return found
 
 
-def outlook_of(state: SearchState) -> Outlook:
+def surrogate_of(state: SearchState) -> Surrogate:
     """Guesses from what exploring has measured, here and in earlier runs."""
     best = state.explored.best(state.config.most_readings)
     seen = [Seen(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return _outlook((*seen, *state.earlier_seen), state.stops[-1], state.config)
+    return _surrogate((*seen, *state.earlier_seen), state.stops[-1], state.config)
 
 
 @lru_cache(maxsize=4)
-def _outlook(seen: tuple[Seen, ...], longest: int, config: SearchConfig) -> Outlook:
+def _surrogate(seen: tuple[Seen, ...], longest: int, config: SearchConfig) -> Surrogate:
     """What a decision and the evidence before it ask alike is worked out once."""
-    return Outlook(seen, longest, config)
+    return Surrogate(seen, longest, config)
 
 
-def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) -> list[Volume]:
+def volumes_of(state: SearchState, bets: Bets, margin: float, surrogate: Surrogate) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
+    points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, surrogate.guesses(setups), strict=True)]
     priors = [of_arm[0] for of_arm in bets.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin

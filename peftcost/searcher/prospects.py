@@ -1,6 +1,6 @@
 """Whether exploring further would change the recommendation, and to what. Pure.
 
-What was measured and what could be tried next are drawn together from the outlook, many times. A draw is better for a new
+What was measured and what could be tried next are drawn together from the surrogate, many times. A draw is better for a new
 setup if that is better than everything measured by more than the margin, or cheaper than the recommended one by a tenth and
 within the margin of everything measured. That every such setup would be recognised is assumed, so these are upper bounds.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals, worth_a_look
+from peftcost.searcher.explore import Ideas, needs_along, surrogate_of, promotions, proposals, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
@@ -58,7 +58,7 @@ def prospect(
         return Prospect(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
     config = state.config
-    drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], config.prospect_draws)
+    drawn = surrogate_of(state).draws([*known, *(o.setup for o in options)], config.prospect_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])

@@ -11,7 +11,7 @@ from peftcost.cost.model import CostModel, Prediction, Probe
 from peftcost.runner.books import Books
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
-from peftcost.searcher.outlook import Seen
+from peftcost.searcher.surrogate import Seen
 from peftcost.searcher.trial import Trial
 
 

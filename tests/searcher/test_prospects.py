@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.searcher.explore import outlook_of
+from peftcost.searcher.explore import surrogate_of
 from peftcost.searcher.prospects import Prospect, options_of, prospect
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
@@ -49,8 +49,8 @@ def test_it_changes_for_the_better_or_not_at_all(found: Outcome) -> None:
 
 def test_draws_have_the_means_and_deviations_of_the_guesses(found: Outcome) -> None:
     setups = list(found.state.setups().values())
-    outlook = outlook_of(found.state)
-    drawn, guesses = outlook.draws(setups, 20_000), outlook.guesses(setups)
+    surrogate = surrogate_of(found.state)
+    drawn, guesses = surrogate.draws(setups, 20_000), surrogate.guesses(setups)
     assert drawn.mean(axis=0) == pytest.approx([g.mean for g in guesses], abs=0.003)
     assert drawn.std(axis=0) == pytest.approx([g.deviation for g in guesses], rel=0.05)
-    assert np.array_equal(drawn, outlook.draws(setups, 20_000))
+    assert np.array_equal(drawn, surrogate.draws(setups, 20_000))

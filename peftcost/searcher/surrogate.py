@@ -50,7 +50,7 @@ class Guess:
     deviation: float
 
 
-class Outlook:
+class Surrogate:
     """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of the best
     one's readings that no sample explains; None before there are any."""
 

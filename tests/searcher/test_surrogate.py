@@ -10,7 +10,7 @@ import pytest
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.surrogate import Surrogate, Seen
 
 RATES = np.geomspace(1e-4, 8e-3, 12)
 
@@ -42,7 +42,7 @@ def test_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
     better = 0
     for seed in range(20):
         seen = lineages(200, seed)
-        guesses = Outlook(seen, 100).guesses([s.setup for s in seen])
+        guesses = Surrogate(seen, 100).guesses([s.setup for s in seen])
         drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(guesses, RATES, strict=True))
         plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(seen, RATES, strict=True))
         better += drawn < plain
@@ -53,10 +53,10 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
     seen = lineages(10_000)
     further = [later(s, 0.1) for s in seen[:6]]
     rest, other = [seen[7].setup, replace(seen[7].setup, stop_examples=200)], [full(), full(200)]
-    before, after = Outlook(seen, 100), Outlook([*seen, *further], 100)
+    before, after = Surrogate(seen, 100), Surrogate([*seen, *further], 100)
 
-    def gain(outlook: Outlook, pair: list[Setup]) -> float:
-        now, then = outlook.guesses(pair)
+    def gain(surrogate: Surrogate, pair: list[Setup]) -> float:
+        now, then = surrogate.guesses(pair)
         return then.mean - now.mean
 
     assert gain(before, rest) == pytest.approx(DEFAULT_CONFIG.expected_gain, abs=1e-6)
@@ -66,7 +66,7 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
 
 def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
     seen = lineages(10_000)
-    near, far = Outlook(seen, 100).guesses([lora(1.1e-3), full()])
+    near, far = Surrogate(seen, 100).guesses([lora(1.1e-3), full()])
     assert near.mean == pytest.approx(truth_of(1.1e-3), abs=0.015)
     assert near.deviation < 0.02 < far.deviation
 
@@ -78,16 +78,16 @@ def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> Non
     def scattered(rate: float, quality: float, deviation: float) -> list[Seen]:
         return [Seen(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
 
-    found = Outlook([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
+    found = Surrogate([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
     assert found is not None and found < 0.012
 
 
 def test_farther_ahead_is_less_certain() -> None:
-    outlook = Outlook(lineages(500), 100)
-    deviations = [g.deviation for g in outlook.guesses([lora(RATES[0], stop) for stop in (100, 200, 400)])]
+    surrogate = Surrogate(lineages(500), 100)
+    deviations = [g.deviation for g in surrogate.guesses([lora(RATES[0], stop) for stop in (100, 200, 400)])]
     assert deviations == sorted(deviations)
 
 
 def test_nothing_seen_is_no_error() -> None:
-    (guess,) = Outlook([], 100).guesses([full(400)])
+    (guess,) = Surrogate([], 100).guesses([full(400)])
     assert guess.deviation > 0.1
