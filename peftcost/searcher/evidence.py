@@ -67,13 +67,13 @@ class Evidence:
         if not state.stops:
             return found
         alone = [s for s in ids if s not in state.confirmed]
-        guesses = surrogate_of(state).guesses([state.setup(s) for s in alone])
+        posteriors = surrogate_of(state).predict([state.setup(s) for s in alone])
         expectations = {}
-        for s, guess in zip(alone, guesses, strict=True):
+        for s, posterior in zip(alone, posteriors, strict=True):
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
-            expectations[s] = Expectation(found.observed[s] + guess.mean - read, guess.deviation, math.sqrt(common))
+            expectations[s] = Expectation(found.observed[s] + posterior.mean - read, posterior.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
 
     def _draw(self, state: SearchState, trial: Trial, sample: int | None = None) -> tuple[float, np.ndarray]:

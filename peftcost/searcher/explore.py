@@ -58,9 +58,9 @@ def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> l
     volumes = volumes_of(state, bets, margin, surrogate)
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
-    guesses = surrogate.guesses(ahead)
-    points = [predicted_point(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
-    deviations = [guess.deviation for guess in guesses]
+    posteriors = surrogate.predict(ahead)
+    points = [predicted_point(state, setup, posterior.mean) for setup, posterior in zip(ahead, posteriors, strict=True)]
+    deviations = [posterior.deviation for posterior in posteriors]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
     gains = iter(np.asarray(shares).tolist())
     exponent, found = state.config.cost_exponent, []
@@ -129,7 +129,7 @@ def volumes_of(state: SearchState, bets: Bets, margin: float, surrogate: Surroga
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, surrogate.guesses(setups), strict=True)]
+    points = [predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)]
     priors = [of_arm[0] for of_arm in bets.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin

@@ -58,7 +58,7 @@ def prospect(
         return Prospect(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
     config = state.config
-    drawn = surrogate_of(state).draws([*known, *(o.setup for o in options)], config.prospect_draws)
+    drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.prospect_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])

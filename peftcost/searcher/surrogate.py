@@ -43,7 +43,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Guess:
+class Posterior:
     """A quality that is thought to be normal."""
 
     mean: float
@@ -97,7 +97,7 @@ class Surrogate:
             self.own_noise = float(np.average([own**2 for *_, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
-    def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
+    def predict(self, setups: Sequence[Setup]) -> list[Posterior]:
         """Of any setups of any length, begun or not."""
         if not setups:
             return []
@@ -107,19 +107,19 @@ class Surrogate:
             across = self._across(setups)
             mean = mean + across @ self._weights
             variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
-        return [Guess(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
+        return [Posterior(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
 
-    def draws(self, setups: Sequence[Setup], n: int) -> np.ndarray:
+    def sample(self, setups: Sequence[Setup], n: int) -> np.ndarray:
         """Qualities of all setups at once, n times, shape (n, setups); always the same ones."""
-        guesses = self.guesses(setups)
+        posteriors = self.predict(setups)
         covariance = self.config.common_deviation**2 + self._scale**2 * self._shared(setups, setups)
         if self._factor is not None:
             across = self._across(setups)
             covariance = covariance - across @ cho_solve(self._factor, across.T)
-        covariance[np.diag_indices(len(setups))] = [guess.deviation**2 for guess in guesses]
+        covariance[np.diag_indices(len(setups))] = [posterior.deviation**2 for posterior in posteriors]
         spread, axes = np.linalg.eigh(covariance)
         normal = np.random.default_rng(len(setups)).normal(size=(n, len(setups)))
-        return np.array([guess.mean for guess in guesses]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
+        return np.array([posterior.mean for posterior in posteriors]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
 
     def _across(self, setups: Sequence[Setup]) -> np.ndarray:
         """Covariance of setups with what was seen."""

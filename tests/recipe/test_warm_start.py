@@ -69,9 +69,9 @@ def test_an_earlier_task_is_a_hint_that_own_measurements_overrule() -> None:
     rates = (2e-4, 1e-3, 5e-3)
     there = [Seen(lora(rate), 0.5 + 0.1 * i, 5000, task=1) for i, rate in enumerate(rates)]
     here = [Seen(lora(rate), 0.9 - 0.1 * i, 5000) for i, rate in enumerate(rates)]
-    hinted = [g.mean for g in Surrogate(there, 100).guesses([lora(rate) for rate in rates])]
+    hinted = [g.mean for g in Surrogate(there, 100).predict([lora(rate) for rate in rates])]
     assert hinted == sorted(hinted)
-    own = [g.mean for g in Surrogate([*there, *here], 100).guesses([lora(rate) for rate in rates])]
+    own = [g.mean for g in Surrogate([*there, *here], 100).predict([lora(rate) for rate in rates])]
     assert own == pytest.approx([0.9, 0.8, 0.7], abs=0.03)
 
 
@@ -85,8 +85,8 @@ def test_an_earlier_task_that_misleads_is_seen_through() -> None:
     there = [Seen(lora(rate), 0.8 - 0.08 * i, 5000, task=1) for i, rate in enumerate(rates)]
     here = [Seen(lora(rate), 0.3 + 0.08 * i, 5000) for i, rate in enumerate(rates[:6])]
     alone, warned = (
-        Surrogate(here, 100).guesses([lora(rates[6])])[0],
-        Surrogate([*there, *here], 100).guesses([lora(rates[6])])[0],
+        Surrogate(here, 100).predict([lora(rates[6])])[0],
+        Surrogate([*there, *here], 100).predict([lora(rates[6])])[0],
     )
     assert warned.mean == pytest.approx(alone.mean, abs=0.01)
 

@@ -50,7 +50,7 @@ def test_it_changes_for_the_better_or_not_at_all(found: Outcome) -> None:
 def test_draws_have_the_means_and_deviations_of_the_guesses(found: Outcome) -> None:
     setups = list(found.state.setups().values())
     surrogate = surrogate_of(found.state)
-    drawn, guesses = surrogate.draws(setups, 20_000), surrogate.guesses(setups)
-    assert drawn.mean(axis=0) == pytest.approx([g.mean for g in guesses], abs=0.003)
-    assert drawn.std(axis=0) == pytest.approx([g.deviation for g in guesses], rel=0.05)
-    assert np.array_equal(drawn, surrogate.draws(setups, 20_000))
+    drawn, posteriors = surrogate.sample(setups, 20_000), surrogate.predict(setups)
+    assert drawn.mean(axis=0) == pytest.approx([g.mean for g in posteriors], abs=0.003)
+    assert drawn.std(axis=0) == pytest.approx([g.deviation for g in posteriors], rel=0.05)
+    assert np.array_equal(drawn, surrogate.sample(setups, 20_000))

@@ -42,8 +42,8 @@ def test_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
     better = 0
     for seed in range(20):
         seen = lineages(200, seed)
-        guesses = Surrogate(seen, 100).guesses([s.setup for s in seen])
-        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(guesses, RATES, strict=True))
+        posteriors = Surrogate(seen, 100).predict([s.setup for s in seen])
+        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(posteriors, RATES, strict=True))
         plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(seen, RATES, strict=True))
         better += drawn < plain
     assert better >= 17
@@ -56,7 +56,7 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
     before, after = Surrogate(seen, 100), Surrogate([*seen, *further], 100)
 
     def gain(surrogate: Surrogate, pair: list[Setup]) -> float:
-        now, then = surrogate.guesses(pair)
+        now, then = surrogate.predict(pair)
         return then.mean - now.mean
 
     assert gain(before, rest) == pytest.approx(DEFAULT_CONFIG.expected_gain, abs=1e-6)
@@ -66,7 +66,7 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
 
 def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
     seen = lineages(10_000)
-    near, far = Surrogate(seen, 100).guesses([lora(1.1e-3), full()])
+    near, far = Surrogate(seen, 100).predict([lora(1.1e-3), full()])
     assert near.mean == pytest.approx(truth_of(1.1e-3), abs=0.015)
     assert near.deviation < 0.02 < far.deviation
 
@@ -84,10 +84,10 @@ def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> Non
 
 def test_farther_ahead_is_less_certain() -> None:
     surrogate = Surrogate(lineages(500), 100)
-    deviations = [g.deviation for g in surrogate.guesses([lora(RATES[0], stop) for stop in (100, 200, 400)])]
+    deviations = [g.deviation for g in surrogate.predict([lora(RATES[0], stop) for stop in (100, 200, 400)])]
     assert deviations == sorted(deviations)
 
 
 def test_nothing_seen_is_no_error() -> None:
-    (guess,) = Surrogate([], 100).guesses([full(400)])
-    assert guess.deviation > 0.1
+    (posterior,) = Surrogate([], 100).predict([full(400)])
+    assert posterior.deviation > 0.1
