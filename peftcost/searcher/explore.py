@@ -22,7 +22,7 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.surrogate import Surrogate, Seen
+from peftcost.searcher.surrogate import Surrogate, Observation
 from peftcost.searcher.state import SearchState
 
 Ideas = Callable[[str, int], Sequence[Setup]]
@@ -114,14 +114,14 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
 def surrogate_of(state: SearchState) -> Surrogate:
     """Guesses from what exploring has measured, here and in earlier runs."""
     best = state.explored.best(state.config.most_readings)
-    seen = [Seen(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return _surrogate((*seen, *state.earlier_seen), state.stops[-1], state.config)
+    observations = [Observation(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
+    return _surrogate((*observations, *state.earlier_observations), state.stops[-1], state.config)
 
 
 @lru_cache(maxsize=4)
-def _surrogate(seen: tuple[Seen, ...], longest: int, config: SearchConfig) -> Surrogate:
+def _surrogate(observations: tuple[Observation, ...], longest: int, config: SearchConfig) -> Surrogate:
     """What a decision and the evidence before it ask alike is worked out once."""
-    return Surrogate(seen, longest, config)
+    return Surrogate(observations, longest, config)
 
 
 def volumes_of(state: SearchState, bets: Bets, margin: float, surrogate: Surrogate) -> list[Volume]:

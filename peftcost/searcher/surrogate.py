@@ -32,7 +32,7 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One measurement of exploring. rows: the dev examples that its quality is of. task: 0 for the search's own,
     another number for each earlier run."""
 
@@ -51,24 +51,24 @@ class Posterior:
 
 
 class Surrogate:
-    """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of the best
+    """Predicts quality from observations. longest: the last stop of the search, in examples. own_noise: the deviation of the best
     one's readings that no sample explains; None before there are any."""
 
-    def __init__(self, seen: Sequence[Seen], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
+    def __init__(self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
         self.longest, self.config = longest, config
-        self._seen = sorted(seen, key=lambda s: (s.task != 0, -s.quality))[: config.most_readings]
-        self._setups = [s.setup for s in self._seen]
+        self._observations = sorted(observations, key=lambda s: (s.task != 0, -s.quality))[: config.most_readings]
+        self._setups = [s.setup for s in self._observations]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
-        self._tasks = np.array([s.task for s in self._seen], dtype=int)
-        quality = np.array([s.quality for s in self._seen])
-        rows = np.array([max(1, s.rows) for s in self._seen])
+        self._tasks = np.array([s.task for s in self._observations], dtype=int)
+        quality = np.array([s.quality for s in self._observations])
+        rows = np.array([max(1, s.rows) for s in self._observations])
         noise = config.own_sample_share * np.maximum(quality * (1 - quality), 0.01) / rows
         levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
         self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
-        level = np.array([levels[s.task] for s in self._seen])
+        level = np.array([levels[s.task] for s in self._observations])
         above = quality - level - config.expected_gain * self._doublings(self._setups)
         best = {task: float(quality[self._tasks == task].max()) for task in levels}
-        beyond = config.unsettled_readings * (np.array([best[s.task] for s in self._seen]) - quality)
+        beyond = config.unsettled_readings * (np.array([best[s.task] for s in self._observations]) - quality)
         same = self._tasks[:, None] == self._tasks
         shared = self._shared(self._setups, self._setups)
         self._scale, self._similar, self._factor, self._weights = 1.0, config.similarities[0], None, above
@@ -122,7 +122,7 @@ class Surrogate:
         return np.array([posterior.mean for posterior in posteriors]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
 
     def _across(self, setups: Sequence[Setup]) -> np.ndarray:
-        """Covariance of setups with what was seen."""
+        """Covariance of setups with the observations."""
         own = self._tasks == 0
         shared = self._shared(setups, self._setups) * np.where(own, 1.0, self._similar)
         return self.config.common_deviation**2 * own + self._scale**2 * shared

@@ -13,7 +13,7 @@ from peftcost.core.setup import Setup
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recipe.warm_start import lessons_of, lessons_of_run
-from peftcost.searcher.surrogate import Surrogate, Seen
+from peftcost.searcher.surrogate import Surrogate, Observation
 from peftcost.searcher.planner import best_bets, priors
 from peftcost.simulator.search import prior_of, simulate
 from peftcost.simulator.table import read_table
@@ -67,8 +67,8 @@ def test_an_earlier_task_is_a_hint_that_own_measurements_overrule() -> None:
         return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": rate}, 100)
 
     rates = (2e-4, 1e-3, 5e-3)
-    there = [Seen(lora(rate), 0.5 + 0.1 * i, 5000, task=1) for i, rate in enumerate(rates)]
-    here = [Seen(lora(rate), 0.9 - 0.1 * i, 5000) for i, rate in enumerate(rates)]
+    there = [Observation(lora(rate), 0.5 + 0.1 * i, 5000, task=1) for i, rate in enumerate(rates)]
+    here = [Observation(lora(rate), 0.9 - 0.1 * i, 5000) for i, rate in enumerate(rates)]
     hinted = [g.mean for g in Surrogate(there, 100).predict([lora(rate) for rate in rates])]
     assert hinted == sorted(hinted)
     own = [g.mean for g in Surrogate([*there, *here], 100).predict([lora(rate) for rate in rates])]
@@ -82,8 +82,8 @@ def test_an_earlier_task_that_misleads_is_seen_through() -> None:
         return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": rate}, 100)
 
     rates = [2e-4 * 2**i for i in range(7)]
-    there = [Seen(lora(rate), 0.8 - 0.08 * i, 5000, task=1) for i, rate in enumerate(rates)]
-    here = [Seen(lora(rate), 0.3 + 0.08 * i, 5000) for i, rate in enumerate(rates[:6])]
+    there = [Observation(lora(rate), 0.8 - 0.08 * i, 5000, task=1) for i, rate in enumerate(rates)]
+    here = [Observation(lora(rate), 0.3 + 0.08 * i, 5000) for i, rate in enumerate(rates[:6])]
     alone, warned = (
         Surrogate(here, 100).predict([lora(rates[6])])[0],
         Surrogate([*there, *here], 100).predict([lora(rates[6])])[0],
