@@ -33,7 +33,7 @@ from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
-from peftcost.searcher.prospects import options_of, prospect
+from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.question import Question, ask, checked_confidence
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -206,7 +206,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
         controller.record("recommended", setup=advice.id)
         ideas = partial(run.proposals.ideas, state)
         advised = state.setup(advice.id)
-        more = prospect(state, options_of(state, ideas), run.standard.margin, advised, state.limit_gpu_seconds)
+        more = forecast(state, options_of(state, ideas), run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
     controller.release()

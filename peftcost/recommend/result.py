@@ -16,7 +16,7 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.searcher.prospects import Prospect
+from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
 
@@ -29,7 +29,7 @@ def build_result(
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
     advice: Recommendation | None,
-    more: Prospect | None,
+    more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it; more: what the same budget

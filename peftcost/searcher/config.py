@@ -160,7 +160,7 @@ class SearchConfig:
     confidences: tuple[float, float] = (0.5, 0.99)
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 
-    # -- what the measurements say (evidence.py, prospects.py) -------------------------------------------------------
+    # -- what the measurements say (evidence.py, forecast.py) -------------------------------------------------------
 
     replicates: int = 2000
     """Bootstrap replicates: a bound at 5 % rests on 100 of them, at 1 % on 20."""
@@ -168,7 +168,7 @@ class SearchConfig:
     """Setups whose qualities are resampled after each result, the best. The recommendation compares all."""
     unsettled_seeds: float = 0.1
     """By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md)."""
-    prospect_draws: int = 1000
+    forecast_draws: int = 1000
     """Draws of what is measured and what could be tried: a chance of 5 % errs by 0.7 %."""
     cheaper_share: float = 0.9
     """A setup that takes less than this share of the recommended one's cost is worth a change."""

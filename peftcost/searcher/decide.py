@@ -3,7 +3,7 @@
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
 promotion or a proposal (`explore`); then LoRA on, if it may be better than what would be recommended; then confirmation of
-the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`),
+the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`forecast`),
 to be confirmed in its turn; then the end. What confirmation and test will take is kept back from the start.
 """
 
@@ -21,7 +21,7 @@ from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
 from peftcost.searcher.explore import Bets, Candidate, Ideas, candidates, needs_along, promotions
-from peftcost.searcher.prospects import options_of, prospect
+from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.state import SearchState
 
 REFERENCES = ("full", "lora")
@@ -151,7 +151,7 @@ def yardstick_further(
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
     yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
     options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
-    further = prospect(state, options, margin, advised, available, or_cheaper=False)
+    further = forecast(state, options, margin, advised, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None
 
 
@@ -163,7 +163,7 @@ def explore_in_place_of_proof(
     kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
-    further = prospect(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
+    further = forecast(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
@@ -177,7 +177,7 @@ def explore_again(
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
     advised = state.setup(advised_now(state, replicates, standard))
-    further = prospect(state, options_of(state, ideas), standard.margin, advised, available)
+    further = forecast(state, options_of(state, ideas), standard.margin, advised, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:

@@ -19,7 +19,7 @@ from peftcost.searcher.state import SearchState
 
 
 @dataclass(frozen=True)
-class Prospect:
+class BudgetForecast:
     """What a sum of gpu_seconds may bring to the recommendation.
 
     chance: that it changes for the better. quality_gain, cost_share: what it changes to, on average over all draws, those
@@ -48,17 +48,17 @@ class Option:
     needs_gpu_seconds: float
 
 
-def prospect(
+def forecast(
     state: SearchState, options: Sequence[Option], margin: float, advised: Setup, available: float, or_cheaper: bool = True
-) -> Prospect:
+) -> BudgetForecast:
     """Of spending `available` gpu_seconds on some of the options; `advised`: what would be recommended now. or_cheaper:
     whether being cheaper and as good is a change for the better, too."""
     options = [option for option in options if option.needs_gpu_seconds <= available]
     if not options:
-        return Prospect(available, 0.0, 0.0, 1.0, None)
+        return BudgetForecast(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
     config = state.config
-    drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.prospect_draws)
+    drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.forecast_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
@@ -76,7 +76,7 @@ def prospect(
     chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
     gain = np.where(changed, better[np.arange(len(better)), chosen], quality) - quality
     share = np.where(changed, costs[bought][chosen] / cost, 1.0)
-    return Prospect(
+    return BudgetForecast(
         gpu_seconds=available,
         chance=float(changed.mean()),
         quality_gain=float(gain.mean()),

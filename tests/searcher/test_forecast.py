@@ -9,7 +9,7 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.searcher.explore import surrogate_of
-from peftcost.searcher.prospects import Prospect, options_of, prospect
+from peftcost.searcher.forecast import BudgetForecast, options_of, forecast
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
 TABLE = synthetic_table()
@@ -20,12 +20,12 @@ def found() -> Outcome:
     return simulate(TABLE, 0.1 * TABLE.total_gpu_seconds, 0)
 
 
-def of(found: Outcome, share: float, margin: float = 0.01) -> Prospect:
+def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
     bets = {name: [prior_of(TABLE, name)] for name in found.state.arms}
     ideas = partial(TableProposals(TABLE, bets, 0).ideas, found.state)
     assert found.advice is not None
     advised = found.state.setups()[found.advice.id]
-    return prospect(found.state, options_of(found.state, ideas), margin, advised, share * TABLE.total_gpu_seconds)
+    return forecast(found.state, options_of(found.state, ideas), margin, advised, share * TABLE.total_gpu_seconds)
 
 
 def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:
