@@ -76,8 +76,8 @@ def scale(table: Table) -> dict[str, Any]:
 def one_decision(table: Table) -> dict[str, Any]:
     """Seconds of taking in one more result and of deciding what is next, with many trials in the store."""
     state = crowded_state(table)
-    bets = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
-    proposals = TableProposals(table, bets, 0)
+    starts = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
+    proposals = TableProposals(table, starts, 0)
     evidence = Evidence(lambda setup_id, seed: table.rows[setup_id, 0].examples, ACCURACY, 0)
     ideas = partial(proposals.ideas, state)
     seconds: dict[str, list[float]] = {"evidence": [], "decision": []}
@@ -86,7 +86,7 @@ def one_decision(table: Table) -> dict[str, Any]:
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, bets, ideas, replicates, STANDARD, state.last_t)
+        decide.next_action(state, starts, ideas, replicates, STANDARD, state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.rows.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}

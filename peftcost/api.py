@@ -31,7 +31,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
+from peftcost.searcher.planner import starting_points, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.question import Question, ask, checked_confidence
@@ -315,14 +315,14 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.sync_with_journal(outcomes, alive)
     plain = priors(state.arms, state.stops[0], state.cost.probes)
-    bets = best_bets(plain, state.recipe_setups, state.earlier, spaces, state.config)
+    starts = starting_points(plain, state.recipe_setups, state.earlier, spaces, state.config)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
-        proposals=Proposals(spaces, bets, question.seed),
+        proposals=Proposals(spaces, starts, question.seed),
         evidence=evidence_in(folder, question.data.metric, question.seed),
-        bets=bets,
+        starts=starts,
         metric=question.data.metric,
         standard=question.standard,
         seed=question.seed,

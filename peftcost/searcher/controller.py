@@ -27,7 +27,7 @@ from peftcost.runner.runner import Runner
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import Bets
+from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -93,7 +93,7 @@ class Controller(Runner):
             together: list[Trial] = []
             while True:
                 ideas = partial(run.proposals.ideas, self.state)
-                action = decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock())
+                action = decide.next_action(self.state, run.starts, ideas, evidence, run.standard, self.journal.clock())
                 if isinstance(action, actions.Skip):
                     self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
                     continue
@@ -255,7 +255,7 @@ class Controller(Runner):
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's best bets."""
+    """What a search works on: folder, study, prepared data by base, and each arm's starting points."""
 
     def __init__(
         self,
@@ -264,12 +264,12 @@ class SearchRun:
         proposals: Proposals,
         evidence: Evidence,
         prepared: Mapping[str, str],
-        bets: Bets,
+        starts: StartingPoints,
         metric: Metric,
         standard: Standard,
         seed: int,
     ) -> None:
-        self.folder, self.study, self.prepared, self.bets = folder, study, prepared, bets
+        self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
         self.proposals, self.evidence = proposals, evidence
         self.metric, self.standard, self.seed = metric, standard, seed
         self.checkpoints = Checkpoints(folder)

@@ -20,7 +20,7 @@ from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import Bets, Candidate, Ideas, candidates, needs_along, promotions
+from peftcost.searcher.explore import StartingPoints, Candidate, Ideas, candidates, needs_along, promotions
 from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.state import SearchState
 
@@ -39,7 +39,7 @@ def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
 
 def next_action(
     state: SearchState,
-    bets: Bets,
+    starts: StartingPoints,
     ideas: Ideas,
     replicates: Replicates | None,
     standard: Standard,
@@ -47,7 +47,7 @@ def next_action(
 ) -> Action:
     """What to start on a free device.
 
-    bets: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
+    starts: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
     replicates: of all measured setups (None before any). now: seconds on the run's clock.
     """
     config = state.config
@@ -55,22 +55,22 @@ def next_action(
     present = contenders_seconds(state, replicates, standard.margin)
     share = reserved_share(replicates, standard, config)
     tried = state.explored.first
-    untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
+    untried = {arm: untried_openings(state, arm, starts[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= config.first_share * state.limit_gpu_seconds
     for arm, needs in untried.items():
         kept = {s: reserve(state, share, present, s) if tried else 0.0 for s in needs}  # one result is better than none
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        is_wanted = arm in state.anchors or bool(recipe_bets(state, arm, bets[arm]))
+        is_wanted = arm in state.anchors or bool(recipe_starts(state, arm, starts[arm]))
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= config.opening_share * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
-    further = recipe_further(state, bets, left)
-    explored = further or explore_more(state, bets, ideas, present, share, standard.margin, left, now)
+    further = recipe_further(state, starts, left)
+    explored = further or explore_more(state, starts, ideas, present, share, standard.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
         advised = state.setup(advised_now(state, replicates, standard))
-        explored = yardstick_further(state, bets, ideas, advised, standard.margin, left)
+        explored = yardstick_further(state, starts, ideas, advised, standard.margin, left)
         explored = explored or explore_in_place_of_proof(state, ideas, advised, standard.margin, left)
     if explored is not None:
         return explored
@@ -82,24 +82,24 @@ def next_action(
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
-def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dict[Setup, float]:
+def untried_openings(state: SearchState, arm: str, starts: Sequence[Setup]) -> dict[Setup, float]:
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
     prior-best one. (What earlier runs found to be good competes: the surrogate knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
-    first = [setup.until(state.stops[0]) for setup in (*recipe_bets(state, arm, bets), bets[0])]
+    first = [setup.until(state.stops[0]) for setup in (*recipe_starts(state, arm, starts), starts[0])]
     untried = [setup for setup in first if setup.lineage not in begun]
     safety = state.config.safety
     return {s: safety * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 
 
-def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
-    """Of the arm's bets, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
-    return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
+def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequence[Setup]:
+    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
+    return starts[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
 
 
-def recipe_further(state: SearchState, bets: Bets, available: float) -> Promote | None:
+def recipe_further(state: SearchState, starts: StartingPoints, available: float) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
-    recipes = [recipe for arm in state.arms for recipe in recipe_bets(state, arm, bets[arm])]
+    recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, starts[arm])]
     ways = {way.ahead[0].lineage: way for way in promotions(state)} if recipes else {}
     for recipe in recipes:
         way, latest = ways.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
@@ -119,7 +119,7 @@ def committed_seconds(state: SearchState, now: float) -> float:
 
 def explore_more(
     state: SearchState,
-    bets: Bets,
+    starts: StartingPoints,
     ideas: Ideas,
     present: Sequence[float],
     share: float,
@@ -139,17 +139,17 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
-    for candidate in candidates(state, bets, ideas, margin):
+    for candidate in candidates(state, starts, ideas, margin):
         if candidate.gain_rate * left >= state.config.negligible_gain and is_payable(candidate):
             return candidate.action
     return None
 
 
 def yardstick_further(
-    state: SearchState, bets: Bets, ideas: Ideas, advised: Setup, margin: float, available: float
+    state: SearchState, starts: StartingPoints, ideas: Ideas, advised: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
-    yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
+    yardsticks = {starts[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
     options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
     further = forecast(state, options, margin, advised, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None

@@ -26,8 +26,8 @@ from peftcost.searcher.surrogate import Surrogate, Observation
 from peftcost.searcher.state import SearchState
 
 Ideas = Callable[[str, int], Sequence[Setup]]
-"""(arm, stop) -> setups that nobody tried: best bets, and what Optuna proposes."""
-Bets = Mapping[str, Sequence[Setup]]
+"""(arm, stop) -> setups that nobody tried: starting points, and what Optuna proposes."""
+StartingPoints = Mapping[str, Sequence[Setup]]
 """By arm: its prior-best setup, those of recipes, as long as they say, then the best ones of earlier runs, the best first."""
 
 
@@ -52,10 +52,10 @@ class Way:
     parent: Setup | None = None
 
 
-def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
+def candidates(state: SearchState, starts: StartingPoints, ideas: Ideas, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
     surrogate = surrogate_of(state)
-    volumes = volumes_of(state, bets, margin, surrogate)
+    volumes = volumes_of(state, starts, margin, surrogate)
     ways = [*promotions(state), *proposals(state, ideas)]
     ahead = [setup for way in ways for setup in way.ahead]
     posteriors = surrogate.predict(ahead)
@@ -124,13 +124,13 @@ def _surrogate(observations: tuple[Observation, ...], longest: int, config: Sear
     return Surrogate(observations, longest, config)
 
 
-def volumes_of(state: SearchState, bets: Bets, margin: float, surrogate: Surrogate) -> list[Volume]:
+def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrogate: Surrogate) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
     points = [predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)]
-    priors = [of_arm[0] for of_arm in bets.values()]
+    priors = [of_arm[0] for of_arm in starts.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin
     cost, memory = beyond * max(p.gpu_seconds for p in dearest), beyond * max(p.peak_bytes for p in dearest)

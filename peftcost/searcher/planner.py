@@ -80,7 +80,7 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def best_bets(
+def starting_points(
     plain: Mapping[str, Setup],
     recipes: Sequence[Setup],
     earlier: Sequence[Setup],
@@ -89,7 +89,7 @@ def best_bets(
 ) -> dict[str, list[Setup]]:
     """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
     method's space names is taken over from these, since batch, precision and the like suit the device."""
-    bets = {}
+    points = {}
     for name, setup in plain.items():
         keys = spaces[name]
         lessons = [
@@ -97,8 +97,8 @@ def best_bets(
             for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + config.most_lessons]
-    return bets
+        points[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + config.most_lessons]
+    return points
 
 
 def probe_arms(

@@ -26,8 +26,8 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import anchors_of
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import Bets
-from peftcost.searcher.planner import best_bets
+from peftcost.searcher.explore import StartingPoints
+from peftcost.searcher.planner import starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
@@ -62,8 +62,8 @@ class Outcome:
 class TableProposals(Proposals):
     """Proposes what the table has."""
 
-    def __init__(self, table: Table, bets: Bets, seed: int) -> None:
-        super().__init__({name: get_method(name).space() for name in bets}, bets, seed)
+    def __init__(self, table: Table, starts: StartingPoints, seed: int) -> None:
+        super().__init__({name: get_method(name).space() for name in starts}, starts, seed)
         self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
 
@@ -137,13 +137,13 @@ def simulate(
     )
     if lessons is not None:
         controller.record("warmed", **lessons)
-    bets = {
+    starts = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
-        for name, setups in best_bets(
+        for name, setups in starting_points(
             priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}, config
         ).items()
     }
-    proposals = TableProposals(table, bets, seed)
+    proposals = TableProposals(table, starts, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
@@ -152,7 +152,7 @@ def simulate(
             proposals=proposals,
             evidence=evidence,
             prepared={"simulated": ""},
-            bets=bets,
+            starts=starts,
             metric=ACCURACY,
             standard=standard,
             seed=0,

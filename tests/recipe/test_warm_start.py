@@ -14,7 +14,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recipe.warm_start import lessons_of, lessons_of_run
 from peftcost.searcher.surrogate import Surrogate, Observation
-from peftcost.searcher.planner import best_bets, priors
+from peftcost.searcher.planner import starting_points, priors
 from peftcost.simulator.search import prior_of, simulate
 from peftcost.simulator.table import read_table
 
@@ -55,7 +55,7 @@ def test_what_is_no_run_is_a_users_error(tmp_path: Path) -> None:
 def test_the_best_of_an_earlier_run_is_a_bet_beside_the_prior_and_suits_this_device() -> None:
     plain = priors(["lora"], 100)
     best = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 3e-3, "precision": "bf16"}, 800)
-    prior, taught = best_bets(plain, [], [best], {"lora": get_method("lora").space()})["lora"]
+    prior, taught = starting_points(plain, [], [best], {"lora": get_method("lora").space()})["lora"]
     assert prior == plain["lora"]
     assert taught.hyperparameters["learning_rate"] == 3e-3
     assert taught.hyperparameters["precision"] == "fp32", "what suits a device is not taken over"

@@ -21,8 +21,8 @@ def found() -> Outcome:
 
 
 def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
-    bets = {name: [prior_of(TABLE, name)] for name in found.state.arms}
-    ideas = partial(TableProposals(TABLE, bets, 0).ideas, found.state)
+    starts = {name: [prior_of(TABLE, name)] for name in found.state.arms}
+    ideas = partial(TableProposals(TABLE, starts, 0).ideas, found.state)
     assert found.advice is not None
     advised = found.state.setups()[found.advice.id]
     return forecast(found.state, options_of(found.state, ideas), margin, advised, share * TABLE.total_gpu_seconds)

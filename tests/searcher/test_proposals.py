@@ -41,8 +41,8 @@ def lora(rate: float, rank: int = 8) -> Setup:
 
 
 def proposals(seed: int) -> Proposals:
-    bets = {name: [Setup.of(name, get_method(name).prior(), 100)] for name in SPACES}
-    return Proposals(SPACES, bets, seed)
+    starts = {name: [Setup.of(name, get_method(name).prior(), 100)] for name in SPACES}
+    return Proposals(SPACES, starts, seed)
 
 
 def test_ideas_lie_in_the_methods_space_and_a_resumed_search_does_not_begin_again() -> None:
