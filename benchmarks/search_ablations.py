@@ -19,7 +19,7 @@ from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
 from peftcost.searcher.actions import Promote
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.explore import StartingPoints, Candidate, Ideas
+from peftcost.searcher.explore import StartingPoints, Candidate, Suggest
 from peftcost.searcher.state import SearchState
 from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
@@ -63,10 +63,10 @@ def with_references_to_the_end(table: Table, seed: int) -> Outcome:
     """What full and LoRA are opened with goes first, and on to the end."""
     ranked = explore.candidates
 
-    def references_first(state: SearchState, starts: StartingPoints, ideas: Ideas, margin: float) -> list[Candidate]:
+    def references_first(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
         arms = [arm for arm in state.anchors if method_of(arm) in decide.REFERENCES]
         lineages = {starts[arm][0].lineage for arm in arms}
-        found = ranked(state, starts, ideas, margin)
+        found = ranked(state, starts, suggest, margin)
         is_first = [isinstance(c.action, Promote) and c.setup.lineage in lineages for c in found]
         first = [replace(c, gain_rate=math.inf) for c, goes_first in zip(found, is_first, strict=True) if goes_first]
         return first + found

@@ -79,14 +79,14 @@ def one_decision(table: Table) -> dict[str, Any]:
     starts = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
     proposals = TableProposals(table, starts, 0)
     evidence = Evidence(lambda setup_id, seed: table.rows[setup_id, 0].examples, ACCURACY, 0)
-    ideas = partial(proposals.ideas, state)
+    suggest = partial(proposals.suggest, state)
     seconds: dict[str, list[float]] = {"evidence": [], "decision": []}
     for number in range(30):
         started = time.perf_counter()
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, starts, ideas, replicates, STANDARD, state.last_t)
+        decide.next_action(state, starts, suggest, replicates, STANDARD, state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.rows.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}

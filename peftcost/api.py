@@ -204,9 +204,9 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     if evidence is not None:
         advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
         controller.record("recommended", setup=advice.id)
-        ideas = partial(run.proposals.ideas, state)
+        suggest = partial(run.proposals.suggest, state)
         advised = state.setup(advice.id)
-        more = forecast(state, options_of(state, ideas), run.standard.margin, advised, state.limit_gpu_seconds)
+        more = forecast(state, options_of(state, suggest), run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, question, advice)
     controller.release()

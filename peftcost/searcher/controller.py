@@ -92,8 +92,8 @@ class Controller(Runner):
                 continue
             together: list[Trial] = []
             while True:
-                ideas = partial(run.proposals.ideas, self.state)
-                action = decide.next_action(self.state, run.starts, ideas, evidence, run.standard, self.journal.clock())
+                suggest = partial(run.proposals.suggest, self.state)
+                action = decide.next_action(self.state, run.starts, suggest, evidence, run.standard, self.journal.clock())
                 if isinstance(action, actions.Skip):
                     self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
                     continue

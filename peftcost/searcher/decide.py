@@ -20,7 +20,7 @@ from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import StartingPoints, Candidate, Ideas, candidates, needs_along, promotions
+from peftcost.searcher.explore import StartingPoints, Candidate, Suggest, candidates, needs_along, promotions
 from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.state import SearchState
 
@@ -40,14 +40,14 @@ def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
 def next_action(
     state: SearchState,
     starts: StartingPoints,
-    ideas: Ideas,
+    suggest: Suggest,
     replicates: Replicates | None,
     standard: Standard,
     now: float,
 ) -> Action:
     """What to start on a free device.
 
-    starts: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
+    starts: of each arm, recipes' at their own length, the others at the first stop. suggest: what else could be begun.
     replicates: of all measured setups (None before any). now: seconds on the run's clock.
     """
     config = state.config
@@ -67,18 +67,18 @@ def next_action(
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     further = recipe_further(state, starts, left)
-    explored = further or explore_more(state, starts, ideas, present, share, standard.margin, left, now)
+    explored = further or explore_more(state, starts, suggest, present, share, standard.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
         advised = state.setup(advised_now(state, replicates, standard))
-        explored = yardstick_further(state, starts, ideas, advised, standard.margin, left)
-        explored = explored or explore_in_place_of_proof(state, ideas, advised, standard.margin, left)
+        explored = yardstick_further(state, starts, suggest, advised, standard.margin, left)
+        explored = explored or explore_in_place_of_proof(state, suggest, advised, standard.margin, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
         return Wait()
     action = confirm_or_stop(state, replicates, standard, left)
     if isinstance(action, Stop) and replicates is not None and replicates.observed:
-        action = explore_again(state, ideas, replicates, standard, left, action)
+        action = explore_again(state, suggest, replicates, standard, left, action)
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
@@ -120,7 +120,7 @@ def committed_seconds(state: SearchState, now: float) -> float:
 def explore_more(
     state: SearchState,
     starts: StartingPoints,
-    ideas: Ideas,
+    suggest: Suggest,
     present: Sequence[float],
     share: float,
     margin: float,
@@ -139,37 +139,37 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
-    for candidate in candidates(state, starts, ideas, margin):
+    for candidate in candidates(state, starts, suggest, margin):
         if candidate.gain_rate * left >= state.config.negligible_gain and is_payable(candidate):
             return candidate.action
     return None
 
 
 def yardstick_further(
-    state: SearchState, starts: StartingPoints, ideas: Ideas, advised: Setup, margin: float, available: float
+    state: SearchState, starts: StartingPoints, suggest: Suggest, advised: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
     yardsticks = {starts[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
-    options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
+    options = [option for option in options_of(state, suggest) if option.setup.lineage in yardsticks]
     further = forecast(state, options, margin, advised, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None
 
 
 def explore_in_place_of_proof(
-    state: SearchState, ideas: Ideas, advised: Setup, margin: float, available: float
+    state: SearchState, suggest: Suggest, advised: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
     with."""
     kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
-    further = forecast(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
+    further = forecast(state, options_of(state, suggest), margin, advised, available - kept, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
 def explore_again(
     state: SearchState,
-    ideas: Ideas,
+    suggest: Suggest,
     replicates: Replicates,
     standard: Standard,
     available: float,
@@ -177,7 +177,7 @@ def explore_again(
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
     advised = state.setup(advised_now(state, replicates, standard))
-    further = forecast(state, options_of(state, ideas), standard.margin, advised, available)
+    further = forecast(state, options_of(state, suggest), standard.margin, advised, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:

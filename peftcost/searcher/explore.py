@@ -25,7 +25,7 @@ from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.surrogate import Surrogate, Observation
 from peftcost.searcher.state import SearchState
 
-Ideas = Callable[[str, int], Sequence[Setup]]
+Suggest = Callable[[str, int], Sequence[Setup]]
 """(arm, stop) -> setups that nobody tried: starting points, and what Optuna proposes."""
 StartingPoints = Mapping[str, Sequence[Setup]]
 """By arm: its prior-best setup, those of recipes, as long as they say, then the best ones of earlier runs, the best first."""
@@ -52,11 +52,11 @@ class Way:
     parent: Setup | None = None
 
 
-def candidates(state: SearchState, starts: StartingPoints, ideas: Ideas, margin: float) -> list[Candidate]:
+def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
     surrogate = surrogate_of(state)
     volumes = volumes_of(state, starts, margin, surrogate)
-    ways = [*promotions(state), *proposals(state, ideas)]
+    ways = [*promotions(state), *proposals(state, suggest)]
     ahead = [setup for way in ways for setup in way.ahead]
     posteriors = surrogate.predict(ahead)
     points = [predicted_point(state, setup, posterior.mean) for setup, posterior in zip(ahead, posteriors, strict=True)]
@@ -96,7 +96,7 @@ def promotions(state: SearchState) -> list[Way]:
     return found
 
 
-def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
+def proposals(state: SearchState, suggest: Suggest) -> list[Way]:
     """New setups of the arms that can be paid. A method that needs its length beforehand is begun at any stop and has no
     way on; the others begin at the first."""
     found = []
@@ -105,7 +105,7 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
             continue
         alone = get_method(method_of(arm)).fixed_horizon
         for begins in state.stops if alone else state.stops[:1]:
-            for setup in ideas(arm, begins):
+            for setup in suggest(arm, begins):
                 ahead = [setup.until(stop) for stop in ([begins] if alone else state.stops)]
                 found.append(Way(Propose(ahead[0]), ahead))
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Ideas, needs_along, surrogate_of, promotions, proposals, worth_a_look
+from peftcost.searcher.explore import Suggest, needs_along, surrogate_of, promotions, proposals, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
@@ -85,7 +85,7 @@ def forecast(
     )
 
 
-def options_of(state: SearchState, ideas: Ideas) -> list[Option]:
+def options_of(state: SearchState, suggest: Suggest) -> list[Option]:
     """What could be measured next."""
-    ways = (*promotions(state), *proposals(state, ideas))
+    ways = (*promotions(state), *proposals(state, suggest))
     return [Option(way.action, s, needs) for way in ways for s, needs in zip(way.ahead, needs_along(state, way), strict=True)]
