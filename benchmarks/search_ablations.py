@@ -64,7 +64,7 @@ def with_references_to_the_end(table: Table, seed: int) -> Outcome:
     ranked = explore.candidates
 
     def references_first(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
-        arms = [arm for arm in state.anchors if method_of(arm) in decide.REFERENCES]
+        arms = [arm for arm in state.references if method_of(arm) in decide.REFERENCE_METHODS]
         lineages = {starts[arm][0].lineage for arm in arms}
         found = ranked(state, starts, suggest, margin)
         is_first = [isinstance(c.action, Promote) and c.setup.lineage in lineages for c in found]

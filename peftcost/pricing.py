@@ -20,7 +20,7 @@ from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.decide import references_of
 from peftcost.searcher.planner import paces_of
 from peftcost.searcher.question import methods_named, methods_of
 from peftcost.searcher.stops import choose_stops, needs_of
@@ -295,8 +295,8 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
     safety = DEFAULT_CONFIG.safety
     left = limit_gpu_seconds - safety * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
-    anchors = anchors_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
-    paces = paces_of(cost, {name: Setup.of(name, {}, 0) for name in probes}, anchors)
+    references = references_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
+    paces = paces_of(cost, {name: Setup.of(name, {}, 0) for name in probes}, references)
     stops = choose_stops(subject.rows, batch_size, paces, left)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}

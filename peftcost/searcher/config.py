@@ -23,10 +23,10 @@ class SearchConfig:
     stop_factor: int = 2
     """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
     most_stops: int = 3
-    """Stops that all anchors can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place of .92
+    """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place of .92
     to .94 (docs/search.md, "without stops")."""
     most_stops_beyond: int = 2
-    """Further stops, which not every anchor can be paid for to reach: whatever is worth it may."""
+    """Further stops, which not every reference can be paid for to reach: whatever is worth it may."""
     fewest_steps: int = 20
     """Optimizer steps of the first stop, at least: after fewer a reading says little."""
     safety: float = 1.1
@@ -39,11 +39,11 @@ class SearchConfig:
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
     opening_share: float = 0.12
-    """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
-    At 0 only the first anchor goes first (docs/search.md, "full and LoRA compete for their first stop, too")."""
+    """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
+    At 0 only the first reference goes first (docs/search.md, "full and LoRA compete for their first stop, too")."""
     first_share: float = 0.1
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
-    the budget. Elsewhere only the anchors' are, and the others' compete."""
+    the budget. Elsewhere only the references' are, and the others' compete."""
     recipe_share: float = 0.25
     """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
     competes."""

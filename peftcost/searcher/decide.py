@@ -24,16 +24,16 @@ from peftcost.searcher.explore import StartingPoints, Candidate, Suggest, candid
 from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.state import SearchState
 
-REFERENCES = ("full", "lora")
-"""Anchors besides the cheapest method: what everything else is held against."""
+REFERENCE_METHODS = ("full", "lora")
+"""References besides the cheapest method: what everything else is held against."""
 YARDSTICK = "lora"
 """Everybody would have tried it: before anything is confirmed its prior-best setup is trained on, where that can be paid and
 is likely enough to change the recommendation."""
 
 
-def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
+def references_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
     """The cheapest, full, LoRA: those of the arms that go first. With several bases, each of these on all of them."""
-    first = [*cheapest, *(arm for name in REFERENCES for arm in arms if method_of(arm) == name)]
+    first = [*cheapest, *(arm for name in REFERENCE_METHODS for arm in arms if method_of(arm) == name)]
     return list(dict.fromkeys(first))
 
 
@@ -62,7 +62,7 @@ def next_action(
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        is_wanted = arm in state.anchors or bool(recipe_starts(state, arm, starts[arm]))
+        is_wanted = arm in state.references or bool(recipe_starts(state, arm, starts[arm]))
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= config.opening_share * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
@@ -149,7 +149,7 @@ def yardstick_further(
     state: SearchState, starts: StartingPoints, suggest: Suggest, advised: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
-    yardsticks = {starts[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
+    yardsticks = {starts[arm][0].lineage for arm in state.references if method_of(arm) == YARDSTICK}
     options = [option for option in options_of(state, suggest) if option.setup.lineage in yardsticks]
     further = forecast(state, options, margin, advised, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None

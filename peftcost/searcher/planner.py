@@ -51,15 +51,15 @@ def plan(controller: Controller, question: Question, config: SearchConfig = DEFA
     def epoch_seconds(arm: str) -> float:
         return probed[arm].training_seconds(len(data.train), len(data.train))
 
-    anchors = decide.anchors_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
+    references = decide.references_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
     controller.record(
         "planned",
         config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
-        methods=list(dict.fromkeys([*anchors, *probed])),
-        anchors=anchors,
-        stops=choose_length(controller, cost, anchors, len(data.train), config),
+        methods=list(dict.fromkeys([*references, *probed])),
+        references=references,
+        stops=choose_length(controller, cost, references, len(data.train), config),
         dev_sample=config.explore_dev_rows if len(data.dev) > config.explore_dev_rows else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
@@ -140,14 +140,14 @@ def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[
 
 
 def choose_length(
-    controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int, config: SearchConfig
+    controller: Controller, cost: CostModel, references: Sequence[str], rows: int, config: SearchConfig
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     closing = config.safety * cost.closing_seconds()
     probes = cost.probes
     setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    paces = paces_of(cost, setups, anchors, config)
+    paces = paces_of(cost, setups, references, config)
     left = controller.left_after(closing)
     stops = choose_stops(rows, batch_size, paces, left, config)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
@@ -159,7 +159,7 @@ def choose_length(
 
 
 def paces_of(
-    cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
+    cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
 ) -> list[Pace]:
     """What the arms take. setups: one of each."""
     found = []
@@ -169,7 +169,7 @@ def paces_of(
             per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
             beside=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
             beside_confirmed=cost.predict(unstarted).trial_seconds,
-            is_anchor=arm in anchors,
+            is_reference=arm in references,
         )
         found.append(pace)
     return found
@@ -189,7 +189,7 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
-    paces = paces_of(state.cost, priors(state.arms, 0), state.anchors, config)
+    paces = paces_of(state.cost, priors(state.arms, 0), state.references, config)
 
     def search(longest: int) -> float:
         return needs_of(ladder(longest, least, config), paces, config)

@@ -19,7 +19,7 @@ from peftcost.searcher.trial import Trial
 class SearchState(Books):
     """The books, and beside them:
 
-    arms: methods (on bases, where there are several); anchors: those that go first. stops: the lengths at which lineages are
+    arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages are
     measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
     earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the numbers that the
@@ -27,7 +27,7 @@ class SearchState(Books):
     """
 
     arms: list[str] = field(default_factory=list)
-    anchors: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
@@ -127,7 +127,7 @@ class SearchState(Books):
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.arms = event["methods"]
-        self.anchors = event.get("anchors", self.arms[:3])
+        self.references = event.get("references") or event.get("anchors", self.arms[:3])  # its name once
         self.infeasible = dict(event["infeasible"])
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")

@@ -25,21 +25,21 @@ class Pace:
     per_example: float
     beside: float
     beside_confirmed: float
-    is_anchor: bool
+    is_reference: bool
 
 
 def needs_of(stops: Sequence[int], paces: Sequence[Pace], config: SearchConfig = DEFAULT_CONFIG) -> float:
-    """gpu-seconds of the anchors up to the last stop, of the other methods at the first, and of confirming the dearest
-    anchors."""
-    anchors, others = [p for p in paces if p.is_anchor], [p for p in paces if not p.is_anchor]
-    total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in anchors)
+    """gpu-seconds of the references up to the last stop, of the other methods at the first, and of confirming the dearest
+    references."""
+    references, others = [p for p in paces if p.is_reference], [p for p in paces if not p.is_reference]
+    total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in references)
     total += sum(p.per_example * stops[0] + p.beside for p in others)
-    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-config.reserved_contenders :]
+    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in references)[-config.reserved_contenders :]
     return config.safety * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
 def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
-    """The stops and a few more, which not every anchor can be paid for to reach: whatever is worth it may."""
+    """The stops and a few more, which not every reference can be paid for to reach: whatever is worth it may."""
     beyond = [stops[-1] * config.stop_factor**n for n in range(1, config.most_stops_beyond + 1)]
     return [*stops, *(stop for stop in beyond if stop <= config.epochs[-1] * rows)]
 

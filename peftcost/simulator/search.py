@@ -24,7 +24,7 @@ from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.decide import references_of
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.planner import starting_points
@@ -117,7 +117,7 @@ def simulate(
     probes = {name: probe_of(table, priors[name]) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
     by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
-    anchors = anchors_of(by_rank, [cheapest])
+    references = references_of(by_rank, [cheapest])
     probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
     clock.seconds += probing / devices
     if probing > limit_gpu_seconds:
@@ -127,8 +127,8 @@ def simulate(
         config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probes.items()},
         infeasible={},
-        methods=list(dict.fromkeys([*anchors, *by_rank])),
-        anchors=anchors,
+        methods=list(dict.fromkeys([*references, *by_rank])),
+        references=references,
         stops=table.stops,
         dev_sample=world.sample,
         train_rows=table.stops[-1],

@@ -37,7 +37,7 @@ def resumed(path: Path, planned: dict[str, Any]) -> SearchState:
     journal.move_to(path)
     journal.write("budget", limit_gpu_seconds=1e5)
     journal.write("acquired", device=0, category="startup")
-    journal.write("planned", probes=dict.fromkeys(METHODS, probe), methods=METHODS, anchors=METHODS, **rows, **planned)
+    journal.write("planned", probes=dict.fromkeys(METHODS, probe), methods=METHODS, references=METHODS, **rows, **planned)
     journal.write("started", trial=0, setup=BETS["frozen"][0].as_dict(), **started)
     journal.close()
     state = SearchState()

@@ -10,7 +10,7 @@ from synthetic_table import synthetic_table
 from peftcost.core.statistics import CONFIRM_SEEDS, Standard
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.confirm import confirmable
-from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.decide import references_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
 
@@ -97,9 +97,9 @@ def test_full_goes_first_unless_its_opening_takes_too_much_of_a_small_budget() -
 
 
 def test_the_cheapest_full_and_lora_go_first_on_every_base() -> None:
-    assert anchors_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
+    assert references_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
     both = [f"{name} on {base}" for name in ("frozen", "full", "lora") for base in ("a", "b")]
-    assert anchors_of(both, ["frozen on a", "full on b"]) == [
+    assert references_of(both, ["frozen on a", "full on b"]) == [
         *("frozen on a", "full on b", "full on a"),
         *("lora on a", "lora on b"),
     ]

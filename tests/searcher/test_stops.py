@@ -25,7 +25,7 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
     available=st.floats(10, 1e5),
 )
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
-    paces = [Pace(rate, 5.0, 8.0, is_anchor=i < 3) for i, rate in enumerate(rates)]
+    paces = [Pace(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate(rates)]
     stops = choose_stops(rows, 16, paces, available)
     least = min(rows, DEFAULT_CONFIG.fewest_steps * 16)
     assert least <= stops[-1] <= max(least, round(DEFAULT_CONFIG.epochs[-1] * rows))
@@ -34,7 +34,7 @@ def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float]
 
 @given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
-    paces = [Pace(rate, 5.0, 8.0, is_anchor=i < 3) for i, rate in enumerate((0.002, 0.01, 0.02, 0.02))]
+    paces = [Pace(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate((0.002, 0.01, 0.02, 0.02))]
     assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
 
 
