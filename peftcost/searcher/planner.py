@@ -22,7 +22,7 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import Pace, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 
 
@@ -147,9 +147,9 @@ def choose_length(
     probes = cost.probes
     setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    paces = paces_of(cost, setups, references, config)
+    costs = costs_per_trial(cost, setups, references, config)
     left = controller.left_after(closing)
-    stops = choose_stops(rows, batch_size, paces, left, config)
+    stops = choose_stops(rows, batch_size, costs, left, config)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     trial_seconds = config.safety * cost.predict(cheapest).trial_seconds
     if trial_seconds > left:
@@ -158,20 +158,20 @@ def choose_length(
     return reaching_beyond(stops, rows, config)
 
 
-def paces_of(
+def costs_per_trial(
     cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
-) -> list[Pace]:
+) -> list[CostPerTrial]:
     """What the arms take. setups: one of each."""
     found = []
     for arm, setup in setups.items():
         probe, unstarted = cost.probes[arm], setup.until(0)
-        pace = Pace(
+        per_trial = CostPerTrial(
             per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
-            beside=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
-            beside_confirmed=cost.predict(unstarted).trial_seconds,
+            overhead=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
+            overhead_confirm=cost.predict(unstarted).trial_seconds,
             is_reference=arm in references,
         )
-        found.append(pace)
+        found.append(per_trial)
     return found
 
 
@@ -189,10 +189,10 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
-    paces = paces_of(state.cost, priors(state.arms, 0), state.references, config)
+    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
 
     def search(longest: int) -> float:
-        return needs_of(ladder(longest, least, config), paces, config)
+        return needs_of(ladder(longest, least, config), costs, config)
 
     more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
     dearest = trials(3 * rows)[-config.reserved_contenders :]
