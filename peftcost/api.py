@@ -34,7 +34,7 @@ from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.planner import starting_points, plan, prepare_all, priors, sizes
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.forecast import options_of, forecast
-from peftcost.searcher.question import Question, ask, checked_confidence
+from peftcost.searcher.spec import SearchSpec, load_spec, checked_confidence
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
@@ -110,25 +110,25 @@ def search(
     on_change: called with the state a few times a second.
     """
     asked = parse_budget(budget, price)
-    question = ask(task, methods, seed, devices, command, confidence)
-    limit = asked.limit_gpu_seconds(len(question.devices))
-    path = checked_out_path(out, question.task)
+    spec = load_spec(task, methods, seed, devices, command, confidence)
+    limit = asked.limit_gpu_seconds(len(spec.devices))
+    path = checked_out_path(out, spec.task)
     lessons = lessons_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
-            record_question(controller, question)
+            record_spec(controller, spec)
             if warm_start:
                 controller.record("warmed", **lessons)
-            prepared = plan(controller, question)
+            prepared = plan(controller, spec)
             folder = new_run_folder(path)
-            folder.write(folder.task_file, task_yaml(question.task))
+            folder.write(folder.task_file, task_yaml(spec.task))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
             with single_writer(folder):
-                return conclude(controller, search_run(question, state, folder, prepared), question)
+                return conclude(controller, search_run(spec, state, folder, prepared), spec)
 
 
 def resume(
@@ -147,7 +147,7 @@ def resume(
         devices = [Device(**raw) for raw in opened["devices"]]
         if state.phase == "finished" and budget is None:
             raise UserError(f"{path} is finished; give --budget +1gpu-h (for example) to go on further.")
-        question = ask(
+        spec = load_spec(
             load_task(folder.task_file),
             opened["methods"],
             opened["seed"],
@@ -155,8 +155,8 @@ def resume(
             confidence=opened.get("confidence"),
             config=state.config,
         )
-        check_unchanged(opened["fingerprints"], question.fingerprints, folder)
-        executor = LocalExecutor(question.devices, folder.log_file)
+        check_unchanged(opened["fingerprints"], spec.fingerprints, folder)
+        executor = LocalExecutor(spec.devices, folder.log_file)
         controller = Controller(executor, journal, state, on_change)
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
@@ -164,18 +164,18 @@ def resume(
                 more = parse_budget(budget.removeprefix("+"), price)
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
                 controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
-            prepared = prepare_all(controller, question)
+            prepared = prepare_all(controller, spec)
             controller.acquire()
-            return conclude(controller, search_run(question, state, folder, prepared), question)
+            return conclude(controller, search_run(spec, state, folder, prepared), spec)
 
 
-def budget_sizes(question: Question, on_change: OnChange = lambda state: None) -> dict[str, float]:
+def budget_sizes(spec: SearchSpec, on_change: OnChange = lambda state: None) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, Journal(), SearchState(), on_change)) as controller:
-            plan(controller, question)
-            return sizes(controller.state, len(question.data.train))
+            plan(controller, spec)
+            return sizes(controller.state, len(spec.data.train))
 
 
 class Holding(AbstractContextManager["Controller"]):
@@ -192,7 +192,7 @@ class Holding(AbstractContextManager["Controller"]):
         self.controller.journal.close()
 
 
-def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
+def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> Run:
     """Search, recommend, open the test split, write result, recipe and report."""
     state, folder = controller.state, run.folder
     because = controller.search(run)
@@ -202,23 +202,23 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
     entries = setup_entries(state, evidence)
     advice = more = None
     if evidence is not None:
-        advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
+        advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(spec.data.dev))
         controller.record("recommended", setup=advice.id)
         suggest = partial(run.proposals.suggest, state)
         advised = state.setup(advice.id)
         more = forecast(state, options_of(state, suggest), run.standard.margin, advised, state.limit_gpu_seconds)
     controller.release_idle()
-    tests = open_tests(controller, run, question, advice)
+    tests = open_tests(controller, run, spec, advice)
     controller.release()
     if tests is not None:
-        tests |= baselines_of(controller, run, question)
+        tests |= baselines_of(controller, run, spec)
     if advice is not None:
         write_whole(controller, run, advice.id)
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
-    result = build_result(controller.journal.events, state, described(question), entries, advice, more, tests)
+    result = build_result(controller.journal.events, state, described(spec), entries, advice, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if advice is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name)))
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, spec.task, spec.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if advice is None:
@@ -230,13 +230,13 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> Run:
 def open_tests(
     controller: Controller,
     run: SearchRun,
-    question: Question,
+    spec: SearchSpec,
     advice: Recommendation | None,
 ) -> dict[str, dict[str, Any] | None] | None:
     """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
-    base = question.bases[base_of(question, controller.state, advice)]
+    base = spec.bases[base_of(spec, controller.state, advice)]
     out = run.folder.baselines
-    payload = {"prepared": run.prepared[base.task.only_model], "seed": question.seed, "out": str(out)}
+    payload = {"prepared": run.prepared[base.task.only_model], "seed": spec.seed, "out": str(out)}
     found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
     try:
         controller.run_one("untuned", payload)
@@ -249,10 +249,10 @@ def open_tests(
     return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
 
 
-def baselines_of(controller: Controller, run: SearchRun, question: Question) -> dict[str, dict[str, Any] | None]:
+def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:
     """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
     out = run.folder.baselines
-    payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
+    payload = {"task": spec.task.model_dump(mode="json"), "task_seed": spec.seed, "out": str(out)}
     seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
     message = controller.run_aside("baselines", payload, seconds)
     if not isinstance(message, Done):
@@ -262,10 +262,10 @@ def baselines_of(controller: Controller, run: SearchRun, question: Question) -> 
     return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
 
 
-def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
+def base_of(spec: SearchSpec, state: SearchState, advice: Recommendation | None) -> str:
     """The recommended setup's base, else the first."""
     chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
-    return question.task.models[0] if chosen is None else str(chosen)
+    return spec.task.models[0] if chosen is None else str(chosen)
 
 
 def write_whole(controller: Controller, run: SearchRun, setup_id: str) -> None:
@@ -307,7 +307,7 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
     return test_entry(rows, run.metric, run.seed)
 
 
-def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
+def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {arm: get_method(method_of(arm)).space() for arm in sorted(state.arms)}
     study = Study(folder.study_file, folder.name, {method_of(arm): space for arm, space in spaces.items()})
@@ -320,18 +320,18 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
         folder=folder,
         study=study,
         prepared=prepared,
-        proposals=Proposals(spaces, starts, question.seed),
-        evidence=evidence_in(folder, question.data.metric, question.seed),
+        proposals=Proposals(spaces, starts, spec.seed),
+        evidence=evidence_in(folder, spec.data.metric, spec.seed),
         starts=starts,
-        metric=question.data.metric,
-        standard=question.standard,
-        seed=question.seed,
+        metric=spec.data.metric,
+        standard=spec.standard,
+        seed=spec.seed,
     )
 
 
-def described(question: Question) -> dict[str, Any]:
+def described(spec: SearchSpec) -> dict[str, Any]:
     """The task part of result.json."""
-    task, data = question.task, question.data
+    task, data = spec.task, spec.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
@@ -339,22 +339,22 @@ def described(question: Question) -> dict[str, Any]:
         "columns": dict(data.columns),
         "metric": data.metric.name,
         "margin": data.margin,
-        "seed": question.seed,
+        "seed": spec.seed,
         "labels": list(data.labels),
-        "fingerprints": question.fingerprints,
+        "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
 
 
-def record_question(controller: Controller, question: Question) -> None:
+def record_spec(controller: Controller, spec: SearchSpec) -> None:
     controller.record(
         "opened",
-        command=question.command,
-        seed=question.seed,
-        confidence=question.confidence,
-        methods=question.methods,
-        fingerprints=question.fingerprints,
-        devices=[device.as_dict() for device in question.devices],
+        command=spec.command,
+        seed=spec.seed,
+        confidence=spec.confidence,
+        methods=spec.methods,
+        fingerprints=spec.fingerprints,
+        devices=[device.as_dict() for device in spec.devices],
         versions=versions(),
     )
 

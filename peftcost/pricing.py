@@ -22,7 +22,7 @@ from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.planner import costs_per_trial
-from peftcost.searcher.question import methods_named, methods_of
+from peftcost.searcher.spec import methods_named, methods_of
 from peftcost.searcher.stops import choose_stops, needs_of
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task, load_task

@@ -49,10 +49,10 @@ def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | No
     from peftcost import api
     from peftcost.core.budget import format_seconds
 
-    question = api.ask(task, names, seed, devices)
-    count = len(question.devices)
+    spec = api.load_spec(task, names, seed, devices)
+    count = len(spec.devices)
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in api.budget_sizes(question).items():
+    for name, gpu_seconds in api.budget_sizes(spec).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")

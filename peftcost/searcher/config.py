@@ -145,7 +145,7 @@ class SearchConfig:
     """The chance that exploring on finds something better than all that was measured, by more than the margin, at which
     confirming first would be a waste."""
 
-    # -- confirming (confirm.py, question.py) ------------------------------------------------------------------------
+    # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
 
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""

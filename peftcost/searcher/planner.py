@@ -20,29 +20,29 @@ from peftcost.runner.runner import result_of
 from peftcost.searcher import decide
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
-from peftcost.searcher.question import Question
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 
 
-def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
+def prepare_all(controller: Controller, spec: SearchSpec) -> dict[str, str]:
     """The folder of the tokenized data by base."""
-    return {name: prepare_data(controller, asked) for name, asked in question.bases.items()}
+    return {name: prepare_data(controller, asked) for name, asked in spec.bases.items()}
 
 
-def plan(controller: Controller, question: Question, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
+def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
     """Prepare, acquire the devices, probe and choose the length; recorded as `planned`, with the config. Returns the folders
     of the prepared data, by base.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
-    prepared = prepare_all(controller, question)
-    probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed, config)
+    prepared = prepare_all(controller, spec)
+    probed, infeasible = probe_arms(controller, spec.methods, prepared, spec.seed, config)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
         raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
-    data = question.data
+    data = spec.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
     by_base: dict[str | None, list[str]] = {}
     for arm in probed:

@@ -1,4 +1,4 @@
-"""What a search is asked: everything that is known before the first device-second."""
+"""What to search for: everything that is known before the first device-second."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from peftcost.task.task import Task, load_task
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a search is asked: everything that is known before the first device-second."""
+class SearchSpec:
+    """What to search for: everything that is known before the first device-second."""
 
     task: Task
     data: TaskData
@@ -40,7 +40,7 @@ class Question:
         return Standard(self.data.margin, self.confidence)
 
 
-def ask(
+def load_spec(
     task: Task | str | Path,
     methods: Sequence[str] | None = None,
     seed: int = 0,
@@ -48,7 +48,7 @@ def ask(
     command: str = "peftcost.search",
     confidence: float | None = None,
     config: SearchConfig = DEFAULT_CONFIG,
-) -> Question:
+) -> SearchSpec:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     if not 0 <= seed < config.first_confirm_seed:
         raise UserError(
@@ -59,7 +59,7 @@ def ask(
     data = load_task_data(task, seed)
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence, config)
-    return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
+    return SearchSpec(task, data, bases, names, choose_devices(devices), seed, command, confidence)
 
 
 def checked_confidence(confidence: float | None, config: SearchConfig) -> float:
