@@ -141,7 +141,7 @@ APART_TOO = ("whole", "without costs", "with costs in full")
 def found_by(searcher: Callable[[Table, int], Outcome], table: Table, seed: int) -> tuple[list[str], Recommendation | None]:
     """The front and the advice of a search."""
     outcome = searcher(table, seed)
-    return front_of(outcome.entries), outcome.advice
+    return front_of(outcome.entries), outcome.recommendation
 
 
 def ablations(table: Table) -> dict[str, Any]:
@@ -171,13 +171,13 @@ def judged(table: Table, name: str, searcher: Callable[[Table, int], Outcome]) -
     cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.STANDARD.margin)
     outcomes = replays(partial(found_by, searcher, table), range(SEEDS))
     volumes = [true_hypervolume(table, chosen, truth, reference) for chosen, _ in outcomes]
-    advised = [truth[advice.id] for _, advice in outcomes if advice is not None]
+    recommended_points = [truth[recommendation.id] for _, recommendation in outcomes if recommendation is not None]
     found = {
         "hypervolume": float(np.mean(volumes)),
         "error": float(np.std(volumes) / np.sqrt(len(volumes))),
-        "short_of_best": float(np.mean([best - quality for quality, _, _ in advised])),
-        "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in advised])),
-        "confirmed": float(np.mean([advice is not None and advice.confirmed for _, advice in outcomes])),
+        "short_of_best": float(np.mean([best - quality for quality, _, _ in recommended_points])),
+        "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in recommended_points])),
+        "confirmed": float(np.mean([recommendation is not None and recommendation.confirmed for _, recommendation in outcomes])),
     }
     print(name, found, flush=True)
     return found

@@ -70,14 +70,14 @@ def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: di
 def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str, float]:
     """One piece of advice against the truth. short: how far it lies below the best; cost: over that of the cheapest which is
     as good; each of all setups of the table, and of those that the search has measured."""
-    if outcome.advice is None:
+    if outcome.recommendation is None:
         return {}
-    chosen = outcome.advice.id
+    chosen = outcome.recommendation.id
     measured = {e["id"]: e["quality"] for e in outcome.entries if e["status"] == "measured"}
     observed = max(measured, key=lambda s: measured[s])
-    low, high = outcome.advice.quality_interval
+    low, high = outcome.recommendation.quality_interval
     facts = {
-        "confirmed": float(outcome.advice.confirmed),
+        "confirmed": float(outcome.recommendation.confirmed),
         "held": float(low <= truth[chosen][0] <= high),
         "held_of_exploring": float(held_of_exploring(outcome, truth)),
         "short_of_observed": truth[observed][0] - truth[chosen][0],
@@ -195,10 +195,10 @@ def ended(table: Table, seed: int) -> Ended:
 def is_better(found: Outcome, more: Outcome, truth: dict[str, Point]) -> bool:
     """Whether the advice of a search with more budget is truly better by more than the margin, or cheaper by a tenth and as
     good."""
-    if found.advice is None or more.advice is None:
+    if found.recommendation is None or more.recommendation is None:
         return False
-    (quality, cost, _), (later_quality, later_cost, _) = truth[found.advice.id], truth[more.advice.id]
-    margin = found.advice.margin
+    (quality, cost, _), (later_quality, later_cost, _) = truth[found.recommendation.id], truth[more.recommendation.id]
+    margin = found.recommendation.margin
     return later_quality > quality + margin or (later_cost < 0.9 * cost and later_quality >= quality - margin)
 
 

@@ -78,8 +78,8 @@ class Run:
         found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        n_dev, advised = result["task"]["rows"]["dev"], result["recommendation"] or {}
-        confidence = advised.get("confidence") if confidence is None else confidence
+        n_dev, recommended = result["task"]["rows"]["dev"], result["recommendation"] or {}
+        confidence = recommended.get("confidence") if confidence is None else confidence
         standard = Standard(result["task"]["margin"], checked_confidence(confidence, state.config))
         return recommend(evidence_of(result["setups"]), found, standard, policy, n_dev, **constraints)
 
@@ -200,28 +200,28 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> Run:
     controller.tidy_checkpoints(run)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
-    advice = more = None
+    recommendation = more = None
     if evidence is not None:
-        advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(spec.data.dev))
-        controller.record("recommended", setup=advice.id)
+        recommendation = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(spec.data.dev))
+        controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)
-        advised = state.setup(advice.id)
-        more = forecast(state, options_of(state, suggest), run.standard.margin, advised, state.limit_gpu_seconds)
+        recommended = state.setup(recommendation.id)
+        more = forecast(state, options_of(state, suggest), run.standard.margin, recommended, state.limit_gpu_seconds)
     controller.release_idle()
-    tests = open_tests(controller, run, spec, advice)
+    tests = open_tests(controller, run, spec, recommendation)
     controller.release()
     if tests is not None:
         tests |= baselines_of(controller, run, spec)
-    if advice is not None:
-        write_whole(controller, run, advice.id)
-    forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
-    result = build_result(controller.journal.events, state, described(spec), entries, advice, more, tests)
+    if recommendation is not None:
+        write_whole(controller, run, recommendation.id)
+    forget_artifacts(run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set())
+    result = build_result(controller.journal.events, state, described(spec), entries, recommendation, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
-    if advice is not None:
+    if recommendation is not None:
         folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, spec.task, spec.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
-    if advice is None:
+    if recommendation is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
         raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")
     return Run(folder)
@@ -231,17 +231,17 @@ def open_tests(
     controller: Controller,
     run: SearchRun,
     spec: SearchSpec,
-    advice: Recommendation | None,
+    recommendation: Recommendation | None,
 ) -> dict[str, dict[str, Any] | None] | None:
     """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
-    base = spec.bases[base_of(spec, controller.state, advice)]
+    base = spec.bases[base_of(spec, controller.state, recommendation)]
     out = run.folder.baselines
     payload = {"prepared": run.prepared[base.task.only_model], "seed": spec.seed, "out": str(out)}
     found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
     try:
         controller.run_one("untuned", payload)
-        if advice is not None:
-            for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
+        if recommendation is not None:
+            for name, setup_id in (("recommended", recommendation.id), ("best", recommendation.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
@@ -262,9 +262,9 @@ def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> di
     return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
 
 
-def base_of(spec: SearchSpec, state: SearchState, advice: Recommendation | None) -> str:
+def base_of(spec: SearchSpec, state: SearchState, recommendation: Recommendation | None) -> str:
     """The recommended setup's base, else the first."""
-    chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
+    chosen = None if recommendation is None else state.setup(recommendation.id).hyperparameters.get("model")
     return spec.task.models[0] if chosen is None else str(chosen)
 
 

@@ -28,7 +28,7 @@ def build_result(
     state: SearchState,
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
-    advice: Recommendation | None,
+    recommendation: Recommendation | None,
     more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if advice is None else {**asdict(advice), "twice_the_budget": more and more.as_dict()},
+        "recommendation": None if recommendation is None else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],

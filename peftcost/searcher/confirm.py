@@ -129,7 +129,7 @@ def settled(state: SearchState, replicates: Replicates, standard: Standard) -> s
     return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None
 
 
-def advised_now(state: SearchState, replicates: Replicates, standard: Standard) -> str:
+def recommended_now(state: SearchState, replicates: Replicates, standard: Standard) -> str:
     """What would be recommended: the settled one, else the best as far as is expected."""
     expected = replicates.as_expected.observed
     return settled(state, replicates, standard) or max(expected, key=lambda s: expected[s])

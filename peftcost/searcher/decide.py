@@ -19,7 +19,7 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
+from peftcost.searcher.confirm import recommended_now, confirm_or_stop, confirm_reserve, contenders_seconds
 from peftcost.searcher.explore import StartingPoints, Candidate, Suggest, candidates, needs_along, promotions
 from peftcost.searcher.forecast import options_of, forecast
 from peftcost.searcher.state import SearchState
@@ -69,9 +69,9 @@ def next_action(
     further = recipe_further(state, starts, left)
     explored = further or explore_more(state, starts, suggest, present, share, standard.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
-        advised = state.setup(advised_now(state, replicates, standard))
-        explored = yardstick_further(state, starts, suggest, advised, standard.margin, left)
-        explored = explored or explore_in_place_of_proof(state, suggest, advised, standard.margin, left)
+        recommended = state.setup(recommended_now(state, replicates, standard))
+        explored = yardstick_further(state, starts, suggest, recommended, standard.margin, left)
+        explored = explored or explore_in_place_of_proof(state, suggest, recommended, standard.margin, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -146,24 +146,24 @@ def explore_more(
 
 
 def yardstick_further(
-    state: SearchState, starts: StartingPoints, suggest: Suggest, advised: Setup, margin: float, available: float
+    state: SearchState, starts: StartingPoints, suggest: Suggest, recommended: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
     yardsticks = {starts[arm][0].lineage for arm in state.references if method_of(arm) == YARDSTICK}
     options = [option for option in options_of(state, suggest) if option.setup.lineage in yardsticks]
-    further = forecast(state, options, margin, advised, available, or_cheaper=False)
+    further = forecast(state, options, margin, recommended, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None
 
 
 def explore_in_place_of_proof(
-    state: SearchState, suggest: Suggest, advised: Setup, margin: float, available: float
+    state: SearchState, suggest: Suggest, recommended: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
     with."""
     kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
-    further = forecast(state, options_of(state, suggest), margin, advised, available - kept, or_cheaper=False)
+    further = forecast(state, options_of(state, suggest), margin, recommended, available - kept, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
@@ -176,8 +176,8 @@ def explore_again(
     stop: Stop,
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
-    advised = state.setup(advised_now(state, replicates, standard))
-    further = forecast(state, options_of(state, suggest), standard.margin, advised, available)
+    recommended = state.setup(recommended_now(state, replicates, standard))
+    further = forecast(state, options_of(state, suggest), standard.margin, recommended, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:

@@ -49,27 +49,27 @@ class Option:
 
 
 def forecast(
-    state: SearchState, options: Sequence[Option], margin: float, advised: Setup, available: float, or_cheaper: bool = True
+    state: SearchState, options: Sequence[Option], margin: float, recommended: Setup, available: float, or_cheaper: bool = True
 ) -> BudgetForecast:
-    """Of spending `available` gpu_seconds on some of the options; `advised`: what would be recommended now. or_cheaper:
+    """Of spending `available` gpu_seconds on some of the options; `recommended`: what would be recommended now. or_cheaper:
     whether being cheaper and as good is a change for the better, too."""
     options = [option for option in options if option.needs_gpu_seconds <= available]
     if not options:
         return BudgetForecast(available, 0.0, 0.0, 1.0, None)
-    known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
+    known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())
     config = state.config
     drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.forecast_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
-    cost = state.cost.predict(advised).gpu_seconds
+    cost = state.cost.predict(recommended).gpu_seconds
     improves = new > bar[:, None] + margin
     if or_cheaper:
         improves |= (new >= bar[:, None] - margin) & (costs < config.cheaper_share * cost)
     needs = np.array([o.needs_gpu_seconds for o in options])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
-    quality = measured[:, [s.id for s in known].index(advised.id)]
+    quality = measured[:, [s.id for s in known].index(recommended.id)]
     better = np.where(improves, new, -np.inf)[:, bought]
     changed = better.max(axis=1) > -np.inf
     good = better >= better.max(axis=1, keepdims=True) - margin

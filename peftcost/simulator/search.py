@@ -52,7 +52,7 @@ class Outcome:
     state: SearchState
     entries: list[dict[str, Any]]
     replicates: Replicates | None
-    advice: Recommendation | None
+    recommendation: Recommendation | None
     spent_gpu_seconds: float
     limit_gpu_seconds: float
     wall_seconds: float
@@ -161,10 +161,10 @@ def simulate(
     controller.release()
     replicates = evidence.replicates(state)
     entries = setup_entries(state, replicates)
-    advice = None
+    recommendation = None
     if replicates is not None:
-        advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(world.chosen))
-    return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, clock(), because)
+        recommendation = recommend(evidence_of(entries), replicates, standard, n_dev=len(world.chosen))
+    return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 
 def prior_of(table: Table, method: str) -> Setup:

@@ -31,9 +31,9 @@ def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fr
         found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, standard=Standard(0.02))
         by_setup = confirmed_seeds(found)
         assert min(min(seeds) for seeds in by_setup.values()) >= DEFAULT_CONFIG.first_confirm_seed
-        if found.advice is not None and found.advice.confirmed:
+        if found.recommendation is not None and found.recommendation.confirmed:
             told += 1
-            assert len(by_setup[found.advice.id]) >= CONFIRM_SEEDS
+            assert len(by_setup[found.recommendation.id]) >= CONFIRM_SEEDS
             assert len(by_setup) >= 2
     assert told
 

@@ -23,9 +23,9 @@ def found() -> Outcome:
 def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
     starts = {name: [prior_of(TABLE, name)] for name in found.state.arms}
     suggest = partial(TableProposals(TABLE, starts, 0).suggest, found.state)
-    assert found.advice is not None
-    advised = found.state.setups()[found.advice.id]
-    return forecast(found.state, options_of(found.state, suggest), margin, advised, share * TABLE.total_gpu_seconds)
+    assert found.recommendation is not None
+    recommended = found.state.setups()[found.recommendation.id]
+    return forecast(found.state, options_of(found.state, suggest), margin, recommended, share * TABLE.total_gpu_seconds)
 
 
 def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:

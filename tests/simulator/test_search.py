@@ -66,13 +66,13 @@ def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_tha
     for seed in (0, 3):
         narrow, wide = searched(seed, 0.005), searched(seed, 0.05)
         assert longest(narrow) > longest(wide)
-        assert wide.advice is not None and wide.advice.confirmed
+        assert wide.recommendation is not None and wide.recommendation.confirmed
 
 
 def test_the_same_seed_gives_the_same_search() -> None:
     one, two = simulate(TABLE, TENTH, 3), simulate(TABLE, TENTH, 3)
     assert [t.setup.id for t in one.state.trials.values()] == [t.setup.id for t in two.state.trials.values()]
-    assert one.advice == two.advice
+    assert one.recommendation == two.recommendation
 
 
 def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
@@ -131,10 +131,10 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     best = max(quality for quality, _, _ in truth.values())
     confirmed = wrong = 0
     for seed in range(12):
-        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, standard=Standard(0.03)).advice
-        if advice is not None and advice.confirmed:
+        recommendation = simulate(TABLE, TABLE.total_gpu_seconds, seed, standard=Standard(0.03)).recommendation
+        if recommendation is not None and recommendation.confirmed:
             confirmed += 1
-            wrong += truth[advice.id][0] < best - 0.03
+            wrong += truth[recommendation.id][0] < best - 0.03
     assert confirmed >= 4
     assert wrong <= 1
 
@@ -146,9 +146,9 @@ def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same
     assert len(measured) >= 8
     assert {"full", "lora"} <= measured
     assert found.spent_gpu_seconds <= found.limit_gpu_seconds
-    assert found.advice is not None
+    assert found.recommendation is not None
     truth = true_points(table)
-    assert truth[found.advice.id][0] > np.median([quality for quality, _, _ in truth.values()])
+    assert truth[found.recommendation.id][0] > np.median([quality for quality, _, _ in truth.values()])
 
 
 def test_a_seed_shows_the_same_recorded_seed_of_every_setup() -> None:
