@@ -168,7 +168,7 @@ def judged(table: Table, name: str, searcher: Callable[[Table, int], Outcome]) -
     """Hypervolume, and how far below the best and how much dearer than the cheapest as good the advice truly is."""
     truth, reference = true_points(table), reference_of(table)
     best = max(quality for quality, _, _ in truth.values())
-    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.STANDARD.margin)
+    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.CRITERION.margin)
     outcomes = replays(partial(found_by, searcher, table), range(SEEDS))
     volumes = [true_hypervolume(table, chosen, truth, reference) for chosen, _ in outcomes]
     recommended_points = [truth[recommendation.id] for _, recommendation in outcomes if recommendation is not None]

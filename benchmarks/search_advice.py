@@ -13,7 +13,7 @@ import numpy as np
 from search_replays import replays
 
 from peftcost.core.front import Point
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import Outcome, simulate, true_points
@@ -61,9 +61,9 @@ def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, 
 
 def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
-    limit, standard = share * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
+    limit, criterion = share * table.total_gpu_seconds, NonInferiority(asked["margin"], asked["confidence"])
     config = replace(DEFAULT_CONFIG, most_confirm_seeds=asked["most_seeds"])
-    outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard, config=config)
+    outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], criterion=criterion, config=config)
     return judged(outcome, truth, asked["margin"])
 
 

@@ -19,7 +19,7 @@ from peftcost.methods.places import Space
 from peftcost.searcher import controller, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, prior_of, probe_of, simulate
+from peftcost.simulator.search import ACCURACY, CRITERION, TableProposals, prior_of, probe_of, simulate
 from peftcost.simulator.table import Row, Table
 
 TRIALS = 10_000
@@ -86,7 +86,7 @@ def one_decision(table: Table) -> dict[str, Any]:
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, starts, suggest, replicates, STANDARD, state.last_t)
+        decide.next_action(state, starts, suggest, replicates, CRITERION, state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.rows.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}

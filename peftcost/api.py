@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from peftcost.core.budget import parse_budget
 from peftcost.core.setup import method_of
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.core.versions import versions
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Done, failure_of
@@ -80,8 +80,8 @@ class Run:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
         n_dev, recommended = result["task"]["rows"]["dev"], result["recommendation"] or {}
         confidence = recommended.get("confidence") if confidence is None else confidence
-        standard = Standard(result["task"]["margin"], checked_confidence(confidence, state.config))
-        return recommend(evidence_of(result["setups"]), found, standard, policy, n_dev, **constraints)
+        criterion = NonInferiority(result["task"]["margin"], checked_confidence(confidence, state.config))
+        return recommend(evidence_of(result["setups"]), found, criterion, policy, n_dev, **constraints)
 
     def report(self) -> dict[str, Path]:
         """Write report.html, report.md and front.png; their paths."""
@@ -202,11 +202,11 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> Run:
     entries = setup_entries(state, evidence)
     recommendation = more = None
     if evidence is not None:
-        recommendation = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(spec.data.dev))
+        recommendation = recommend(evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev))
         controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)
         recommended = state.setup(recommendation.id)
-        more = forecast(state, options_of(state, suggest), run.standard.margin, recommended, state.limit_gpu_seconds)
+        more = forecast(state, options_of(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, spec, recommendation)
     controller.release()
@@ -324,7 +324,7 @@ def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared
         evidence=evidence_in(folder, spec.data.metric, spec.seed),
         starts=starts,
         metric=spec.data.metric,
-        standard=spec.standard,
+        criterion=spec.criterion,
         seed=spec.seed,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import Replicates, NonInferiority
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import (
@@ -93,7 +93,7 @@ class Controller(Runner):
             together: list[Trial] = []
             while True:
                 suggest = partial(run.proposals.suggest, self.state)
-                action = decide.next_action(self.state, run.starts, suggest, evidence, run.standard, self.journal.clock())
+                action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
                 if isinstance(action, actions.Skip):
                     self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
                     continue
@@ -266,12 +266,12 @@ class SearchRun:
         prepared: Mapping[str, str],
         starts: StartingPoints,
         metric: Metric,
-        standard: Standard,
+        criterion: NonInferiority,
         seed: int,
     ) -> None:
         self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
         self.proposals, self.evidence = proposals, evidence
-        self.metric, self.standard, self.seed = metric, standard, seed
+        self.metric, self.criterion, self.seed = metric, criterion, seed
         self.checkpoints = Checkpoints(folder)
 
     def prepared_for(self, setup: Setup) -> str:

@@ -16,7 +16,7 @@ from scipy import stats
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
+from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, NonInferiority
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import recommended_now, confirm_or_stop, confirm_reserve, contenders_seconds
@@ -42,7 +42,7 @@ def next_action(
     starts: StartingPoints,
     suggest: Suggest,
     replicates: Replicates | None,
-    standard: Standard,
+    criterion: NonInferiority,
     now: float,
 ) -> Action:
     """What to start on a free device.
@@ -52,8 +52,8 @@ def next_action(
     """
     config = state.config
     left = state.left_after(config.safety * state.cost.closing_seconds(), now) - committed_seconds(state, now)
-    present = contenders_seconds(state, replicates, standard.margin)
-    share = reserved_share(replicates, standard, config)
+    present = contenders_seconds(state, replicates, criterion.margin)
+    share = reserved_share(replicates, criterion, config)
     tried = state.explored.first
     untried = {arm: untried_openings(state, arm, starts[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= config.first_share * state.limit_gpu_seconds
@@ -67,18 +67,18 @@ def next_action(
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
     further = recipe_further(state, starts, left)
-    explored = further or explore_more(state, starts, suggest, present, share, standard.margin, left, now)
+    explored = further or explore_more(state, starts, suggest, present, share, criterion.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
-        recommended = state.setup(recommended_now(state, replicates, standard))
-        explored = yardstick_further(state, starts, suggest, recommended, standard.margin, left)
-        explored = explored or explore_in_place_of_proof(state, suggest, recommended, standard.margin, left)
+        recommended = state.setup(recommended_now(state, replicates, criterion))
+        explored = yardstick_further(state, starts, suggest, recommended, criterion.margin, left)
+        explored = explored or explore_in_place_of_proof(state, suggest, recommended, criterion.margin, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
         return Wait()
-    action = confirm_or_stop(state, replicates, standard, left)
+    action = confirm_or_stop(state, replicates, criterion, left)
     if isinstance(action, Stop) and replicates is not None and replicates.observed:
-        action = explore_again(state, suggest, replicates, standard, left, action)
+        action = explore_again(state, suggest, replicates, criterion, left, action)
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
@@ -171,13 +171,13 @@ def explore_again(
     state: SearchState,
     suggest: Suggest,
     replicates: Replicates,
-    standard: Standard,
+    criterion: NonInferiority,
     available: float,
     stop: Stop,
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
-    recommended = state.setup(recommended_now(state, replicates, standard))
-    further = forecast(state, options_of(state, suggest), standard.margin, recommended, available)
+    recommended = state.setup(recommended_now(state, replicates, criterion))
+    further = forecast(state, options_of(state, suggest), criterion.margin, recommended, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:
@@ -187,13 +187,13 @@ def explore_again(
     )
 
 
-def reserved_share(replicates: Replicates | None, standard: Standard, config: SearchConfig) -> float:
+def reserved_share(replicates: Replicates | None, criterion: NonInferiority, config: SearchConfig) -> float:
     """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would
     be shown to be so in less than half of the cases, since the difference of their confirmations errs by too much."""
     if replicates is None:
         return config.most_reserved
-    error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
-    return config.most_reserved if error <= standard.margin else config.reserved_out_of_reach
+    error = float(stats.norm.ppf(criterion.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
+    return config.most_reserved if error <= criterion.margin else config.reserved_out_of_reach
 
 
 def reserve(state: SearchState, share: float, present: Sequence[float], upcoming: Setup) -> float:

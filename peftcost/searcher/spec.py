@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peftcost.core.statistics import CONFIDENCE, Standard
+from peftcost.core.statistics import CONFIDENCE, NonInferiority
 from peftcost.cost.device import Device, choose_devices
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
@@ -36,8 +36,8 @@ class SearchSpec:
         return {"data": self.data.fingerprint, "model": models}
 
     @property
-    def standard(self) -> Standard:
-        return Standard(self.data.margin, self.confidence)
+    def criterion(self) -> NonInferiority:
+        return NonInferiority(self.data.margin, self.confidence)
 
 
 def load_spec(

@@ -14,7 +14,7 @@ import numpy as np
 from peftcost.core.front import Point
 from peftcost.core.hypervolume import hypervolume
 from peftcost.core.setup import Scalar, Setup
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import Replicates, NonInferiority
 from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
@@ -41,7 +41,7 @@ from peftcost.tasks.metrics import accuracy
 PROBE_EXAMPLES = 128
 """What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
 ACCURACY = Metric("accuracy", 0.01, accuracy)
-STANDARD = Standard(ACCURACY.default_margin)
+CRITERION = NonInferiority(ACCURACY.default_margin)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def simulate(
     seed: int,
     *,
     dev_size: int = 1500,
-    standard: Standard = STANDARD,
+    criterion: NonInferiority = CRITERION,
     wall_seconds: float | None = None,
     lessons: Mapping[str, Any] | None = None,
     priors: Mapping[str, Setup] | None = None,
@@ -154,7 +154,7 @@ def simulate(
             prepared={"simulated": ""},
             starts=starts,
             metric=ACCURACY,
-            standard=standard,
+            criterion=criterion,
             seed=0,
         )
         because = controller.search(run)
@@ -163,7 +163,7 @@ def simulate(
     entries = setup_entries(state, replicates)
     recommendation = None
     if replicates is not None:
-        recommendation = recommend(evidence_of(entries), replicates, standard, n_dev=len(world.chosen))
+        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(world.chosen))
     return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 

@@ -14,7 +14,7 @@ from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_devi
 from peftcost.core.statistics import (
     Expectation,
     Replicates,
-    Standard,
+    NonInferiority,
     lower_bounds,
     prediction_interval,
     probability_within_margin,
@@ -245,4 +245,4 @@ def test_what_is_far_ahead_of_all_others_is_held_against_the_next_best_and_shown
     values = {name: quality + drawn for (name, quality), drawn in zip(observed.items(), draws, strict=True)}
     replicates = Replicates(observed, values)
     assert rivals(replicates, {"ahead": 2}) == ["ahead", "next"]
-    assert shown_as_good(replicates, {"ahead": 2}, Standard(0.01)) == ["ahead"]
+    assert shown_as_good(replicates, {"ahead": 2}, NonInferiority(0.01)) == ["ahead"]

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.core.statistics import CONFIRM_SEEDS, Standard
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.confirm import confirmable
 from peftcost.searcher.decide import references_of
@@ -28,7 +28,7 @@ def confirmed_seeds(found: Outcome) -> dict[str, set[int]]:
 def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fresh_ones() -> None:
     told = 0
     for seed in range(4):
-        found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, standard=Standard(0.02))
+        found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.02))
         by_setup = confirmed_seeds(found)
         assert min(min(seeds) for seeds in by_setup.values()) >= DEFAULT_CONFIG.first_confirm_seed
         if found.recommendation is not None and found.recommendation.confirmed:
@@ -62,7 +62,7 @@ def test_what_cannot_be_paid_is_skipped_with_what_it_needs() -> None:
 
 
 def test_it_stops_when_the_recommendation_is_confirmed() -> None:
-    found = simulate(TABLE, TABLE.total_gpu_seconds, 0, standard=Standard(0.2))
+    found = simulate(TABLE, TABLE.total_gpu_seconds, 0, criterion=NonInferiority(0.2))
     assert found.because.startswith("the recommendation is confirmed; the rest of the budget would change")
     assert found.spent_gpu_seconds < 0.9 * found.limit_gpu_seconds
 

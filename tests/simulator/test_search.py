@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_table import STOPS, synthetic_table
 
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.recommend.result import front_of
 from peftcost.runner.runner import MOMENT_SECONDS
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
@@ -58,7 +58,7 @@ def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_tha
     prior = prior_of(table, "lora")
 
     def searched(seed: int, margin: float) -> Outcome:
-        return simulate(table, 0.1 * table.total_gpu_seconds, seed, standard=Standard(margin))
+        return simulate(table, 0.1 * table.total_gpu_seconds, seed, criterion=NonInferiority(margin))
 
     def longest(found: Outcome) -> int:
         return max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.lineage == prior.lineage)
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_search() -> None:
 
 def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
     config = SearchConfig(most_reserved=0.0, reserved_out_of_reach=0.0, least_reserved=0.0, most_confirm_seeds=0)
-    found, narrow = simulate(TABLE, TENTH, 0, config=config), Standard(0.005)
+    found, narrow = simulate(TABLE, TENTH, 0, config=config), NonInferiority(0.005)
     assert found.state.config == config
     assert not [t for t in found.state.trials.values() if t.role == "confirm"]
     assert reserved_share(found.replicates, narrow, DEFAULT_CONFIG) == DEFAULT_CONFIG.reserved_out_of_reach
@@ -120,7 +120,7 @@ def test_a_device_that_waits_is_not_billed() -> None:
 
 
 def test_exploring_goes_on_when_confirming_is_over_and_money_is_left() -> None:
-    found = [simulate(TABLE, 0.3 * TABLE.total_gpu_seconds, seed, standard=Standard(0.03)) for seed in range(4)]
+    found = [simulate(TABLE, 0.3 * TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.03)) for seed in range(4)]
     roles = [[t.role for t in one.state.trials.values()] for one in found]
     assert any("confirm" in r and "explore" in r[r.index("confirm") :] for r in roles)
     assert any("the rest of the budget would change the recommendation with a chance of" in one.because for one in found)
@@ -131,7 +131,7 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     best = max(quality for quality, _, _ in truth.values())
     confirmed = wrong = 0
     for seed in range(12):
-        recommendation = simulate(TABLE, TABLE.total_gpu_seconds, seed, standard=Standard(0.03)).recommendation
+        recommendation = simulate(TABLE, TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.03)).recommendation
         if recommendation is not None and recommendation.confirmed:
             confirmed += 1
             wrong += truth[recommendation.id][0] < best - 0.03
