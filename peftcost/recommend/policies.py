@@ -16,7 +16,7 @@ from peftcost.core.statistics import (
     probability_within_margin,
     quality_interval,
     resolvable_difference,
-    rivals,
+    comparators,
     shown_as_good,
 )
 from peftcost.errors import UserError, did_you_mean
@@ -73,7 +73,7 @@ def recommend(
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
-    A setup is compared with its `rivals` (peftcost.core.statistics).
+    A setup is compared with its `comparators` (peftcost.core.statistics).
 
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
@@ -94,7 +94,7 @@ def recommend(
     shown = [e for e in allowed if e.id in as_good]
     best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    expected = told.as_expected.only({*rivals(told, fresh_seeds), chosen.id})
+    expected = told.as_expected.only({*comparators(told, fresh_seeds), chosen.id})
     confirmed = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
     resolvable = resolvable_difference(expected, chosen.id, criterion.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]

@@ -95,7 +95,7 @@ def test_constraints_that_nothing_meets_name_the_nearest() -> None:
 
 
 def test_within_constraints_the_best_is_the_best_that_meets_them() -> None:
-    """What does not fit the memory is no rival, however good it is."""
+    """What does not fit the memory is no comparator, however good it is."""
     found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), CRITERION, max_memory_bytes=400)
     assert (found.id, found.confirmed) == ("lora", True)
 

@@ -25,7 +25,7 @@ def confirmed_seeds(found: Outcome) -> dict[str, set[int]]:
     return by_setup
 
 
-def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fresh_ones() -> None:
+def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_comparators_with_fresh_ones() -> None:
     told = 0
     for seed in range(4):
         found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.02))
