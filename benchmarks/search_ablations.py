@@ -13,7 +13,7 @@ import numpy as np
 from search_replays import replays
 
 from peftcost.core.setup import Setup, method_of
-from peftcost.recipe.warm_start import lessons_of_run
+from peftcost.recipe.warm_start import prior_run_of
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
@@ -100,10 +100,10 @@ the best expected is recommended; the search ends when confirming does; Optuna d
 def warm(earlier: Callable[[Table], Table], table: Table, seed: int, recipe: bool = False) -> Outcome:
     """With what a search of as much on an earlier table taught. recipe: with its best setup alone, to be tried first."""
     before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
-    lessons = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
+    prior_runs = prior_run_of(before.entries, before.state.cost.dev_rows, 1)
     if recipe:
-        lessons = {"setups": lessons["setups"][:1], "seen": []}
-    return simulate(table, SHARE * table.total_gpu_seconds, seed, lessons=lessons)
+        prior_runs = {"setups": prior_runs["setups"][:1], "seen": []}
+    return simulate(table, SHARE * table.total_gpu_seconds, seed, prior_runs=prior_runs)
 
 
 def same(table: Table) -> Table:

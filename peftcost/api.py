@@ -23,7 +23,7 @@ from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.methods.plain import TRAINED
 from peftcost.recipe.recipe import load_recipe, recipe_of, recipe_yaml
-from peftcost.recipe.warm_start import lessons_of
+from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, test_entry
 from peftcost.report.html import write_report
@@ -113,7 +113,7 @@ def search(
     spec = load_spec(task, methods, seed, devices, command, confidence)
     limit = asked.limit_gpu_seconds(len(spec.devices))
     path = checked_out_path(out, spec.task)
-    lessons = lessons_of([Path(source) for source in warm_start])
+    prior_runs = prior_runs_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
@@ -121,7 +121,7 @@ def search(
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_spec(controller, spec)
             if warm_start:
-                controller.record("warmed", **lessons)
+                controller.record("warmed", **prior_runs)
             prepared = plan(controller, spec)
             folder = new_run_folder(path)
             folder.write(folder.task_file, task_yaml(spec.task))

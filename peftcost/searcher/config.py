@@ -47,7 +47,7 @@ class SearchConfig:
     recipe_share: float = 0.25
     """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
     competes."""
-    most_lessons: int = 3
+    most_prior_setups: int = 3
     """Setups of one method that are taken over from recipes and earlier runs (planner.py)."""
 
     # -- exploring (decide.py, explore.py) ---------------------------------------------------------------------------

@@ -92,12 +92,12 @@ def starting_points(
     points = {}
     for name, setup in plain.items():
         keys = spaces[name]
-        lessons = [
+        taken_over = [
             replace(e, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
             for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        points[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + config.most_lessons]
+        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + config.most_prior_setups]
     return points
 
 

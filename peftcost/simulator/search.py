@@ -91,14 +91,14 @@ def simulate(
     dev_size: int = 1500,
     criterion: NonInferiority = CRITERION,
     wall_seconds: float | None = None,
-    lessons: Mapping[str, Any] | None = None,
+    prior_runs: Mapping[str, Any] | None = None,
     priors: Mapping[str, Setup] | None = None,
     devices: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
     config: SearchConfig = DEFAULT_CONFIG,
 ) -> Outcome:
-    """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. lessons: of
+    """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. prior_runs: of
     earlier runs, as `peftcost.recipe.warm_start` gives them. priors: each method's first setup, the prior-best one
     if not given. config: the numbers that it decides by.
 
@@ -135,8 +135,8 @@ def simulate(
         dev_rows=len(world.chosen),
         test_rows=0,
     )
-    if lessons is not None:
-        controller.record("warmed", **lessons)
+    if prior_runs is not None:
+        controller.record("warmed", **prior_runs)
     starts = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
         for name, setups in starting_points(
