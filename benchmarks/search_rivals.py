@@ -12,7 +12,7 @@ import optuna
 from peftcost.core.front import Point
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import plain_value
-from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.cost.model import FIXED_SECONDS, stable_examples
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import prior_of
@@ -39,7 +39,7 @@ class Purse:
         paid, alone = 0.0, get_method(lineage.method).fixed_horizon
         since = None if alone else since
         if since is not None:
-            paid = row.gpu_seconds * trunk_examples(lineage.until(since)) / to
+            paid = row.gpu_seconds * stable_examples(lineage.until(since)) / to
         predicting = row.evaluation_seconds_per_example * DEFAULT_CONFIG.explore_dev_rows
         starting = 0.0 if in_one_go else row.startup_seconds + FIXED_SECONDS
         needs = starting + row.gpu_seconds - paid + predicting

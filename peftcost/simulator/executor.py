@@ -13,7 +13,7 @@ import numpy as np
 
 from peftcost.core.statistics import plain_value
 from peftcost.cost.device import Device
-from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.cost.model import FIXED_SECONDS, stable_examples
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase
 from peftcost.simulator.table import Row, World
@@ -109,7 +109,7 @@ class SimulatedExecutor:
             return 0.0
         stops = [stop for stop in self.world.table.stops if stop < job.setup.stop_examples]
         parent = type(job.setup)(job.setup.method, job.setup.hyperparameters, stops[-1])
-        return row.gpu_seconds * trunk_examples(parent) / job.setup.stop_examples
+        return row.gpu_seconds * stable_examples(parent) / job.setup.stop_examples
 
     def _result(self, job: TrainJob, row: Row, rows: np.ndarray) -> dict[str, Any]:
         return {
