@@ -31,7 +31,7 @@ class AdaLora(PeftMethod):
     trains = "low-rank updates whose ranks are allocated by importance, and the head"
     citation = "Zhang et al. 2023, AdaLoRA, arXiv:2303.10512"
     usual = True
-    funding_rank = 40
+    priority = 40
     fixed_horizon = True
 
     def space(self) -> dict[str, BaseDistribution]:

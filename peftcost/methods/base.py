@@ -32,7 +32,7 @@ class Method(ABC):
 
     name: what people type. trains: one phrase for `peftcost methods`. citation: the paper.
     usual: one of the few that usually win, tried when the task names no methods.
-    funding_rank: who is measured first when the budget is short (lower first).
+    priority: who is measured first when the budget is short (lower first).
     fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
     quantization: how the base is loaded.
     trains_whole_base: nothing of the base is frozen.
@@ -42,7 +42,7 @@ class Method(ABC):
     trains: ClassVar[str]
     citation: ClassVar[str]
     usual: ClassVar[bool] = False
-    funding_rank: ClassVar[int] = 100
+    priority: ClassVar[int] = 100
     fixed_horizon: ClassVar[bool] = False
     quantization: ClassVar[Literal["int8", "nf4"] | None] = None
     trains_whole_base: ClassVar[bool] = False

@@ -22,7 +22,7 @@ class BitFit(PlainMethod):
     name = "bitfit"
     trains = "every bias, and the head"
     citation = "Ben Zaken et al. 2022, BitFit, arXiv:2106.10199"
-    funding_rank = 60
+    priority = 60
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "top_layers": TOP_LAYERS}

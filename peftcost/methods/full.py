@@ -22,7 +22,7 @@ class Full(PlainMethod):
     trains = "every parameter"
     citation = "Devlin et al. 2019, BERT, arXiv:1810.04805"
     usual = True
-    funding_rank = 20
+    priority = 20
     trains_whole_base = True
 
     def space(self) -> dict[str, BaseDistribution]:

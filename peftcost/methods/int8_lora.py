@@ -14,7 +14,7 @@ class Int8Lora(Lora):
     trains = "low-rank updates over an 8-bit base, and the head"
     citation = "Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339"
     usual = True
-    funding_rank = 50
+    priority = 50
     quantization = "int8"
 
     def space(self) -> dict[str, BaseDistribution]:

@@ -29,7 +29,7 @@ class Lora(PeftMethod):
     trains = "low-rank updates of all linear layers, and the head"
     citation = "Hu et al. 2021, LoRA, arXiv:2106.09685"
     usual = True
-    funding_rank = 30
+    priority = 30
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

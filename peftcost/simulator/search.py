@@ -116,7 +116,7 @@ def simulate(
     priors = priors or {name: prior_of(table, name) for name in methods}
     probes = {name: probe_of(table, priors[name]) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
-    by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
+    by_rank = sorted(methods, key=lambda name: (get_method(name).priority, name))
     references = references_of(by_rank, [cheapest])
     probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
     clock.seconds += probing / devices
