@@ -12,7 +12,7 @@ from peftcost.task.task import load_task
 
 
 def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
-    """One row a method: name, trains, usual, fixed_horizon, choices, runs (None without a model), why, citation.
+    """One row a method: name, trains, default, fixed_horizon, choices, runs (None without a model), why, citation.
 
     The model is the one named, else the task's, else that of ./task.yaml if there is one.
     """
@@ -31,7 +31,7 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "trains": method.trains,
-                "usual": method.usual,
+                "default": method.default,
                 "fixed_horizon": method.fixed_horizon,
                 "choices": sorted(method.space()),
                 "runs": None if config is None else why is None,

@@ -31,7 +31,7 @@ class Method(ABC):
     """One way to fine-tune.
 
     name: what people type. trains: one phrase for `peftcost methods`. citation: the paper.
-    usual: one of the few that usually win, tried when the task names no methods.
+    default: one of the few that usually win, tried when the task names no methods.
     priority: who is measured first when the budget is short (lower first).
     fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
     quantization: how the base is loaded.
@@ -41,7 +41,7 @@ class Method(ABC):
     name: ClassVar[str]
     trains: ClassVar[str]
     citation: ClassVar[str]
-    usual: ClassVar[bool] = False
+    default: ClassVar[bool] = False
     priority: ClassVar[int] = 100
     fixed_horizon: ClassVar[bool] = False
     quantization: ClassVar[Literal["int8", "nf4"] | None] = None

@@ -21,7 +21,7 @@ class Full(PlainMethod):
     name = "full"
     trains = "every parameter"
     citation = "Devlin et al. 2019, BERT, arXiv:1810.04805"
-    usual = True
+    default = True
     priority = 20
     trains_whole_base = True
 

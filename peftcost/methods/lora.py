@@ -28,7 +28,7 @@ class Lora(PeftMethod):
     name = "lora"
     trains = "low-rank updates of all linear layers, and the head"
     citation = "Hu et al. 2021, LoRA, arXiv:2106.09685"
-    usual = True
+    default = True
     priority = 30
 
     def space(self) -> dict[str, BaseDistribution]:

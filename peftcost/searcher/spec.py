@@ -63,20 +63,20 @@ def load_spec(
 
 
 def checked_confidence(confidence: float | None, config: SearchConfig) -> float:
-    """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
+    """The default for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
     if confidence is None:
         return CONFIDENCE
     low, high = config.confidences
     if not low <= confidence <= high:
-        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
+        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is the default.")
     return confidence
 
 
 def methods_of(task: Task | None, chosen: Sequence[str] | None) -> list[str]:
-    """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
+    """The methods to try: those chosen on the command line, else the task's, else the default ones."""
     wanted = chosen or (task.methods if task is not None else None)
     if wanted is None:
-        return [name for name, method in methods().items() if method.usual]
+        return [name for name, method in methods().items() if method.default]
     return methods_named(wanted)
 
 
