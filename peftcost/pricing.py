@@ -239,9 +239,9 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     """One setup estimated: on the longest rows for memory, on usual ones for time."""
     from peftcost.engine.fitting import estimate_of, fit_to
 
-    obstacle = get_method(method).obstacle(subject.config, target.kind)
-    if obstacle is not None:
-        return PlannedSetup(method, choices, reason=obstacle)
+    unsupported_reason = get_method(method).unsupported_reason(subject.config, target.kind)
+    if unsupported_reason is not None:
+        return PlannedSetup(method, choices, reason=unsupported_reason)
 
     room = subject.positions - get_method(method).virtual_tokens(choices)
     longest, often = min(subject.longest, room), min(subject.usual, room)

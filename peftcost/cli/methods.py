@@ -26,7 +26,7 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
     device_kind = choose_devices()[0].kind
     rows = []
     for name, method in methods().items():
-        why = method.obstacle(config, device_kind) if config is not None else None
+        why = method.unsupported_reason(config, device_kind) if config is not None else None
         rows.append(
             {
                 "name": name,

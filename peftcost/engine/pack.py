@@ -172,7 +172,7 @@ class Pack:
         return [losses.detach()]
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
-        if any(cuda_graphs.obstacle(member.train_state) is not None for member in self.members):
+        if any(cuda_graphs.unsupported_reason(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))

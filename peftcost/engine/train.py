@@ -292,7 +292,7 @@ class Loop:
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
         steps, device = self.plan.total_steps - self.step, self.train_state.device
-        if steps <= 0 or cuda_graphs.obstacle(self.train_state) is not None:
+        if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))

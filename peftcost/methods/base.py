@@ -55,7 +55,7 @@ class Method(ABC):
     def prior(self) -> dict[str, Scalar]:
         """The choices that are the best bet before anything was measured; one value for each key of `space`."""
 
-    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         """Why this method cannot take a model of this configuration on this kind of device, or None.
 
         Only what is known without trying; the engine's probe finds the rest.

@@ -128,7 +128,7 @@ class Controller(Runner):
         return action.setup
 
     def _may_share(self, index: int, setup: Setup) -> bool:
-        return self.executor.devices[index].kind in SHARED and sharing.obstacle(setup) is None
+        return self.executor.devices[index].kind in SHARED and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""

@@ -72,6 +72,6 @@ def test_it_learns_from_losses() -> None:
     assert sum(rate > 1.2e-3 for rate in rates) >= 0.6 * len(rates)
 
 
-def test_failed_setups_are_no_obstacle() -> None:
+def test_failed_setups_do_not_stop_suggestions() -> None:
     state = state_with([(lora(1e-3), None), (lora(2e-3), 0.7)])
     assert proposals(0).suggest(state, "lora", 100)
