@@ -27,7 +27,7 @@ from scipy.spatial.distance import cdist
 
 from peftcost.core.setup import Setup, model_of
 from peftcost.methods import get_method
-from peftcost.methods.places import place_of
+from peftcost.methods.encoding import encode
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 
 
@@ -140,8 +140,8 @@ class Surrogate:
             found += (config.base_deviation**2 + config.base_gain_deviation**2 * t) * same.reshape(t.shape)
         for arm in {s.arm for s in ones} & {s.arm for s in others}:
             rows, columns = (np.array([i for i, s in enumerate(a) if s.arm == arm]) for a in (ones, others))
-            places = ([_place(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
-            apart = cdist(*(np.array(each) for each in places), "sqeuclidean")
+            vectors = ([_vector(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
+            apart = cdist(*(np.array(each) for each in vectors), "sqeuclidean")
             near, block = np.exp(-0.5 * apart / config.near_distance**2), np.ix_(rows, columns)
             gains = config.method_gain_deviation**2 + config.choices_gain_deviation**2 * near
             found[block] += config.method_deviation**2 + config.choices_deviation**2 * near + gains * t[block]
@@ -157,9 +157,9 @@ class Surrogate:
 
 
 @lru_cache(maxsize=100_000)
-def _place(setup: Setup) -> np.ndarray:
-    """Where the setup's choices lie in its method's space."""
-    return place_of(setup.hyperparameters, get_method(setup.method).space())
+def _vector(setup: Setup) -> np.ndarray:
+    """The setup's choices as a vector of its method's space."""
+    return encode(setup.hyperparameters, get_method(setup.method).space())
 
 
 def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.methods.places import place_of
+from peftcost.methods.encoding import encode
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
@@ -69,8 +69,8 @@ class TableProposals(Proposals):
 
     def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The nearest of the arm's recorded ones that is not known."""
-        setups, places = self._recorded_of(arm, stop_examples)
-        apart = np.linalg.norm(places - place_of(choices, self.spaces[arm]), axis=1)
+        setups, vectors = self._recorded_of(arm, stop_examples)
+        apart = np.linalg.norm(vectors - encode(choices, self.spaces[arm]), axis=1)
         return next((setups[at] for at in np.argsort(apart, kind="stable") if setups[at].id not in known), None)
 
     def _recorded_of(self, arm: str, stop_examples: int) -> tuple[list[Setup], np.ndarray]:
@@ -78,8 +78,8 @@ class TableProposals(Proposals):
         if (arm, stop_examples) not in self._recorded:
             of_arm = [s.until(stop_examples) for s in self.table.lineages.values() if s.arm == arm]
             setups = sorted(of_arm, key=lambda setup: setup.id)
-            places = np.array([place_of(setup.hyperparameters, self.spaces[arm]) for setup in setups])
-            self._recorded[arm, stop_examples] = setups, places
+            vectors = np.array([encode(setup.hyperparameters, self.spaces[arm]) for setup in setups])
+            self._recorded[arm, stop_examples] = setups, vectors
         return self._recorded[arm, stop_examples]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
-from peftcost.methods.places import Space, place_of
+from peftcost.methods.encoding import Space, encode
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.simulator.recorded import know_methods
 
@@ -162,9 +162,9 @@ def draw_world(table: Table, dev_size: int, random: np.random.Generator, config:
 
 def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:
     """The recorded lineage whose choices are nearest to these; None without any."""
-    wanted = place_of(choices, space)
+    wanted = encode(choices, space)
 
     def distance(setup: Setup) -> float:
-        return float(np.linalg.norm(place_of(setup.hyperparameters, space) - wanted))
+        return float(np.linalg.norm(encode(setup.hyperparameters, space) - wanted))
 
     return min(lineages, key=lambda setup: (distance(setup), setup.id), default=None)
