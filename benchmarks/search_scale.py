@@ -15,7 +15,7 @@ import optuna
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
-from peftcost.methods.places import Space
+from peftcost.methods.encoding import Space
 from peftcost.searcher import controller, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState

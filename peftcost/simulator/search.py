@@ -74,7 +74,7 @@ class TableProposals(Proposals):
         return next((setups[at] for at in np.argsort(apart, kind="stable") if setups[at].id not in known), None)
 
     def _recorded_of(self, arm: str, stop_examples: int) -> tuple[list[Setup], np.ndarray]:
-        """The arm's recorded setups of this length, by id, and where they lie."""
+        """The arm's recorded setups of this length, by id, and their vectors."""
         if (arm, stop_examples) not in self._recorded:
             of_arm = [s.until(stop_examples) for s in self.table.lineages.values() if s.arm == arm]
             setups = sorted(of_arm, key=lambda setup: setup.id)
