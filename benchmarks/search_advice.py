@@ -17,7 +17,7 @@ from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import Outcome, simulate, true_points
-from peftcost.simulator.table import Table
+from peftcost.simulator.table import RecordedTable
 
 SHARES = (0.1, 0.25)
 """Of the table's total cost: the budgets of a replay."""
@@ -37,14 +37,14 @@ CONFIRMED = "the recommendation is confirmed"
 """Why a search ends. It ends early, too, where it says after a semicolon that the rest would hardly change the advice."""
 
 
-def advice(table: Table) -> dict[str, Any]:
+def advice(table: RecordedTable) -> dict[str, Any]:
     """Replays by budget, size of dev, margin, confidence and seeds of a confirmation; `benchmarks/search_picture.py` draws
     them."""
     truth = true_points(table)
     return {"usual": USUAL, **{str(share): advice_at(table, truth, share) for share in SHARES}}
 
 
-def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, Any]:
+def advice_at(table: RecordedTable, truth: dict[str, Point], share: float) -> dict[str, Any]:
     """With this share of the table's cost as the budget."""
     replayed: dict[str, list[dict[str, float]]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
@@ -59,7 +59,9 @@ def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, 
     return {**found, "all": summary([facts for every in replayed.values() for facts in every])}
 
 
-def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int) -> dict[str, float]:
+def judged_replay(
+    table: RecordedTable, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int
+) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
     limit, criterion = share * table.total_gpu_seconds, NonInferiority(asked["margin"], asked["confidence"])
     config = replace(DEFAULT_CONFIG, most_confirm_seeds=asked["most_seeds"])
@@ -127,7 +129,7 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def intervals(table: Table) -> dict[str, Any]:
+def intervals(table: RecordedTable) -> dict[str, Any]:
     """How often the interval that is told of the advice holds the truth, whatever the size of dev and the margin."""
     truth, found = true_points(table), {}
     for share in SHARES:
@@ -138,7 +140,7 @@ def intervals(table: Table) -> dict[str, Any]:
     return found
 
 
-def varied_replay(table: Table, truth: dict[str, Point], share: float, seed: int) -> dict[str, float]:
+def varied_replay(table: RecordedTable, truth: dict[str, Point], share: float, seed: int) -> dict[str, float]:
     random = np.random.default_rng([2, seed])
     return judged_replay(table, truth, share, {name: random.choice(values).item() for name, values in VARIED.items()}, seed)
 
@@ -155,7 +157,7 @@ class Ended:
     better_with_twice: bool | None = None
 
 
-def budget(table: Table) -> dict[str, Any]:
+def budget(table: RecordedTable) -> dict[str, Any]:
     """Searches with random budgets, costs, devices and crashes: none may spend more than it was given."""
     every = replays(partial(ended, table), range(BUDGETS))
     shares = [search.share for search in every if search.share is not None]
@@ -171,7 +173,7 @@ def budget(table: Table) -> dict[str, Any]:
     }
 
 
-def ended(table: Table, seed: int) -> Ended:
+def ended(table: RecordedTable, seed: int) -> Ended:
     random = np.random.default_rng([1, seed])
     limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
     conditions: dict[str, Any] = {

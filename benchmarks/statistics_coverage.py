@@ -17,10 +17,10 @@ from machine import write_result
 from scipy.stats import norm
 
 from peftcost.core.statistics import (
+    comparators,
     lower_bounds,
     quality_interval,
     resample_qualities,
-    comparators,
 )
 from peftcost.cost.device import cpu_cores
 from peftcost.searcher.confirm import contenders

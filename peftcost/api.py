@@ -31,10 +31,10 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.planner import starting_points, plan, prepare_all, priors, sizes
+from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.planner import plan, prepare_all, priors, sizes, starting_points
 from peftcost.searcher.proposals import Proposals
-from peftcost.searcher.forecast import options_of, forecast
-from peftcost.searcher.spec import SearchSpec, load_spec, checked_confidence
+from peftcost.searcher.spec import SearchSpec, checked_confidence, load_spec
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, free_run_path, new_run_folder, open_run_folder
@@ -214,7 +214,9 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> Run:
         tests |= baselines_of(controller, run, spec)
     if recommendation is not None:
         write_whole(controller, run, recommendation.id)
-    forget_artifacts(run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set())
+    forget_artifacts(
+        run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set()
+    )
     result = build_result(controller.journal.events, state, described(spec), entries, recommendation, more, tests)
     folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
     if recommendation is not None:

@@ -15,8 +15,8 @@ RATE_WEIGHT = 3.0
 
 
 def encode(choices: Mapping[str, Scalar], space: Space) -> np.ndarray:
-    """The choices as a vector, shape (k,): numbers by their share of the range (of logarithms where it is searched so), the learning rate
-    drawn out by RATE_WEIGHT, others as 0 or 1/sqrt 2 for each option, so that two options are 1 apart."""
+    """The choices as a vector, shape (k,): numbers by their share of the range (of logarithms where it is searched so), the
+    learning rate drawn out by RATE_WEIGHT, others as 0 or 1/sqrt 2 for each option, so that two options are 1 apart."""
     parts: list[float] = []
     for name, distribution in space.items():
         value = choices[name]

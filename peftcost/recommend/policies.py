@@ -11,12 +11,12 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import (
     ALPHA,
     CONFIRM_SEEDS,
-    Replicates,
     NonInferiority,
+    Replicates,
+    comparators,
     probability_within_margin,
     quality_interval,
     resolvable_difference,
-    comparators,
     shown_as_good,
 )
 from peftcost.errors import UserError, did_you_mean

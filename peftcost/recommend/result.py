@@ -54,7 +54,9 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if recommendation is None else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
+        "recommendation": None
+        if recommendation is None
+        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],

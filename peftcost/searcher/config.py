@@ -23,8 +23,8 @@ class SearchConfig:
     stop_factor: int = 2
     """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
     most_stops: int = 3
-    """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place of .92
-    to .94 (docs/search.md, "without stops")."""
+    """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place
+    of .92 to .94 (docs/search.md, "without stops")."""
     most_stops_beyond: int = 2
     """Further stops, which not every reference can be paid for to reach: whatever is worth it may."""
     fewest_steps: int = 20

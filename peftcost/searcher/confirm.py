@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.statistics import (
     CONFIRM_SEEDS,
-    Replicates,
     NonInferiority,
+    Replicates,
     probability_within_margin,
     shown_as_good,
 )

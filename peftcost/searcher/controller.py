@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, NonInferiority
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import (

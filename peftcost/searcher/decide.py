@@ -16,12 +16,12 @@ from scipy import stats
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, NonInferiority
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.confirm import recommended_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import StartingPoints, Candidate, Suggest, candidates, needs_along, promotions
-from peftcost.searcher.forecast import options_of, forecast
+from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
+from peftcost.searcher.explore import Candidate, StartingPoints, Suggest, candidates, needs_along, promotions
+from peftcost.searcher.forecast import forecast, options_of
 from peftcost.searcher.state import SearchState
 
 REFERENCE_METHODS = ("full", "lora")
@@ -93,7 +93,8 @@ def untried_openings(state: SearchState, arm: str, starts: Sequence[Setup]) -> d
 
 
 def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequence[Setup]:
-    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
+    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they are
+    good."""
     return starts[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
 
 

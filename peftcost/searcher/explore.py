@@ -22,8 +22,8 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.surrogate import Surrogate, Observation
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.surrogate import Observation, Surrogate
 
 Suggest = Callable[[str, int], Sequence[Setup]]
 """(arm, stop) -> setups that nobody tried: starting points, and what Optuna proposes."""
@@ -129,7 +129,9 @@ def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrog
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)]
+    points = [
+        predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)
+    ]
     priors = [of_arm[0] for of_arm in starts.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin

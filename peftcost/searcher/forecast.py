@@ -14,7 +14,7 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Suggest, needs_along, surrogate_of, promotions, proposals, worth_a_look
+from peftcost.searcher.explore import Suggest, needs_along, promotions, proposals, surrogate_of, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
@@ -49,7 +49,12 @@ class Option:
 
 
 def forecast(
-    state: SearchState, options: Sequence[Option], margin: float, recommended: Setup, available: float, or_cheaper: bool = True
+    state: SearchState,
+    options: Sequence[Option],
+    margin: float,
+    recommended: Setup,
+    available: float,
+    or_cheaper: bool = True,
 ) -> BudgetForecast:
     """Of spending `available` gpu_seconds on some of the options; `recommended`: what would be recommended now. or_cheaper:
     whether being cheaper and as good is a change for the better, too."""

@@ -29,8 +29,8 @@ from peftcost.store.study import Spaces
 class Proposals:
     """Proposes setups; a function of the seed and of what is told.
 
-    spaces, starts: of each arm; the prior-best setup's choices stand where the space has none. Starting points come before what
-    Optuna draws.
+    spaces, starts: of each arm; the prior-best setup's choices stand where the space has none. Starting points come
+    before what Optuna draws.
     """
 
     def __init__(self, spaces: Spaces, starts: StartingPoints, seed: int) -> None:

@@ -19,11 +19,11 @@ from peftcost.searcher.trial import Trial
 class SearchState(Books):
     """The books, and beside them:
 
-    arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages are
-    measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
+    arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages
+    are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the numbers that the
-    search decides by.
+    earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the
+    numbers that the search decides by.
     """
 
     arms: list[str] = field(default_factory=list)

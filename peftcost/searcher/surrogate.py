@@ -51,8 +51,8 @@ class Posterior:
 
 
 class Surrogate:
-    """Predicts quality from observations. longest: the last stop of the search, in examples. own_noise: the deviation of the best
-    one's readings that no sample explains; None before there are any."""
+    """Predicts quality from observations. longest: the last stop of the search, in examples. own_noise: the deviation of the
+    best one's readings that no sample explains; None before there are any."""
 
     def __init__(self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
         self.longest, self.config = longest, config

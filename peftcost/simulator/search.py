@@ -14,7 +14,7 @@ import numpy as np
 from peftcost.core.front import Point
 from peftcost.core.hypervolume import hypervolume
 from peftcost.core.setup import Scalar, Setup
-from peftcost.core.statistics import Replicates, NonInferiority
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
@@ -31,7 +31,7 @@ from peftcost.searcher.planner import starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
-from peftcost.simulator.table import Table, draw_world, nearest
+from peftcost.simulator.table import RecordedTable, draw_replay, nearest
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
@@ -62,7 +62,7 @@ class Outcome:
 class TableProposals(Proposals):
     """Proposes what the table has."""
 
-    def __init__(self, table: Table, starts: StartingPoints, seed: int) -> None:
+    def __init__(self, table: RecordedTable, starts: StartingPoints, seed: int) -> None:
         super().__init__({name: get_method(name).space() for name in starts}, starts, seed)
         self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
@@ -84,7 +84,7 @@ class TableProposals(Proposals):
 
 
 def simulate(
-    table: Table,
+    table: RecordedTable,
     limit_gpu_seconds: float,
     seed: int,
     *,
@@ -105,9 +105,9 @@ def simulate(
     UserError when the budget is too small to begin.
     """
     random = np.random.default_rng(seed)
-    world, clock = draw_world(table, dev_size, random, config), Clock()
+    replay, clock = draw_replay(table, dev_size, random, config), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
-    executor = SimulatedExecutor(world, clock, held, random, slowness, crashes)
+    executor = SimulatedExecutor(replay, clock, held, random, slowness, crashes)
     state = SearchState()
     controller = Controller(executor, Journal(monotonic=clock), state)
     controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)
@@ -130,9 +130,9 @@ def simulate(
         methods=list(dict.fromkeys([*references, *by_rank])),
         references=references,
         stops=table.stops,
-        dev_sample=world.sample,
+        dev_sample=replay.sample,
         train_rows=table.stops[-1],
-        dev_rows=len(world.chosen),
+        dev_rows=len(replay.chosen),
         test_rows=0,
     )
     if prior_runs is not None:
@@ -163,16 +163,16 @@ def simulate(
     entries = setup_entries(state, replicates)
     recommendation = None
     if replicates is not None:
-        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(world.chosen))
+        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(replay.chosen))
     return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 
-def prior_of(table: Table, method: str) -> Setup:
+def prior_of(table: RecordedTable, method: str) -> Setup:
     """The method's prior-best setup, or what the table has nearest to it, at the first stop."""
     return recorded_like(table, Setup(method, get_method(method).prior(), table.stops[0]))
 
 
-def recorded_like(table: Table, setup: Setup) -> Setup:
+def recorded_like(table: RecordedTable, setup: Setup) -> Setup:
     """What the table has nearest to the setup, at the setup's length."""
     of_method = [found for found in table.lineages.values() if found.method == setup.method]
     found = nearest(of_method, setup.hyperparameters, dict(get_method(setup.method).space()))
@@ -180,14 +180,14 @@ def recorded_like(table: Table, setup: Setup) -> Setup:
     return found.until(setup.stop_examples)
 
 
-def probe_of(table: Table, prior: Setup) -> Probe:
+def probe_of(table: RecordedTable, prior: Setup) -> Probe:
     """What a probe of a method's prior-best setup would have shown."""
     longest = prior.until(table.stops[-1])
-    rows = [table.rows[longest.id, seed] for seed in table.seeds(longest.id)]
+    rows = [table.records[longest.id, seed] for seed in table.seeds(longest.id)]
     return Probe(
-        startup_seconds=statistics.median(row.startup_seconds for row in rows),
-        seconds_per_example=statistics.median(row.gpu_seconds for row in rows) / longest.stop_examples,
-        evaluation_seconds_per_example=statistics.median(row.evaluation_seconds_per_example for row in rows),
+        startup_seconds=statistics.median(record.startup_seconds for record in rows),
+        seconds_per_example=statistics.median(record.gpu_seconds for record in rows) / longest.stop_examples,
+        evaluation_seconds_per_example=statistics.median(record.evaluation_seconds_per_example for record in rows),
         peak_bytes=rows[0].peak_bytes,
         trainable_parameters=0,
         total_parameters=table.total_parameters,
@@ -197,23 +197,23 @@ def probe_of(table: Table, prior: Setup) -> Probe:
     )
 
 
-def reference_of(table: Table) -> Point:
+def reference_of(table: RecordedTable) -> Point:
     """The worst true quality, and a cost and a memory just beyond the dearest."""
-    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.rows)
-    dearest = max(row.gpu_seconds for row in table.rows.values())
-    return worst, 1.01 * dearest, 1.01 * max(row.peak_bytes for row in table.rows.values())
+    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.records)
+    dearest = max(record.gpu_seconds for record in table.records.values())
+    return worst, 1.01 * dearest, 1.01 * max(record.peak_bytes for record in table.records.values())
 
 
-def true_points(table: Table) -> dict[str, Point]:
+def true_points(table: RecordedTable) -> dict[str, Point]:
     """What every setup of the table is worth in truth."""
-    setups = {row.setup.id: row for row in table.rows.values()}
+    setups = {record.setup.id: record for record in table.records.values()}
     return {
-        setup_id: (table.truth(setup_id, accuracy), table.cost(row.setup), float(row.peak_bytes))
-        for setup_id, row in setups.items()
+        setup_id: (table.truth(setup_id, accuracy), table.cost(record.setup), float(record.peak_bytes))
+        for setup_id, record in setups.items()
     }
 
 
-def true_hypervolume(table: Table, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
+def true_hypervolume(table: RecordedTable, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
     """Of what was chosen, as a share of the whole table's."""
     every = hypervolume(list(truth.values()), reference)
     return hypervolume([truth[setup_id] for setup_id in chosen], reference) / every

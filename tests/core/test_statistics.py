@@ -13,15 +13,15 @@ from scipy import stats
 from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_deviation, seed_noise
 from peftcost.core.statistics import (
     Expectation,
-    Replicates,
     NonInferiority,
+    Replicates,
+    comparators,
     lower_bounds,
     prediction_interval,
     probability_within_margin,
     quality_interval,
     resample_qualities,
     resolvable_difference,
-    comparators,
     shown_as_good,
     with_seed_noise,
 )

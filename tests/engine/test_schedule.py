@@ -22,7 +22,9 @@ def test_longer_stops_share_the_stable_phase_of_shorter_ones(stop: int, share: f
     short = plan_steps(Setup.of("lora", {"cooldown_share": share}, stop), 2000)
     long = plan_steps(Setup.of("lora", {"cooldown_share": share}, 2 * stop), 2000)
     assert short.stable_steps <= long.stable_steps
-    assert [short.rate_factor(s) for s in range(short.stable_steps)] == [long.rate_factor(s) for s in range(short.stable_steps)]
+    assert [short.rate_factor(s) for s in range(short.stable_steps)] == [
+        long.rate_factor(s) for s in range(short.stable_steps)
+    ]
 
 
 def test_the_cooldown_falls_linearly_and_ends_above_zero() -> None:

@@ -12,9 +12,9 @@ from synthetic_table import synthetic_table
 from peftcost.core.setup import Setup
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.recipe.warm_start import prior_runs_of, prior_run_of
-from peftcost.searcher.surrogate import Surrogate, Observation
-from peftcost.searcher.planner import starting_points, priors
+from peftcost.recipe.warm_start import prior_run_of, prior_runs_of
+from peftcost.searcher.planner import priors, starting_points
+from peftcost.searcher.surrogate import Observation, Surrogate
 from peftcost.simulator.search import prior_of, simulate
 from peftcost.simulator.table import read_table
 

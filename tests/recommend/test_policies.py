@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peftcost.core.statistics import Expectation, Replicates, NonInferiority
+from peftcost.core.statistics import Expectation, NonInferiority, Replicates
 from peftcost.errors import UserError
 from peftcost.recommend.policies import Evidence, recommend
 

@@ -9,7 +9,7 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.searcher.explore import surrogate_of
-from peftcost.searcher.forecast import BudgetForecast, options_of, forecast
+from peftcost.searcher.forecast import BudgetForecast, forecast, options_of
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
 TABLE = synthetic_table()

@@ -10,7 +10,7 @@ import pytest
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.surrogate import Surrogate, Observation
+from peftcost.searcher.surrogate import Observation, Surrogate
 
 RATES = np.geomspace(1e-4, 8e-3, 12)
 

@@ -17,7 +17,7 @@ from peftcost.runner.runner import MOMENT_SECONDS
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.decide import reserved_share
 from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import draw_world, read_table
+from peftcost.simulator.table import draw_replay, read_table
 
 TABLE = synthetic_table()
 TENTH = 0.15 * TABLE.total_gpu_seconds
@@ -153,11 +153,11 @@ def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same
 
 def test_a_seed_shows_the_same_recorded_seed_of_every_setup() -> None:
     """Seeds do some things to all setups alike, so comparisons are paired over them, in a replay as in a search."""
-    world, fresh = draw_world(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
+    replay, fresh = draw_replay(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
     setups = list(TABLE.lineages.values())
     for seed in (0, fresh, fresh + 1):
-        shown = [world.row(setup, seed) for setup in setups]
-        assert len({row.seed for row in shown if row is not None}) == 1
+        shown = [replay.record(setup, seed) for setup in setups]
+        assert len({record.seed for record in shown if record is not None}) == 1
 
 
 def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> None:
