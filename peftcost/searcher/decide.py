@@ -93,8 +93,8 @@ def untried_openings(state: SearchState, arm: str, starts: Sequence[Setup]) -> d
 
 
 def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequence[Setup]:
-    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they are
-    good."""
+    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they
+    are good."""
     return starts[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
 
 
