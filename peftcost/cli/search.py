@@ -27,7 +27,7 @@ def run_search(
     from peftcost.cli.progress import announce, watching
 
     announce(budget, price, devices, quiet)
-    with watching(quiet) as on_change:
+    with watching(quiet) as view:
         run = api.search(
             task,
             budget,
@@ -38,7 +38,7 @@ def run_search(
             out=out,
             warm_start=warm_start,
             confidence=confidence,
-            on_change=on_change,
+            observers=[view],
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )
     show_result(run, quiet, as_json)
@@ -46,13 +46,14 @@ def run_search(
 
 def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None) -> None:
     """Without a budget: what a least, a useful and a confident search would take."""
-    from peftcost import api
     from peftcost.core.budget import format_seconds
+    from peftcost.searcher.spec import load_spec
+    from peftcost.session.search import budget_sizes
 
-    spec = api.load_spec(task, names, seed, devices)
+    spec = load_spec(task, names, seed, devices)
     count = len(spec.devices)
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in api.budget_sizes(spec).items():
+    for name, gpu_seconds in budget_sizes(spec).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")
