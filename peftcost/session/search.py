@@ -13,6 +13,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.observers.curves import LearningCurves
 from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
@@ -62,6 +63,7 @@ def begin(
             folder.write(folder.task_file, task_yaml(spec.task))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
+            controller.observers.add(LearningCurves(folder))
             with single_writer(folder):
                 conclude(controller, search_run(spec, state, folder, prepared), spec)
     return path
@@ -87,7 +89,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         )
         check_unchanged(opened["fingerprints"], spec.fingerprints, folder)
         executor = LocalExecutor(spec.devices, folder.log_file)
-        controller = Controller(executor, journal, state, observers)
+        controller = Controller(executor, journal, state, [*observers, LearningCurves(folder)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
