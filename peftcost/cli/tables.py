@@ -110,10 +110,10 @@ def methods_table(rows: list[dict[str, Any]]) -> Table:
     """The methods: name, trains, default, runs (None when no model was named) with why not, citation."""
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for name in ("trains", "by default", "runs here", "source"):
+    for name in ("trains", "default", "runs here", "source"):
         table.add_column(name)
     for row in rows:
         runs = "" if row["runs"] is None else "yes" if row["runs"] else f"no: {row['why']}"
-        default = "yes" if row["default"] else ""
+        default = "default" if row["default"] else ""
         table.add_row(Text(row["name"]), Text(row["trains"]), default, Text(runs), Text(row["citation"], style="dim"))
     return table

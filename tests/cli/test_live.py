@@ -202,7 +202,7 @@ def test_methods_that_do_not_run_say_why() -> None:
     ]
     to.print(methods_table(rows))
     lora, ia3, full = (line for line in said(to).splitlines() if re.match(r" ?(lora|ia3|full) ", line))
-    assert "yes" in lora
+    assert "default" in lora
     assert "yes" in lora
     assert "no: no [/x] layer" in ia3
     assert "yes" not in full
