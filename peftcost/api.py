@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import load_recipe
 from peftcost.recommend.policies import Recommendation, recommend
@@ -15,7 +15,7 @@ from peftcost.recommend.result import evidence_of
 from peftcost.report.html import write_report
 from peftcost.runner.observer import Observer
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.question import ask, checked_confidence
+from peftcost.searcher.spec import checked_confidence, load_spec
 from peftcost.searcher.state import SearchState
 from peftcost.session.search import begin, go_on
 from peftcost.store.journal import Journal
@@ -55,10 +55,10 @@ class Run:
         found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        n_dev, advised = result["task"]["rows"]["dev"], result["recommendation"] or {}
-        confidence = advised.get("confidence") if confidence is None else confidence
-        standard = Standard(result["task"]["margin"], checked_confidence(confidence, state.config))
-        return recommend(evidence_of(result["setups"]), found, standard, policy, n_dev, **constraints)
+        n_dev, recommended = result["task"]["rows"]["dev"], result["recommendation"] or {}
+        confidence = recommended.get("confidence") if confidence is None else confidence
+        criterion = NonInferiority(result["task"]["margin"], checked_confidence(confidence, state.config))
+        return recommend(evidence_of(result["setups"]), found, criterion, policy, n_dev, **constraints)
 
     def report(self) -> dict[str, Path]:
         """Write report.html, report.md and front.png; their paths."""
@@ -89,8 +89,8 @@ def search(
     keep: whose whole model and checkpoints stay in the folder: "recommended" (its model), "front" or "all".
     track: trackers to report to: "tensorboard", "mlflow", "wandb". observers: told what happens; one that fails is left out.
     """
-    question = ask(task, methods, seed, devices, command, confidence)
-    return Run(open_run_folder(begin(question, budget, price, out, warm_start, observers, keep, track)))
+    spec = load_spec(task, methods, seed, devices, command, confidence)
+    return Run(open_run_folder(begin(spec, budget, price, out, warm_start, observers, keep, track)))
 
 
 def resume(

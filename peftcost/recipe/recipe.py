@@ -73,8 +73,8 @@ def seeds_apart(result: dict[str, Any]) -> list[list[float]]:
 
 def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> Recipe:
     """The recipe of a result's recommendation: on its base alone, where the task names several."""
-    advice = result["recommendation"]
-    entry = next(e for e in result["setups"] if e["id"] == advice["id"])
+    recommendation = result["recommendation"]
+    entry = next(e for e in result["setups"] if e["id"] == recommendation["id"])
     measured = entry["measurements"]
     decisive = [m for m in measured if m["role"] == "confirm"] or measured
     qualities = [m["quality"] for m in decisive]
@@ -101,14 +101,14 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
         ),
         seeds=[m["seed"] for m in decisive],
         expected=Expected(
-            quality=advice["quality"],
+            quality=recommendation["quality"],
             prediction_interval=interval(),
             new_data_interval=interval(new_data=True),
             gpu_seconds=entry["gpu_seconds"],
             peak_bytes=entry["peak_bytes"],
             device=result["devices"]["name"],
         ),
-        confirmed=advice["confirmed"],
+        confirmed=recommendation["confirmed"],
         fingerprints={**result["task"]["fingerprints"], "model": prints[model]},
         versions=result["versions"],
         run=run,

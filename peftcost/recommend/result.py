@@ -16,8 +16,8 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.searcher.prospects import Prospect
-from peftcost.searcher.question import Question
+from peftcost.searcher.forecast import BudgetForecast
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
 
@@ -29,8 +29,8 @@ def build_result(
     state: SearchState,
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
-    advice: Recommendation | None,
-    more: Prospect | None,
+    recommendation: Recommendation | None,
+    more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it; more: what the same budget
@@ -55,7 +55,9 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if advice is None else {**asdict(advice), "twice_the_budget": more and more.as_dict()},
+        "recommendation": None
+        if recommendation is None
+        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],
@@ -65,9 +67,9 @@ def build_result(
     }
 
 
-def task_facts(question: Question) -> dict[str, Any]:
+def task_facts(spec: SearchSpec) -> dict[str, Any]:
     """The task part of result.json."""
-    task, data = question.task, question.data
+    task, data = spec.task, spec.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
@@ -75,9 +77,9 @@ def task_facts(question: Question) -> dict[str, Any]:
         "columns": dict(data.columns),
         "metric": data.metric.name,
         "margin": data.margin,
-        "seed": question.seed,
+        "seed": spec.seed,
         "labels": list(data.labels),
-        "fingerprints": question.fingerprints,
+        "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
 

@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> RunFolder:
     found = RunFolder(tmp_path)
     for setup in (SETUP, OTHER):
         found.trial(setup.id, 0).mkdir(parents=True)
-    np.save(found.trial(SETUP.id, 0) / "dev_rows.npy", np.tile([[1.0], [0.0], [1.0], [1.0]], (25, 1)))
+    np.save(found.trial(SETUP.id, 0) / "dev_rows.npy", np.tile([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]], (25, 1)))
     write(found, *EVENTS)
     return found
 
@@ -117,7 +117,7 @@ def test_the_page_keeps_up_with_the_search_and_escapes_everything(server: PageSe
     assert '<meta http-equiv="refresh"' in page
     assert EVIL not in page
     assert not [part for part in ("src=", 'href="http') if part in page.replace("default-src", "").replace("script-src", "")]
-    np.save(folder.trial(OTHER.id, 0) / "dev_rows.npy", np.ones((100, 1)))
+    np.save(folder.trial(OTHER.id, 0) / "dev_rows.npy", np.ones((100, 2)))
     write(folder, measured(1, t=7.0))
     assert "2 measured, 0 failed" in ask(server, "/secret/")[1]
 
