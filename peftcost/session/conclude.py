@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 from peftcost.engine.messages import Done, failure_of
@@ -46,9 +45,9 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> None
         write_whole(controller, run, advice.id)
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
     result = build_result(controller.journal.events, state, task_facts(question), entries, advice, more, tests)
-    folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
+    folder.write(folder.result_file, result.model_dump_json(indent=1))
     if advice is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name)))
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, advice, question.task, question.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if advice is None:
