@@ -13,10 +13,11 @@ from peftcost.recipe.recipe import load_recipe
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.report.html import write_report
+from peftcost.runner.observer import Observer
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.question import ask, checked_confidence
 from peftcost.searcher.state import SearchState
-from peftcost.session.search import OnChange, begin, go_on
+from peftcost.session.search import begin, go_on
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder, open_run_folder
 from peftcost.task.task import Task, load_task
@@ -75,7 +76,7 @@ def search(
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
-    on_change: OnChange = lambda state: None,
+    observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
@@ -83,10 +84,10 @@ def search(
     budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
     the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
     confidence: with which a cheaper setup has to be shown to be as good, 0.95 if not given.
-    on_change: called with the state a few times a second.
+    observers: told what happens; one that fails is left out.
     """
     question = ask(task, methods, seed, devices, command, confidence)
-    return Run(open_run_folder(begin(question, budget, price, out, warm_start, on_change)))
+    return Run(open_run_folder(begin(question, budget, price, out, warm_start, observers)))
 
 
 def resume(
@@ -94,8 +95,8 @@ def resume(
     budget: str | None = None,
     *,
     price: float | None = None,
-    on_change: OnChange = lambda state: None,
+    observers: Sequence[Observer] = (),
 ) -> Run:
     """Go on with a run that was interrupted; with budget="+1gpu-h", go on further with a finished one."""
-    go_on(Path(path), budget, price, on_change)
+    go_on(Path(path), budget, price, observers)
     return Run(open_run_folder(Path(path)))

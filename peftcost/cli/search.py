@@ -27,7 +27,7 @@ def run_search(
     from peftcost.cli.progress import announce, watching
 
     announce(budget, price, devices, quiet)
-    with watching(quiet) as on_change:
+    with watching(quiet) as view:
         run = api.search(
             task,
             budget,
@@ -38,7 +38,7 @@ def run_search(
             out=out,
             warm_start=warm_start,
             confidence=confidence,
-            on_change=on_change,
+            observers=[view],
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )
     show_result(run, quiet, as_json)

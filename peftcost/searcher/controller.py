@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from peftcost.engine.messages import (
     failure_of,
 )
 from peftcost.runner.executor import Executor
+from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
@@ -51,9 +52,9 @@ class Controller(Runner):
         executor: Executor,
         journal: Journal,
         state: SearchState,
-        on_change: Callable[[SearchState], None] = lambda state: None,
+        observers: Iterable[Observer] = (),
     ) -> None:
-        super().__init__(executor, journal, state, partial(on_change, state))
+        super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}
         self._together: dict[int, list[int]] = {}
@@ -198,9 +199,7 @@ class Controller(Runner):
         together = [self.state.trials[number] for number in self._together[index]]
         match message:
             case Progress():
-                for trial in self.state.running_on(index):
-                    trial.step, trial.total_steps = message.step, message.total_steps
-                    trial.train_loss = message.train_loss
+                self.progressed(together[message.member].number, message)
             case Predicted():
                 self.record("predicted", trial=together[0].number, peak_bytes=message.peak_bytes)
             case Done() if len(together) == 1:  # of several, each has been told already

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recipe.warm_start import lessons_of
 from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
@@ -34,8 +35,6 @@ from peftcost.store.run_folder import (
 from peftcost.store.study import Study
 from peftcost.task.task import load_task, task_yaml
 
-OnChange = Callable[[SearchState], None]
-
 
 def begin(
     question: Question,
@@ -43,7 +42,7 @@ def begin(
     price: float | None,
     out: Path | str | None,
     warm_start: Sequence[Path | str],
-    on_change: OnChange,
+    observers: Sequence[Observer],
 ) -> Path:
     """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed."""
     asked = parse_budget(budget, price)
@@ -53,7 +52,7 @@ def begin(
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
-        with executor, Holding(Controller(executor, journal, state, on_change)) as controller:
+        with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_question(controller, question)
             if warm_start:
@@ -68,7 +67,7 @@ def begin(
     return path
 
 
-def go_on(path: Path, budget: str | None, price: float | None, on_change: OnChange) -> None:
+def go_on(path: Path, budget: str | None, price: float | None, observers: Sequence[Observer]) -> None:
     """Go on with an interrupted run; with more budget, go on further with a finished one."""
     folder = open_run_folder(path)
     with single_writer(folder):
@@ -88,7 +87,7 @@ def go_on(path: Path, budget: str | None, price: float | None, on_change: OnChan
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
-        controller = Controller(executor, journal, state, on_change)
+        controller = Controller(executor, journal, state, observers)
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
@@ -100,11 +99,11 @@ def go_on(path: Path, budget: str | None, price: float | None, on_change: OnChan
             conclude(controller, search_run(question, state, folder, prepared), question)
 
 
-def budget_sizes(question: Question, on_change: OnChange = lambda state: None) -> dict[str, float]:
+def budget_sizes(question: Question, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
-        with executor, Holding(Controller(executor, Journal(), SearchState(), on_change)) as controller:
+        with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
             plan(controller, question)
             return sizes(controller.state, len(question.data.train))
 
@@ -120,7 +119,7 @@ class Holding(AbstractContextManager["Controller"]):
 
     def __exit__(self, *_: object) -> None:
         self.controller.release()
-        self.controller.journal.close()
+        self.controller.close()
 
 
 def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
