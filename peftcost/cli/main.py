@@ -191,7 +191,7 @@ def resume(
     from peftcost.cli.search import show_result
 
     with watching(quiet) as view:
-        finished = api.resume(run, budget, price=price, observers=[view])
+        finished = api.resume(run, budget, price=price, quiet=True, observers=[view])
     show_result(finished, quiet, as_json)
 
 
@@ -213,9 +213,8 @@ def recommend(
 
     from peftcost.api import Run
     from peftcost.core.memory import parse_bytes
-    from peftcost.store.run_folder import open_run_folder
 
-    found = Run(open_run_folder(run)).recommend(
+    found = Run(run).recommend(
         policy,
         confidence,
         min_quality=min_quality,
@@ -237,9 +236,8 @@ def recommend(
 def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
     """Write report.html, report.md and front.png of a run."""
     from peftcost.api import Run
-    from peftcost.store.run_folder import open_run_folder
 
-    for path in Run(open_run_folder(run)).report().values():
+    for path in Run(run).report().values():
         print(path)
 
 
@@ -346,6 +344,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.captureWarnings(not debug)
     signal.signal(signal.SIGTERM, _terminate)
+    PeftcostError.on_command_line = True
     try:
         code = app(args=arguments, standalone_mode=False)
         if code == INTERRUPTED:

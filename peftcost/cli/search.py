@@ -38,6 +38,7 @@ def run_search(
             out=out,
             warm_start=warm_start,
             confidence=confidence,
+            quiet=True,
             observers=[view],
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )
@@ -61,15 +62,15 @@ def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | No
 
 
 def show_result(run: Any, quiet: bool, as_json: bool) -> None:
+    result = run.folder.read_result()
     if as_json:
-        print_json(run.result)
+        print_json(result)
         return
     from rich.console import Console
 
     from peftcost.cli.tables import result_tables
 
     console = Console()
-    result = run.result
     if quiet:
         console.print(result["recommendation"]["because"], markup=False, highlight=False)
         return

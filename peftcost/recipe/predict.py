@@ -45,12 +45,15 @@ def described_in_worker(
     folder: Path, card: dict[str, Any], inputs: Sequence[Any], devices: str | None
 ) -> list[dict[str, Any]]:
     """What the model says of each input: of a text its label and probabilities, of tokens their tags and probabilities."""
-    with tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch:
-        with LocalExecutor(choose_devices(devices)[:1], Path(scratch) / "worker.log") as executor:
-            runner = Runner(executor, Journal(), Books())
-            runner.acquire()
-            found = runner.run_one("predict", {"folder": str(folder), "card": card, "inputs": list(inputs)})
-            runner.release()
+    chosen, payload = choose_devices(devices)[:1], {"folder": str(folder), "card": card, "inputs": list(inputs)}
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
+        LocalExecutor(chosen, Path(scratch) / "worker.log") as executor,
+    ):
+        runner = Runner(executor, Journal(), Books())
+        runner.acquire()
+        found = runner.run_one("predict", payload)
+        runner.release()
     return list(found["rows"])
 
 

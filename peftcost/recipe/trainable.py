@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.in_memory import file_of
+from peftcost.progress import status
 from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.recipe.train import train_recipe
 from peftcost.store.run_folder import free_run_path
-from peftcost.task.task import Task
 
 
 class TrainableRecipe(Recipe):

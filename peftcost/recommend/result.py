@@ -19,6 +19,7 @@ from peftcost.recommend.schema import Result
 from peftcost.searcher.prospects import Prospect
 from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
+from peftcost.task.task import Task
 from peftcost.tasks import Metric
 
 
@@ -62,9 +63,9 @@ def build_result(
     return Result.model_validate(fields)
 
 
-def task_facts(question: Question) -> dict[str, Any]:
-    """The task part of result.json."""
-    task, data = question.task, question.data
+def task_facts(question: Question, task: Task) -> dict[str, Any]:
+    """The task part of result.json. task: the question's, with paths as the run's folder tells them."""
+    data = question.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],

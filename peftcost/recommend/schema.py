@@ -14,7 +14,6 @@ from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Scalar
 from peftcost.recommend.policies import Recommendation
 
-SCHEMA_VERSION = 1
 Interval = tuple[float, float]
 
 
@@ -122,7 +121,7 @@ class TestQuality(Part):
 class Result(Part):
     """The machine-readable result of a run: all that its report shows."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     task: TaskFacts
     devices: DeviceFacts
     budget: BudgetFacts

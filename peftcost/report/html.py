@@ -68,7 +68,7 @@ def html_text(view: View) -> str:
 
 
 def notebook_html(result: Mapping[str, Any]) -> str:
-    """What a notebook shows of a result: the recommendation, and the setups with the best trade-offs. All of it is escaped."""
+    """What a notebook shows of a result: the recommendation, and the best trade-offs, all of it escaped."""
     page = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("notebook.html").render(view=view_of(result))
 

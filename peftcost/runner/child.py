@@ -43,7 +43,7 @@ def in_child(function: Callable[..., T], on_progress: Callable[[str], None], **a
             elif kind == "raised":
                 raise value
             else:
-                return value  # type: ignore[no-any-return]
+                return value
     except EOFError:
         process.join()
         raise EnvironmentFailure(f"The process that predicts ended with exit code {process.exitcode}; try again.") from None

@@ -16,6 +16,7 @@ from peftcost.searcher.prospects import options_of, prospect
 from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
 from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.task.task import relative_paths
 
 
 def conclude(controller: Controller, run: SearchRun, question: Question) -> None:
@@ -24,6 +25,7 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> None
     PeftcostError, with the reasons, when no setup could be measured.
     """
     state, folder = controller.state, run.folder
+    task = relative_paths(question.task, folder.path)
     because = controller.search(run)
     controller.record("closing", because=because)
     controller.tidy_checkpoints(run)
@@ -44,10 +46,10 @@ def conclude(controller: Controller, run: SearchRun, question: Question) -> None
     if advice is not None:
         write_whole(controller, run, advice.id)
     forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
-    result = build_result(controller.journal.events, state, task_facts(question), entries, advice, more, tests)
+    result = build_result(controller.journal.events, state, task_facts(question, task), entries, advice, more, tests)
     folder.write(folder.result_file, result.model_dump_json(indent=1))
     if advice is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, advice, question.task, question.seed, folder.name)))
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, advice, task, question.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if advice is None:

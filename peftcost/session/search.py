@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from peftcost.core.budget import parse_budget
@@ -33,7 +35,7 @@ from peftcost.store.run_folder import (
     single_writer,
 )
 from peftcost.store.study import Study
-from peftcost.task.task import load_task, task_yaml
+from peftcost.task.task import absolute_paths, load_task, relative_paths, task_yaml
 
 
 def begin(
@@ -43,8 +45,12 @@ def begin(
     out: Path | str | None,
     warm_start: Sequence[Path | str],
     observers: Sequence[Observer],
+    given: Path,
 ) -> Path:
-    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed."""
+    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed.
+
+    given: holds the data that the caller had in memory, if anything; the run keeps it.
+    """
     asked = parse_budget(budget, price)
     limit = asked.limit_gpu_seconds(len(question.devices))
     path = checked_out_path(out, question.task.short_name)
@@ -59,7 +65,8 @@ def begin(
                 controller.record("warmed", **lessons)
             prepared = plan(controller, question)
             folder = new_run_folder(path)
-            folder.write(folder.task_file, task_yaml(question.task))
+            question = with_data_kept(question, given, folder)
+            folder.write(folder.task_file, task_yaml(relative_paths(question.task, folder.path)))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
             with single_writer(folder):
@@ -97,6 +104,16 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
             prepared = prepare_all(controller, question)
             controller.acquire()
             conclude(controller, search_run(question, state, folder, prepared), question)
+
+
+def with_data_kept(question: Question, given: Path, folder: RunFolder) -> Question:
+    """The question, with what lies in `given` copied into the run's folder and read from there from now on."""
+    if not any(given.iterdir()):
+        return question
+    shutil.copytree(given, folder.data)
+    task = absolute_paths(relative_paths(question.task, given), folder.data.absolute())
+    bases = {name: replace(base, task=task.on(name)) for name, base in question.bases.items()}
+    return replace(question, task=task, bases=bases)
 
 
 def budget_sizes(question: Question, observers: Sequence[Observer] = ()) -> dict[str, float]:
