@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftcost import pricing
 from peftcost.core.budget import EXAMPLES
 from peftcost.errors import UserError
-from peftcost.observers.progress_bar import SearchBar
-from peftcost.pricing import Plan
-from peftcost.progress import status
+from peftcost.observers.progress_bar import watched
+from peftcost.plan_aside import plan
 from peftcost.recipe import recipe
 from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.trainable import TrainableRecipe
 from peftcost.run import Run
-from peftcost.runner.child import in_child
 from peftcost.runner.observer import Observer
 from peftcost.searcher.question import ask
 from peftcost.session.search import begin, go_on
@@ -108,61 +105,6 @@ def resume(
     return Run(path)
 
 
-def plan(
-    task: Task | Mapping[str, Any] | str | Path | None = None,
-    *,
-    data: Any = None,
-    label: str | None = None,
-    model: str | None = None,
-    device: str = "this",
-    budget: str | None = None,
-    price: float | None = None,
-    methods: Sequence[str] | None = None,
-    batch_size: int | None = None,
-    max_length: int | None = None,
-    rows: int | None = None,
-    quiet: bool = False,
-) -> Plan:
-    """Predict memory, time and cost of each method before anything is spent, in a process of its own.
-
-    Args:
-        task: As for `search`. Without task and data, `model` with assumed data is planned for.
-        data: As for `search`.
-        label: As for `search`.
-        model: In place of the task's; without a task a folder with a config.json is enough.
-        device: "this", "cpu", a published one ("h100", "a100-80gb", "rtx4090", "t4") or a YAML file.
-        budget: Then the plan says what it buys.
-        price: Of a device, in usd an hour.
-        methods: Default: all.
-        batch_size: Examples a step.
-        max_length: Tokens at which inputs are cut.
-        rows: Training rows that are assumed without a task.
-        quiet: Show no progress.
-
-    Returns:
-        The setups, cheapest first: bytes at the peak, seconds a step, device-seconds an epoch, and whether they fit.
-
-    Raises:
-        UserError: For what is wrong with task, data or arguments.
-    """
-    with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder, status(quiet) as tell:
-        if task is not None or data is not None:
-            task, model = given_task(task, data, label, model, Path(folder)), None
-        return in_child(
-            pricing.plan,
-            tell,
-            task=task,
-            model=model,
-            device=device,
-            budget=budget,
-            price=price,
-            methods=methods,
-            batch_size=batch_size,
-            max_length=max_length,
-            rows=rows,
-        )
-
-
 def load_run(path: Path | str) -> Run:
     """Open a finished or interrupted run's folder. UserError when it is none."""
     return Run(path)
@@ -176,8 +118,3 @@ def load_recipe(path: Path | str) -> TrainableRecipe:
 def load_model(path: Path | str) -> TrainedModel:
     """Open a folder that a recipe's training wrote, to predict with. UserError when it is none."""
     return TrainedModel(path)
-
-
-def watched(observers: Sequence[Observer], quiet: bool) -> list[Observer]:
-    """The observers, and a progress bar unless quiet."""
-    return [*observers] if quiet else [*observers, SearchBar()]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from peftcost.observers.progress import ProgressState, SearchProgress
 from peftcost.progress import bar
+from peftcost.runner.observer import Observer
 
 
 class SearchBar(SearchProgress):
@@ -25,3 +28,8 @@ class SearchBar(SearchProgress):
 
     def close(self) -> None:
         self._bar.close()
+
+
+def watched(observers: Sequence[Observer], quiet: bool) -> list[Observer]:
+    """The observers, and a bar unless quiet."""
+    return [*observers] if quiet else [*observers, SearchBar()]

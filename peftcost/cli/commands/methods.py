@@ -1,14 +1,25 @@
-"""What `peftcost methods` tells of each method."""
+"""`peftcost methods`"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from peftcost.cost.device import choose_devices
-from peftcost.data.fingerprint import resolve_model
-from peftcost.methods import methods
-from peftcost.task.task import load_task
+from peftcost.cli.options import JsonOption, ModelOption, TaskOption
+from peftcost.cli.output import print_json
+
+
+def methods(task: TaskOption = None, model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """List the methods: what each trains, and whether it can run here on the task's model."""
+    rows = methods_rows(task, model)
+    if as_json:
+        print_json(rows)
+        return
+    from rich.console import Console
+
+    from peftcost.cli.tables import methods_table
+
+    Console().print(methods_table(rows))
 
 
 def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
@@ -16,6 +27,11 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
 
     The model is the one named, else the task's, else that of ./task.yaml if there is one.
     """
+    from peftcost import methods as known
+    from peftcost.cost.device import choose_devices
+    from peftcost.data.fingerprint import resolve_model
+    from peftcost.task.task import load_task
+
     if model is None and (task is not None or Path("task.yaml").exists()):
         model = load_task(task or "task.yaml").only_model
     config = None
@@ -25,7 +41,7 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
         config = AutoConfig.from_pretrained(str(resolve_model(model)))
     device_kind = choose_devices()[0].kind
     rows = []
-    for name, method in methods().items():
+    for name, method in known.methods().items():
         why = method.obstacle(config, device_kind) if config is not None else None
         rows.append(
             {
