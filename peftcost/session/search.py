@@ -15,6 +15,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.observers.curves import LearningCurves
 from peftcost.recipe.warm_start import lessons_of
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
@@ -69,6 +70,7 @@ def begin(
             folder.write(folder.task_file, task_yaml(relative_paths(question.task, folder.path)))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
+            controller.observers.add(LearningCurves(folder))
             with single_writer(folder):
                 conclude(controller, search_run(question, state, folder, prepared), question)
     return path
@@ -94,7 +96,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         )
         check_unchanged(opened["fingerprints"], question.fingerprints, folder)
         executor = LocalExecutor(question.devices, folder.log_file)
-        controller = Controller(executor, journal, state, observers)
+        controller = Controller(executor, journal, state, [*observers, LearningCurves(folder)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
