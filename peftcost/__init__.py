@@ -9,12 +9,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peftcost.errors import EnvironmentFailure, GateError, PeftcostError, UserError
+
 if TYPE_CHECKING:
     from peftcost.api import Run, load_model, load_recipe, load_run, load_task, plan, resume, search
 
     __version__: str
 
-__all__ = ["Run", "load_model", "load_recipe", "load_run", "load_task", "plan", "resume", "search"]
+__all__ = [
+    "EnvironmentFailure",
+    "GateError",
+    "PeftcostError",
+    "Run",
+    "UserError",
+    "load_model",
+    "load_recipe",
+    "load_run",
+    "load_task",
+    "plan",
+    "resume",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

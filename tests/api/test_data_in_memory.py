@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from peftcost.data.in_memory import file_of, files_of
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.task.given import given_task
 from peftcost.task.task import DataFiles, absolute_paths, relative_paths
@@ -24,7 +24,11 @@ def rows_in(data: Any, folder: Path) -> list[dict[str, Any]]:
 
 
 def test_rows_of_each_kind_come_back(tmp_path: Path) -> None:
-    assert rows_in(ROWS, tmp_path) == rows_in(pd.DataFrame(ROWS), tmp_path) == rows_in(datasets.Dataset.from_list(ROWS), tmp_path)
+    assert (
+        rows_in(ROWS, tmp_path)
+        == rows_in(pd.DataFrame(ROWS), tmp_path)
+        == rows_in(datasets.Dataset.from_list(ROWS), tmp_path)
+    )
 
 
 def test_cells_of_data_frames_keep_their_meaning(tmp_path: Path) -> None:
