@@ -16,7 +16,7 @@ from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.trainable import TrainableRecipe
 from peftcost.run import Run
 from peftcost.runner.observer import Observer
-from peftcost.searcher.question import ask
+from peftcost.searcher.spec import load_spec
 from peftcost.session.search import begin, go_on
 from peftcost.task.given import given_task
 from peftcost.task.task import Task, load_task
@@ -74,8 +74,8 @@ def search(
         raise UserError(f"A search needs --budget, {EXAMPLES}.")
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
-        question = ask(chosen, methods, seed, devices, command, confidence)
-        return Run(begin(question, budget, price, out, warm_start, watched(observers, quiet), Path(folder)))
+        spec = load_spec(chosen, methods, seed, devices, command, confidence)
+        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder)))
 
 
 def resume(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import Result, SetupResult
 from peftcost.report.html import notebook_html, write_report
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.question import checked_confidence
+from peftcost.searcher.spec import checked_confidence
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import read_events
 from peftcost.store.run_folder import open_run_folder
@@ -98,7 +98,7 @@ class Run:
         return recommend(
             evidence_of(result["setups"]),
             found,
-            Standard(task["margin"], checked_confidence(confidence, state.config)),
+            NonInferiority(task["margin"], checked_confidence(confidence, state.config)),
             policy,
             task["rows"]["dev"],
             min_quality=min_quality,

@@ -114,10 +114,10 @@ class Member(Loop):
             self._read()
 
     def keep(self) -> None:
-        """Save a checkpoint where the trunk ends, and when the last one is old."""
-        at_trunk_end = self.step == self.plan.trunk_steps
+        """Save a checkpoint where the stable phase ends, and when the last one is old."""
+        at_stable_end = self.step == self.plan.stable_steps
         is_late = time.monotonic() - self.saved_at > self.job.checkpoint_seconds
-        if self.step == self.saved_step or not (at_trunk_end or is_late):
+        if self.step == self.saved_step or not (at_stable_end or is_late):
             return
         self._read()
         if self.failure is None:
@@ -189,7 +189,7 @@ class Pack:
         return [losses.detach()]
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
-        if any(cuda_graphs.obstacle(member.train_state) is not None for member in self.members):
+        if any(cuda_graphs.unsupported_reason(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))

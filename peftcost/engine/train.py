@@ -111,7 +111,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.trunk_steps})
+    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.stable_steps})
     return measured
 
 
@@ -158,7 +158,7 @@ class Loop:
                 share(source, self.train_state, Path(self.job.prepared), name)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
+        """Go on from the newest checkpoint of this training, else from the parent's stable phase, else start."""
         checkpoint = newest_checkpoint(self.chain)
         if checkpoint is None and self.job.parent is not None:
             checkpoint = newest_checkpoint(Path(self.job.parent))
@@ -188,8 +188,8 @@ class Loop:
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
-            at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
-            if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
+            at_stable_end = self.step == self.plan.stable_steps and self.step > 0
+            if at_stable_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
                 self._look(losses)
                 self._book(watch.lap())
                 self._save()
@@ -203,8 +203,8 @@ class Loop:
             if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
                 self._look(losses)
             if self._is_time_to_stop():
-                cooldown = self.plan.total_steps - self.plan.trunk_steps
-                self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
+                cooldown = self.plan.total_steps - self.plan.stable_steps
+                self.plan = replace(self.plan, stable_steps=self.step, total_steps=self.step + cooldown)
         self._book(watch.lap())
 
     def _start_meters(self) -> None:
@@ -296,7 +296,7 @@ class Loop:
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
         steps, device = self.plan.total_steps - self.step, self.train_state.device
-        if steps <= 0 or cuda_graphs.obstacle(self.train_state) is not None:
+        if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
@@ -335,14 +335,14 @@ class Loop:
             "energy_joules": self.energy_joules,
         }
         save_checkpoint(self.chain, self.train_state.tensors(), facts)
-        keep_only(self.chain, {self.plan.trunk_steps, self.step})
+        keep_only(self.chain, {self.plan.stable_steps, self.step})
         self.reporter.phase("train")
 
     def _is_time_to_stop(self) -> bool:
-        """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""
+        """Early stopping, for production: dev quality has not risen for `patience` evaluations of the stable phase."""
         patience = self.job.early_stopping_patience
         every = max(1, len(self.split) // self.batch_size // EVALUATIONS_PER_EPOCH)
-        if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
+        if patience is None or self.step >= self.plan.stable_steps or self.step % every:
             return False
         info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state

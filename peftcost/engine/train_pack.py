@@ -179,7 +179,7 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
         "contended": member.contended,
         "energy_joules": member.energy_joules,
     }
-    keep_only(member.chain, {member.plan.trunk_steps})
+    keep_only(member.chain, {member.plan.stable_steps})
     return result
 
 

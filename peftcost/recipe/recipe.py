@@ -72,9 +72,9 @@ def seeds_apart(result: Result) -> list[list[float]]:
     return list(groups.values())
 
 
-def recipe_of(result: Result, advice: Recommendation, task: Task, task_seed: int, run: str) -> Recipe:
+def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_seed: int, run: str) -> Recipe:
     """The recipe of a recommended setup: on its base alone, where the task names several."""
-    entry = result.setup(advice.id)
+    entry = result.setup(recommendation.id)
     decisive = [m for m in entry.measurements if m.role == "confirm"] or entry.measurements
     qualities = [m.quality for m in decisive]
     rows = decisive[0].dev_rows or result.task.rows.dev
@@ -100,14 +100,14 @@ def recipe_of(result: Result, advice: Recommendation, task: Task, task_seed: int
         ),
         seeds=[m.seed for m in decisive],
         expected=Expected(
-            quality=advice.quality,
+            quality=recommendation.quality,
             prediction_interval=interval(),
             new_data_interval=interval(new_data=True),
-            gpu_seconds=advice.gpu_seconds,
-            peak_bytes=advice.peak_bytes,
+            gpu_seconds=recommendation.gpu_seconds,
+            peak_bytes=recommendation.peak_bytes,
             device=result.devices.name,
         ),
-        confirmed=advice.confirmed,
+        confirmed=recommendation.confirmed,
         fingerprints={**result.task.fingerprints, "model": prints[model]},
         versions=result.versions,
         run=run,

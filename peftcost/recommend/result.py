@@ -16,8 +16,8 @@ from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
 from peftcost.recommend.schema import Result
-from peftcost.searcher.prospects import Prospect
-from peftcost.searcher.question import Question
+from peftcost.searcher.forecast import BudgetForecast
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.task.task import Task
 from peftcost.tasks import Metric
@@ -28,8 +28,8 @@ def build_result(
     state: SearchState,
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
-    advice: Recommendation | None,
-    more: Prospect | None,
+    recommendation: Recommendation | None,
+    more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
 ) -> Result:
     """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring."""
@@ -52,7 +52,9 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if advice is None else {**asdict(advice), "twice_the_budget": more and more.as_dict()},
+        "recommendation": None
+        if recommendation is None
+        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],
@@ -63,9 +65,9 @@ def build_result(
     return Result.model_validate(fields)
 
 
-def task_facts(question: Question, task: Task) -> dict[str, Any]:
-    """The task part of result.json. task: the question's, with paths as the run's folder tells them."""
-    data = question.data
+def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
+    """The task part of result.json. task: the spec's, with paths as the run's folder tells them."""
+    data = spec.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
@@ -73,9 +75,9 @@ def task_facts(question: Question, task: Task) -> dict[str, Any]:
         "columns": dict(data.columns),
         "metric": data.metric.name,
         "margin": data.margin,
-        "seed": question.seed,
+        "seed": spec.seed,
         "labels": list(data.labels),
-        "fingerprints": question.fingerprints,
+        "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
 
