@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 from peftcost.errors import PeftcostError
@@ -16,6 +15,7 @@ from peftcost.searcher.spec import SearchSpec
 from peftcost.session.final_test import baselines_of, open_tests
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
 from peftcost.store.journal import opened_of
+from peftcost.task.task import relative_paths
 
 
 def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
@@ -24,6 +24,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     PeftcostError, with the reasons, when no setup could be measured.
     """
     state, folder = controller.state, run.folder
+    task = relative_paths(spec.task, folder.path)
     because = controller.search(run)
     controller.record("closing", because=because)
     evidence = run.evidence.replicates(state)
@@ -44,10 +45,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     whole = whole_setups(keep, state, front, recommendation.id) if recommendation is not None else set()
     keep_checkpoints(controller, run, keep, whole)
     keep_models(controller, run, whole, trained={*front, recommendation.best} if recommendation is not None else set())
-    result = build_result(controller.journal.events, state, task_facts(spec), entries, recommendation, more, tests)
-    folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
+    result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
+    folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, spec.task, spec.seed, folder.name)))
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if recommendation is None:

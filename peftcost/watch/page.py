@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 
@@ -60,7 +61,8 @@ class LivePage:
             metric = get_task_type(task["task"]).metrics[task["metric"]]
             self._evidence = evidence_in(self.follower.folder, metric, task["seed"])
         entries = setup_entries(state, self._evidence.replicates(state))
-        return html_text(view_of(build_result(events, state, task, entries, None, None, None)))
+        result = build_result(events, state, task, entries, None, None, None)
+        return html_text(view_of(json.loads(result.model_dump_json())))
 
 
 def with_status(report: str, progress: ProgressState, alive: bool) -> str:
