@@ -83,5 +83,5 @@ def test_a_setup_that_is_not_on_the_front_can_be_recommended(searched: tuple[InP
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(UserError, match="--keep is 'recomended'.*recommended"):
+    with pytest.raises(UserError, match="keep= is 'recomended'.*recommended"):
         checked_keep("recomended")
