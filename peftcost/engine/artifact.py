@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
@@ -20,7 +20,6 @@ from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
-from peftcost.tasks import Example
 
 
 def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
@@ -124,12 +123,14 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {}
 
 
-def describe_rows(folder: Path, card: dict[str, Any], examples: list[Example]) -> list[dict[str, Any]]:
-    """What the model in a trained folder says of each unlabelled example."""
-    quiet_transformers()
+def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """What the model in a trained folder says of each unlabelled example. payload: folder, card (its `peftcost.json`),
+    examples."""
+    reporter.phase("test")
+    folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     kind = info.task_type
-    split = kind.encode(kind.processor(str(folder)), examples, None, info.max_length)
-    return describe(model, split, collator, device)
+    split = kind.encode(kind.processor(str(folder)), payload["examples"], None, info.max_length)
+    return {"rows": describe(model, split, collator, device)}

@@ -1,13 +1,22 @@
-"""Uses a trained folder on new rows."""
+"""Uses a trained folder on new rows, in a worker: the caller's process stays as it was."""
 
 from __future__ import annotations
 
 import csv
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peftcost.cost.device import choose_devices
 from peftcost.errors import UserError
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.runner import Runner
+from peftcost.store.journal import Journal
+from peftcost.task.inputs import read_inputs
+from peftcost.tasks import Example, get_task_type
 
 
 def predict(folder: Path, data: Path, out: Path) -> int:
@@ -15,21 +24,39 @@ def predict(folder: Path, data: Path, out: Path) -> int:
 
     The file needs the input column of the task (or one called like its role); a label column is not looked at.
     """
+    card = read_card(folder)
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
+    kind = get_task_type(card["dataset_info"]["task"])
+    examples = read_inputs(data, kind.name, card["columns"])
+    described = described_in_worker(folder, card, examples, None)
+    write_csv(out, [[example[role] for role in kind.input_roles] for example in examples], described)
+    return len(described)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `peftcost.json` says of a trained folder; UserError for another folder."""
     card_file = folder / "peftcost.json"
     if not card_file.is_file():
         raise UserError(f"{folder} has no peftcost.json; give a folder that `peftcost train … -o DIR` wrote.")
-    card = json.loads(card_file.read_text(encoding="utf-8"))
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
-    from peftcost.engine.artifact import describe_rows
-    from peftcost.task.inputs import read_inputs
-    from peftcost.tasks import get_task_type
+    card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
+    return card
 
-    kind = get_task_type(card["dataset_info"]["task"])
-    examples = read_inputs(data, kind.name, card["columns"])
-    described = describe_rows(folder, card, examples)
-    write_csv(out, [[example[role] for role in kind.input_roles] for example in examples], described)
-    return len(described)
+
+def described_in_worker(
+    folder: Path, card: dict[str, Any], examples: Sequence[Example], devices: str | None
+) -> list[dict[str, Any]]:
+    """What the model says of each unlabelled example, as its task type describes it."""
+    chosen, payload = choose_devices(devices)[:1], {"folder": str(folder), "card": card, "examples": list(examples)}
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
+        LocalExecutor(chosen, Path(scratch) / "worker.log") as executor,
+    ):
+        runner = Runner(executor, Journal(), Books())
+        runner.acquire()
+        found = runner.run_one("predict", payload)
+        runner.release()
+    return list(found["rows"])
 
 
 def write_csv(out: Path, inputs: list[list[Any]], described: list[dict[str, Any]]) -> None:

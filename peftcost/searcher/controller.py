@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import (
@@ -23,11 +23,12 @@ from peftcost.engine.messages import (
     failure_of,
 )
 from peftcost.runner.executor import Executor
+from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import Bets
+from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -51,9 +52,9 @@ class Controller(Runner):
         executor: Executor,
         journal: Journal,
         state: SearchState,
-        on_change: Callable[[SearchState], None] = lambda state: None,
+        observers: Iterable[Observer] = (),
     ) -> None:
-        super().__init__(executor, journal, state, partial(on_change, state))
+        super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}
         self._together: dict[int, list[int]] = {}
@@ -92,8 +93,8 @@ class Controller(Runner):
                 continue
             together: list[Trial] = []
             while True:
-                ideas = partial(run.proposals.ideas, self.state)
-                action = decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock())
+                suggest = partial(run.proposals.suggest, self.state)
+                action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
                 if isinstance(action, actions.Skip):
                     self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
                     continue
@@ -128,7 +129,7 @@ class Controller(Runner):
         return action.setup
 
     def _may_share(self, index: int, setup: Setup) -> bool:
-        return self.executor.devices[index].kind in SHARED and sharing.obstacle(setup) is None
+        return self.executor.devices[index].kind in SHARED and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
@@ -198,9 +199,7 @@ class Controller(Runner):
         together = [self.state.trials[number] for number in self._together[index]]
         match message:
             case Progress():
-                for trial in self.state.running_on(index):
-                    trial.step, trial.total_steps = message.step, message.total_steps
-                    trial.train_loss = message.train_loss
+                self.progressed(together[message.member].number, message)
             case Predicted():
                 self.record("predicted", trial=together[0].number, peak_bytes=message.peak_bytes)
             case Done() if len(together) == 1:  # of several, each has been told already
@@ -255,7 +254,7 @@ class Controller(Runner):
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's best bets."""
+    """What a search works on: folder, study, prepared data by base, and each arm's starting points."""
 
     def __init__(
         self,
@@ -264,14 +263,14 @@ class SearchRun:
         proposals: Proposals,
         evidence: Evidence,
         prepared: Mapping[str, str],
-        bets: Bets,
+        starts: StartingPoints,
         metric: Metric,
-        standard: Standard,
+        criterion: NonInferiority,
         seed: int,
     ) -> None:
-        self.folder, self.study, self.prepared, self.bets = folder, study, prepared, bets
+        self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
         self.proposals, self.evidence = proposals, evidence
-        self.metric, self.standard, self.seed = metric, standard, seed
+        self.metric, self.criterion, self.seed = metric, criterion, seed
         self.checkpoints = Checkpoints(folder)
 
     def prepared_for(self, setup: Setup) -> str:

@@ -11,7 +11,7 @@ from peftcost.cost.model import CostModel, Prediction, Probe
 from peftcost.runner.books import Books
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
-from peftcost.searcher.outlook import Seen
+from peftcost.searcher.surrogate import Observation
 from peftcost.searcher.trial import Trial
 
 
@@ -19,15 +19,15 @@ from peftcost.searcher.trial import Trial
 class SearchState(Books):
     """The books, and beside them:
 
-    arms: methods (on bases, where there are several); anchors: those that go first. stops: the lengths at which lineages are
-    measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
+    arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages
+    are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_seen: the best setups of the runs that were named, and what these measured. config: the numbers that the
-    search decides by.
+    earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the
+    numbers that the search decides by.
     """
 
     arms: list[str] = field(default_factory=list)
-    anchors: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
@@ -36,12 +36,11 @@ class SearchState(Books):
     exploring: bool = True
     spent_before_gpu_seconds: float = 0.0
     earlier: list[Setup] = field(default_factory=list)
-    earlier_seen: list[Seen] = field(default_factory=list)
+    earlier_observations: list[Observation] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
     config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
     phase: str = "planning"
-    log: list[str] = field(default_factory=list)
     stopped_because: str | None = None
     recommended: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -108,8 +107,8 @@ class SearchState(Books):
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
-        self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
-        read = {seen.setup.lineage for seen in self.earlier_seen}
+        self.earlier_observations = [Observation(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
+        read = {o.setup.lineage for o in self.earlier_observations}
         setups = [Setup.from_dict(raw) for raw in event["setups"]]
         self.earlier = [setup for setup in setups if setup.lineage in read]
         self.recipe_setups = [setup for setup in setups if setup.lineage not in read]
@@ -127,22 +126,17 @@ class SearchState(Books):
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.arms = event["methods"]
-        self.anchors = event.get("anchors", self.arms[:3])
+        self.references = event.get("references") or event.get("anchors", self.arms[:3])  # its name once
         self.infeasible = dict(event["infeasible"])
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")
-        told = ", ".join(str(stop) for stop in self.stops)
-        self.log.append(f"planned: {len(self.arms)} methods, stops at {told} examples")
-        self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
         if event["text"] not in self.warnings:
             self.warnings.append(event["text"])
-            self.log.append(f"warning: {event['text']}")
 
     def _on_skipped(self, event: dict[str, Any]) -> None:
         self.skipped[event["method"]] = event["reason"]
-        self.log.append(f"{event['method']} skipped: {event['reason']}")
 
     def _on_started(self, event: dict[str, Any]) -> None:
         setup = Setup.from_dict(event["setup"])
@@ -163,7 +157,6 @@ class SearchState(Books):
             self.explored.start(trial)
         self.exploring &= event["role"] == "explore"
         self.phase = "exploring" if event["role"] == "explore" else "confirming"
-        self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_predicted(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
@@ -183,7 +176,6 @@ class SearchState(Books):
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
         self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)
         self.cost = self.cost.with_kept(trial.setup, m.kept_train_rows, m.kept_dev_rows)
-        self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
@@ -192,7 +184,6 @@ class SearchState(Books):
         trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         if not event.get("shared"):  # else the device has worked for others meanwhile
             self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
-        self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
@@ -216,7 +207,11 @@ class SearchState(Books):
         for trial in self.trials.values():
             trial.has_checkpoint = False
         self.phase = "testing"
-        self.log.append(f"search ended: {event['because']}")
+
+    def _on_kept(self, event: dict[str, Any]) -> None:
+        """These checkpoints outlive the search."""
+        for number in event["checkpoints"]:
+            self.trials[number].has_checkpoint = True
 
     def _on_recommended(self, event: dict[str, Any]) -> None:
         self.recommended = event["setup"]

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from peftcost.data.guess import check_columns_exist
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.tasks import get_task_type
 from peftcost.tasks.base import Example
 

@@ -11,6 +11,8 @@ from peftcost.core.setup import Setup
 from peftcost.cost.model import Probe
 from peftcost.engine.messages import Died, Done, Failed, Measured, Predicted, Progress, Unmeasured
 from peftcost.methods import get_method
+from peftcost.runner.books import Books
+from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -38,6 +40,16 @@ def run() -> Any:
     return SimpleNamespace(study=SimpleNamespace(tell=lambda number, measurement: told.append(number)), told=told)
 
 
+class Heard(Observer):
+    """Remembers how far trials are."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def on_progress(self, trial: int, progress: Progress, state: Books) -> None:
+        self.steps.append((trial, progress.step))
+
+
 def training(setups: int) -> Controller:
     """So many setups train on one device, over one pass of the base where they are several."""
     controller = Controller(SimpleNamespace(), Journal(), SearchState())  # type: ignore[arg-type]
@@ -60,8 +72,10 @@ def statuses(controller: Controller) -> list[str]:
 
 def test_the_result_of_one_setup_is_its_measurement(run: Any) -> None:
     controller = training(1)
+    heard = Heard()
+    controller.observers.add(heard)
     assert not controller._on_message(run, 0, Progress(3, 10, 0.5))
-    assert controller.state.trials[0].step == 3
+    assert heard.steps == [(0, 3)]
     assert not controller._on_message(run, 0, Predicted(10**9))
     assert controller.state.trials[0].predicted.peak_bytes == 10**9
     assert controller._on_message(run, 0, Done(RESULT))
@@ -69,7 +83,10 @@ def test_the_result_of_one_setup_is_its_measurement(run: Any) -> None:
 
 
 def test_members_of_a_pack_are_told_one_by_one_and_one_may_fail_alone(run: Any) -> None:
-    controller = training(3)
+    controller, heard = training(3), Heard()
+    controller.observers.add(heard)
+    assert not controller._on_message(run, 0, Progress(10, 10, 0.5, member=2))
+    assert heard.steps == [(2, 10)]
     assert controller._on_message(run, 0, Measured(2, RESULT))
     assert controller._on_message(run, 0, Unmeasured(0, "the loss is not finite", "setup"))
     assert statuses(controller) == ["failed", "running", "measured"]

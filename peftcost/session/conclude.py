@@ -1,0 +1,56 @@
+"""Searches, recommends, opens the test split, and writes result, recipe and report."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from peftcost.errors import PeftcostError
+from peftcost.recipe.recipe import recipe_of, recipe_yaml
+from peftcost.recommend.policies import recommend
+from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, task_facts
+from peftcost.report.html import write_report
+from peftcost.searcher.controller import Controller, SearchRun
+from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.spec import SearchSpec
+from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
+from peftcost.store.journal import opened_of
+from peftcost.task.task import relative_paths
+
+
+def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
+    """Search, recommend, open the test split, write result, recipe and report.
+
+    PeftcostError, with the reasons, when no setup could be measured.
+    """
+    state, folder = controller.state, run.folder
+    task = relative_paths(spec.task, folder.path)
+    because = controller.search(run)
+    controller.record("closing", because=because)
+    evidence = run.evidence.replicates(state)
+    entries = setup_entries(state, evidence)
+    recommendation = more = None
+    if evidence is not None:
+        recommendation = recommend(evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev))
+        controller.record("recommended", setup=recommendation.id)
+        suggest = partial(run.proposals.suggest, state)
+        recommended = state.setup(recommendation.id)
+        more = forecast(state, options_of(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
+    controller.release_idle()
+    tests = open_tests(controller, run, spec, recommendation)
+    controller.release()
+    if tests is not None:
+        tests |= baselines_of(controller, run, spec)
+    front, keep = front_of(entries), checked_keep(opened_of(controller.journal.events).get("keep", DEFAULT))
+    whole = whole_setups(keep, state, front, recommendation.id) if recommendation is not None else set()
+    keep_checkpoints(controller, run, keep, whole)
+    keep_models(controller, run, whole, trained={*front, recommendation.best} if recommendation is not None else set())
+    result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
+    folder.write(folder.result_file, result.model_dump_json(indent=1))
+    if recommendation is not None:
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
+    write_report(folder.path)
+    controller.record("finished")
+    if recommendation is None:
+        reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
+        raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")

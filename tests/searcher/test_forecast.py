@@ -1,0 +1,56 @@
+"""What more budget would bring."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from synthetic_table import synthetic_table
+
+from peftcost.searcher.explore import surrogate_of
+from peftcost.searcher.forecast import BudgetForecast, forecast, options_of
+from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
+
+TABLE = synthetic_table()
+
+
+@pytest.fixture(scope="module")
+def found() -> Outcome:
+    return simulate(TABLE, 0.1 * TABLE.total_gpu_seconds, 0)
+
+
+def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
+    starts = {name: [prior_of(TABLE, name)] for name in found.state.arms}
+    suggest = partial(TableProposals(TABLE, starts, 0).suggest, found.state)
+    assert found.recommendation is not None
+    recommended = found.state.setups()[found.recommendation.id]
+    return forecast(found.state, options_of(found.state, suggest), margin, recommended, share * TABLE.total_gpu_seconds)
+
+
+def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:
+    chances = [of(found, share).chance for share in (0.001, 0.05, 0.2, 1.0)]
+    assert chances == sorted(chances)
+    assert chances[0] == 0.0
+    assert chances[-1] > 0.2, "a tenth of the table's cost leaves much to be found"
+
+
+def test_what_cannot_be_paid_is_not_proposed(found: Outcome) -> None:
+    assert of(found, 0.0).action is None
+    assert of(found, 1.0).action is not None
+
+
+def test_it_changes_for_the_better_or_not_at_all(found: Outcome) -> None:
+    """Better by more than the margin, or cheaper at no more than a margin's loss."""
+    more = of(found, 1.0)
+    assert more.quality_gain > -0.01
+    assert more.quality_gain > 0 or more.cost_share < 1
+
+
+def test_draws_have_the_means_and_deviations_of_the_guesses(found: Outcome) -> None:
+    setups = list(found.state.setups().values())
+    surrogate = surrogate_of(found.state)
+    drawn, posteriors = surrogate.sample(setups, 20_000), surrogate.predict(setups)
+    assert drawn.mean(axis=0) == pytest.approx([g.mean for g in posteriors], abs=0.003)
+    assert drawn.std(axis=0) == pytest.approx([g.deviation for g in posteriors], rel=0.05)
+    assert np.array_equal(drawn, surrogate.sample(setups, 20_000))

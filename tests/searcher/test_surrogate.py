@@ -1,0 +1,93 @@
+"""Guesses of what quality a setup will have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.searcher.config import DEFAULT_CONFIG
+from peftcost.searcher.surrogate import Observation, Surrogate
+
+RATES = np.geomspace(1e-4, 8e-3, 12)
+
+
+def lora(rate: float, stop: int = 100) -> Setup:
+    return Setup.of("lora", {**get_method("lora").prior(), "learning_rate": float(rate)}, stop)
+
+
+def full(stop: int = 100) -> Setup:
+    return Setup.of("full", get_method("full").prior(), stop)
+
+
+def truth_of(rate: float) -> float:
+    """Best at 1e-3, worse by 4 points for each factor of four."""
+    return 0.75 - 0.04 * abs(np.log(rate / 1e-3) / np.log(4))
+
+
+def lineages(rows: int, seed: int = 0) -> list[Observation]:
+    """What a sample of dev shows of each rate at the first stop."""
+    random = np.random.default_rng(seed)
+    return [Observation(lora(r), random.binomial(rows, truth_of(r)) / rows, rows) for r in RATES]
+
+
+def later(observations: Observation, gain: float) -> Observation:
+    return Observation(replace(observations.setup, stop_examples=200), observations.quality + gain, observations.rows)
+
+
+def test_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
+    better = 0
+    for seed in range(20):
+        observations = lineages(200, seed)
+        posteriors = Surrogate(observations, 100).predict([s.setup for s in observations])
+        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(posteriors, RATES, strict=True))
+        plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(observations, RATES, strict=True))
+        better += drawn < plain
+    assert better >= 17
+
+
+def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest() -> None:
+    observations = lineages(10_000)
+    further = [later(s, 0.1) for s in observations[:6]]
+    rest, other = [observations[7].setup, replace(observations[7].setup, stop_examples=200)], [full(), full(200)]
+    before, after = Surrogate(observations, 100), Surrogate([*observations, *further], 100)
+
+    def gain(surrogate: Surrogate, pair: list[Setup]) -> float:
+        now, then = surrogate.predict(pair)
+        return then.mean - now.mean
+
+    assert gain(before, rest) == pytest.approx(DEFAULT_CONFIG.expected_gain, abs=1e-6)
+    assert gain(after, rest) > 0.08
+    assert gain(before, other) < gain(after, other) < gain(after, rest), "another method is a hint, not more"
+
+
+def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
+    observations = lineages(10_000)
+    near, far = Surrogate(observations, 100).predict([lora(1.1e-3), full()])
+    assert near.mean == pytest.approx(truth_of(1.1e-3), abs=0.015)
+    assert near.deviation < 0.02 < far.deviation
+
+
+def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> None:
+    """Trainings that have not taken off land anywhere; good ones of neighbouring rates are alike."""
+    random = np.random.default_rng(0)
+
+    def scattered(rate: float, quality: float, deviation: float) -> list[Observation]:
+        return [Observation(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
+
+    found = Surrogate([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
+    assert found is not None and found < 0.012
+
+
+def test_farther_ahead_is_less_certain() -> None:
+    surrogate = Surrogate(lineages(500), 100)
+    deviations = [g.deviation for g in surrogate.predict([lora(RATES[0], stop) for stop in (100, 200, 400)])]
+    assert deviations == sorted(deviations)
+
+
+def test_nothing_seen_is_no_error() -> None:
+    (posterior,) = Surrogate([], 100).predict([full(400)])
+    assert posterior.deviation > 0.1
