@@ -381,8 +381,6 @@ class Loop:
         return step_peak_bytes(step, self.train_state.plain, self.train_state.optimizer, self.train_state.device)
 
 
-
-
 def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
     """What `save` writes of the model, written aside and renamed."""
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
