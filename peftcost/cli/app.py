@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 import peftcost
-from peftcost.cli.commands import bench, demo, doctor, init, methods, plan, predict, recommend, report, resume, search, train
+from peftcost.cli.commands import (
+    bench,
+    check,
+    demo,
+    doctor,
+    init,
+    methods,
+    plan,
+    predict,
+    recommend,
+    report,
+    resume,
+    search,
+    train,
+)
 from peftcost.cli.options import Grouped
 from peftcost.cli.signals import INTERRUPTED, signals
 from peftcost.errors import EnvironmentFailure, PeftcostError
@@ -25,6 +39,7 @@ app = typer.Typer(
 COMMANDS = (
     demo.demo,
     init.init,
+    check.check,
     plan.plan,
     search.search,
     resume.resume,

@@ -75,6 +75,9 @@ ConfidenceOption = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
+SkipBadRowsOption = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be used, and list them.", rich_help_panel=TASK)
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.", rich_help_panel=OUTPUT)
 ]
