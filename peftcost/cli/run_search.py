@@ -12,7 +12,7 @@ from peftcost.cli.progress import announce, watching
 from peftcost.cli.show_result import Shown, show_result
 from peftcost.cli.signals import signals
 from peftcost.core.budget import format_seconds
-from peftcost.searcher.question import ask
+from peftcost.searcher.spec import load_spec
 from peftcost.session.search import budget_sizes
 from peftcost.store.run_folder import free_run_path
 from peftcost.task.task import Task
@@ -34,17 +34,25 @@ def run_search(
     command = shlex.join(["peftcost", *sys.argv[1:]])
     with watching(shown.quiet) as view:
         run = api.search(
-            task, budget, price=price, devices=devices, out=signals.run, observers=[view], command=command, **asked
+            task,
+            budget,
+            price=price,
+            devices=devices,
+            out=signals.run,
+            quiet=True,
+            observers=[view],
+            command=command,
+            **asked,
         )
     show_result(run, shown)
 
 
 def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
-    question = ask(task, **asked)
-    count = len(question.devices)
+    spec = load_spec(task, **asked)
+    count = len(spec.devices)
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in budget_sizes(question).items():
+    for name, gpu_seconds in budget_sizes(spec).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")

@@ -107,13 +107,13 @@ def test_table(view: View) -> Table:
 
 
 def methods_table(rows: list[dict[str, Any]]) -> Table:
-    """The methods: name, trains, usual, runs (None when no model was named) with why not, citation."""
+    """The methods: name, trains, default, runs (None when no model was named) with why not, citation."""
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for name in ("trains", "usual", "runs here", "source"):
+    for name in ("trains", "default", "runs here", "source"):
         table.add_column(name)
     for row in rows:
         runs = "" if row["runs"] is None else "yes" if row["runs"] else f"no: {row['why']}"
-        usual = "usual" if row["usual"] else ""
-        table.add_row(Text(row["name"]), Text(row["trains"]), usual, Text(runs), Text(row["citation"], style="dim"))
+        default = "default" if row["default"] else ""
+        table.add_row(Text(row["name"]), Text(row["trains"]), default, Text(runs), Text(row["citation"], style="dim"))
     return table

@@ -25,10 +25,13 @@ from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine import cuda_graphs
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
+from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
+from peftcost.engine.messages import Progress
+from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
@@ -36,7 +39,6 @@ from peftcost.engine.step import Step
 from peftcost.engine.train_state import TrainState, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
-from peftcost.methods.head import head_test
 
 LOSS_MEMORY = 0.95
 """Weight of the past in the running mean of the training loss."""
@@ -109,7 +111,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.trunk_steps})
+    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.stable_steps})
     return measured
 
 
@@ -138,11 +140,12 @@ class Loop:
         )
         self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
-        self.step = 0
+        self.step = self.first_step = 0
         self.gpu_seconds = train_state.quantizing_seconds
         self.contended = False
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
+        self.curve = LossCurve(plan.total_steps)
         self.best_quality, self.stale = -math.inf, 0
 
     def share_activations(self) -> None:
@@ -155,7 +158,7 @@ class Loop:
                 share(source, self.train_state, Path(self.job.prepared), name)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
+        """Go on from the newest checkpoint of this training, else from the parent's stable phase, else start."""
         checkpoint = newest_checkpoint(self.chain)
         if checkpoint is None and self.job.parent is not None:
             checkpoint = newest_checkpoint(Path(self.job.parent))
@@ -165,6 +168,7 @@ class Loop:
         if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
         self.train_state.restore(checkpoint.tensors)
+        self.first_step = facts["step"]
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
         self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
         if self.source is not None:
@@ -184,8 +188,8 @@ class Loop:
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
-            at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
-            if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
+            at_stable_end = self.step == self.plan.stable_steps and self.step > 0
+            if at_stable_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
                 self._look(losses)
                 self._book(watch.lap())
                 self._save()
@@ -199,8 +203,8 @@ class Loop:
             if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
                 self._look(losses)
             if self._is_time_to_stop():
-                cooldown = self.plan.total_steps - self.plan.trunk_steps
-                self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
+                cooldown = self.plan.total_steps - self.plan.stable_steps
+                self.plan = replace(self.plan, stable_steps=self.step, total_steps=self.step + cooldown)
         self._book(watch.lap())
 
     def _start_meters(self) -> None:
@@ -292,7 +296,7 @@ class Loop:
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
         steps, device = self.plan.total_steps - self.step, self.train_state.device
-        if steps <= 0 or cuda_graphs.obstacle(self.train_state) is not None:
+        if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
@@ -302,13 +306,22 @@ class Loop:
 
     def _look(self, losses: list[torch.Tensor]) -> None:
         """Read the losses since the last look (this waits for the device) and report."""
-        for value in torch.stack(losses).tolist() if losses else []:
+        values = torch.stack(losses).tolist() if losses else []
+        for value in values:
             if not math.isfinite(value):
                 raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
             past = value if math.isnan(self.train_loss) else self.train_loss
             self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
         losses.clear()
-        self.reporter.progress(self.step, self.plan.total_steps, self.train_loss)
+        self.curve.add(self.step, values)
+        if self.step >= self.plan.total_steps:
+            self.curve.end(self.step)
+        self._report()
+
+    def _report(self, *evaluations: list[float]) -> None:
+        losses, total = self.curve.take(), self.plan.total_steps
+        told = Progress(self.step, total, self.train_loss, losses, list(evaluations), self.first_step)
+        self.reporter.progress(told)
 
     def _save(self) -> None:
         self.reporter.phase("checkpoint")
@@ -322,19 +335,21 @@ class Loop:
             "energy_joules": self.energy_joules,
         }
         save_checkpoint(self.chain, self.train_state.tensors(), facts)
-        keep_only(self.chain, {self.plan.trunk_steps, self.step})
+        keep_only(self.chain, {self.plan.stable_steps, self.step})
         self.reporter.phase("train")
 
     def _is_time_to_stop(self) -> bool:
-        """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""
+        """Early stopping, for production: dev quality has not risen for `patience` evaluations of the stable phase."""
         patience = self.job.early_stopping_patience
         every = max(1, len(self.split) // self.batch_size // EVALUATIONS_PER_EPOCH)
-        if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
+        if patience is None or self.step >= self.plan.stable_steps or self.step % every:
             return False
         info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state
-        rows = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source).rows
+        evaluation = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source)
+        rows = evaluation.rows
         quality = float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, len(rows))))[0])
+        self._report([self.step, evaluation.loss, quality])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)
         return self.stale >= patience
@@ -368,24 +383,6 @@ def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
     counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
     starts = split.target_offsets[:-1]
     return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
-
-
-def fingerprints(train_state: TrainState) -> dict[str, tuple[float, float]]:
-    """Two sums per trained tensor, enough to see whether it moved."""
-    return {
-        name: (float(p.detach().double().sum()), float(p.detach().double().square().sum()))
-        for name, p in train_state.trained.items()
-    }
-
-
-def check_moved(before: dict[str, tuple[float, float]], train_state: TrainState) -> None:
-    """SetupFailed when nothing but the head has moved although there is something: adapters that were never hooked
-    up train silently to nothing."""
-    after = fingerprints(train_state)
-    is_in_head = head_test(train_state.plain)
-    inner = [name for name in before if not is_in_head(name)]
-    if inner and all(before[name] == after[name] for name in inner):
-        raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")
 
 
 def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:

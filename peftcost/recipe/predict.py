@@ -1,15 +1,26 @@
-"""Uses a trained folder on new rows."""
+"""Uses a trained folder on new rows, in a worker: the caller's process stays as it was."""
 
 from __future__ import annotations
 
 import csv
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peftcost.cost.device import choose_devices
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.runner import Runner
+from peftcost.store.journal import Journal
+from peftcost.task.inputs import inputs_of
+from peftcost.task.rows import usable_rows
+from peftcost.tasks import get_task_type
 
 OURS = "predicted_"
 """What stands before the name of a role, and before any name of ours that the user's file has, too."""
@@ -31,31 +42,41 @@ def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = Fal
     The file needs the input column of the task (or one called like its role); a label column is not looked at. UserError for
     a row that cannot be used, unless such rows are skipped, and where `out` is the data file itself.
     """
-    card = load_card(folder)
+    card = read_card(folder)
     check_out(Path(data), out)
-    from peftcost.data.readers import read_table
-    from peftcost.engine.artifact import describe_rows
-    from peftcost.task.inputs import inputs_of
-    from peftcost.task.rows import usable_rows
-    from peftcost.tasks import get_task_type
-
     table = read_table(data, skip_bad_rows)
     task = card["about"]["task"]
     inputs, used, rejected = usable_rows(partial(inputs_of, task=task, columns=card["columns"]), table, skip_bad_rows)
-    described = describe_rows(folder, card, inputs)
+    described = described_in_worker(folder, card, inputs, None)
     roles = get_task_type(task).roles
     rows = [{**table.rows[i], **renamed(said, table.columns, roles)} for i, said in zip(used, described, strict=True)]
     write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
     return Predicted(len(rows), rejected, table.notes)
 
 
-def load_card(folder: Path) -> dict[str, Any]:
-    """What a trained folder says of itself."""
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `peftcost.json` says of a trained folder; UserError for another folder."""
     card_file = folder / "peftcost.json"
     if not card_file.is_file():
         raise UserError(f"{folder} has no peftcost.json; give a folder that `peftcost train … -o DIR` wrote.")
     card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
     return card
+
+
+def described_in_worker(
+    folder: Path, card: dict[str, Any], inputs: Sequence[Any], devices: str | None
+) -> list[dict[str, Any]]:
+    """What the model says of each input: of a text its label and probabilities, of tokens their tags and probabilities."""
+    chosen, payload = choose_devices(devices)[:1], {"folder": str(folder), "card": card, "inputs": list(inputs)}
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
+        LocalExecutor(chosen, Path(scratch) / "worker.log") as executor,
+    ):
+        runner = Runner(executor, Journal(), Books())
+        runner.acquire()
+        found = runner.run_one("predict", payload)
+        runner.release()
+    return list(found["rows"])
 
 
 def check_out(data: Path, out: Path) -> None:

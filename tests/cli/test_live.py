@@ -196,13 +196,13 @@ def test_an_unfinished_result_is_shown_too(result: dict[str, Any], setups: bool)
 def test_methods_that_do_not_run_say_why() -> None:
     to = console()
     rows = [
-        {"name": "lora", "trains": "updates", "usual": True, "runs": True, "why": None, "citation": "Hu et al."},
-        {"name": "ia3", "trains": "scales", "usual": False, "runs": False, "why": "no [/x] layer", "citation": "Liu"},
-        {"name": "full", "trains": "all", "usual": True, "runs": None, "why": None, "citation": "Devlin"},
+        {"name": "lora", "trains": "updates", "default": True, "runs": True, "why": None, "citation": "Hu et al."},
+        {"name": "ia3", "trains": "scales", "default": False, "runs": False, "why": "no [/x] layer", "citation": "Liu"},
+        {"name": "full", "trains": "all", "default": True, "runs": None, "why": None, "citation": "Devlin"},
     ]
     to.print(methods_table(rows))
     lora, ia3, full = (line for line in said(to).splitlines() if re.match(r" ?(lora|ia3|full) ", line))
-    assert "usual" in lora
+    assert "default" in lora
     assert "yes" in lora
     assert "no: no [/x] layer" in ia3
     assert "yes" not in full

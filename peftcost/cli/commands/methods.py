@@ -23,7 +23,7 @@ def methods(task: TaskOption = None, model: ModelOption = None, as_json: JsonOpt
 
 
 def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
-    """One row a method: name, trains, usual, fixed_horizon, choices, runs (None without a model), why, citation.
+    """One row a method: name, trains, default, fixed_horizon, choices, runs (None without a model), why, citation.
 
     The model is the one named, else the task's, else that of ./task.yaml if there is one.
     """
@@ -42,12 +42,12 @@ def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
     device_kind = choose_devices()[0].kind
     rows = []
     for name, method in known.methods().items():
-        why = method.obstacle(config, device_kind) if config is not None else None
+        why = method.unsupported_reason(config, device_kind) if config is not None else None
         rows.append(
             {
                 "name": name,
                 "trains": method.trains,
-                "usual": method.usual,
+                "default": method.default,
                 "fixed_horizon": method.fixed_horizon,
                 "choices": sorted(method.space()),
                 "runs": None if config is None else why is None,
