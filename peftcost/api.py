@@ -39,6 +39,8 @@ def search(
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
     quiet: bool = False,
+    keep: str = "recommended",
+    track: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
@@ -60,6 +62,8 @@ def search(
         warm_start: Folders of earlier runs, or recipes, of similar tasks.
         confidence: With which a cheaper setup has to be shown to be as good. Default: 0.95.
         quiet: Show no progress bar.
+        keep: Whose whole model and checkpoints stay in the folder: "recommended" (its model), "front" or "all".
+        track: Trackers to report to: "tensorboard", "mlflow", "wandb".
         observers: Told what happens; one that raises is left out.
         command: What result.json calls the command.
 
@@ -75,7 +79,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
         spec = load_spec(chosen, methods, seed, devices, command, confidence)
-        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder)))
+        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track))
 
 
 def resume(
@@ -106,15 +110,36 @@ def resume(
 
 
 def load_run(path: Path | str) -> Run:
-    """Open a finished or interrupted run's folder. UserError when it is none."""
+    """Open a finished or interrupted run.
+
+    Args:
+        path: The run's folder, as in "runs/tweets".
+
+    Raises:
+        UserError: When that is no run's folder.
+    """
     return Run(path)
 
 
 def load_recipe(path: Path | str) -> TrainableRecipe:
-    """Read a recipe.yaml, to train from. UserError that names file and field."""
+    """Read a recipe, to train from.
+
+    Args:
+        path: A recipe.yaml, as a run's folder holds it. Relative paths in it are taken from its folder.
+
+    Raises:
+        UserError: For what is wrong with it, with file and field.
+    """
     return TrainableRecipe(**dict(recipe.load_recipe(Path(path))))
 
 
 def load_model(path: Path | str) -> TrainedModel:
-    """Open a folder that a recipe's training wrote, to predict with. UserError when it is none."""
+    """Open a trained model, to predict with.
+
+    Args:
+        path: A folder that a recipe's training wrote.
+
+    Raises:
+        UserError: When that is no such folder.
+    """
     return TrainedModel(path)

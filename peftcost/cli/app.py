@@ -24,6 +24,7 @@ from peftcost.cli.commands import (
     resume,
     search,
     train,
+    watch,
 )
 from peftcost.cli.options import Grouped
 from peftcost.cli.signals import INTERRUPTED, signals
@@ -43,6 +44,7 @@ COMMANDS = (
     plan.plan,
     search.search,
     resume.resume,
+    watch.watch,
     recommend.recommend,
     report.report,
     train.train,
