@@ -62,7 +62,7 @@ def progress_of(state: SearchState) -> ProgressState:
         phase=state.phase,
         running=[
             Running(
-                device=str(t.device),
+                device=str(t.slot),
                 setup_id=t.setup.id,
                 method=t.setup.arm,
                 role=t.role,
