@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -18,52 +17,11 @@ from rich.text import Text
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
 from peftcost.core.one_line import one_line
+from peftcost.observers.progress import FrontRow, ProgressState, Running
 
 REFRESHES_PER_SECOND = 4
 SILENCE_SECONDS = 60.0
 """After so long without news, plain output tells that work goes on."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A trial that a worker holds. quality: of its lineage so far, when it has been measured before."""
-
-    device: str
-    setup_id: str
-    method: str
-    role: str
-    seed: int
-    step: int
-    total_steps: int
-    train_loss: float
-    phase: str
-    quality: float | None = None
-
-
-@dataclass(frozen=True)
-class FrontRow:
-    """One of the best trade-offs so far."""
-
-    id: str
-    quality: float
-    gpu_seconds: float
-    peak_bytes: int
-    seeds: int
-
-
-@dataclass(frozen=True)
-class ProgressState:
-    """All that the view shows. log: what has happened so far, one line each."""
-
-    spent_gpu_seconds: float
-    limit_gpu_seconds: float
-    eta_seconds: float
-    phase: str
-    running: list[Running]
-    front: list[FrontRow]
-    measured: int
-    failed: int
-    log: list[str]
 
 
 class LiveView:
@@ -93,6 +51,10 @@ class LiveView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the panel away; harmless if it is not there."""
         if self._live is not None:
             self._live.stop()
 

@@ -190,8 +190,8 @@ def resume(
     from peftcost.cli.progress import watching
     from peftcost.cli.search import show_result
 
-    with watching(quiet) as on_change:
-        finished = api.resume(run, budget, price=price, on_change=on_change)
+    with watching(quiet) as view:
+        finished = api.resume(run, budget, price=price, observers=[view])
     show_result(finished, quiet, as_json)
 
 

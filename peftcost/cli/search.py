@@ -27,7 +27,7 @@ def run_search(
     from peftcost.cli.progress import announce, watching
 
     announce(budget, price, devices, quiet)
-    with watching(quiet) as on_change:
+    with watching(quiet) as view:
         run = api.search(
             task,
             budget,
@@ -38,7 +38,7 @@ def run_search(
             out=out,
             warm_start=warm_start,
             confidence=confidence,
-            on_change=on_change,
+            observers=[view],
             command=shlex.join(["peftcost", *sys.argv[1:]]),
         )
     show_result(run, quiet, as_json)
@@ -46,13 +46,14 @@ def run_search(
 
 def print_sizes(task: Any, names: list[str] | None, seed: int, devices: str | None, price: float | None) -> None:
     """Without a budget: what a least, a useful and a confident search would take."""
-    from peftcost import api
     from peftcost.core.budget import format_seconds
+    from peftcost.searcher.question import ask
+    from peftcost.session.search import budget_sizes
 
-    question = api.ask(task, names, seed, devices)
+    question = ask(task, names, seed, devices)
     count = len(question.devices)
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in api.budget_sizes(question).items():
+    for name, gpu_seconds in budget_sizes(question).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")

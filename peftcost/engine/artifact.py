@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
+from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.evaluate import describe, evaluate
@@ -45,7 +46,7 @@ def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     model, device = load_artifact(out / "model", setup, info, payload["seed"])
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), collator, device)
-    np.save(out / "test_rows.npy", evaluation.rows)
+    ranks.on_main(lambda: np.save(out / "test_rows.npy", evaluation.rows))
     return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
 
 
@@ -67,7 +68,8 @@ def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
     reporter.phase("baselines")
     prepared = Path(payload["prepared"])
-    save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
+    rows = untuned_rows(load_dataset_info(prepared), prepared, payload["seed"])
+    ranks.on_main(lambda: save_rows(Path(payload["out"]) / "untuned.npy", rows))
     return {}
 
 

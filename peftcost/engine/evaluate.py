@@ -45,9 +45,9 @@ def evaluate(
         loss_sum, count = loss_sum + float(loss), count + int(n)
         rows.append(collator.task_type.predict(logits, targets, collator.labels))
         order.append(indices)
-    loss_sum, count = ranks.total(loss_sum, count)
+    loss_sum, n_targets = ranks.total(loss_sum, count)
     back = np.argsort(ranks.gather(order), kind="stable")
-    return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, count))
+    return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, n_targets))
 
 
 def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fault = Literal["memory", "setup", "user", "ours"]
@@ -42,11 +42,18 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is."""
+    """How far a training is. train_loss: its running mean. member: of a pack, which one.
+
+    losses: [step, mean training loss] of each stretch that has ended since the last message, step being its last.
+    evaluations: [step, dev loss, dev quality] of each that was made since then.
+    """
 
     step: int
     total_steps: int
     train_loss: float
+    losses: list[list[float]] = field(default_factory=list)
+    evaluations: list[list[float]] = field(default_factory=list)
+    member: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
+from peftcost.engine.moved import fingerprints
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
-from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop, fingerprints
+from peftcost.engine.train import IGNORED, LOOK_EVERY, Loop
 from peftcost.errors import SetupFailed
 
 

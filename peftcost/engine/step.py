@@ -37,8 +37,8 @@ class Step:
     on_phase: Callable[[str], None] = lambda phase: None
 
     def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_rows: int) -> torch.Tensor:
-        """Add up the gradients of a batch, one micro-batch after the other and over the ranks, and clip them; this rank's part
-        of the mean loss, shape ().
+        """Add up the gradients of a batch, one micro-batch after the other and over the ranks, and clip them; the mean loss,
+        shape (), of several ranks this one's part of it.
 
         parts: this rank's micro-batches on the device. n_targets, n_rows: of the whole batch, over all ranks.
         """

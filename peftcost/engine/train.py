@@ -23,12 +23,13 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
-from peftcost.engine import cuda_graphs
+from peftcost.engine import cuda_graphs, ranks
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
+from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
 from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
@@ -36,7 +37,6 @@ from peftcost.engine.step import Step
 from peftcost.engine.train_state import TrainState, build, count_parameters
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
-from peftcost.methods.head import head_test
 
 LOSS_MEMORY = 0.95
 """Weight of the past in the running mean of the training loss."""
@@ -65,6 +65,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     plan = plan_steps(job.setup, len(split))
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     before = fingerprints(train_state)
+    ranks.own_randomness(job.seed)
     loop = Loop(job, reporter, train_state, split, dev, plan)
     loop.share_activations()
     loop.resume()
@@ -81,35 +82,41 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     evaluation = evaluate(train_state.model, dev, train_state.collator, train_state.device, loop.dev_source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    np.save(out / "dev_rows.npy", evaluation.rows)
+    ranks.on_main(lambda: np.save(out / "dev_rows.npy", evaluation.rows))
     evaluation_seconds = watch.lap()
     loop.book_evaluation()
 
     reporter.phase("checkpoint")
-    save_artifact(train_state.method.save if job.whole else train_state.method.save_trained, train_state.plain, out / "model")
+    save = train_state.method.save if job.whole else train_state.method.save_trained
+    ranks.on_main(lambda: save_artifact(save, train_state.plain, out / "model"))
     reporter.phase("measure")
     trainable, total = count_parameters(train_state.plain)
+    latency = ranks.on_main(lambda: latency_seconds(train_state.model, dev, train_state.collator, train_state.device))
+    peak_bytes = loop.peak_bytes()
     measured = {
         "seed": job.seed,
         "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
         "train_loss": loop.train_loss,
         "dev_loss": evaluation.loss,
         "gpu_seconds": loop.gpu_seconds,
-        "startup_seconds": startup_seconds,
-        "evaluation_seconds": evaluation_seconds,
+        "startup_seconds": ranks.count() * startup_seconds,
+        "evaluation_seconds": ranks.count() * evaluation_seconds,
         "dev_rows": job.dev_rows,
         "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
         "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
-        "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(train_state.model, dev, train_state.collator, train_state.device),
-        "artifact_bytes": folder_bytes(out / "model"),
+        "process_peak_bytes": int(ranks.largest(process_peak)),
+        "latency_seconds": latency,
+        "artifact_bytes": ranks.on_main(lambda: folder_bytes(out / "model")),
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "peak_bytes": loop.peak_bytes(),
+        "peak_bytes": int(ranks.largest(peak_bytes)),
+        "ranks": ranks.count(),
+        "summed_peak_bytes": int(ranks.total(peak_bytes)[0]),
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.trunk_steps})
+    kept = set() if train_state.method.fixed_horizon else {plan.trunk_steps}
+    ranks.on_main(lambda: keep_only(loop.chain, kept))
     return measured
 
 
@@ -139,7 +146,7 @@ class Loop:
         self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
         self.step = 0
-        self.gpu_seconds = train_state.quantizing_seconds
+        self.gpu_seconds = ranks.count() * train_state.quantizing_seconds
         self.contended = False
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
@@ -147,8 +154,9 @@ class Loop:
 
     def share_activations(self) -> None:
         """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU,
-        which computes it anew in less time than a disk takes."""
-        if self.train_state.device.type == "cuda":
+        which computes it anew in less time than a disk takes, and not of several ranks: each would have to know what the
+        others have paid for."""
+        if self.train_state.device.type == "cuda" or ranks.count() > 1:
             return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):
             if source is not None:
@@ -185,7 +193,7 @@ class Loop:
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
             at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
-            if at_trunk_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
+            if at_trunk_end or self._is_time_to_save(saved_at):
                 self._look(losses)
                 self._book(watch.lap())
                 self._save()
@@ -209,15 +217,23 @@ class Loop:
     def _book(self, seconds: float) -> None:
         """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
         would have paid for them, in energy as in time."""
-        contended = self._foreign.contended()
+        contended = bool(ranks.largest(self._foreign.contended()))
         owed = sum(source.take_owed_seconds(contended) for source in self.sources)
         self.contended = self.contended or contended
-        self.gpu_seconds += seconds + owed
-        joules = self._energy.joules()
+        self.gpu_seconds += ranks.count() * (seconds + owed)
+        joules = self._joules()
         if joules is None or self.energy_joules is None:
             self.energy_joules = None
         else:
             self.energy_joules += joules * (1 + owed / seconds)
+
+    def _joules(self) -> float | None:
+        """Of all ranks' devices. A CPU's counter is of the whole processor, whichever rank reads it."""
+        joules = self._energy.joules()
+        if self.train_state.device.type != "cuda":
+            return joules
+        (together,) = ranks.total(math.nan if joules is None else joules)
+        return None if math.isnan(together) else together
 
     def book_evaluation(self) -> None:
         """Predicting dev at the end is the search's wish: nobody is charged, but what it computed has a price for others."""
@@ -233,7 +249,8 @@ class Loop:
         return int(self.train_state.choices["micro_batch_size"] or self.batch_size)
 
     def train_step(self, indices: np.ndarray) -> torch.Tensor:
-        """One optimizer step on these examples; the mean loss over their targets, shape ()."""
+        """One optimizer step on these examples; the mean loss over their targets, shape (), of several ranks this one's part
+        of it."""
         train_state = self.train_state
         train_state.set_rate(self.plan.rate_factor(self.step))
         if self.graphs is None:
@@ -255,7 +272,7 @@ class Loop:
         """A step as a CUDA graph holds it: the mean loss, and the gradients where the method reads them afterwards."""
         if self.source is not None:
             parts = [replace(part, activations=self.source.compute(part)) for part in parts]
-        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts), len(parts))
+        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts))
         self.optimization.update()
         gradients: list[torch.Tensor] = []
         if type(self.train_state.method).after_step is not Method.after_step:
@@ -265,18 +282,13 @@ class Loop:
 
     def _gradients(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        count, n_parts = int(self.targets[indices].sum()), -(-len(self._mine(indices)) // self.micro_batch_size)
+        count = int(self.targets[indices].sum())
         parts = (part.to(self.train_state.device) for part in self._parts(indices))
-        return self.optimization.gradients(parts, max(1, count), len(indices), n_parts)
-
-    def _mine(self, indices: np.ndarray) -> np.ndarray:
-        """This process's share of the batch."""
-        accelerator = self.train_state.accelerator
-        return indices[accelerator.process_index :: accelerator.num_processes]
+        return self.optimization.gradients(parts, max(1, count), len(indices))
 
     def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
-        """The micro-batches, padded to the longest row of each, or to `width`."""
-        mine = self._mine(indices)
+        """The micro-batches of this rank's share, padded to the longest row of each, or to `width`."""
+        mine = ranks.shard(indices)
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
             batch = self.train_state.collator.batch(self.split, part, width)
@@ -302,7 +314,7 @@ class Loop:
 
     def _look(self, losses: list[torch.Tensor]) -> None:
         """Read the losses since the last look (this waits for the device) and report."""
-        for value in torch.stack(losses).tolist() if losses else []:
+        for value in ranks.summed(torch.stack(losses)).tolist() if losses else []:
             if not math.isfinite(value):
                 raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
             past = value if math.isnan(self.train_loss) else self.train_loss
@@ -321,9 +333,15 @@ class Loop:
             "contended": self.contended,
             "energy_joules": self.energy_joules,
         }
-        save_checkpoint(self.chain, self.train_state.tensors(), facts)
-        keep_only(self.chain, {self.plan.trunk_steps, self.step})
+        tensors, kept = self.train_state.tensors(), {self.plan.trunk_steps, self.step}
+        ranks.on_main(lambda: save_checkpoint(self.chain, tensors, facts))
+        ranks.on_main(lambda: keep_only(self.chain, kept))
         self.reporter.phase("train")
+
+    def _is_time_to_save(self, saved_at: float) -> bool:
+        """By the clock; of several ranks by the main one's, at every tenth step, since to ask it they wait for each other."""
+        due = time.monotonic() - saved_at > self.job.checkpoint_seconds
+        return due if ranks.count() == 1 else self.step % LOOK_EVERY == 0 and ranks.agreed(due)
 
     def _is_time_to_stop(self) -> bool:
         """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""
@@ -340,7 +358,7 @@ class Loop:
         return self.stale >= patience
 
     def peak_bytes(self) -> int:
-        """`peak_bytes`, from one more, untimed step on the largest batch. Changes the model: call it last.
+        """`peak_bytes` of this rank, from one more, untimed step on the largest batch. Changes the model: call it last.
 
         Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
@@ -349,7 +367,7 @@ class Loop:
         seen = [next(batches) for _ in range(of_first_epoch)]
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
-        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.train_state.accelerator.num_processes :]
+        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * ranks.count() :]
         self.train_state.model.train()
         self.train_state.set_rate(0.0)
         self.graphs = None
@@ -368,24 +386,6 @@ def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
     counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
     starts = split.target_offsets[:-1]
     return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
-
-
-def fingerprints(train_state: TrainState) -> dict[str, tuple[float, float]]:
-    """Two sums per trained tensor, enough to see whether it moved."""
-    return {
-        name: (float(p.detach().double().sum()), float(p.detach().double().square().sum()))
-        for name, p in train_state.trained.items()
-    }
-
-
-def check_moved(before: dict[str, tuple[float, float]], train_state: TrainState) -> None:
-    """SetupFailed when nothing but the head has moved although there is something: adapters that were never hooked
-    up train silently to nothing."""
-    after = fingerprints(train_state)
-    is_in_head = head_test(train_state.plain)
-    inner = [name for name in before if not is_in_head(name)]
-    if inner and all(before[name] == after[name] for name in inner):
-        raise SetupFailed(f"nothing of {len(inner)} trained tensors moved (for example {inner[0]})")
 
 
 def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:

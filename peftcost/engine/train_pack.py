@@ -24,11 +24,12 @@ from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
+from peftcost.engine.moved import check_moved
 from peftcost.engine.pack import CostAlone, Member, Pack
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
-from peftcost.engine.train import Loop, check_moved, save_artifact
+from peftcost.engine.train import Loop, save_artifact
 from peftcost.errors import SetupFailed
 
 WARM_STEPS, TIMED_STEPS = 2, 5

@@ -17,6 +17,7 @@ from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
 from peftcost.searcher.prospects import Prospect
+from peftcost.searcher.question import Question
 from peftcost.searcher.state import SearchState
 from peftcost.tasks import Metric
 
@@ -61,6 +62,23 @@ def build_result(
         "command": opened["command"],
         "started": events[0]["utc"],
         "ended": events[-1]["utc"],
+    }
+
+
+def task_facts(question: Question) -> dict[str, Any]:
+    """The task part of result.json."""
+    task, data = question.task, question.data
+    return {
+        "model": task.model,
+        "data": task.model_dump(mode="json")["data"],
+        "task": data.task_type.name,
+        "columns": dict(data.columns),
+        "metric": data.metric.name,
+        "margin": data.margin,
+        "seed": question.seed,
+        "labels": list(data.labels),
+        "fingerprints": question.fingerprints,
+        "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
 
 

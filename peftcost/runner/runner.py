@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
-from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, died
+from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress, died
 from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import Executor
+from peftcost.runner.observer import Observer, Observers
 from peftcost.runner.slot import ASIDE, Slot
 from peftcost.store.journal import Journal
 
@@ -27,21 +28,36 @@ class BudgetSpent(UserError):
 class Runner:
     """Runs jobs on the devices and keeps the books. The journal may still be in memory; a folder for it comes later.
 
-    books: the fold over the journal; who knows more of the events gives a fold that takes in more. on_moment: called a few
-    times a second.
+    books: the fold over the journal; who knows more of the events gives a fold that takes in more. observers: who is
+    told what happens.
     """
 
-    def __init__(
-        self, executor: Executor, journal: Journal, books: Books, on_moment: Callable[[], None] = lambda: None
-    ) -> None:
-        self.executor, self.journal, self.books, self.on_moment = executor, journal, books, on_moment
+    def __init__(self, executor: Executor, journal: Journal, books: Books, observers: Iterable[Observer] = ()) -> None:
+        self.executor, self.journal, self.books = executor, journal, books
+        self.observers = Observers(observers)
         self._heartbeat_at = 0.0
 
     # -- bookkeeping -----------------------------------------------------------------------------------------------
 
     def record(self, name: str, monotonic: float | None = None, **facts: Any) -> None:
-        """Write an event and take it in."""
-        self.books.apply(self.journal.write(name, monotonic, **facts))
+        """Write an event, take it in, and tell the observers."""
+        event = self.journal.write(name, monotonic, **facts)
+        self.books.apply(event)
+        self._tell(lambda observer: observer.on_event(event, self.books))
+
+    def progressed(self, trial: int, progress: Progress) -> None:
+        """Tell the observers how far a training is."""
+        self._tell(lambda observer: observer.on_progress(trial, progress, self.books))
+
+    def close(self) -> None:
+        """Close the observers and the journal."""
+        for text in self.observers.close():
+            self.record("warned", text=text)
+        self.journal.close()
+
+    def _tell(self, call: Callable[[Observer], None]) -> None:
+        for text in self.observers.tell(call):
+            self.record("warned", text=text)
 
     def acquire(self) -> None:
         """When all workers have imported: from here on the devices' time is on the bill."""
@@ -97,6 +113,8 @@ class Runner:
             for slot, message in self.listen():
                 if isinstance(message, LastWord):
                     last[running.pop(slot)] = message
+                elif isinstance(message, Progress):
+                    self.progressed(running[slot], message)
             if self.left_after(0.0) <= ENDING_SECONDS * len(self.books.held):
                 for slot in running:
                     self.executor.kill(slot)
@@ -138,7 +156,6 @@ class Runner:
         if now - self._heartbeat_at > HEARTBEAT_SECONDS:
             self._heartbeat_at = now
             self.record("heartbeat")
-        self.on_moment()
         return heard
 
     def _seconds_left(self) -> float:

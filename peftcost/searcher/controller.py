@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from peftcost.engine.messages import (
     failure_of,
 )
 from peftcost.runner.executor import Executor
+from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
 from peftcost.runner.slot import Slot
 from peftcost.searcher import actions, decide
@@ -52,9 +53,9 @@ class Controller(Runner):
         executor: Executor,
         journal: Journal,
         state: SearchState,
-        on_change: Callable[[SearchState], None] = lambda state: None,
+        observers: Iterable[Observer] = (),
     ) -> None:
-        super().__init__(executor, journal, state, partial(on_change, state))
+        super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}
         self._together: dict[Slot, list[int]] = {}
@@ -205,9 +206,7 @@ class Controller(Runner):
         together = [self.state.trials[number] for number in self._together[slot]]
         match message:
             case Progress():
-                for trial in self.state.running_on(slot):
-                    trial.step, trial.total_steps = message.step, message.total_steps
-                    trial.train_loss = message.train_loss
+                self.progressed(together[message.member].number, message)
             case Predicted():
                 self.record("predicted", trial=together[0].number, peak_bytes=message.peak_bytes)
             case Done() if len(together) == 1:  # of several, each has been told already

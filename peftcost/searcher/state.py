@@ -42,7 +42,6 @@ class SearchState(Books):
     config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
     phase: str = "planning"
-    log: list[str] = field(default_factory=list)
     stopped_because: str | None = None
     recommended: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -134,18 +133,13 @@ class SearchState(Books):
         self.infeasible = dict(event["infeasible"])
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")
-        told = ", ".join(str(stop) for stop in self.stops)
-        self.log.append(f"planned: {len(self.arms)} methods, stops at {told} examples")
-        self.log += [f"{name} cannot run: {reason}" for name, reason in self.infeasible.items()]
 
     def _on_warned(self, event: dict[str, Any]) -> None:
         if event["text"] not in self.warnings:
             self.warnings.append(event["text"])
-            self.log.append(f"warning: {event['text']}")
 
     def _on_skipped(self, event: dict[str, Any]) -> None:
         self.skipped[event["method"]] = event["reason"]
-        self.log.append(f"{event['method']} skipped: {event['reason']}")
 
     def _on_started(self, event: dict[str, Any]) -> None:
         setup = Setup.from_dict(event["setup"])
@@ -166,7 +160,6 @@ class SearchState(Books):
             self.explored.start(trial)
         self.exploring &= event["role"] == "explore"
         self.phase = "exploring" if event["role"] == "explore" else "confirming"
-        self.log.append(f"{setup.id} started ({event['role']}, seed {event['seed']})")
 
     def _on_predicted(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
@@ -186,7 +179,6 @@ class SearchState(Books):
             self.cost = self.cost.corrected(trial.setup, m.gpu_seconds)
         self.cost = self.cost.with_peak(trial.setup, m.peak_bytes)
         self.cost = self.cost.with_kept(trial.setup, m.kept_train_rows, m.kept_dev_rows)
-        self.log.append(f"{trial.setup.id} measured: quality {m.quality:.3f} at {m.gpu_seconds:.1f} gpu-s")
 
     def _on_failed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
@@ -195,7 +187,6 @@ class SearchState(Books):
         trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         if not event.get("shared"):  # else the device has worked for others meanwhile
             self._book_as_lost(trial, trial.started_t, event["t"])
-        self.log.append(f"{trial.setup.id} failed: {trial.reason}")
 
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
@@ -223,7 +214,6 @@ class SearchState(Books):
         for trial in self.trials.values():
             trial.has_checkpoint = False
         self.phase = "testing"
-        self.log.append(f"search ended: {event['because']}")
 
     def _on_recommended(self, event: dict[str, Any]) -> None:
         self.recommended = event["setup"]

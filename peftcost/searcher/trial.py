@@ -14,7 +14,7 @@ from peftcost.runner.slot import Slot
 @dataclass
 class Trial:
     """One setup with one seed. has_checkpoint: kept until the search ends, for its lineage to go on from. cut_off: ended
-    because the budget was at its end. `steps` and `train_loss` are of the moment and not in the journal."""
+    because the budget was at its end."""
 
     number: int
     setup: Setup
@@ -31,7 +31,4 @@ class Trial:
     infeasible: bool = False
     started_t: float = 0.0
     saved_t: float = 0.0
-    step: int = 0
-    total_steps: int = 0
-    train_loss: float = float("nan")
     phase: str = "startup"

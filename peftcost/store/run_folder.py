@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from peftcost.core.memory import folder_bytes
 from peftcost.errors import UserError
@@ -76,10 +80,30 @@ class RunFolder:
         shutil.rmtree(self.trial(setup_id, seed) / what, ignore_errors=True)
 
 
-def new_run_folder(path: Path) -> RunFolder:
-    """Make the folder. UserError if it exists already or cannot be made."""
+def checked_out_path(out: Path | str | None, name: str) -> Path:
+    """Where a run will lie: out, else a free folder in runs/. UserError, before anything is spent, if that cannot be."""
+    path = Path(out) if out is not None else free_run_path(Path("runs"), name)
+    check_free(path)
+    parent = next(p for p in path.absolute().parents if p.exists())
+    try:
+        tempfile.TemporaryDirectory(prefix=".peftcost-", dir=parent).cleanup()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be made: {parent} is not a folder that can be written to ({error.strerror}); "
+            "choose another --out."
+        ) from error
+    return path
+
+
+def check_free(path: Path) -> None:
+    """UserError when something lies there already."""
     if path.exists():
         raise UserError(f"{path} exists already; choose another --out, or go on with `peftcost resume {path}`.")
+
+
+def new_run_folder(path: Path) -> RunFolder:
+    """Make the folder. UserError if it exists already or cannot be made."""
+    check_free(path)
     try:
         path.mkdir(parents=True)
     except OSError as error:
@@ -102,3 +126,23 @@ def open_run_folder(path: Path) -> RunFolder:
     if not folder.journal_file.exists():
         raise UserError(f"{path} is not a run's folder (it has no events.jsonl); runs are made by `peftcost search`.")
     return folder
+
+
+def check_unchanged(then: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
+    """UserError when data or model, by their fingerprints, are not what the run began with."""
+    for name in ("data", "model"):
+        if then[name] != now[name]:
+            raise UserError(
+                f"The {name} of {folder.path} changed since the run began (fingerprint {then[name][:12]}, now "
+                f"{now[name][:12]}); put the old one back, or start a new search."
+            )
+
+
+def single_writer(folder: RunFolder) -> FileLock:
+    """A lock that lets one process write a run; UserError if another holds it."""
+    lock = FileLock(folder.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"Another process is working on {folder.path}; wait for it or stop it.") from error
+    return lock

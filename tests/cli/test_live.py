@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from peftcost.cli.live import FrontRow, LiveView, ProgressState, Running, panel
+from peftcost.cli.live import LiveView, panel
 from peftcost.cli.tables import methods_table, result_tables
+from peftcost.observers.progress import FrontRow, ProgressState, Running
 
 FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
 EVIL = "lora [/x] [red]:smile: failed\x1b[31m\nforged line"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peftcost import api
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Message, Phase
 from peftcost.runner.executor import ASIDE
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
+from peftcost.session import final_test
 from peftcost.store.journal import Journal
 from peftcost.task.task import load_task
 from peftcost.tasks import get_task_type
@@ -48,12 +48,12 @@ class WritesOneAndHangs:
 def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "BASELINES_SECONDS", 0.05)
+    monkeypatch.setattr(final_test, "BASELINES_SECONDS", 0.05)
     state, executor = SearchState(limit_gpu_seconds=0.1), WritesOneAndHangs()
     metric = get_task_type("text-classification").metrics["accuracy"]
     run = SimpleNamespace(folder=SimpleNamespace(baselines=tmp_path), metric=metric, seed=0)
     question = SimpleNamespace(task=load_task("builtin:tweets"), seed=0)
-    found = api.baselines_of(Controller(executor, Journal(), state), run, question)  # type: ignore[arg-type]
+    found = final_test.baselines_of(Controller(executor, Journal(), state), run, question)  # type: ignore[arg-type]
     assert found["majority"]["n"] == 2 and found["tfidf"] is None
     assert executor.killed == [ASIDE]
     assert "TF-IDF" in state.warnings[0] and "ended after 0 s" in state.warnings[0]

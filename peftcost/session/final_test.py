@@ -1,0 +1,76 @@
+"""The test split, opened once, at the end: the recommended setup beside what people would compare it with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peftcost.engine.messages import Done, failure_of
+from peftcost.recommend.policies import Recommendation
+from peftcost.recommend.result import test_entry
+from peftcost.runner.runner import BudgetSpent
+from peftcost.searcher.controller import Controller, SearchRun
+from peftcost.searcher.question import Question
+from peftcost.searcher.state import SearchState
+
+BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
+"""How long the baselines may take, which are on no bill: so many seconds, or this share of the budget where that is more."""
+
+
+def open_tests(
+    controller: Controller,
+    run: SearchRun,
+    question: Question,
+    advice: Recommendation | None,
+) -> dict[str, dict[str, Any] | None] | None:
+    """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
+    base = question.bases[base_of(question, controller.state, advice)]
+    out = run.folder.baselines
+    payload = {"prepared": run.prepared[base.task.only_model], "seed": question.seed, "out": str(out)}
+    found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
+    try:
+        controller.run_one("untuned", payload)
+        if advice is not None:
+            for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
+                found[name] = test_of(controller, run, setup_id)
+    except BudgetSpent:
+        controller.record("warned", text="The budget did not last for the test split; it was not opened.")
+        return None
+    return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
+
+
+def baselines_of(controller: Controller, run: SearchRun, question: Question) -> dict[str, dict[str, Any] | None]:
+    """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
+    out = run.folder.baselines
+    payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
+    seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
+    message = controller.run_aside("baselines", payload, seconds)
+    if not isinstance(message, Done):
+        text = f"A baseline (majority class, TF-IDF) is missing beside the test results: {failure_of(message)}."
+        controller.record("warned", text=text)
+    files = {name: out / f"{name}.npy" for name in ("majority", "tfidf")}
+    return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
+
+
+def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
+    """The recommended setup's base, else the first."""
+    chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
+    return question.task.models[0] if chosen is None else str(chosen)
+
+
+def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:
+    """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
+    folders = [(t, run.folder.trial(setup_id, t.seed)) for t in controller.state.decisive(setup_id)]
+    kept = [(t, out) for t, out in folders if (out / "test_rows.npy").exists() or (out / "model").exists()]
+    if not kept:  # it was no trade-off when the run ended before, and its models were deleted
+        return None
+    trial, out = kept[0]
+    rows = out / "test_rows.npy"
+    if not rows.exists():
+        payload = {
+            "prepared": run.prepared_for(trial.setup),
+            "setup": trial.setup.as_dict(),
+            "seed": trial.seed,
+            "out": str(out),
+        }
+        controller.run_one("test", payload)
+    return test_entry(rows, run.metric, run.seed)
