@@ -48,7 +48,7 @@ def new_loop(method: str, model: str | None = None, **choices: Any) -> Loop:
 def engine_seconds(loop: Loop, steps: int) -> float:
     """The engine's own loop, so many steps more."""
     end, before = loop.step + steps, loop.gpu_seconds
-    loop.plan = replace(loop.plan, total_steps=end, trunk_steps=end + 1)
+    loop.plan = replace(loop.plan, total_steps=end, stable_steps=end + 1)
     loop.run()
     return loop.gpu_seconds - before
 

@@ -13,17 +13,17 @@ import numpy as np
 from search_replays import replays
 
 from peftcost.core.setup import Setup, method_of
-from peftcost.recipe.warm_start import lessons_of_run
+from peftcost.recipe.warm_start import prior_run_of
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
 from peftcost.searcher.actions import Promote
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.explore import Bets, Candidate, Ideas
+from peftcost.searcher.explore import Candidate, StartingPoints, Suggest
 from peftcost.searcher.state import SearchState
 from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import Table
+from peftcost.simulator.table import RecordedTable
 from peftcost.tasks.metrics import accuracy
 
 SHARE = 0.09
@@ -32,22 +32,22 @@ APART = 2.5
 """To what power ratios of speed are raised where costs are to lie further apart."""
 
 
-def whole(table: Table, seed: int) -> Outcome:
+def whole(table: RecordedTable, seed: int) -> Outcome:
     return simulate(table, SHARE * table.total_gpu_seconds, seed)
 
 
-def changed(fields: Mapping[str, Any], table: Table, seed: int) -> Outcome:
+def changed(fields: Mapping[str, Any], table: RecordedTable, seed: int) -> Outcome:
     """With other numbers to decide by."""
     return simulate(table, SHARE * table.total_gpu_seconds, seed, config=replace(DEFAULT_CONFIG, **fields))
 
 
-def without_stops(table: Table, seed: int) -> Outcome:
+def without_stops(table: RecordedTable, seed: int) -> Outcome:
     """Every setup is trained to the end at once."""
-    rows = {key: row for key, row in table.rows.items() if row.setup.stop_examples == table.stops[-1]}
-    return simulate(replace(table, rows=rows), SHARE * table.total_gpu_seconds, seed)
+    records = {key: row for key, row in table.records.items() if row.setup.stop_examples == table.stops[-1]}
+    return simulate(replace(table, records=records), SHARE * table.total_gpu_seconds, seed)
 
 
-def without_priors(table: Table, seed: int) -> Outcome:
+def without_priors(table: RecordedTable, seed: int) -> Outcome:
     """Each method begins with any of its setups."""
 
     def any_of(method: str) -> Setup:
@@ -59,14 +59,14 @@ def without_priors(table: Table, seed: int) -> Outcome:
     return simulate(table, SHARE * table.total_gpu_seconds, seed, priors=first)
 
 
-def with_references_to_the_end(table: Table, seed: int) -> Outcome:
+def with_references_to_the_end(table: RecordedTable, seed: int) -> Outcome:
     """What full and LoRA are opened with goes first, and on to the end."""
     ranked = explore.candidates
 
-    def references_first(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
-        arms = [arm for arm in state.anchors if method_of(arm) in decide.REFERENCES]
-        lineages = {bets[arm][0].lineage for arm in arms}
-        found = ranked(state, bets, ideas, margin)
+    def references_first(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
+        arms = [arm for arm in state.references if method_of(arm) in decide.REFERENCE_METHODS]
+        lineages = {starts[arm][0].lineage for arm in arms}
+        found = ranked(state, starts, suggest, margin)
         is_first = [isinstance(c.action, Promote) and c.setup.lineage in lineages for c in found]
         first = [replace(c, gain_rate=math.inf) for c, goes_first in zip(found, is_first, strict=True) if goes_first]
         return first + found
@@ -97,33 +97,33 @@ LoRA are opened, and LoRA goes on before confirming, when they are worth it, lik
 the best expected is recommended; the search ends when confirming does; Optuna draws at random."""
 
 
-def warm(earlier: Callable[[Table], Table], table: Table, seed: int, recipe: bool = False) -> Outcome:
+def warm(earlier: Callable[[RecordedTable], RecordedTable], table: RecordedTable, seed: int, recipe: bool = False) -> Outcome:
     """With what a search of as much on an earlier table taught. recipe: with its best setup alone, to be tried first."""
     before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
-    lessons = lessons_of_run(before.entries, before.state.cost.dev_rows, 1)
+    prior_runs = prior_run_of(before.entries, before.state.cost.dev_rows, 1)
     if recipe:
-        lessons = {"setups": lessons["setups"][:1], "seen": []}
-    return simulate(table, SHARE * table.total_gpu_seconds, seed, lessons=lessons)
+        prior_runs = {"setups": prior_runs["setups"][:1], "seen": []}
+    return simulate(table, SHARE * table.total_gpu_seconds, seed, prior_runs=prior_runs)
 
 
-def same(table: Table) -> Table:
+def same(table: RecordedTable) -> RecordedTable:
     return table
 
 
-def upside_down(table: Table) -> Table:
+def upside_down(table: RecordedTable) -> RecordedTable:
     """The best lineage is as good as the worst was, and so on; costs stay."""
     ranked = sorted(table.lineages.values(), key=lambda s: table.truth(s.id, accuracy))
     opposite = {one.lineage: other for one, other in zip(ranked, reversed(ranked), strict=True)}
-    rows = {}
-    for key, row in table.rows.items():
+    records = {}
+    for key, row in table.records.items():
         other = opposite[row.setup.lineage].until(row.setup.stop_examples)
         seeds = table.seeds(other.id)
-        shown = table.rows[other.id, seeds[min(table.seeds(row.setup.id).index(row.seed), len(seeds) - 1)]]
-        rows[key] = replace(row, examples=shown.examples, dev_loss=shown.dev_loss, train_loss=shown.train_loss)
-    return replace(table, rows=rows)
+        shown = table.records[other.id, seeds[min(table.seeds(row.setup.id).index(row.seed), len(seeds) - 1)]]
+        records[key] = replace(row, examples=shown.examples, dev_loss=shown.dev_loss, train_loss=shown.train_loss)
+    return replace(table, records=records)
 
 
-PARTS: dict[str, Callable[[Table, int], Outcome]] = {
+PARTS: dict[str, Callable[[RecordedTable, int], Outcome]] = {
     "whole": whole,
     "without stops": without_stops,
     "without priors": without_priors,
@@ -138,13 +138,15 @@ PARTS: dict[str, Callable[[Table, int], Outcome]] = {
 APART_TOO = ("whole", "without costs", "with costs in full")
 
 
-def found_by(searcher: Callable[[Table, int], Outcome], table: Table, seed: int) -> tuple[list[str], Recommendation | None]:
+def found_by(
+    searcher: Callable[[RecordedTable, int], Outcome], table: RecordedTable, seed: int
+) -> tuple[list[str], Recommendation | None]:
     """The front and the advice of a search."""
     outcome = searcher(table, seed)
-    return front_of(outcome.entries), outcome.advice
+    return front_of(outcome.entries), outcome.recommendation
 
 
-def ablations(table: Table) -> dict[str, Any]:
+def ablations(table: RecordedTable) -> dict[str, Any]:
     """Every part's; and what costs bring where they lie further apart than on this table."""
     apart = costs_apart(table)
     return {
@@ -153,31 +155,33 @@ def ablations(table: Table) -> dict[str, Any]:
     }
 
 
-def costs_apart(table: Table) -> Table:
+def costs_apart(table: RecordedTable) -> RecordedTable:
     """Setups that train twice as fast as the median do so five to six times as fast here, and so on."""
-    speeds = {key: row.gpu_seconds / row.setup.stop_examples for key, row in table.rows.items()}
+    speeds = {key: row.gpu_seconds / row.setup.stop_examples for key, row in table.records.items()}
     middle = float(np.median(list(speeds.values())))
-    rows = {
+    records = {
         key: replace(row, gpu_seconds=row.gpu_seconds * (speeds[key] / middle) ** (APART - 1))
-        for key, row in table.rows.items()
+        for key, row in table.records.items()
     }
-    return replace(table, rows=rows)
+    return replace(table, records=records)
 
 
-def judged(table: Table, name: str, searcher: Callable[[Table, int], Outcome]) -> dict[str, float]:
+def judged(table: RecordedTable, name: str, searcher: Callable[[RecordedTable, int], Outcome]) -> dict[str, float]:
     """Hypervolume, and how far below the best and how much dearer than the cheapest as good the advice truly is."""
     truth, reference = true_points(table), reference_of(table)
     best = max(quality for quality, _, _ in truth.values())
-    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.STANDARD.margin)
+    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.CRITERION.margin)
     outcomes = replays(partial(found_by, searcher, table), range(SEEDS))
     volumes = [true_hypervolume(table, chosen, truth, reference) for chosen, _ in outcomes]
-    advised = [truth[advice.id] for _, advice in outcomes if advice is not None]
+    recommended_points = [truth[recommendation.id] for _, recommendation in outcomes if recommendation is not None]
     found = {
         "hypervolume": float(np.mean(volumes)),
         "error": float(np.std(volumes) / np.sqrt(len(volumes))),
-        "short_of_best": float(np.mean([best - quality for quality, _, _ in advised])),
-        "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in advised])),
-        "confirmed": float(np.mean([advice is not None and advice.confirmed for _, advice in outcomes])),
+        "short_of_best": float(np.mean([best - quality for quality, _, _ in recommended_points])),
+        "cost_over_cheapest": float(np.median([cost / cheapest for _, cost, _ in recommended_points])),
+        "confirmed": float(
+            np.mean([recommendation is not None and recommendation.confirmed for _, recommendation in outcomes])
+        ),
     }
     print(name, found, flush=True)
     return found

@@ -13,11 +13,11 @@ import numpy as np
 from search_replays import replays
 
 from peftcost.core.front import Point
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import Outcome, simulate, true_points
-from peftcost.simulator.table import Table
+from peftcost.simulator.table import RecordedTable
 
 SHARES = (0.1, 0.25)
 """Of the table's total cost: the budgets of a replay."""
@@ -37,14 +37,14 @@ CONFIRMED = "the recommendation is confirmed"
 """Why a search ends. It ends early, too, where it says after a semicolon that the rest would hardly change the advice."""
 
 
-def advice(table: Table) -> dict[str, Any]:
+def advice(table: RecordedTable) -> dict[str, Any]:
     """Replays by budget, size of dev, margin, confidence and seeds of a confirmation; `benchmarks/search_picture.py` draws
     them."""
     truth = true_points(table)
     return {"usual": USUAL, **{str(share): advice_at(table, truth, share) for share in SHARES}}
 
 
-def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, Any]:
+def advice_at(table: RecordedTable, truth: dict[str, Point], share: float) -> dict[str, Any]:
     """With this share of the table's cost as the budget."""
     replayed: dict[str, list[dict[str, float]]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in VARIED}
@@ -59,25 +59,27 @@ def advice_at(table: Table, truth: dict[str, Point], share: float) -> dict[str, 
     return {**found, "all": summary([facts for every in replayed.values() for facts in every])}
 
 
-def judged_replay(table: Table, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int) -> dict[str, float]:
+def judged_replay(
+    table: RecordedTable, truth: dict[str, Point], share: float, asked: dict[str, Any], seed: int
+) -> dict[str, float]:
     """The advice of one search, as asked for, against the truth."""
-    limit, standard = share * table.total_gpu_seconds, Standard(asked["margin"], asked["confidence"])
+    limit, criterion = share * table.total_gpu_seconds, NonInferiority(asked["margin"], asked["confidence"])
     config = replace(DEFAULT_CONFIG, most_confirm_seeds=asked["most_seeds"])
-    outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], standard=standard, config=config)
+    outcome = simulate(table, limit, seed, dev_size=asked["dev_size"], criterion=criterion, config=config)
     return judged(outcome, truth, asked["margin"])
 
 
 def judged(outcome: Outcome, truth: dict[str, Point], margin: float) -> dict[str, float]:
     """One piece of advice against the truth. short: how far it lies below the best; cost: over that of the cheapest which is
     as good; each of all setups of the table, and of those that the search has measured."""
-    if outcome.advice is None:
+    if outcome.recommendation is None:
         return {}
-    chosen = outcome.advice.id
+    chosen = outcome.recommendation.id
     measured = {e["id"]: e["quality"] for e in outcome.entries if e["status"] == "measured"}
     observed = max(measured, key=lambda s: measured[s])
-    low, high = outcome.advice.quality_interval
+    low, high = outcome.recommendation.quality_interval
     facts = {
-        "confirmed": float(outcome.advice.confirmed),
+        "confirmed": float(outcome.recommendation.confirmed),
         "held": float(low <= truth[chosen][0] <= high),
         "held_of_exploring": float(held_of_exploring(outcome, truth)),
         "short_of_observed": truth[observed][0] - truth[chosen][0],
@@ -127,7 +129,7 @@ def summary(facts: Sequence[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def intervals(table: Table) -> dict[str, Any]:
+def intervals(table: RecordedTable) -> dict[str, Any]:
     """How often the interval that is told of the advice holds the truth, whatever the size of dev and the margin."""
     truth, found = true_points(table), {}
     for share in SHARES:
@@ -138,7 +140,7 @@ def intervals(table: Table) -> dict[str, Any]:
     return found
 
 
-def varied_replay(table: Table, truth: dict[str, Point], share: float, seed: int) -> dict[str, float]:
+def varied_replay(table: RecordedTable, truth: dict[str, Point], share: float, seed: int) -> dict[str, float]:
     random = np.random.default_rng([2, seed])
     return judged_replay(table, truth, share, {name: random.choice(values).item() for name, values in VARIED.items()}, seed)
 
@@ -155,7 +157,7 @@ class Ended:
     better_with_twice: bool | None = None
 
 
-def budget(table: Table) -> dict[str, Any]:
+def budget(table: RecordedTable) -> dict[str, Any]:
     """Searches with random budgets, costs, devices and crashes: none may spend more than it was given."""
     every = replays(partial(ended, table), range(BUDGETS))
     shares = [search.share for search in every if search.share is not None]
@@ -171,7 +173,7 @@ def budget(table: Table) -> dict[str, Any]:
     }
 
 
-def ended(table: Table, seed: int) -> Ended:
+def ended(table: RecordedTable, seed: int) -> Ended:
     random = np.random.default_rng([1, seed])
     limit = table.total_gpu_seconds * math.exp(random.uniform(math.log(0.02), math.log(0.3)))
     conditions: dict[str, Any] = {
@@ -195,10 +197,10 @@ def ended(table: Table, seed: int) -> Ended:
 def is_better(found: Outcome, more: Outcome, truth: dict[str, Point]) -> bool:
     """Whether the advice of a search with more budget is truly better by more than the margin, or cheaper by a tenth and as
     good."""
-    if found.advice is None or more.advice is None:
+    if found.recommendation is None or more.recommendation is None:
         return False
-    (quality, cost, _), (later_quality, later_cost, _) = truth[found.advice.id], truth[more.advice.id]
-    margin = found.advice.margin
+    (quality, cost, _), (later_quality, later_cost, _) = truth[found.recommendation.id], truth[more.recommendation.id]
+    margin = found.recommendation.margin
     return later_quality > quality + margin or (later_cost < 0.9 * cost and later_quality >= quality - margin)
 
 

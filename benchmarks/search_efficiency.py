@@ -40,20 +40,20 @@ from search_rivals import DEV, RIVALS, Found
 
 from peftcost.core.front import front
 from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import Table, read_table
+from peftcost.simulator.table import RecordedTable, read_table
 
 SHARES = (0.03, 0.06, 0.09, 0.15, 0.25)
 """Budgets, of what training every lineage of the table once takes."""
 SEEDS = 20
 
 
-def ours(table: Table, budget: float, seed: int) -> Found:
+def ours(table: RecordedTable, budget: float, seed: int) -> Found:
     entries = simulate(table, budget, seed, dev_size=DEV).entries
     measured = [e for e in entries if e["status"] == "measured"]
     return {e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured}
 
 
-def hypervolumes(table: Table) -> dict[str, Any]:
+def hypervolumes(table: RecordedTable) -> dict[str, Any]:
     """Per searcher and budget the true hypervolume of each seed."""
     truth, reference, ten_trainings = true_points(table), reference_of(table), 10 / len(table.lineages)
     shares = sorted({*SHARES, round(ten_trainings, 4)})
@@ -84,7 +84,9 @@ def level_with_last(our: dict[str, float], theirs: dict[str, float]) -> float:
     return float(np.interp(last, np.maximum.accumulate(list(our.values())), [float(share) for share in our]))
 
 
-def front_found(searcher: Callable[[Table, float, int], Found], table: Table, share: float, seed: int) -> list[str]:
+def front_found(
+    searcher: Callable[[RecordedTable, float, int], Found], table: RecordedTable, share: float, seed: int
+) -> list[str]:
     """The front that the searcher shows for this share of the table's cost."""
     return front(searcher(table, share * table.total_gpu_seconds, seed))
 
@@ -114,7 +116,7 @@ def draw(means: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-SECTIONS: dict[str, Callable[[Table], dict[str, Any]]] = {
+SECTIONS: dict[str, Callable[[RecordedTable], dict[str, Any]]] = {
     "hypervolume": hypervolumes,
     "advice": search_advice.advice,
     "intervals": search_advice.intervals,

@@ -12,11 +12,11 @@ import optuna
 from peftcost.core.front import Point
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import plain_value
-from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.cost.model import FIXED_SECONDS, stable_examples
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.simulator.search import prior_of
-from peftcost.simulator.table import Row, Table, draw_world, nearest
+from peftcost.simulator.table import Record, RecordedTable, draw_replay, nearest
 from peftcost.tasks.metrics import accuracy
 
 ETA = 2
@@ -28,50 +28,50 @@ Found = dict[str, Point]
 class Purse:
     """Pays for trainings out of a budget, and remembers what they showed."""
 
-    def __init__(self, table: Table, budget: float, seed: int) -> None:
+    def __init__(self, table: RecordedTable, budget: float, seed: int) -> None:
         self.table, self.left, self.found = table, budget, Found()
-        self.world = draw_world(table, DEV, np.random.default_rng(seed))
+        self.replay = draw_replay(table, DEV, np.random.default_rng(seed))
 
     def train(self, lineage: Setup, to: int, since: int | None = None, in_one_go: bool = False) -> bool:
         """Train a lineage to a stop, from the checkpoint of another or from the start. False when it cannot be paid.
         in_one_go: its process still runs and need not start again."""
-        row = self.row(lineage.until(to))
+        record = self.record(lineage.until(to))
         paid, alone = 0.0, get_method(lineage.method).fixed_horizon
         since = None if alone else since
         if since is not None:
-            paid = row.gpu_seconds * trunk_examples(lineage.until(since)) / to
-        predicting = row.evaluation_seconds_per_example * DEFAULT_CONFIG.explore_dev_rows
-        starting = 0.0 if in_one_go else row.startup_seconds + FIXED_SECONDS
-        needs = starting + row.gpu_seconds - paid + predicting
+            paid = record.gpu_seconds * stable_examples(lineage.until(since)) / to
+        predicting = record.evaluation_seconds_per_example * DEFAULT_CONFIG.explore_dev_rows
+        starting = 0.0 if in_one_go else record.startup_seconds + FIXED_SECONDS
+        needs = starting + record.gpu_seconds - paid + predicting
         if needs > self.left:
             return False
         self.left -= needs
         for stop in self.table.stops:
             if (since or 0) < stop <= to and (stop == to or not alone):
-                seen = self.row(lineage.until(stop))
-                quality = plain_value(self.world.seen(seen, all_of_dev=False), accuracy)
+                seen = self.record(lineage.until(stop))
+                quality = plain_value(self.replay.seen(seen, all_of_dev=False), accuracy)
                 self.found[seen.setup.id] = (quality, seen.gpu_seconds, float(seen.peak_bytes))
         return True
 
-    def row(self, setup: Setup) -> Row:
+    def record(self, setup: Setup) -> Record:
         """What training it shows, all with one seed, as our search's exploring."""
-        row = self.world.row(setup, 0)
-        assert row is not None
-        return row
+        record = self.replay.record(setup, 0)
+        assert record is not None
+        return record
 
 
-def lineages_of(table: Table) -> list[Setup]:
+def lineages_of(table: RecordedTable) -> list[Setup]:
     return sorted(table.lineages.values(), key=lambda setup: setup.lineage)
 
 
-def random_search(table: Table, budget: float, seed: int) -> Found:
+def random_search(table: RecordedTable, budget: float, seed: int) -> Found:
     purse, every = Purse(table, budget, seed), lineages_of(table)
     for at in np.random.default_rng(seed).permutation(len(every)):
         purse.train(every[at], table.stops[-1])
     return purse.found
 
 
-def informed_grid(table: Table, budget: float, seed: int) -> Found:
+def informed_grid(table: RecordedTable, budget: float, seed: int) -> Found:
     """Each method's literature default, then a third and three times its rate; methods in a random order."""
     purse = Purse(table, budget, seed)
     methods = sorted({setup.method for setup in table.lineages.values()})
@@ -91,7 +91,7 @@ def informed_grid(table: Table, budget: float, seed: int) -> Found:
     return purse.found
 
 
-def by_optuna(table: Table, budget: float, seed: int, sampler: optuna.samplers.BaseSampler) -> Found:
+def by_optuna(table: RecordedTable, budget: float, seed: int, sampler: optuna.samplers.BaseSampler) -> Found:
     """One study over method and choices, three objectives, full trainings; a proposal is the nearest that was not tried."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     purse, tried = Purse(table, budget, seed), set[str]()
@@ -113,17 +113,17 @@ def by_optuna(table: Table, budget: float, seed: int, sampler: optuna.samplers.B
     return purse.found
 
 
-def nsga2(table: Table, budget: float, seed: int) -> Found:
+def nsga2(table: RecordedTable, budget: float, seed: int) -> Found:
     return by_optuna(table, budget, seed, optuna.samplers.NSGAIISampler(seed=seed, population_size=8))
 
 
-def tpe(table: Table, budget: float, seed: int) -> Found:
+def tpe(table: RecordedTable, budget: float, seed: int) -> Found:
     return by_optuna(
         table, budget, seed, optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
     )
 
 
-def asha(table: Table, budget: float, seed: int) -> Found:
+def asha(table: RecordedTable, budget: float, seed: int) -> Found:
     """Random proposals; a lineage goes on when it is among the best half of its rung by dev quality (Li et al. 2020)."""
     purse, every = Purse(table, budget, seed), lineages_of(table)
     waiting: Iterator[int] = iter(np.random.default_rng(seed).permutation(len(every)))
@@ -147,7 +147,7 @@ def asha(table: Table, budget: float, seed: int) -> Found:
         rungs[rung + 1][setup.lineage] = purse.found[setup.until(to).id][0]
 
 
-def mo_asha(table: Table, budget: float, seed: int) -> Found:
+def mo_asha(table: RecordedTable, budget: float, seed: int) -> Found:
     """syne-tune's MO-ASHA (Schmucker et al. 2021): random proposals, each stopped where too many dominate it at its rung."""
     from syne_tune.backend.trial_status import Trial
     from syne_tune.optimizer.scheduler import SchedulerDecision

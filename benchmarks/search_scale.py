@@ -15,12 +15,12 @@ import optuna
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
-from peftcost.methods.places import Space
+from peftcost.methods.encoding import Space
 from peftcost.searcher import controller, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import ACCURACY, STANDARD, TableProposals, prior_of, probe_of, simulate
-from peftcost.simulator.table import Row, Table
+from peftcost.simulator.search import ACCURACY, CRITERION, TableProposals, prior_of, probe_of, simulate
+from peftcost.simulator.table import Record, RecordedTable
 
 TRIALS = 10_000
 WORKERS = 1000
@@ -36,12 +36,12 @@ METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
 }
 
 
-def wide_table(lineages: int = LINEAGES) -> Table:
+def wide_table(lineages: int = LINEAGES) -> RecordedTable:
     """So many made-up lineages with random choices; quality falls with the distance from the method's best rate."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     random = np.random.default_rng(0)
     difficulty, names = random.random(DEV), list(METHODS)
-    rows: dict[tuple[str, int], Row] = {}
+    rows: dict[tuple[str, int], Record] = {}
     for number in range(lineages):
         name = names[number % len(names)]
         best, rate, per_example, peak = METHODS[name]
@@ -57,8 +57,8 @@ def wide_table(lineages: int = LINEAGES) -> Table:
             loss = 1.2 - true + float(random.normal(0, 0.004))
             seconds = per_example * stop * float(np.exp(random.normal(0, 0.1)))
             for seed in (0, 1, 2):
-                rows[setup.id, seed] = Row(setup, seed, loss, loss, seconds, 1.0, 0.004, int(peak), int(peak), examples)
-    return Table(rows)
+                rows[setup.id, seed] = Record(setup, seed, loss, loss, seconds, 1.0, 0.004, int(peak), int(peak), examples)
+    return RecordedTable(rows)
 
 
 def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:
@@ -67,32 +67,32 @@ def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:
     return study.ask(dict(space)).params
 
 
-def scale(table: Table) -> dict[str, Any]:
+def scale(table: RecordedTable) -> dict[str, Any]:
     """Of a made-up table that is wide enough; the recorded one is not looked at."""
     wide = wide_table()
     return {"one_decision": one_decision(wide), "many_workers": many_workers(wide)}
 
 
-def one_decision(table: Table) -> dict[str, Any]:
+def one_decision(table: RecordedTable) -> dict[str, Any]:
     """Seconds of taking in one more result and of deciding what is next, with many trials in the store."""
     state = crowded_state(table)
-    bets = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
-    proposals = TableProposals(table, bets, 0)
-    evidence = Evidence(lambda setup_id, seed: table.rows[setup_id, 0].examples, ACCURACY, 0)
-    ideas = partial(proposals.ideas, state)
+    starts = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
+    proposals = TableProposals(table, starts, 0)
+    evidence = Evidence(lambda setup_id, seed: table.records[setup_id, 0].examples, ACCURACY, 0)
+    suggest = partial(proposals.suggest, state)
     seconds: dict[str, list[float]] = {"evidence": [], "decision": []}
     for number in range(30):
         started = time.perf_counter()
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, bets, ideas, replicates, STANDARD, state.last_t)
+        decide.next_action(state, starts, suggest, replicates, CRITERION, state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
-        measure(state, TRIALS + number, list(table.rows.values())[3 * (TRIALS + number)])
+        measure(state, TRIALS + number, list(table.records.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}
 
 
-def crowded_state(table: Table) -> SearchState:
+def crowded_state(table: RecordedTable) -> SearchState:
     """A search that has measured so many trials, with budget left for as many."""
     state = SearchState()
     probes = {name: probe_of(table, prior_of(table, name)).as_dict() for name in METHODS}
@@ -101,12 +101,12 @@ def crowded_state(table: Table) -> SearchState:
     state.apply({"event": "budget", "t": 0.0, "limit_gpu_seconds": 1e6})
     state.apply({"event": "acquired", "t": 0.0, "device": 0, "category": "startup"})
     state.apply({"event": "planned", "t": 0.0, "probes": probes, "methods": names, "stops": table.stops, **facts})
-    for number, row in zip(range(TRIALS), list(table.rows.values())[::3], strict=False):
+    for number, row in zip(range(TRIALS), list(table.records.values())[::3], strict=False):
         measure(state, number, row)
     return state
 
 
-def measure(state: SearchState, number: int, row: Row) -> None:
+def measure(state: SearchState, number: int, row: Record) -> None:
     """Take in a trial with its measurement."""
     setup, t = row.setup, 10.0 + number
     names = {"trial": number, "setup": setup.as_dict(), "id": setup.id, "lineage": setup.lineage, "seed": 0, "device": 0}
@@ -120,7 +120,7 @@ def measure(state: SearchState, number: int, row: Row) -> None:
     state.apply({"event": "measured", "t": t, "trial": number, "measurement": found.as_dict()})
 
 
-def many_workers(table: Table) -> dict[str, Any]:
+def many_workers(table: RecordedTable) -> dict[str, Any]:
     """Devices that are taken away and slow ones: how much of the time that they are held they work."""
     with timed_decisions() as seconds:
         limit = 0.15 * table.total_gpu_seconds

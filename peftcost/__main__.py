@@ -9,7 +9,7 @@ def main() -> None:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so under nohup
     if interruptible:
         signal.signal(signal.SIGINT, _stop)
-    from peftcost.cli.main import main as run
+    from peftcost.cli.app import main as run
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)

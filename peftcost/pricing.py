@@ -20,9 +20,9 @@ from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.errors import DoesNotFit, SetupFailed, UserError
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.decide import anchors_of
-from peftcost.searcher.planner import paces_of
-from peftcost.searcher.question import methods_named, methods_of
+from peftcost.searcher.decide import references_of
+from peftcost.searcher.planner import costs_per_trial
+from peftcost.searcher.spec import methods_named, methods_of
 from peftcost.searcher.stops import choose_stops, needs_of
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task, load_task
@@ -239,9 +239,9 @@ def planned(subject: Subject, target: Target, method: str, choices: dict[str, Sc
     """One setup estimated: on the longest rows for memory, on usual ones for time."""
     from peftcost.engine.fitting import estimate_of, fit_to
 
-    obstacle = get_method(method).obstacle(subject.config, target.kind)
-    if obstacle is not None:
-        return PlannedSetup(method, choices, reason=obstacle)
+    unsupported_reason = get_method(method).unsupported_reason(subject.config, target.kind)
+    if unsupported_reason is not None:
+        return PlannedSetup(method, choices, reason=unsupported_reason)
 
     room = subject.positions - get_method(method).virtual_tokens(choices)
     longest, often = min(subject.longest, room), min(subject.usual, room)
@@ -295,16 +295,16 @@ def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_sec
     safety = DEFAULT_CONFIG.safety
     left = limit_gpu_seconds - safety * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
-    anchors = anchors_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
-    paces = paces_of(cost, {name: Setup.of(name, {}, 0) for name in probes}, anchors)
-    stops = choose_stops(subject.rows, batch_size, paces, left)
+    references = references_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
+    costs = costs_per_trial(cost, {name: Setup.of(name, {}, 0) for name in probes}, references)
+    stops = choose_stops(subject.rows, batch_size, costs, left)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
         if safety * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
-    more = max(0.0, left - needs_of(stops, paces))
+    more = max(0.0, left - needs_of(stops, costs))
     mean = sum(trials.values()) / len(trials)
     longest = max(cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes)
     return {

@@ -8,7 +8,7 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
-from peftcost.simulator.table import Row, Table
+from peftcost.simulator.table import Record, RecordedTable
 
 STOPS = (300, 600, 1200)
 EXAMPLES = 1200
@@ -20,7 +20,7 @@ METHODS = {  # best quality in the end, best rate, gpu_seconds per example, peak
 }
 
 
-def synthetic_table(seed: int = 0, seeds: int = 4) -> Table:
+def synthetic_table(seed: int = 0, seeds: int = 4) -> RecordedTable:
     """Quality falls with the distance from the method's best rate, and grows with the length."""
     random = np.random.default_rng(seed)
     difficulty = random.random(EXAMPLES)
@@ -35,7 +35,7 @@ def synthetic_table(seed: int = 0, seeds: int = 4) -> Table:
                     true = best - loss_of_rate - 0.01 * variant - 0.08 * 300 / stop + noise
                     setup = Setup.of(method, choices, stop)
                     rows[setup.id, job_seed] = row(setup, job_seed, true, per_example, peak, difficulty, random)
-    return Table(rows)
+    return RecordedTable(rows)
 
 
 def varied(method: str, variant: int) -> dict[str, int | None]:
@@ -48,11 +48,11 @@ def varied(method: str, variant: int) -> dict[str, int | None]:
 
 def row(
     setup: Setup, seed: int, true: float, per_example: float, peak: float, difficulty: np.ndarray, random: np.random.Generator
-) -> Row:
+) -> Record:
     own = 0.7 * difficulty + 0.3 * random.random(len(difficulty))
     right = own < np.quantile(own, np.clip(true, 0.05, 0.95))
     examples = np.stack([right, np.ones(len(right))], axis=1).astype(np.float32)
-    return Row(
+    return Record(
         setup, seed, 1.2 - true, 1.2 - true + float(random.normal(0, 0.004)),
         per_example * setup.stop_examples, 1.0, 0.004, int(peak), int(peak), examples,
     )  # fmt: skip

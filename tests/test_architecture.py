@@ -25,7 +25,7 @@ def test_layers_are_kept() -> None:
         "peftcost.recommend.result",
         "peftcost.report.html",
         "peftcost.recipe.train",
-        "peftcost.cli.main",
+        "peftcost.cli.app",
     ],
 )
 def test_the_controller_is_free_of_torch(module: str) -> None:

@@ -137,7 +137,7 @@ def pack(size: Size, k: int, captured: bool, stack: ExitStack) -> Step:
     info, split = dataset_info_of(size), random_rows(size)
     out = stack.enter_context(tempfile.TemporaryDirectory())
     jobs = [TrainJob(out, setup_of("lora", size, 1 + i / 10), 0, str(Path(out) / str(i))) for i in range(k)]
-    together = Pack(members_of(jobs, info, split, split), CostAlone(0.0))
+    together = Pack(members_of(jobs, info, split, split, NullReporter()), CostAlone(0.0))
     together.model.train()
     stack.enter_context(packed(together.plain, [member.train_state.adapter for member in together.members]))
     if captured:

@@ -34,10 +34,19 @@ class Grouped(TyperCommand):
 Source = Annotated[
     str | None, typer.Argument(help="A data file (CSV, TSV, JSONL, Parquet, datasets folder).", rich_help_panel=TASK)
 ]
+RunFolder = Annotated[Path, typer.Argument(help="The run's folder.", rich_help_panel=TASK)]
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="A task.yaml, or builtin:NAME. Default ./task.yaml.", rich_help_panel=TASK)
 ]
 LabelOption = Annotated[str | None, typer.Option("--label", help="The label column of the data file.", rich_help_panel=TASK)]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="The base: a hub id, a folder, or builtin:NAME. Default: the task's.", rich_help_panel=TASK),
+]
+MaxLengthOption = Annotated[
+    int | None,
+    typer.Option("--max-length", min=4, help="Tokens at which inputs are cut. Default: the task's.", rich_help_panel=TASK),
+]
 BudgetOption = Annotated[
     str | None,
     typer.Option("--budget", help="4gpu-h, 30gpu-min, 2h (wall clock), 10usd (with --price).", rich_help_panel=BUDGET),
@@ -47,6 +56,10 @@ PriceOption = Annotated[
 ]
 DevicesOption = Annotated[
     str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.", rich_help_panel=BUDGET)
+]
+DevicesPerSetupOption = Annotated[
+    int,
+    typer.Option("--devices-per-setup", min=1, help="Train each setup on so many devices together.", rich_help_panel=BUDGET),
 ]
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.", rich_help_panel=SEARCH)
@@ -69,5 +82,14 @@ ConfidenceOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.", rich_help_panel=OUTPUT)
 ]
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", help="Show every setup, not only the trade-offs and each method's best.", rich_help_panel=OUTPUT),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.", rich_help_panel=OUTPUT)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)]
+
+
+def names_of(methods: str | None) -> list[str] | None:
+    """The methods of a comma-separated list."""
+    return [name.strip() for name in methods.split(",")] if methods else None

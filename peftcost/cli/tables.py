@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE
@@ -10,19 +12,26 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from peftcost.report.view import View, view_of
+from peftcost.core.setup_words import setup_words
+from peftcost.report.choices import Entry
+from peftcost.report.view import SetupRow, View, view_of
 
 
-def result_tables(result: dict[str, Any]) -> list[RenderableType]:
-    """What was tried, test, ledger, warnings, and last (where one looks first) the recommendation. Made for 100 columns."""
+def result_tables(result: dict[str, Any], every_setup: bool = False) -> list[RenderableType]:
+    """What was tried, test, ledger, warnings, and last (where one looks first) the recommendation. Made for 80 columns.
+
+    every_setup: in place of the trade-offs and each method's best.
+    """
     view = view_of(result)
     shown: list[RenderableType] = []
     if view.measured:
-        shown.append(tried_table(view))
+        rows = view.measured if every_setup else worth_a_row(view)
+        shown.append(tried_table(view, rows, result["setups"], with_ids=every_setup))
+        if len(rows) < len(view.measured):
+            more = len(view.measured) - len(rows)
+            shown.append(Text(f"{more} more were measured: the report shows them, and so does --all.", style="dim"))
     if view.others:
-        shown.append(others_text(view))
-    if view.common:
-        shown.append(Text(f"The same in all: {view.common}.", style="dim"))
+        shown.append(others_text(result["setups"]))
     if view.tests:
         shown.append(test_table(view))
     if view.ledger:
@@ -40,29 +49,47 @@ def advice_panel(view: View) -> Panel:
     return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
 
 
-def tried_table(view: View) -> Table:
-    """The measured setups; the front with a star, the recommended one with an arrow."""
+def worth_a_row(view: View) -> list[SetupRow]:
+    """The trade-offs, what is recommended, and of each method the best."""
+    best = {row.method: row.id for row in sorted(view.measured, key=lambda row: row.quality.known)}
+    return [row for row in view.measured if row.on_front or row.recommended or row.id in best.values()]
+
+
+def tried_table(view: View, rows: Sequence[SetupRow], entries: Sequence[Entry], with_ids: bool) -> Table:
+    """The measured setups, a line each; the front with a star, the recommended one with an arrow. entries: result.json's.
+    with_ids: a setup's hash stands below it."""
+    by_id = {entry["id"]: entry for entry in entries}
     title = Text("What was tried (* best trade-offs, > recommended)", style="italic")
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, expand=True)
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, expand=True, padding=0)
     table.add_column("", no_wrap=True)
     table.add_column("setup", ratio=1, min_width=20)
-    for name in (view.metric, "cost", "memory", "seeds"):
+    for name in ("length", view.metric, "cost", "memory", "seeds"):
         table.add_column(Text(name), justify="right", no_wrap=True)
-    for row in view.measured:
+    for row in rows:
+        entry = by_id[row.id]
         mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
-        setup = Text(row.id, style="bold" if row.recommended else "")
-        setup.append(f"\n{row.choices}" if row.choices else "", style="not bold dim")
-        quality = Text(row.quality.text)
-        quality.append(f"\n{row.low.text}–{row.high.text}" if row.low.value is not None else "", style="dim")
-        table.add_row(mark, setup, quality, row.cost.text, row.memory.text, row.seeds)
+        setup = Text(setup_words(row.method, entry["hyperparameters"], None), style="bold" if row.recommended else "")
+        setup.append(f"\n{row.id}" if with_ids else "", style="not bold dim")
+        length, seeds = f"{entry['stop_examples']:,}", row.seeds.replace(" ", "")
+        table.add_row(mark, setup, length, quality_cell(row), row.cost.text, row.memory.text, seeds)
     return table
 
 
-def others_text(view: View) -> Text:
+def quality_cell(row: SetupRow) -> Text:
+    """The quality, and half the width of its 95 % interval."""
+    half = (row.high.known - row.low.known) / 2
+    return Text.assemble(row.quality.text, ("" if math.isnan(half) else f"±{half:.3f}".replace("0.", "."), "dim"))
+
+
+def others_text(entries: Sequence[Entry]) -> Text:
     """What was not measured, a line each, with the reason."""
     lines = [
-        Text.assemble(row.id, (f" {row.status}: {row.reason}", "dim"), (f" ({row.choices})" if row.choices else "", "dim"))
-        for row in view.others
+        Text.assemble(
+            setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"]),
+            (f" {entry['status']}: {entry['reason']}", "dim"),
+        )
+        for entry in entries
+        if entry["status"] != "measured"
     ]
     return Text("\n").join(lines)
 
@@ -80,13 +107,13 @@ def test_table(view: View) -> Table:
 
 
 def methods_table(rows: list[dict[str, Any]]) -> Table:
-    """The methods: name, trains, usual, runs (None when no model was named) with why not, citation."""
+    """The methods: name, trains, default, runs (None when no model was named) with why not, citation."""
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for name in ("trains", "usual", "runs here", "source"):
+    for name in ("trains", "default", "runs here", "source"):
         table.add_column(name)
     for row in rows:
         runs = "" if row["runs"] is None else "yes" if row["runs"] else f"no: {row['why']}"
-        usual = "usual" if row["usual"] else ""
-        table.add_row(Text(row["name"]), Text(row["trains"]), usual, Text(runs), Text(row["citation"], style="dim"))
+        default = "default" if row["default"] else ""
+        table.add_row(Text(row["name"]), Text(row["trains"]), default, Text(runs), Text(row["citation"], style="dim"))
     return table

@@ -28,7 +28,7 @@ WEIGHTS_AT_ONCE = 10_000_000
 
 
 @dataclass(frozen=True)
-class Standard:
+class NonInferiority:
     """What it takes to count as good as the best: within the margin, shown with this confidence."""
 
     margin: float
@@ -252,7 +252,7 @@ def probability_within_margin(replicates: Replicates, margin: float) -> dict[str
     return {name: float(np.mean(values >= best - margin)) for name, values in replicates.values.items()}
 
 
-def rivals(replicates: Replicates, fresh_seeds: Mapping[str, int]) -> list[str]:
+def comparators(replicates: Replicates, fresh_seeds: Mapping[str, int]) -> list[str]:
     """Whom a setup has to be shown against: the best observed, all that were trained again with a fresh seed, and of the
     others those that may be the best, as far as is expected of them, but in any case the two likeliest: what was held
     against nothing is not shown. What cannot be the best is no bar. fresh_seeds: by setup, how many."""
@@ -264,10 +264,10 @@ def rivals(replicates: Replicates, fresh_seeds: Mapping[str, int]) -> list[str]:
     return [name for name in replicates.values if name in wanted or fresh_seeds.get(name) or top[name] >= ALPHA]
 
 
-def shown_as_good(replicates: Replicates, fresh_seeds: Mapping[str, int], standard: Standard) -> list[str]:
-    """Those trained again with enough fresh seeds that are shown to be within the margin of the best of their rivals."""
-    bounds = lower_bounds(replicates.as_expected.only(rivals(replicates, fresh_seeds)), standard.alpha)
-    return [s for s, bound in bounds.items() if bound > -standard.margin and fresh_seeds.get(s, 0) >= CONFIRM_SEEDS]
+def shown_as_good(replicates: Replicates, fresh_seeds: Mapping[str, int], criterion: NonInferiority) -> list[str]:
+    """Those trained again with enough fresh seeds that are shown to be within the margin of the best of their comparators."""
+    bounds = lower_bounds(replicates.as_expected.only(comparators(replicates, fresh_seeds)), criterion.alpha)
+    return [s for s, bound in bounds.items() if bound > -criterion.margin and fresh_seeds.get(s, 0) >= CONFIRM_SEEDS]
 
 
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:

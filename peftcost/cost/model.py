@@ -125,7 +125,9 @@ class CostModel:
         evaluation = each * (rows - found) + min(each, each_found) * found
         training = probe.training_seconds(setup.stop_examples, self.train_rows, kept_train_rows)
         if parent is not None:
-            training -= probe.training_seconds(trunk_examples(parent), self.train_rows, kept_train_rows) - probe.fixed_seconds
+            training -= (
+                probe.training_seconds(stable_examples(parent), self.train_rows, kept_train_rows) - probe.fixed_seconds
+            )
         peak_bytes = self.peaks.get(setup.memory_key, probe.predicted_peak_bytes or probe.peak_bytes)
         beside = probe.startup_seconds + evaluation + FIXED_SECONDS
         return Prediction(gpu_seconds, peak_bytes, correction * training + beside)
@@ -175,6 +177,6 @@ def frozen_key(setup: Setup) -> str:
     return f"{setup.arm}, top {setup.hyperparameters.get('top_layers')}"
 
 
-def trunk_examples(setup: Setup) -> int:
+def stable_examples(setup: Setup) -> int:
     """How many examples are behind the checkpoint that a longer stop goes on from: all but the cool-down's."""
     return round(setup.stop_examples * (1 - float(setup.hyperparameters.get("cooldown_share") or 0.0)))

@@ -1,9 +1,12 @@
-"""Loads saved artifacts and runs them on a split."""
+"""Saves artifacts, loads them, and runs them on a split."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,10 @@ import torch
 
 from peftcost.core.setup import Setup
 from peftcost.engine import ranks
-from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
-from peftcost.engine.train import save_artifact
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
@@ -35,6 +37,15 @@ def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> t
     model = method.load(base, folder)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     return model.eval(), device
+
+
+def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
+    """What `save` writes of the model, written aside and renamed."""
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    aside.mkdir(parents=True)
+    save(model, aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)
 
 
 def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -127,14 +138,16 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {}
 
 
-def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
-    """What the model in a trained folder says of each input (a text, or a list of tokens)."""
-    quiet_transformers()
+def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """What the model in a trained folder says of each input (a text, or a list of tokens). payload: folder, card (its
+    `peftcost.json`), inputs."""
+    reporter.phase("test")
+    folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo(**card["about"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     kind = info.task_type
     tokenizer = load_tokenizer(folder, kind.pre_split)
-    examples = [kind.unlabelled(content, info.labels) for content in inputs]
+    examples = [kind.unlabelled(content, info.labels) for content in payload["inputs"]]
     split = make_split(*kind.tokenize(tokenizer, examples, info.labels, info.max_length))
-    return describe(model, split, collator, device)
+    return {"rows": describe(model, split, collator, device)}

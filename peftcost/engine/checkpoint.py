@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors and the manifest's facts (lineage, seed, step, trunk, gpu_seconds, …)."""
+    """Tensors and the manifest's facts (lineage, seed, step, stable steps, gpu_seconds, …)."""
 
     tensors: dict[str, torch.Tensor]
     facts: dict[str, Any]

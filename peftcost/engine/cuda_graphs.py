@@ -34,7 +34,7 @@ Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
 """Of micro-batches on the device and how many targets they have, shape (), or (k,) for k setups that share the batch."""
 
 
-def obstacle(train_state: TrainState) -> str | None:
+def unsupported_reason(train_state: TrainState) -> str | None:
     """Why the steps of this training cannot be captured, or None."""
     choices = train_state.choices
     reasons = {

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from peftcost.core.setup import Setup
+from peftcost.engine.messages import Progress
 from peftcost.task.task import Task
 
 
@@ -16,7 +17,7 @@ class Reporter(Protocol):
     def phase(self, category: str) -> None:
         """From now on the device's time belongs to this category of the ledger."""
 
-    def progress(self, step: int, total_steps: int, train_loss: float) -> None:
+    def progress(self, progress: Progress) -> None:
         """How far the training is."""
 
     def predicted(self, peak_bytes: int) -> None:
@@ -28,7 +29,7 @@ class NullReporter:
 
     def phase(self, category: str) -> None: ...
 
-    def progress(self, step: int, total_steps: int, train_loss: float) -> None: ...
+    def progress(self, progress: Progress) -> None: ...
 
     def predicted(self, peak_bytes: int) -> None: ...
 

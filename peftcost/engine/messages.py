@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Fault = Literal["memory", "setup", "user", "ours"]
@@ -42,7 +42,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is. train_loss: its running mean. member: of a pack, which one.
+    """How far a training is. train_loss: its running mean. first_step: what it went on from. member: of a pack, which one.
 
     losses: [step, mean training loss] of each stretch that has ended since the last message, step being its last.
     evaluations: [step, dev loss, dev quality] of each that was made since then.
@@ -53,7 +53,13 @@ class Progress:
     train_loss: float
     losses: list[list[float]] = field(default_factory=list)
     evaluations: list[list[float]] = field(default_factory=list)
+    first_step: int = 0
     member: int = 0
+
+    def after(self, earlier: Progress) -> Progress:
+        """This, with what an earlier message that nobody was told had to say."""
+        losses, evaluations = earlier.losses + self.losses, earlier.evaluations + self.evaluations
+        return replace(self, losses=losses, evaluations=evaluations)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether training has moved what it should have."""
+"""Whether a training has moved what it should."""
 
 from __future__ import annotations
 

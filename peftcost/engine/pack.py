@@ -25,6 +25,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.dataset import Batch, Collator, Split, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
+from peftcost.engine.messages import Progress
 from peftcost.engine.moved import fingerprints
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.schedule import StepPlan
@@ -44,6 +45,16 @@ class CostAlone:
     contended: bool = False
 
 
+class MemberReporter(NullReporter):
+    """Tells how far one member is. The device's phases are the pack's."""
+
+    def __init__(self, reporter: Reporter, number: int) -> None:
+        self.reporter, self.number = reporter, number
+
+    def progress(self, progress: Progress) -> None:
+        self.reporter.progress(replace(progress, member=self.number))
+
+
 class Member(Loop):
     """One of a pack: its training, a step of which the pack computes. Its cost is that of training it alone, imputed.
 
@@ -54,9 +65,16 @@ class Member(Loop):
     train_state: AdapterTrainState
 
     def __init__(
-        self, number: int, job: TrainJob, train_state: AdapterTrainState, split: Split, dev: Split, plan: StepPlan
+        self,
+        number: int,
+        job: TrainJob,
+        train_state: AdapterTrainState,
+        split: Split,
+        dev: Split,
+        plan: StepPlan,
+        reporter: Reporter,
     ) -> None:
-        super().__init__(job, NullReporter(), train_state, split, dev, plan)
+        super().__init__(job, MemberReporter(reporter, number), train_state, split, dev, plan)
         self.number, self.before = number, fingerprints(train_state)
         self.failure: str | None = None
         self.saved_step, self.saved_at = 0, time.monotonic()
@@ -96,10 +114,10 @@ class Member(Loop):
             self._read()
 
     def keep(self) -> None:
-        """Save a checkpoint where the trunk ends, and when the last one is old."""
-        at_trunk_end = self.step == self.plan.trunk_steps
+        """Save a checkpoint where the stable phase ends, and when the last one is old."""
+        at_stable_end = self.step == self.plan.stable_steps
         is_late = time.monotonic() - self.saved_at > self.job.checkpoint_seconds
-        if self.step == self.saved_step or not (at_trunk_end or is_late):
+        if self.step == self.saved_step or not (at_stable_end or is_late):
             return
         self._read()
         if self.failure is None:
@@ -123,7 +141,7 @@ class Pack:
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
         self.graphs: cuda_graphs.Graphs | None = None
 
-    def run(self, reporter: Reporter) -> list[Member]:
+    def run(self) -> list[Member]:
         """Train until some have to leave; these, who are no members any more. They have ended, or have failed."""
         self.model.train()
         with packed(self.plain, [member.train_state.adapter for member in self.members]), self.capture_steps():
@@ -134,8 +152,6 @@ class Pack:
                 if leaving:
                     break
                 self.step()
-                last = max(self.members, key=lambda member: member.plan.total_steps - member.step)
-                reporter.progress(last.step, last.plan.total_steps, last.train_loss)
         self.graphs = None
         self.members = [member for member in self.members if not member.is_over]
         return leaving
@@ -173,7 +189,7 @@ class Pack:
         return [losses.detach()]
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
-        if any(cuda_graphs.obstacle(member.train_state) is not None for member in self.members):
+        if any(cuda_graphs.unsupported_reason(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))

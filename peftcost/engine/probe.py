@@ -70,7 +70,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     startup_seconds = time.perf_counter() - began
 
-    loop = Loop(job, NullReporter(), train_state, train, dev, replace(plan, trunk_steps=plan.total_steps + 1))
+    loop = Loop(job, NullReporter(), train_state, train, dev, replace(plan, stable_steps=plan.total_steps + 1))
     train_state.model.train()
     times = step_times(loop)
 

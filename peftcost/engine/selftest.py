@@ -56,9 +56,9 @@ def selftest(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def train_steps(loop: Loop, steps: int) -> None:
-    """So many more steps at a constant rate; the trunk's end is out of reach, so that nothing is saved."""
+    """So many more steps at a constant rate; the stable phase's end is out of reach, so that nothing is saved."""
     end = loop.step + steps
-    loop.plan = replace(loop.plan, total_steps=end, trunk_steps=end + 1)
+    loop.plan = replace(loop.plan, total_steps=end, stable_steps=end + 1)
     loop.run()
 
 

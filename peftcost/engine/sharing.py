@@ -26,11 +26,11 @@ EACH_ITS_OWN = (
 
 def can_share(setups: Sequence[Setup]) -> str | None:
     """Why these setups cannot be trained over one pass of the base, or None if they can."""
-    alone = next((reason for setup in setups if (reason := obstacle(setup)) is not None), None)
+    alone = next((reason for setup in setups if (reason := unsupported_reason(setup)) is not None), None)
     return alone or next((reason for other in setups[1:] if (reason := difference(setups[0], other)) is not None), None)
 
 
-def obstacle(setup: Setup) -> str | None:
+def unsupported_reason(setup: Setup) -> str | None:
     """Why this setup shares its pass with none, or None."""
     choices = setup.hyperparameters
     reasons = {

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,11 +21,14 @@ from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
 from peftcost.engine import cuda_graphs, ranks
+from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
+from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
+from peftcost.engine.messages import Progress
 from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
 from peftcost.engine.schedule import StepPlan, plan_steps
@@ -115,8 +115,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    kept = set() if train_state.method.fixed_horizon else {plan.trunk_steps}
-    ranks.on_main(lambda: keep_only(loop.chain, kept))
+    ranks.on_main(lambda: keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.stable_steps}))
     return measured
 
 
@@ -145,11 +144,12 @@ class Loop:
         )
         self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
-        self.step = 0
+        self.step = self.first_step = 0
         self.gpu_seconds = ranks.count() * train_state.quantizing_seconds
         self.contended = False
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
+        self.curve = LossCurve(plan.total_steps)
         self.best_quality, self.stale = -math.inf, 0
 
     def share_activations(self) -> None:
@@ -163,7 +163,7 @@ class Loop:
                 share(source, self.train_state, Path(self.job.prepared), name)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint of this training, else from the parent's trunk, else start."""
+        """Go on from the newest checkpoint of this training, else from the parent's stable phase, else start."""
         checkpoint = newest_checkpoint(self.chain)
         if checkpoint is None and self.job.parent is not None:
             checkpoint = newest_checkpoint(Path(self.job.parent))
@@ -173,6 +173,7 @@ class Loop:
         if (facts["lineage"], facts["seed"]) != (self.job.setup.lineage, self.job.seed):
             raise SetupFailed(f"the checkpoint at step {facts['step']} belongs to another lineage or seed")
         self.train_state.restore(checkpoint.tensors)
+        self.first_step = facts["step"]
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
         self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
         if self.source is not None:
@@ -192,8 +193,8 @@ class Loop:
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
-            at_trunk_end = self.step == self.plan.trunk_steps and self.step > 0
-            if at_trunk_end or self._is_time_to_save(saved_at):
+            at_stable_end = self.step == self.plan.stable_steps and self.step > 0
+            if at_stable_end or self._is_time_to_save(saved_at):
                 self._look(losses)
                 self._book(watch.lap())
                 self._save()
@@ -207,8 +208,8 @@ class Loop:
             if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
                 self._look(losses)
             if self._is_time_to_stop():
-                cooldown = self.plan.total_steps - self.plan.trunk_steps
-                self.plan = replace(self.plan, trunk_steps=self.step, total_steps=self.step + cooldown)
+                cooldown = self.plan.total_steps - self.plan.stable_steps
+                self.plan = replace(self.plan, stable_steps=self.step, total_steps=self.step + cooldown)
         self._book(watch.lap())
 
     def _start_meters(self) -> None:
@@ -304,7 +305,7 @@ class Loop:
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
         steps, device = self.plan.total_steps - self.step, self.train_state.device
-        if steps <= 0 or cuda_graphs.obstacle(self.train_state) is not None:
+        if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
@@ -314,13 +315,22 @@ class Loop:
 
     def _look(self, losses: list[torch.Tensor]) -> None:
         """Read the losses since the last look (this waits for the device) and report."""
-        for value in ranks.summed(torch.stack(losses)).tolist() if losses else []:
+        values = ranks.summed(torch.stack(losses)).tolist() if losses else []
+        for value in values:
             if not math.isfinite(value):
                 raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
             past = value if math.isnan(self.train_loss) else self.train_loss
             self.train_loss = LOSS_MEMORY * past + (1 - LOSS_MEMORY) * value
         losses.clear()
-        self.reporter.progress(self.step, self.plan.total_steps, self.train_loss)
+        self.curve.add(self.step, values)
+        if self.step >= self.plan.total_steps:
+            self.curve.end(self.step)
+        self._report()
+
+    def _report(self, *evaluations: list[float]) -> None:
+        losses, total = self.curve.take(), self.plan.total_steps
+        told = Progress(self.step, total, self.train_loss, losses, list(evaluations), self.first_step)
+        self.reporter.progress(told)
 
     def _save(self) -> None:
         self.reporter.phase("checkpoint")
@@ -333,9 +343,9 @@ class Loop:
             "contended": self.contended,
             "energy_joules": self.energy_joules,
         }
-        tensors, kept = self.train_state.tensors(), {self.plan.trunk_steps, self.step}
+        tensors = self.train_state.tensors()
         ranks.on_main(lambda: save_checkpoint(self.chain, tensors, facts))
-        ranks.on_main(lambda: keep_only(self.chain, kept))
+        ranks.on_main(lambda: keep_only(self.chain, {self.plan.stable_steps, self.step}))
         self.reporter.phase("train")
 
     def _is_time_to_save(self, saved_at: float) -> bool:
@@ -344,15 +354,17 @@ class Loop:
         return due if ranks.count() == 1 else self.step % LOOK_EVERY == 0 and ranks.agreed(due)
 
     def _is_time_to_stop(self) -> bool:
-        """Early stopping, for production: dev quality has not risen for `patience` evaluations on the trunk."""
+        """Early stopping, for production: dev quality has not risen for `patience` evaluations of the stable phase."""
         patience = self.job.early_stopping_patience
         every = max(1, len(self.split) // self.batch_size // EVALUATIONS_PER_EPOCH)
-        if patience is None or self.step >= self.plan.trunk_steps or self.step % every:
+        if patience is None or self.step >= self.plan.stable_steps or self.step % every:
             return False
         info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state
-        rows = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source).rows
+        evaluation = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source)
+        rows = evaluation.rows
         quality = float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, len(rows))))[0])
+        self._report([self.step, evaluation.loss, quality])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)
         return self.stale >= patience
@@ -386,12 +398,3 @@ def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
     counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
     starts = split.target_offsets[:-1]
     return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
-
-
-def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
-    """What `save` writes of the model, written aside and renamed."""
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    aside.mkdir(parents=True)
-    save(model, aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(aside, folder)

@@ -18,6 +18,7 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
 from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
+from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
@@ -29,7 +30,7 @@ from peftcost.engine.pack import CostAlone, Member, Pack
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
-from peftcost.engine.train import Loop, save_artifact
+from peftcost.engine.train import Loop
 from peftcost.errors import SetupFailed
 
 WARM_STEPS, TIMED_STEPS = 2, 5
@@ -56,7 +57,7 @@ def train_pack(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     check_jobs(jobs)
     folder = Path(jobs[0].prepared)
     info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
-    members = members_of(jobs, info, split, dev)
+    members = members_of(jobs, info, split, dev, reporter)
     there = [member.train_state for member in members]
     startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
     reporter.phase("plan")
@@ -67,7 +68,7 @@ def train_pack(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     reset_peaks(pack.device)
     while pack.members:
         reporter.phase("train")
-        for member in pack.run(reporter):
+        for member in pack.run():
             there.remove(member.train_state)
             outcome = measured(member, info, there, reporter)
             if "result" in outcome:
@@ -82,13 +83,13 @@ def train_pack(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {"members": sorted(told, key=lambda outcome: outcome["member"])}
 
 
-def members_of(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split, dev: Split) -> list[Member]:
+def members_of(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split, dev: Split, reporter: Reporter) -> list[Member]:
     """On one base, each as far as its checkpoints are."""
     plans = [plan_steps(job.setup, len(split)) for job in jobs]
     steps = [plan.total_steps for plan in plans]
     train_states = build_together([job.setup for job in jobs], [job.seed for job in jobs], info, steps)
     return [
-        Member(number, job, train_state, split, dev, plan)
+        Member(number, job, train_state, split, dev, plan, reporter)
         for number, (job, train_state, plan) in enumerate(zip(jobs, train_states, plans, strict=True))
     ]
 
@@ -179,7 +180,7 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
         "contended": member.contended,
         "energy_joules": member.energy_joules,
     }
-    keep_only(member.chain, {member.plan.trunk_steps})
+    keep_only(member.chain, {member.plan.stable_steps})
     return result
 
 

@@ -121,7 +121,7 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     with quantizing_clock(accelerator.device) as quantizing:
         spec = BaseSpec.of(info, method, choices)
         base = load_base(spec, seed, str(accelerator.device))
-        why_not = method.obstacle(base.config, accelerator.device.type)
+        why_not = method.unsupported_reason(base.config, accelerator.device.type)
         if why_not is not None:
             raise SetupFailed(why_not)
     torch.manual_seed(seed)  # again: loading may or may not have drawn

@@ -27,23 +27,35 @@ PROGRESS_SECONDS = 0.5
 
 
 class PipeReporter:
-    """Speaks to the runner through a pipe; progress at most every half second."""
+    """Speaks to the runner through a pipe. Progress is told at most every half second, and before anything else is."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self._progress_at = 0.0
+        self._untold: dict[int, Progress] = {}
+        """By member."""
 
     def send(self, message: Message) -> None:
+        self._tell_progress()
+        self._send(message)
+
+    def _send(self, message: Message) -> None:
         self.pipe.send_bytes(json.dumps(dict_of(message)).encode())
 
     def phase(self, category: str) -> None:
         self.send(Phase(category, time.monotonic()))
 
-    def progress(self, step: int, total_steps: int, train_loss: float) -> None:
-        now = time.monotonic()
-        if now - self._progress_at >= PROGRESS_SECONDS:
-            self._progress_at = now
-            self.send(Progress(step, total_steps, train_loss))
+    def progress(self, progress: Progress) -> None:
+        before = self._untold.get(progress.member)
+        self._untold[progress.member] = progress if before is None else progress.after(before)
+        if time.monotonic() - self._progress_at >= PROGRESS_SECONDS:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._progress_at = time.monotonic()
+        for progress in self._untold.values():
+            self._send(progress)
+        self._untold.clear()
 
     def predicted(self, peak_bytes: int) -> None:
         self.send(Predicted(peak_bytes))
@@ -119,7 +131,7 @@ def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test, reload, untuned, write_card, write_whole
+    from peftcost.engine.artifact import baselines, open_test, predict, reload, untuned, write_card, write_whole
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -135,6 +147,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "train_pack": train_pack,
         "test": open_test,
         "reload": reload,
+        "predict": predict,
         "untuned": untuned,
         "baselines": baselines,
         "card": write_card,

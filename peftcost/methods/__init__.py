@@ -10,9 +10,9 @@ __all__ = ["CannotMerge", "Method", "get_method", "methods"]
 
 @cache
 def methods() -> dict[str, Method]:
-    """All methods by name, in funding order."""
+    """All methods by name, by priority."""
     found = discover(__name__, __path__, Method)  # type: ignore[type-abstract]
-    return dict(sorted(found.items(), key=lambda item: (item[1].funding_rank, item[0])))
+    return dict(sorted(found.items(), key=lambda item: (item[1].priority, item[0])))
 
 
 def get_method(name: str) -> Method:

@@ -30,8 +30,8 @@ class AdaLora(PeftMethod):
     name = "adalora"
     trains = "low-rank updates whose ranks are allocated by importance, and the head"
     citation = "Zhang et al. 2023, AdaLoRA, arXiv:2303.10512"
-    usual = True
-    funding_rank = 40
+    default = True
+    priority = 40
     fixed_horizon = True
 
     def space(self) -> dict[str, BaseDistribution]:

@@ -31,8 +31,8 @@ class Method(ABC):
     """One way to fine-tune.
 
     name: what people type. trains: one phrase for `peftcost methods`. citation: the paper.
-    usual: one of the few that usually win, tried when the task names no methods.
-    funding_rank: who is measured first when the budget is short (lower first).
+    default: one of the few that usually win, tried when the task names no methods.
+    priority: who is measured first when the budget is short (lower first).
     fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
     quantization: how the base is loaded.
     trains_whole_base: nothing of the base is frozen.
@@ -41,8 +41,8 @@ class Method(ABC):
     name: ClassVar[str]
     trains: ClassVar[str]
     citation: ClassVar[str]
-    usual: ClassVar[bool] = False
-    funding_rank: ClassVar[int] = 100
+    default: ClassVar[bool] = False
+    priority: ClassVar[int] = 100
     fixed_horizon: ClassVar[bool] = False
     quantization: ClassVar[Literal["int8", "nf4"] | None] = None
     trains_whole_base: ClassVar[bool] = False
@@ -55,7 +55,7 @@ class Method(ABC):
     def prior(self) -> dict[str, Scalar]:
         """The choices that are the best bet before anything was measured; one value for each key of `space`."""
 
-    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         """Why this method cannot take a model of this configuration on this kind of device, or None.
 
         Only what is known without trying; the engine's probe finds the rest.

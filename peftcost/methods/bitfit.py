@@ -22,7 +22,7 @@ class BitFit(PlainMethod):
     name = "bitfit"
     trains = "every bias, and the head"
     citation = "Ben Zaken et al. 2022, BitFit, arXiv:2106.10199"
-    funding_rank = 60
+    priority = 60
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True), "top_layers": TOP_LAYERS}
@@ -30,10 +30,10 @@ class BitFit(PlainMethod):
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 1e-3, "top_layers": None}
 
-    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         if getattr(config, "attention_bias", None) is False and not getattr(config, "mlp_bias", False):
             return f"the linear layers of {config.model_type} have no biases to train"
-        return super().obstacle(config, device_kind)
+        return super().unsupported_reason(config, device_kind)
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         freeze_all_but(model, ())

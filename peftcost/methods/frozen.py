@@ -22,8 +22,8 @@ class Frozen(PlainMethod):
     name = "frozen"
     trains = "the head, and the top_layers layers below it"
     citation = "Howard and Ruder 2018, ULMFiT, arXiv:1801.06146; Kumar et al. 2022, arXiv:2202.10054"
-    usual = True
-    funding_rank = 10
+    default = True
+    priority = 10
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

@@ -21,8 +21,8 @@ class Full(PlainMethod):
     name = "full"
     trains = "every parameter"
     citation = "Devlin et al. 2019, BERT, arXiv:1810.04805"
-    usual = True
-    funding_rank = 20
+    default = True
+    priority = 20
     trains_whole_base = True
 
     def space(self) -> dict[str, BaseDistribution]:

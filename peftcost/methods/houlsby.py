@@ -28,7 +28,7 @@ class Houlsby(Method):
     name = "houlsby"
     trains = "bottleneck adapters after attention and feed-forward, the norms, and the head"
     citation = "Houlsby et al. 2019, arXiv:1902.00751"
-    funding_rank = 62
+    priority = 62
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

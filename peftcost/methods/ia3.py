@@ -28,7 +28,7 @@ class IA3(PeftMethod):
     name = "ia3"
     trains = "a scale for each key, value and feed-forward activation, and the head"
     citation = "Liu et al. 2022, (IA)^3, arXiv:2205.05638"
-    funding_rank = 61
+    priority = 61
 
     def space(self) -> dict[str, BaseDistribution]:
         return {"learning_rate": FloatDistribution(1e-3, 5e-2, log=True), "top_layers": TOP_LAYERS}

@@ -13,8 +13,8 @@ class Int8Lora(Lora):
     name = "int8-lora"
     trains = "low-rank updates over an 8-bit base, and the head"
     citation = "Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339"
-    usual = True
-    funding_rank = 50
+    default = True
+    priority = 50
     quantization = "int8"
 
     def space(self) -> dict[str, BaseDistribution]:

@@ -28,8 +28,8 @@ class Lora(PeftMethod):
     name = "lora"
     trains = "low-rank updates of all linear layers, and the head"
     citation = "Hu et al. 2021, LoRA, arXiv:2106.09685"
-    usual = True
-    funding_rank = 30
+    default = True
+    priority = 30
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

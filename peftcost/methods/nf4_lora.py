@@ -9,6 +9,6 @@ class Nf4Lora(Lora):
     name = "nf4-lora"
     trains = "low-rank updates over a 4-bit base, and the head"
     citation = "Dettmers et al. 2023, QLoRA, arXiv:2305.14314"
-    usual = True
-    funding_rank = 51
+    default = True
+    priority = 51
     quantization = "nf4"

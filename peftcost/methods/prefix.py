@@ -19,7 +19,7 @@ class Prefix(VirtualTokens):
     name = "prefix"
     trains = "virtual keys and values in every layer, and the head"
     citation = "Li and Liang 2021, arXiv:2101.00190; Liu et al. 2022, P-Tuning v2, arXiv:2110.07602"
-    funding_rank = 91
+    priority = 91
 
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import PrefixTuningConfig

@@ -22,7 +22,7 @@ class Prompt(VirtualTokens):
     name = "prompt"
     trains = "virtual tokens in front of the input, and the head"
     citation = "Lester et al. 2021, arXiv:2104.08691"
-    funding_rank = 90
+    priority = 90
     highest_rate = 1e-1
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:

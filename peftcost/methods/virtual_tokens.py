@@ -32,10 +32,10 @@ class VirtualTokens(PeftMethod):
     def prior(self) -> dict[str, Scalar]:
         return {"learning_rate": 1e-2, "virtual_tokens": 16}
 
-    def obstacle(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         if getattr(config, "is_encoder_decoder", False):
             return f"{self.name} does not fit classifiers with an encoder and a decoder in PEFT; use lora"
-        return super().obstacle(config, device_kind)
+        return super().unsupported_reason(config, device_kind)
 
     def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
         """Only what is new of the head: what the checkpoint has of it stays as it is."""

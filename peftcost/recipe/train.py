@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
+from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
@@ -31,14 +31,6 @@ TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """folder: the model. report: what training.json says."""
-
-    folder: Path
-    report: dict[str, Any]
-
-
 def train_recipe(
     recipe: Recipe,
     out: Path,
@@ -46,9 +38,10 @@ def train_recipe(
     data: str | None = None,
     seed: int | None = None,
     devices: str | None = None,
+    devices_per_setup: int = 1,
     early_stopping: int | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
-) -> Trained:
+) -> TrainedModel:
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
@@ -60,16 +53,16 @@ def train_recipe(
         raise UserError(f"{out} exists already; choose another -o.")
     order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
     setup = recipe.setup.to_setup()
-    chosen = choose_devices(devices)[:1]
+    chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
-        with LocalExecutor(chosen, work / "worker.log") as executor:
+        with LocalExecutor(chosen, work / "worker.log", devices_per_setup) as executor:
             runner = Runner(executor, Journal(), Books())
             on_progress("preparing data")
             prepared = prepare_data(runner, order)
             runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
-            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
+            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
             measured = runner.run_one("train", job.as_dict())
             on_progress("reloading what was written")
             written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}
@@ -86,7 +79,7 @@ def train_recipe(
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
     if report["broken_promises"]:
         raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
-    return Trained(out, report)
+    return TrainedModel(out)
 
 
 def check_reloaded(rows: int, differing: int) -> None:

@@ -11,33 +11,33 @@ from peftcost.recipe.recipe import load_recipe
 from peftcost.store.run_folder import open_run_folder
 
 
-def lessons_of(sources: Sequence[Path]) -> dict[str, Any]:
+def prior_runs_of(sources: Sequence[Path]) -> dict[str, Any]:
     """What each source in turn teaches.
 
     UserError for what is neither a finished run's folder nor a recipe.
     """
-    lessons: dict[str, Any] = {"sources": [str(source) for source in sources], "setups": [], "seen": []}
+    prior_runs: dict[str, Any] = {"sources": [str(source) for source in sources], "setups": [], "seen": []}
     for number, source in enumerate(sources, 1):
         if source.is_file():
-            lessons["setups"].append(load_recipe(source).setup.to_setup().as_dict())
+            prior_runs["setups"].append(load_recipe(source).setup.to_setup().as_dict())
             continue
         result = open_run_folder(source).read_result()
-        taught = lessons_of_run(result["setups"], result["task"]["rows"]["dev"], number)
+        taught = prior_run_of(result["setups"], result["task"]["rows"]["dev"], number)
         for kind, found in taught.items():
-            lessons[kind] += found
-    return lessons
+            prior_runs[kind] += found
+    return prior_runs
 
 
-def lessons_of_run(entries: Sequence[Mapping[str, Any]], dev_rows: int, number: int) -> dict[str, list[Any]]:
+def prior_run_of(entries: Sequence[Mapping[str, Any]], dev_rows: int, number: int) -> dict[str, list[Any]]:
     """Of a run's setups, as result.json has them. setups: the best first. seen: every measurement of exploring, with the
     source's number; dev_rows: of those that do not say how many rows they are of."""
-    lessons: dict[str, list[Any]] = {"setups": [], "seen": []}
+    prior_runs: dict[str, list[Any]] = {"setups": [], "seen": []}
     measured = [entry for entry in entries if entry["status"] == "measured"]
     for entry in sorted(measured, key=lambda e: -e["quality"]):
         setup = Setup.from_dict(entry).as_dict()
-        lessons["setups"].append(setup)
+        prior_runs["setups"].append(setup)
         for m in entry["measurements"]:
             if m["role"] == "explore":
                 reading = [m["quality"], m.get("dev_rows") or dev_rows, number]
-                lessons["seen"].append({"setup": setup, "reading": reading})
-    return lessons
+                prior_runs["seen"].append({"setup": setup, "reading": reading})
+    return prior_runs

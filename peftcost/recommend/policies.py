@@ -11,12 +11,12 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import (
     ALPHA,
     CONFIRM_SEEDS,
+    NonInferiority,
     Replicates,
-    Standard,
+    comparators,
     probability_within_margin,
     quality_interval,
     resolvable_difference,
-    rivals,
     shown_as_good,
 )
 from peftcost.errors import UserError, did_you_mean
@@ -64,7 +64,7 @@ class Recommendation:
 def recommend(
     evidence: Sequence[Evidence],
     replicates: Replicates,
-    standard: Standard,
+    criterion: NonInferiority,
     policy: str = "non-inferior",
     n_dev: int | None = None,
     min_quality: float | None = None,
@@ -73,7 +73,7 @@ def recommend(
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
-    A setup is compared with its `rivals` (peftcost.core.statistics).
+    A setup is compared with its `comparators` (peftcost.core.statistics).
 
     non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
     best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
@@ -87,21 +87,21 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     if not allowed:
         raise UserError(nothing_fits(evidence, *limits))
-    margin = standard.margin
+    margin = criterion.margin
     told = replicates.only(e.id for e in allowed)
     fresh_seeds = {e.id: e.confirm_seeds for e in allowed}
-    as_good = shown_as_good(told, fresh_seeds, standard)
+    as_good = shown_as_good(told, fresh_seeds, criterion)
     shown = [e for e in allowed if e.id in as_good]
     best = max(allowed, key=lambda e: e.quality)
     chosen = POLICIES[policy](allowed, shown, best)
-    expected = told.as_expected.only({*rivals(told, fresh_seeds), chosen.id})
+    expected = told.as_expected.only({*comparators(told, fresh_seeds), chosen.id})
     confirmed = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
-    resolvable = resolvable_difference(expected, chosen.id, standard.alpha)
+    resolvable = resolvable_difference(expected, chosen.id, criterion.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]
     if confirmed:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
-            f"({standard.confidence:.0%} confidence)."
+            f"({criterion.confidence:.0%} confidence)."
         )
     elif len(allowed) == 1:
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
@@ -117,7 +117,7 @@ def recommend(
         best=best.id,
         policy=policy,
         margin=margin,
-        confidence=standard.confidence,
+        confidence=criterion.confidence,
         because=f"{what_it_reaches(chosen, best)} {verdict}",
         confirmed=confirmed,
         quality=chosen.quality,

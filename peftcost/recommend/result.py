@@ -1,8 +1,7 @@
-"""result.json: the machine-readable result of a run (schema_version 1), built from its state and its rows."""
+"""Builds the result of a run (its fields: `schema`) from its state and its rows."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,12 +15,12 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.searcher.prospects import Prospect
-from peftcost.searcher.question import Question
+from peftcost.recommend.schema import Result
+from peftcost.searcher.forecast import BudgetForecast
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
+from peftcost.task.task import Task
 from peftcost.tasks import Metric
-
-SCHEMA_VERSION = 1
 
 
 def build_result(
@@ -29,17 +28,15 @@ def build_result(
     state: SearchState,
     task: Mapping[str, Any],
     entries: Sequence[Mapping[str, Any]],
-    advice: Recommendation | None,
-    more: Prospect | None,
+    recommendation: Recommendation | None,
+    more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it; more: what the same budget
-    again would bring."""
+) -> Result:
+    """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
     totals = state.ledger.totals()
-    return {
-        "schema_version": SCHEMA_VERSION,
+    fields = {
         "task": dict(task),
         "devices": {
             "kind": first["kind"],
@@ -55,7 +52,9 @@ def build_result(
         "ledger": totals,
         "setups": list(entries),
         "front": front_of(entries),
-        "recommendation": None if advice is None else {**asdict(advice), "twice_the_budget": more and more.as_dict()},
+        "recommendation": None
+        if recommendation is None
+        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],
@@ -63,11 +62,12 @@ def build_result(
         "started": events[0]["utc"],
         "ended": events[-1]["utc"],
     }
+    return Result.model_validate(fields)
 
 
-def task_facts(question: Question) -> dict[str, Any]:
-    """The task part of result.json."""
-    task, data = question.task, question.data
+def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
+    """The task part of result.json. task: the spec's, with paths as the run's folder tells them."""
+    data = spec.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
@@ -75,9 +75,9 @@ def task_facts(question: Question) -> dict[str, Any]:
         "columns": dict(data.columns),
         "metric": data.metric.name,
         "margin": data.margin,
-        "seed": question.seed,
+        "seed": spec.seed,
         "labels": list(data.labels),
-        "fingerprints": question.fingerprints,
+        "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
 
@@ -144,12 +144,12 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
     if not measurements:
         return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
-    quality, interval = mean_of(decisive, "quality"), (math.nan, math.nan)
+    quality, interval = mean_of(decisive, "quality"), None
     if replicates is not None and setup.id in replicates.observed:
         quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
-    return entry | means | {"quality": quality, "quality_interval": list(interval)}
+    return entry | means | {"quality": quality, "quality_interval": interval}
 
 
 TIMES = ("gpu_seconds", "latency_seconds")

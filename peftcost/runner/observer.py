@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from peftcost.core.one_line import one_line
 from peftcost.engine.messages import Progress
 from peftcost.runner.books import Books
 
 
-class Observer(Protocol):
+class Observer:
     """Is told what happens, in the runner's own thread, so each call has to return soon. Derive from it and write the calls
     that you need; the others do nothing. An observer that raises is left out, with a warning."""
 

@@ -17,7 +17,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Propose:
-    """Begin this setup: one of its arm's best bets, or what Optuna proposed."""
+    """Begin this setup: one of its arm's starting points, or what Optuna proposed."""
 
     setup: Setup
 

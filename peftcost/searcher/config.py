@@ -23,10 +23,10 @@ class SearchConfig:
     stop_factor: int = 2
     """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
     most_stops: int = 3
-    """Stops that all anchors can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place of .92
-    to .94 (docs/search.md, "without stops")."""
+    """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place
+    of .92 to .94 (docs/search.md, "without stops")."""
     most_stops_beyond: int = 2
-    """Further stops, which not every anchor can be paid for to reach: whatever is worth it may."""
+    """Further stops, which not every reference can be paid for to reach: whatever is worth it may."""
     fewest_steps: int = 20
     """Optimizer steps of the first stop, at least: after fewer a reading says little."""
     safety: float = 1.1
@@ -39,15 +39,15 @@ class SearchConfig:
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
     opening_share: float = 0.12
-    """An anchor goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
-    At 0 only the first anchor goes first (docs/search.md, "full and LoRA compete for their first stop, too")."""
+    """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
+    At 0 only the first reference goes first (docs/search.md, "full and LoRA compete for their first stop, too")."""
     first_share: float = 0.1
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
-    the budget. Elsewhere only the anchors' are, and the others' compete."""
+    the budget. Elsewhere only the references' are, and the others' compete."""
     recipe_share: float = 0.25
     """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
     competes."""
-    most_lessons: int = 3
+    most_prior_setups: int = 3
     """Setups of one method that are taken over from recipes and earlier runs (planner.py)."""
 
     # -- exploring (decide.py, explore.py) ---------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class SearchConfig:
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
     not below this (docs/search.md, "without going back to exploring")."""
 
-    # -- the surrogate's prior (outlook.py): standard deviations of its terms, at scale 1 ----------------------------
+    # -- the surrogate's prior (surrogate.py): standard deviations of its terms, at scale 1 ----------------------------
 
     expected_gain: float = 0.03
     """What a doubling of the length is expected to bring, before anything was seen."""
@@ -145,7 +145,7 @@ class SearchConfig:
     """The chance that exploring on finds something better than all that was measured, by more than the margin, at which
     confirming first would be a waste."""
 
-    # -- confirming (confirm.py, question.py) ------------------------------------------------------------------------
+    # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
 
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""
@@ -160,7 +160,7 @@ class SearchConfig:
     confidences: tuple[float, float] = (0.5, 0.99)
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 
-    # -- what the measurements say (evidence.py, prospects.py) -------------------------------------------------------
+    # -- what the measurements say (evidence.py, forecast.py) -------------------------------------------------------
 
     replicates: int = 2000
     """Bootstrap replicates: a bound at 5 % rests on 100 of them, at 1 % on 20."""
@@ -168,7 +168,7 @@ class SearchConfig:
     """Setups whose qualities are resampled after each result, the best. The recommendation compares all."""
     unsettled_seeds: float = 0.1
     """By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md)."""
-    prospect_draws: int = 1000
+    forecast_draws: int = 1000
     """Draws of what is measured and what could be tried: a chance of 5 % errs by 0.7 %."""
     cheaper_share: float = 0.9
     """A setup that takes less than this share of the recommended one's cost is worth a change."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.statistics import (
     CONFIRM_SEEDS,
+    NonInferiority,
     Replicates,
-    Standard,
     probability_within_margin,
     shown_as_good,
 )
@@ -67,17 +67,17 @@ def confirm_reserve(present: Sequence[float], upcoming_seconds: float, config: S
     return config.safety * CONFIRM_SEEDS * sum(dearest)
 
 
-def confirm_or_stop(state: SearchState, replicates: Replicates | None, standard: Standard, available: float) -> Action:
+def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion: NonInferiority, available: float) -> Action:
     """The next confirmation, or the end: two fresh seeds for a few contenders at a time, then, when all have them and the
     recommendation is not settled, one more for each."""
     if replicates is None or not replicates.observed:
         return Stop("no setup could be measured")
     running = any(t.role == "confirm" for t in state.running())
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
-    if not running and settled(state, replicates, standard) is not None:
+    if not running and settled(state, replicates, criterion) is not None:
         only = len(replicates.observed) == 1
         return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
-    wanted = confirmable(state, replicates, standard.margin, available, done)
+    wanted = confirmable(state, replicates, criterion.margin, available, done)
     if not wanted:
         return Wait() if running else Stop("the budget pays for no more confirmations")
     fewest = min(done[s] for s in wanted)
@@ -114,22 +114,22 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
     return chosen
 
 
-def settled(state: SearchState, replicates: Replicates, standard: Standard) -> str | None:
+def settled(state: SearchState, replicates: Replicates, criterion: NonInferiority) -> str | None:
     """The cheapest setup that is shown to be as good as the best, if it is cheaper than all that still might be."""
     finished = Counter(t.setup.id for t in state.measured("confirm"))
     if len(replicates.observed) == 1:  # there is nothing to compare it with
         return next((s for s in replicates.observed if finished[s] >= CONFIRM_SEEDS), None)
-    shown = shown_as_good(replicates, finished, standard)
+    shown = shown_as_good(replicates, finished, criterion)
     if not shown:
         return None
     gpu_seconds = gpu_seconds_of(state, replicates)
     cheapest = min(shown, key=lambda s: gpu_seconds[s])
-    still = contenders(replicates, standard.margin, gpu_seconds, state.config)
+    still = contenders(replicates, criterion.margin, gpu_seconds, state.config)
     open_ones = [s for s in still if s not in shown]
     return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None
 
 
-def advised_now(state: SearchState, replicates: Replicates, standard: Standard) -> str:
+def recommended_now(state: SearchState, replicates: Replicates, criterion: NonInferiority) -> str:
     """What would be recommended: the settled one, else the best as far as is expected."""
     expected = replicates.as_expected.observed
-    return settled(state, replicates, standard) or max(expected, key=lambda s: expected[s])
+    return settled(state, replicates, criterion) or max(expected, key=lambda s: expected[s])

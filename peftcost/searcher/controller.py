@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import (
@@ -29,7 +29,7 @@ from peftcost.runner.slot import Slot
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import Bets
+from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -94,8 +94,8 @@ class Controller(Runner):
                 continue
             together: list[Trial] = []
             while True:
-                ideas = partial(run.proposals.ideas, self.state)
-                action = decide.next_action(self.state, run.bets, ideas, evidence, run.standard, self.journal.clock())
+                suggest = partial(run.proposals.suggest, self.state)
+                action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
                 if isinstance(action, actions.Skip):
                     self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
                     continue
@@ -131,7 +131,7 @@ class Controller(Runner):
 
     def _may_share(self, slot: Slot, setup: Setup) -> bool:
         kinds = [self.executor.devices[index].kind for index in slot.devices]
-        return len(kinds) == 1 and kinds[0] in SHARED and sharing.obstacle(setup) is None
+        return len(kinds) == 1 and kinds[0] in SHARED and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
@@ -261,7 +261,7 @@ class Controller(Runner):
 
 
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's best bets."""
+    """What a search works on: folder, study, prepared data by base, and each arm's starting points."""
 
     def __init__(
         self,
@@ -270,14 +270,14 @@ class SearchRun:
         proposals: Proposals,
         evidence: Evidence,
         prepared: Mapping[str, str],
-        bets: Bets,
+        starts: StartingPoints,
         metric: Metric,
-        standard: Standard,
+        criterion: NonInferiority,
         seed: int,
     ) -> None:
-        self.folder, self.study, self.prepared, self.bets = folder, study, prepared, bets
+        self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
         self.proposals, self.evidence = proposals, evidence
-        self.metric, self.standard, self.seed = metric, standard, seed
+        self.metric, self.criterion, self.seed = metric, criterion, seed
         self.checkpoints = Checkpoints(folder)
 
     def prepared_for(self, setup: Setup) -> str:

@@ -3,7 +3,7 @@
 The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
 not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
 promotion or a proposal (`explore`); then LoRA on, if it may be better than what would be recommended; then confirmation of
-the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`prospects`),
+the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`forecast`),
 to be confirmed in its turn; then the end. What confirmation and test will take is kept back from the start.
 """
 
@@ -16,90 +16,91 @@ from scipy import stats
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import CONFIRM_SEEDS, Replicates, Standard
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.confirm import advised_now, confirm_or_stop, confirm_reserve, contenders_seconds
-from peftcost.searcher.explore import Bets, Candidate, Ideas, candidates, needs_along, promotions
-from peftcost.searcher.prospects import options_of, prospect
+from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
+from peftcost.searcher.explore import Candidate, StartingPoints, Suggest, candidates, needs_along, promotions
+from peftcost.searcher.forecast import forecast, options_of
 from peftcost.searcher.state import SearchState
 
-REFERENCES = ("full", "lora")
-"""Anchors besides the cheapest method: what everything else is held against."""
+REFERENCE_METHODS = ("full", "lora")
+"""References besides the cheapest method: what everything else is held against."""
 YARDSTICK = "lora"
 """Everybody would have tried it: before anything is confirmed its prior-best setup is trained on, where that can be paid and
 is likely enough to change the recommendation."""
 
 
-def anchors_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
+def references_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
     """The cheapest, full, LoRA: those of the arms that go first. With several bases, each of these on all of them."""
-    first = [*cheapest, *(arm for name in REFERENCES for arm in arms if method_of(arm) == name)]
+    first = [*cheapest, *(arm for name in REFERENCE_METHODS for arm in arms if method_of(arm) == name)]
     return list(dict.fromkeys(first))
 
 
 def next_action(
     state: SearchState,
-    bets: Bets,
-    ideas: Ideas,
+    starts: StartingPoints,
+    suggest: Suggest,
     replicates: Replicates | None,
-    standard: Standard,
+    criterion: NonInferiority,
     now: float,
 ) -> Action:
     """What to start on a free device.
 
-    bets: of each arm, recipes' at their own length, the others at the first stop. ideas: what else could be begun.
+    starts: of each arm, recipes' at their own length, the others at the first stop. suggest: what else could be begun.
     replicates: of all measured setups (None before any). now: seconds on the run's clock.
     """
     config = state.config
     left = state.left_after(config.safety * state.cost.closing_seconds(), now) - committed_seconds(state, now)
-    present = contenders_seconds(state, replicates, standard.margin)
-    share = reserved_share(replicates, standard, config)
+    present = contenders_seconds(state, replicates, criterion.margin)
+    share = reserved_share(replicates, criterion, config)
     tried = state.explored.first
-    untried = {arm: untried_openings(state, arm, bets[arm]) for arm in state.arms if arm not in state.skipped}
+    untried = {arm: untried_openings(state, arm, starts[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= config.first_share * state.limit_gpu_seconds
     for arm, needs in untried.items():
         kept = {s: reserve(state, share, present, s) if tried else 0.0 for s in needs}  # one result is better than none
         payable = [s for s, seconds in needs.items() if seconds + kept[s] <= left]
         if needs and arm not in tried and min(needs.values()) > left:
             return Skip(arm, min(needs.values()))
-        is_wanted = arm in state.anchors or bool(recipe_bets(state, arm, bets[arm]))
+        is_wanted = arm in state.references or bool(recipe_starts(state, arm, starts[arm]))
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= config.opening_share * left)
         if payable and (all_go_first or goes_first):
             return Propose(payable[0])
-    further = recipe_further(state, bets, left)
-    explored = further or explore_more(state, bets, ideas, present, share, standard.margin, left, now)
+    further = recipe_further(state, starts, left)
+    explored = further or explore_more(state, starts, suggest, present, share, criterion.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
-        advised = state.setup(advised_now(state, replicates, standard))
-        explored = yardstick_further(state, bets, ideas, advised, standard.margin, left)
-        explored = explored or explore_in_place_of_proof(state, ideas, advised, standard.margin, left)
+        recommended = state.setup(recommended_now(state, replicates, criterion))
+        explored = yardstick_further(state, starts, suggest, recommended, criterion.margin, left)
+        explored = explored or explore_in_place_of_proof(state, suggest, recommended, criterion.margin, left)
     if explored is not None:
         return explored
     if state.exploring and state.running():
         return Wait()
-    action = confirm_or_stop(state, replicates, standard, left)
+    action = confirm_or_stop(state, replicates, criterion, left)
     if isinstance(action, Stop) and replicates is not None and replicates.observed:
-        action = explore_again(state, ideas, replicates, standard, left, action)
+        action = explore_again(state, suggest, replicates, criterion, left, action)
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
-def untried_openings(state: SearchState, arm: str, bets: Sequence[Setup]) -> dict[Setup, float]:
+def untried_openings(state: SearchState, arm: str, starts: Sequence[Setup]) -> dict[Setup, float]:
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
-    prior-best one. (What earlier runs found to be good competes: the outlook knows what they read, and may know better.)"""
+    prior-best one. (What earlier runs found to be good competes: the surrogate knows what they read, and may know better.)"""
     begun = state.explored.first.get(arm, {})
-    first = [setup.until(state.stops[0]) for setup in (*recipe_bets(state, arm, bets), bets[0])]
+    first = [setup.until(state.stops[0]) for setup in (*recipe_starts(state, arm, starts), starts[0])]
     untried = [setup for setup in first if setup.lineage not in begun]
     safety = state.config.safety
     return {s: safety * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 
 
-def recipe_bets(state: SearchState, arm: str, bets: Sequence[Setup]) -> Sequence[Setup]:
-    """Of the arm's bets, those of recipes. They come without readings, so nothing but a trial tells whether they are good."""
-    return bets[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
+def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequence[Setup]:
+    """Of the arm's starting points, those of recipes. They come without readings, so nothing but a trial tells whether they
+    are good."""
+    return starts[1 : 1 + sum(setup.method == method_of(arm) for setup in state.recipe_setups)]
 
 
-def recipe_further(state: SearchState, bets: Bets, available: float) -> Promote | None:
+def recipe_further(state: SearchState, starts: StartingPoints, available: float) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
-    recipes = [recipe for arm in state.arms for recipe in recipe_bets(state, arm, bets[arm])]
+    recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, starts[arm])]
     ways = {way.ahead[0].lineage: way for way in promotions(state)} if recipes else {}
     for recipe in recipes:
         way, latest = ways.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
@@ -121,8 +122,8 @@ def committed_seconds(state: SearchState, now: float) -> float:
 
 def explore_more(
     state: SearchState,
-    bets: Bets,
-    ideas: Ideas,
+    starts: StartingPoints,
+    suggest: Suggest,
     present: Sequence[float],
     share: float,
     margin: float,
@@ -141,45 +142,45 @@ def explore_more(
     def is_payable(candidate: Candidate) -> bool:
         return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
 
-    for candidate in candidates(state, bets, ideas, margin):
+    for candidate in candidates(state, starts, suggest, margin):
         if candidate.gain_rate * left >= state.config.negligible_gain and is_payable(candidate):
             return candidate.action
     return None
 
 
 def yardstick_further(
-    state: SearchState, bets: Bets, ideas: Ideas, advised: Setup, margin: float, available: float
+    state: SearchState, starts: StartingPoints, suggest: Suggest, recommended: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
-    yardsticks = {bets[arm][0].lineage for arm in state.anchors if method_of(arm) == YARDSTICK}
-    options = [option for option in options_of(state, ideas) if option.setup.lineage in yardsticks]
-    further = prospect(state, options, margin, advised, available, or_cheaper=False)
+    yardsticks = {starts[arm][0].lineage for arm in state.references if method_of(arm) == YARDSTICK}
+    options = [option for option in options_of(state, suggest) if option.setup.lineage in yardsticks]
+    further = forecast(state, options, margin, recommended, available, or_cheaper=False)
     return further.action if further.chance >= state.config.yardstick_chance else None
 
 
 def explore_in_place_of_proof(
-    state: SearchState, ideas: Ideas, advised: Setup, margin: float, available: float
+    state: SearchState, suggest: Suggest, recommended: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
     with."""
     kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
     if available <= kept:
         return None
-    further = prospect(state, options_of(state, ideas), margin, advised, available - kept, or_cheaper=False)
+    further = forecast(state, options_of(state, suggest), margin, recommended, available - kept, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
 def explore_again(
     state: SearchState,
-    ideas: Ideas,
+    suggest: Suggest,
     replicates: Replicates,
-    standard: Standard,
+    criterion: NonInferiority,
     available: float,
     stop: Stop,
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
-    advised = state.setup(advised_now(state, replicates, standard))
-    further = prospect(state, options_of(state, ideas), standard.margin, advised, available)
+    recommended = state.setup(recommended_now(state, replicates, criterion))
+    further = forecast(state, options_of(state, suggest), criterion.margin, recommended, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:
@@ -189,13 +190,13 @@ def explore_again(
     )
 
 
-def reserved_share(replicates: Replicates | None, standard: Standard, config: SearchConfig) -> float:
+def reserved_share(replicates: Replicates | None, criterion: NonInferiority, config: SearchConfig) -> float:
     """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would
     be shown to be so in less than half of the cases, since the difference of their confirmations errs by too much."""
     if replicates is None:
         return config.most_reserved
-    error = float(stats.norm.ppf(standard.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
-    return config.most_reserved if error <= standard.margin else config.reserved_out_of_reach
+    error = float(stats.norm.ppf(criterion.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
+    return config.most_reserved if error <= criterion.margin else config.reserved_out_of_reach
 
 
 def reserve(state: SearchState, share: float, present: Sequence[float], upcoming: Setup) -> float:

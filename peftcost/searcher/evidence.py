@@ -17,7 +17,7 @@ from peftcost.core.statistics import (
     resample_examples,
     with_seed_noise,
 )
-from peftcost.searcher.explore import outlook_of
+from peftcost.searcher.explore import surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 from peftcost.store.run_folder import RunFolder
@@ -61,19 +61,19 @@ class Evidence:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        noise, limits = outlook_of(state).own_noise if state.stops else None, self.metric.limits
+        noise, limits = surrogate_of(state).own_noise if state.stops else None, self.metric.limits
         groups, unsettled = spread_groups(state), config.unsettled_seeds
         found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, noise, unsettled)
         if not state.stops:
             return found
         alone = [s for s in ids if s not in state.confirmed]
-        guesses = outlook_of(state).guesses([state.setup(s) for s in alone])
+        posteriors = surrogate_of(state).predict([state.setup(s) for s in alone])
         expectations = {}
-        for s, guess in zip(alone, guesses, strict=True):
+        for s, posterior in zip(alone, posteriors, strict=True):
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
-            expectations[s] = Expectation(found.observed[s] + guess.mean - read, guess.deviation, math.sqrt(common))
+            expectations[s] = Expectation(found.observed[s] + posterior.mean - read, posterior.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
 
     def _draw(self, state: SearchState, trial: Trial, sample: int | None = None) -> tuple[float, np.ndarray]:

@@ -22,12 +22,12 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.outlook import Outlook, Seen
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.surrogate import Observation, Surrogate
 
-Ideas = Callable[[str, int], Sequence[Setup]]
-"""(arm, stop) -> setups that nobody tried: best bets, and what Optuna proposes."""
-Bets = Mapping[str, Sequence[Setup]]
+Suggest = Callable[[str, int], Sequence[Setup]]
+"""(arm, stop) -> setups that nobody tried: starting points, and what Optuna proposes."""
+StartingPoints = Mapping[str, Sequence[Setup]]
 """By arm: its prior-best setup, those of recipes, as long as they say, then the best ones of earlier runs, the best first."""
 
 
@@ -52,15 +52,15 @@ class Way:
     parent: Setup | None = None
 
 
-def candidates(state: SearchState, bets: Bets, ideas: Ideas, margin: float) -> list[Candidate]:
+def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
-    outlook = outlook_of(state)
-    volumes = volumes_of(state, bets, margin, outlook)
-    ways = [*promotions(state), *proposals(state, ideas)]
+    surrogate = surrogate_of(state)
+    volumes = volumes_of(state, starts, margin, surrogate)
+    ways = [*promotions(state), *proposals(state, suggest)]
     ahead = [setup for way in ways for setup in way.ahead]
-    guesses = outlook.guesses(ahead)
-    points = [predicted_point(state, setup, guess.mean) for setup, guess in zip(ahead, guesses, strict=True)]
-    deviations = [guess.deviation for guess in guesses]
+    posteriors = surrogate.predict(ahead)
+    points = [predicted_point(state, setup, posterior.mean) for setup, posterior in zip(ahead, posteriors, strict=True)]
+    deviations = [posterior.deviation for posterior in posteriors]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
     gains = iter(np.asarray(shares).tolist())
     exponent, found = state.config.cost_exponent, []
@@ -96,7 +96,7 @@ def promotions(state: SearchState) -> list[Way]:
     return found
 
 
-def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
+def proposals(state: SearchState, suggest: Suggest) -> list[Way]:
     """New setups of the arms that can be paid. A method that needs its length beforehand is begun at any stop and has no
     way on; the others begin at the first."""
     found = []
@@ -105,32 +105,34 @@ def proposals(state: SearchState, ideas: Ideas) -> list[Way]:
             continue
         alone = get_method(method_of(arm)).fixed_horizon
         for begins in state.stops if alone else state.stops[:1]:
-            for setup in ideas(arm, begins):
+            for setup in suggest(arm, begins):
                 ahead = [setup.until(stop) for stop in ([begins] if alone else state.stops)]
                 found.append(Way(Propose(ahead[0]), ahead))
     return found
 
 
-def outlook_of(state: SearchState) -> Outlook:
+def surrogate_of(state: SearchState) -> Surrogate:
     """Guesses from what exploring has measured, here and in earlier runs."""
     best = state.explored.best(state.config.most_readings)
-    seen = [Seen(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return _outlook((*seen, *state.earlier_seen), state.stops[-1], state.config)
+    observations = [Observation(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
+    return _surrogate((*observations, *state.earlier_observations), state.stops[-1], state.config)
 
 
 @lru_cache(maxsize=4)
-def _outlook(seen: tuple[Seen, ...], longest: int, config: SearchConfig) -> Outlook:
+def _surrogate(observations: tuple[Observation, ...], longest: int, config: SearchConfig) -> Surrogate:
     """What a decision and the evidence before it ask alike is worked out once."""
-    return Outlook(seen, longest, config)
+    return Surrogate(observations, longest, config)
 
 
-def volumes_of(state: SearchState, bets: Bets, margin: float, outlook: Outlook) -> list[Volume]:
+def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrogate: Surrogate) -> list[Volume]:
     """What the measured setups are thought to offer, with what the running ones are expected to add: in all, and at the
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [predicted_point(state, s, guess.mean) for s, guess in zip(setups, outlook.guesses(setups), strict=True)]
-    priors = [of_arm[0] for of_arm in bets.values()]
+    points = [
+        predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)
+    ]
+    priors = [of_arm[0] for of_arm in starts.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin
     cost, memory = beyond * max(p.gpu_seconds for p in dearest), beyond * max(p.peak_bytes for p in dearest)

@@ -20,29 +20,29 @@ from peftcost.runner.runner import result_of
 from peftcost.searcher import decide
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
-from peftcost.searcher.question import Question
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import Pace, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 
 
-def prepare_all(controller: Controller, question: Question) -> dict[str, str]:
+def prepare_all(controller: Controller, spec: SearchSpec) -> dict[str, str]:
     """The folder of the tokenized data by base."""
-    return {name: prepare_data(controller, asked) for name, asked in question.bases.items()}
+    return {name: prepare_data(controller, asked) for name, asked in spec.bases.items()}
 
 
-def plan(controller: Controller, question: Question, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
+def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
     """Prepare, acquire the devices, probe and choose the length; recorded as `planned`, with the config. Returns the folders
     of the prepared data, by base.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
-    prepared = prepare_all(controller, question)
-    probed, infeasible = probe_arms(controller, question.methods, prepared, question.seed, config)
+    prepared = prepare_all(controller, spec)
+    probed, infeasible = probe_arms(controller, spec.methods, prepared, spec.seed, config)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
         raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
-    data = question.data
+    data = spec.data
     cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
     by_base: dict[str | None, list[str]] = {}
     for arm in probed:
@@ -51,15 +51,15 @@ def plan(controller: Controller, question: Question, config: SearchConfig = DEFA
     def epoch_seconds(arm: str) -> float:
         return probed[arm].training_seconds(len(data.train), len(data.train))
 
-    anchors = decide.anchors_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
+    references = decide.references_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
     controller.record(
         "planned",
         config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probed.items()},
         infeasible=infeasible,
-        methods=list(dict.fromkeys([*anchors, *probed])),
-        anchors=anchors,
-        stops=choose_length(controller, cost, anchors, len(data.train), config),
+        methods=list(dict.fromkeys([*references, *probed])),
+        references=references,
+        stops=choose_length(controller, cost, references, len(data.train), config),
         dev_sample=config.explore_dev_rows if len(data.dev) > config.explore_dev_rows else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
@@ -80,7 +80,7 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def best_bets(
+def starting_points(
     plain: Mapping[str, Setup],
     recipes: Sequence[Setup],
     earlier: Sequence[Setup],
@@ -89,16 +89,16 @@ def best_bets(
 ) -> dict[str, list[Setup]]:
     """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
     method's space names is taken over from these, since batch, precision and the like suit the device."""
-    bets = {}
+    points = {}
     for name, setup in plain.items():
         keys = spaces[name]
-        lessons = [
+        taken_over = [
             replace(e, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
             for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        bets[name] = list(dict.fromkeys([setup, *lessons]))[: 1 + config.most_lessons]
-    return bets
+        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + config.most_prior_setups]
+    return points
 
 
 def probe_arms(
@@ -142,16 +142,16 @@ def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[
 
 
 def choose_length(
-    controller: Controller, cost: CostModel, anchors: Sequence[str], rows: int, config: SearchConfig
+    controller: Controller, cost: CostModel, references: Sequence[str], rows: int, config: SearchConfig
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     closing = config.safety * cost.closing_seconds()
     probes = cost.probes
     setups = priors(list(probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    paces = paces_of(cost, setups, anchors, config)
+    costs = costs_per_trial(cost, setups, references, config)
     left = controller.left_after(closing)
-    stops = choose_stops(rows, batch_size, paces, left, config)
+    stops = choose_stops(rows, batch_size, costs, left, config)
     cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     trial_seconds = config.safety * cost.predict(cheapest).trial_seconds
     if trial_seconds > left:
@@ -160,20 +160,20 @@ def choose_length(
     return reaching_beyond(stops, rows, config)
 
 
-def paces_of(
-    cost: CostModel, setups: Mapping[str, Setup], anchors: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
-) -> list[Pace]:
+def costs_per_trial(
+    cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
+) -> list[CostPerTrial]:
     """What the arms take. setups: one of each."""
     found = []
     for arm, setup in setups.items():
         probe, unstarted = cost.probes[arm], setup.until(0)
-        pace = Pace(
+        per_trial = CostPerTrial(
             per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
-            beside=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
-            beside_confirmed=cost.predict(unstarted).trial_seconds,
-            is_anchor=arm in anchors,
+            overhead=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
+            overhead_confirm=cost.predict(unstarted).trial_seconds,
+            is_reference=arm in references,
         )
-        found.append(pace)
+        found.append(per_trial)
     return found
 
 
@@ -191,10 +191,10 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     def trials(stop: int) -> list[float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
-    paces = paces_of(state.cost, priors(state.arms, 0), state.anchors, config)
+    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
 
     def search(longest: int) -> float:
-        return needs_of(ladder(longest, least, config), paces, config)
+        return needs_of(ladder(longest, least, config), costs, config)
 
     more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
     dearest = trials(3 * rows)[-config.reserved_contenders :]

@@ -8,9 +8,7 @@ bargain; and by their dev loss, which ranks setups better than their quality on 
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -20,55 +18,54 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.explore import Bets
+from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
-from peftcost.store.study import Spaces
+from peftcost.store.study import Spaces, quiet_optuna
 
 
 class Proposals:
     """Proposes setups; a function of the seed and of what is told.
 
-    spaces, bets: of each arm; the prior-best setup's choices stand where the space has none. Bets are proposed before Optuna
-    is asked.
+    spaces, starts: of each arm; the prior-best setup's choices stand where the space has none. Starting points come
+    before what Optuna draws.
     """
 
-    def __init__(self, spaces: Spaces, bets: Bets, seed: int) -> None:
-        optuna.logging.set_verbosity(logging.WARNING)
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
-        self.spaces, self.bets, self.seed = spaces, bets, seed
-        self._ideas: dict[tuple[str, int], tuple[int, list[Setup]]] = {}
+    def __init__(self, spaces: Spaces, starts: StartingPoints, seed: int) -> None:
+        self.spaces, self.starts, self.seed = spaces, starts, seed
+        self._drawn: dict[tuple[str, int], tuple[int, list[Setup]]] = {}
 
-    def ideas(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
+    def suggest(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop; none when it has nothing new. They are
         drawn ahead, and anew when something of the arm has changed. Its prior-best setup and
         the best of earlier runs come alone, before all others."""
         config, begun = state.config, list(state.explored.first.get(arm, {}).values())
         if not begun:
-            return [setup.until(stop_examples) for setup in self.bets[arm][:2]]
+            return [setup.until(stop_examples) for setup in self.starts[arm][:2]]
         first = [t for t in begun if t.setup.stop_examples == stop_examples]
         tried = {t.setup.id for t in first}
         known = len(first) + sum(t.measurement is not None for t in first)
-        drawn_at, drawn = self._ideas.get((arm, stop_examples), (0, []))
+        drawn_at, drawn = self._drawn.get((arm, stop_examples), (0, []))
         untried = [setup for setup in drawn if setup.id not in tried]
         if not untried or known >= config.news_factor * drawn_at:
-            bets = [setup.until(stop_examples) for setup in self.bets[arm]]
-            ideas = {setup.id: setup for setup in bets if setup.id not in tried}
-            prior, factors = bets[0].hyperparameters, config.neighbour_factors
+            starts = [setup.until(stop_examples) for setup in self.starts[arm]]
+            fresh = {setup.id: setup for setup in starts if setup.id not in tried}
+            prior, factors = starts[0].hyperparameters, config.neighbour_factors
             near = neighbours(prior, self.spaces[arm], factors) if len(first) < config.neighbour_trials else []
             for choices in (*near, *self._asked(first, arm, config)):
-                setup = self.setup_of(arm, choices, stop_examples, tried | ideas.keys())
+                setup = self.setup_of(arm, choices, stop_examples, tried | fresh.keys())
                 if setup is not None and setup.id not in tried:
-                    ideas[setup.id] = setup
-            untried = list(ideas.values())
-            self._ideas[arm, stop_examples] = known, untried
+                    fresh[setup.id] = setup
+            untried = list(fresh.values())
+            self._drawn[arm, stop_examples] = known, untried
         return untried
 
     def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The setup with these choices. known: the ids of those that there are already."""
-        prior = self.bets[arm][0]
+        prior = self.starts[arm][0]
         return Setup(prior.method, {**prior.hyperparameters, **choices}, stop_examples)
 
+    @quiet_optuna()
     def _asked(self, first: Sequence[Trial], arm: str, config: SearchConfig) -> list[dict[str, Scalar]]:
         space = self.spaces[arm]
         sampler = optuna.samplers.TPESampler(

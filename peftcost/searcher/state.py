@@ -12,7 +12,7 @@ from peftcost.runner.books import Books
 from peftcost.runner.slot import Slot, slot_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
-from peftcost.searcher.outlook import Seen
+from peftcost.searcher.surrogate import Observation
 from peftcost.searcher.trial import Trial
 
 
@@ -20,15 +20,15 @@ from peftcost.searcher.trial import Trial
 class SearchState(Books):
     """The books, and beside them:
 
-    arms: methods (on bases, where there are several); anchors: those that go first. stops: the lengths at which lineages are
-    measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
+    arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages
+    are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_seen: the best setups of the runs that were named, and what these measured. config: the numbers that the
-    search decides by.
+    earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the
+    numbers that the search decides by.
     """
 
     arms: list[str] = field(default_factory=list)
-    anchors: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     dev_sample: int | None = None
     cost: CostModel = field(default_factory=lambda: CostModel({}, 0, 0))
@@ -37,7 +37,7 @@ class SearchState(Books):
     exploring: bool = True
     spent_before_gpu_seconds: float = 0.0
     earlier: list[Setup] = field(default_factory=list)
-    earlier_seen: list[Seen] = field(default_factory=list)
+    earlier_observations: list[Observation] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
     config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -108,8 +108,8 @@ class SearchState(Books):
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
-        self.earlier_seen = [Seen(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
-        read = {seen.setup.lineage for seen in self.earlier_seen}
+        self.earlier_observations = [Observation(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
+        read = {o.setup.lineage for o in self.earlier_observations}
         setups = [Setup.from_dict(raw) for raw in event["setups"]]
         self.earlier = [setup for setup in setups if setup.lineage in read]
         self.recipe_setups = [setup for setup in setups if setup.lineage not in read]
@@ -129,7 +129,7 @@ class SearchState(Books):
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
         self.arms = event["methods"]
-        self.anchors = event.get("anchors", self.arms[:3])
+        self.references = event.get("references") or event.get("anchors", self.arms[:3])  # its name once
         self.infeasible = dict(event["infeasible"])
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")

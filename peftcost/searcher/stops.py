@@ -18,34 +18,34 @@ def ladder(longest: int, least: int, config: SearchConfig = DEFAULT_CONFIG) -> l
 
 
 @dataclass(frozen=True)
-class Pace:
+class CostPerTrial:
     """What an arm takes: gpu-seconds an example trained, and beside training for a trial while exploring and for a
     confirmation, which predicts all of dev."""
 
     per_example: float
-    beside: float
-    beside_confirmed: float
-    is_anchor: bool
+    overhead: float
+    overhead_confirm: float
+    is_reference: bool
 
 
-def needs_of(stops: Sequence[int], paces: Sequence[Pace], config: SearchConfig = DEFAULT_CONFIG) -> float:
-    """gpu-seconds of the anchors up to the last stop, of the other methods at the first, and of confirming the dearest
-    anchors."""
-    anchors, others = [p for p in paces if p.is_anchor], [p for p in paces if not p.is_anchor]
-    total = sum(p.per_example * stops[-1] + p.beside * len(stops) for p in anchors)
-    total += sum(p.per_example * stops[0] + p.beside for p in others)
-    confirmed = sorted(p.per_example * stops[-1] + p.beside_confirmed for p in anchors)[-config.reserved_contenders :]
+def needs_of(stops: Sequence[int], costs: Sequence[CostPerTrial], config: SearchConfig = DEFAULT_CONFIG) -> float:
+    """gpu-seconds of the references up to the last stop, of the other methods at the first, and of confirming the dearest
+    references."""
+    references, others = [p for p in costs if p.is_reference], [p for p in costs if not p.is_reference]
+    total = sum(p.per_example * stops[-1] + p.overhead * len(stops) for p in references)
+    total += sum(p.per_example * stops[0] + p.overhead for p in others)
+    confirmed = sorted(p.per_example * stops[-1] + p.overhead_confirm for p in references)[-config.reserved_contenders :]
     return config.safety * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
 def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
-    """The stops and a few more, which not every anchor can be paid for to reach: whatever is worth it may."""
+    """The stops and a few more, which not every reference can be paid for to reach: whatever is worth it may."""
     beyond = [stops[-1] * config.stop_factor**n for n in range(1, config.most_stops_beyond + 1)]
     return [*stops, *(stop for stop in beyond if stop <= config.epochs[-1] * rows)]
 
 
 def choose_stops(
-    rows: int, batch_size: int, paces: Sequence[Pace], available: float, config: SearchConfig = DEFAULT_CONFIG
+    rows: int, batch_size: int, costs: Sequence[CostPerTrial], available: float, config: SearchConfig = DEFAULT_CONFIG
 ) -> list[int]:
     """The stops whose longest is the longest that can be paid for; available: gpu-seconds, closing costs taken off.
 
@@ -55,6 +55,6 @@ def choose_stops(
     chosen = [least]
     for epochs in config.epochs:
         stops = ladder(max(least, round(rows * epochs)), least, config)
-        if stops[-1] > chosen[-1] and needs_of(stops, paces, config) <= available:
+        if stops[-1] > chosen[-1] and needs_of(stops, costs, config) <= available:
             chosen = stops
     return chosen

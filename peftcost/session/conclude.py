@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 from peftcost.engine.messages import Done, failure_of
@@ -13,45 +12,49 @@ from peftcost.recommend.policies import recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, task_facts
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.prospects import options_of, prospect
-from peftcost.searcher.question import Question
+from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.task.task import relative_paths
 
 
-def conclude(controller: Controller, run: SearchRun, question: Question) -> None:
+def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     """Search, recommend, open the test split, write result, recipe and report.
 
     PeftcostError, with the reasons, when no setup could be measured.
     """
     state, folder = controller.state, run.folder
+    task = relative_paths(spec.task, folder.path)
     because = controller.search(run)
     controller.record("closing", because=because)
     controller.tidy_checkpoints(run)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
-    advice = more = None
+    recommendation = more = None
     if evidence is not None:
-        advice = recommend(evidence_of(entries), evidence, run.standard, n_dev=len(question.data.dev))
-        controller.record("recommended", setup=advice.id)
-        ideas = partial(run.proposals.ideas, state)
-        advised = state.setup(advice.id)
-        more = prospect(state, options_of(state, ideas), run.standard.margin, advised, state.limit_gpu_seconds)
+        recommendation = recommend(evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev))
+        controller.record("recommended", setup=recommendation.id)
+        suggest = partial(run.proposals.suggest, state)
+        recommended = state.setup(recommendation.id)
+        more = forecast(state, options_of(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
     controller.release_idle()
-    tests = open_tests(controller, run, question, advice)
+    tests = open_tests(controller, run, spec, recommendation)
     controller.release()
     if tests is not None:
-        tests |= baselines_of(controller, run, question)
-    if advice is not None:
-        write_whole(controller, run, advice.id)
-    forget_artifacts(run, state, {*front_of(entries), advice.id, advice.best} if advice is not None else set())
-    result = build_result(controller.journal.events, state, task_facts(question), entries, advice, more, tests)
-    folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
-    if advice is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, question.task, question.seed, folder.name)))
+        tests |= baselines_of(controller, run, spec)
+    if recommendation is not None:
+        write_whole(controller, run, recommendation.id)
+    forget_artifacts(
+        run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set()
+    )
+    result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
+    folder.write(folder.result_file, result.model_dump_json(indent=1))
+    if recommendation is not None:
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
-    if advice is None:
+    if recommendation is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
         raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")
 

@@ -9,7 +9,7 @@ from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import test_entry
 from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.question import Question
+from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 
 BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
@@ -19,18 +19,18 @@ BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
 def open_tests(
     controller: Controller,
     run: SearchRun,
-    question: Question,
-    advice: Recommendation | None,
+    spec: SearchSpec,
+    recommendation: Recommendation | None,
 ) -> dict[str, dict[str, Any] | None] | None:
     """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
-    base = question.bases[base_of(question, controller.state, advice)]
+    base = spec.bases[base_of(spec, controller.state, recommendation)]
     out = run.folder.baselines
-    payload = {"prepared": run.prepared[base.task.only_model], "seed": question.seed, "out": str(out)}
+    payload = {"prepared": run.prepared[base.task.only_model], "seed": spec.seed, "out": str(out)}
     found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
     try:
         controller.run_one("untuned", payload)
-        if advice is not None:
-            for name, setup_id in (("recommended", advice.id), ("best", advice.best)):
+        if recommendation is not None:
+            for name, setup_id in (("recommended", recommendation.id), ("best", recommendation.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
@@ -38,10 +38,10 @@ def open_tests(
     return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
 
 
-def baselines_of(controller: Controller, run: SearchRun, question: Question) -> dict[str, dict[str, Any] | None]:
+def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:
     """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
     out = run.folder.baselines
-    payload = {"task": question.task.model_dump(mode="json"), "task_seed": question.seed, "out": str(out)}
+    payload = {"task": spec.task.model_dump(mode="json"), "task_seed": spec.seed, "out": str(out)}
     seconds = max(BASELINES_SECONDS, BASELINES_SHARE * controller.state.limit_gpu_seconds)
     message = controller.run_aside("baselines", payload, seconds)
     if not isinstance(message, Done):
@@ -51,10 +51,10 @@ def baselines_of(controller: Controller, run: SearchRun, question: Question) -> 
     return {name: test_entry(file, run.metric, run.seed) if file.exists() else None for name, file in files.items()}
 
 
-def base_of(question: Question, state: SearchState, advice: Recommendation | None) -> str:
+def base_of(spec: SearchSpec, state: SearchState, recommendation: Recommendation | None) -> str:
     """The recommended setup's base, else the first."""
-    chosen = None if advice is None else state.setup(advice.id).hyperparameters.get("model")
-    return question.task.models[0] if chosen is None else str(chosen)
+    chosen = None if recommendation is None else state.setup(recommendation.id).hyperparameters.get("model")
+    return spec.task.models[0] if chosen is None else str(chosen)
 
 
 def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:

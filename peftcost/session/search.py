@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from peftcost.core.budget import parse_budget
@@ -13,14 +15,15 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.recipe.warm_start import lessons_of
+from peftcost.observers.curves import LearningCurves
+from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.planner import best_bets, plan, prepare_all, priors, sizes
+from peftcost.searcher.planner import plan, prepare_all, priors, sizes, starting_points
 from peftcost.searcher.proposals import Proposals
-from peftcost.searcher.question import Question, ask
+from peftcost.searcher.spec import SearchSpec, load_spec
 from peftcost.searcher.state import SearchState
 from peftcost.session.conclude import conclude
 from peftcost.store.journal import Journal
@@ -33,37 +36,43 @@ from peftcost.store.run_folder import (
     single_writer,
 )
 from peftcost.store.study import Study
-from peftcost.task.task import load_task, task_yaml
+from peftcost.task.task import absolute_paths, load_task, relative_paths, task_yaml
 
 
 def begin(
-    question: Question,
+    spec: SearchSpec,
     budget: str,
     price: float | None,
     out: Path | str | None,
     warm_start: Sequence[Path | str],
     observers: Sequence[Observer],
+    given: Path,
 ) -> Path:
-    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed."""
+    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed.
+
+    given: holds the data that the caller had in memory, if anything; the run keeps it.
+    """
     asked = parse_budget(budget, price)
-    limit = asked.limit_gpu_seconds(len(question.devices))
-    path = checked_out_path(out, question.task.short_name)
-    lessons = lessons_of([Path(source) for source in warm_start])
+    limit = asked.limit_gpu_seconds(len(spec.devices))
+    path = checked_out_path(out, spec.task.short_name)
+    prior_runs = prior_runs_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
-            record_question(controller, question)
+            record_spec(controller, spec)
             if warm_start:
-                controller.record("warmed", **lessons)
-            prepared = plan(controller, question)
+                controller.record("warmed", **prior_runs)
+            prepared = plan(controller, spec)
             folder = new_run_folder(path)
-            folder.write(folder.task_file, task_yaml(question.task))
+            spec = with_data_kept(spec, given, folder)
+            folder.write(folder.task_file, task_yaml(relative_paths(spec.task, folder.path)))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
+            controller.observers.add(LearningCurves(folder))
             with single_writer(folder):
-                conclude(controller, search_run(question, state, folder, prepared), question)
+                conclude(controller, search_run(spec, state, folder, prepared), spec)
     return path
 
 
@@ -77,35 +86,46 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         devices = [Device(**raw) for raw in opened["devices"]]
         if state.phase == "finished" and budget is None:
             raise UserError(f"{path} is finished; give --budget +1gpu-h (for example) to go on further.")
-        question = ask(
+        spec = load_spec(
             load_task(folder.task_file),
             opened["methods"],
             opened["seed"],
             f"{devices[0].kind}:{len(devices)}",
             confidence=opened.get("confidence"),
             config=state.config,
+            devices_per_setup=opened.get("devices_per_setup", 1),
         )
-        check_unchanged(opened["fingerprints"], question.fingerprints, folder)
-        executor = LocalExecutor(question.devices, folder.log_file)
-        controller = Controller(executor, journal, state, observers)
+        check_unchanged(opened["fingerprints"], spec.fingerprints, folder)
+        executor = LocalExecutor(spec.devices, folder.log_file, spec.devices_per_setup)
+        controller = Controller(executor, journal, state, [*observers, LearningCurves(folder)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
                 more = parse_budget(budget.removeprefix("+"), price)
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
                 controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
-            prepared = prepare_all(controller, question)
+            prepared = prepare_all(controller, spec)
             controller.acquire()
-            conclude(controller, search_run(question, state, folder, prepared), question)
+            conclude(controller, search_run(spec, state, folder, prepared), spec)
 
 
-def budget_sizes(question: Question, observers: Sequence[Observer] = ()) -> dict[str, float]:
+def with_data_kept(spec: SearchSpec, given: Path, folder: RunFolder) -> SearchSpec:
+    """The spec, with what lies in `given` copied into the run's folder and read from there from now on."""
+    if not any(given.iterdir()):
+        return spec
+    shutil.copytree(given, folder.data)
+    task = absolute_paths(relative_paths(spec.task, given), folder.data.absolute())
+    bases = {name: replace(base, task=task.on(name)) for name, base in spec.bases.items()}
+    return replace(spec, task=task, bases=bases)
+
+
+def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(question.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
-            plan(controller, question)
-            return sizes(controller.state, len(question.data.train))
+            plan(controller, spec)
+            return sizes(controller.state, len(spec.data.train))
 
 
 class Holding(AbstractContextManager["Controller"]):
@@ -122,7 +142,7 @@ class Holding(AbstractContextManager["Controller"]):
         self.controller.close()
 
 
-def search_run(question: Question, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
+def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {arm: get_method(method_of(arm)).space() for arm in sorted(state.arms)}
     study = Study(folder.study_file, folder.name, {method_of(arm): space for arm, space in spaces.items()})
@@ -130,29 +150,30 @@ def search_run(question: Question, state: SearchState, folder: RunFolder, prepar
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.sync_with_journal(outcomes, alive)
     plain = priors(state.arms, state.stops[0], state.cost.probes)
-    bets = best_bets(plain, state.recipe_setups, state.earlier, spaces, state.config)
+    starts = starting_points(plain, state.recipe_setups, state.earlier, spaces, state.config)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
-        proposals=Proposals(spaces, bets, question.seed),
-        evidence=evidence_in(folder, question.data.metric, question.seed),
-        bets=bets,
-        metric=question.data.metric,
-        standard=question.standard,
-        seed=question.seed,
+        proposals=Proposals(spaces, starts, spec.seed),
+        evidence=evidence_in(folder, spec.data.metric, spec.seed),
+        starts=starts,
+        metric=spec.data.metric,
+        criterion=spec.criterion,
+        seed=spec.seed,
     )
 
 
-def record_question(controller: Controller, question: Question) -> None:
+def record_spec(controller: Controller, spec: SearchSpec) -> None:
     """Write down what is asked, so that `go_on` asks the same."""
     controller.record(
         "opened",
-        command=question.command,
-        seed=question.seed,
-        confidence=question.confidence,
-        methods=question.methods,
-        fingerprints=question.fingerprints,
-        devices=[device.as_dict() for device in question.devices],
+        command=spec.command,
+        seed=spec.seed,
+        confidence=spec.confidence,
+        methods=spec.methods,
+        fingerprints=spec.fingerprints,
+        devices=[device.as_dict() for device in spec.devices],
+        devices_per_setup=spec.devices_per_setup,
         versions=versions(),
     )

@@ -13,11 +13,11 @@ import numpy as np
 
 from peftcost.core.statistics import plain_value
 from peftcost.cost.device import Device
-from peftcost.cost.model import FIXED_SECONDS, trunk_examples
+from peftcost.cost.model import FIXED_SECONDS, stable_examples
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase
 from peftcost.runner.slot import Slot
-from peftcost.simulator.table import Row, World
+from peftcost.simulator.table import Record, Replay
 from peftcost.tasks.metrics import accuracy
 
 
@@ -39,7 +39,7 @@ class SimulatedExecutor:
     probability that a worker dies on its way. rows: what each finished job predicted, by setup id and seed.
     """
 
-    world: World
+    replay: Replay
     clock: Clock
     devices: list[Device]
     slots: list[Slot]
@@ -85,48 +85,48 @@ class SimulatedExecutor:
         if kind != "train":
             raise NotImplementedError(f"a table holds no {kind} jobs")
         job, t = TrainJob.from_dict(payload), self.clock()
-        row = self.world.row(job.setup, job.seed)
-        if row is None:
+        record = self.replay.record(job.setup, job.seed)
+        if record is None:
             yield t, Failed("the table has no such training", "setup")
             return
-        rows = self.world.seen(row, all_of_dev=job.dev_rows is None)
+        rows = self.replay.seen(record, all_of_dev=job.dev_rows is None)
         self.rows[job.setup.id, job.seed] = rows
         factor = (float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0) / n_devices
-        training = row.gpu_seconds - self._paid(job, row)
+        training = record.gpu_seconds - self._paid(job, record)
         yield t, Phase("startup", t)
-        t += factor * row.startup_seconds
+        t += factor * record.startup_seconds
         yield t, Phase("train", t)
         if self.crashes and self.random.random() < self.crashes:
             yield t + factor * training * self.random.random(), Died(-9)
             return
         t += factor * training
         yield t, Phase("evaluate", t)
-        t += factor * row.evaluation_seconds_per_example * len(rows)
+        t += factor * record.evaluation_seconds_per_example * len(rows)
         yield t, Phase("measure", t)
-        yield t + factor * FIXED_SECONDS, Done(self._result(job, row, rows))
+        yield t + factor * FIXED_SECONDS, Done(self._result(job, record, rows))
 
-    def _paid(self, job: TrainJob, row: Row) -> float:
+    def _paid(self, job: TrainJob, record: Record) -> float:
         """What of the training is behind the checkpoint that it goes on from."""
         if job.parent is None:
             return 0.0
-        stops = [stop for stop in self.world.table.stops if stop < job.setup.stop_examples]
+        stops = [stop for stop in self.replay.table.stops if stop < job.setup.stop_examples]
         parent = type(job.setup)(job.setup.method, job.setup.hyperparameters, stops[-1])
-        return row.gpu_seconds * trunk_examples(parent) / job.setup.stop_examples
+        return record.gpu_seconds * stable_examples(parent) / job.setup.stop_examples
 
-    def _result(self, job: TrainJob, row: Row, rows: np.ndarray) -> dict[str, Any]:
+    def _result(self, job: TrainJob, record: Record, rows: np.ndarray) -> dict[str, Any]:
         return {
             "seed": job.seed,
             "quality": plain_value(rows, accuracy),
-            "train_loss": row.train_loss,
-            "dev_loss": row.dev_loss,
-            "gpu_seconds": row.gpu_seconds,
-            "startup_seconds": row.startup_seconds,
-            "evaluation_seconds": row.evaluation_seconds_per_example * len(rows),
+            "train_loss": record.train_loss,
+            "dev_loss": record.dev_loss,
+            "gpu_seconds": record.gpu_seconds,
+            "startup_seconds": record.startup_seconds,
+            "evaluation_seconds": record.evaluation_seconds_per_example * len(rows),
             "dev_rows": job.dev_rows,
-            "process_peak_bytes": row.process_peak_bytes,
+            "process_peak_bytes": record.process_peak_bytes,
             "latency_seconds": 0.0,
             "artifact_bytes": 0,
             "trainable_parameters": 0,
             "total_parameters": 0,
-            "peak_bytes": row.peak_bytes,
+            "peak_bytes": record.peak_bytes,
         }

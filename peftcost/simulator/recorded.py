@@ -48,7 +48,7 @@ def distribution_of(values: Sequence[Scalar]) -> BaseDistribution:
     return CategoricalDistribution(tuple(dict.fromkeys(values)))
 
 
-def know_methods(setups: Sequence[Setup]) -> None:
+def register_recorded(setups: Sequence[Setup]) -> None:
     """Make every method of these setups known that is not."""
     for name in dict.fromkeys(setup.method for setup in setups):
         if name not in methods():

@@ -14,25 +14,25 @@ import numpy as np
 from peftcost.core.front import Point
 from peftcost.core.hypervolume import hypervolume
 from peftcost.core.setup import Scalar, Setup
-from peftcost.core.statistics import Replicates, Standard
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.cost.device import Device
 from peftcost.cost.model import Probe
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.methods.places import place_of
+from peftcost.methods.encoding import encode
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.decide import references_of
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import Bets
-from peftcost.searcher.planner import best_bets
+from peftcost.searcher.explore import StartingPoints
+from peftcost.searcher.planner import starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.executor import Clock, SimulatedExecutor
-from peftcost.simulator.table import Table, draw_world, nearest
+from peftcost.simulator.table import RecordedTable, draw_replay, nearest
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
@@ -42,7 +42,7 @@ from peftcost.tasks.metrics import accuracy
 PROBE_EXAMPLES = 128
 """What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
 ACCURACY = Metric("accuracy", 0.01, accuracy)
-STANDARD = Standard(ACCURACY.default_margin)
+CRITERION = NonInferiority(ACCURACY.default_margin)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Outcome:
     state: SearchState
     entries: list[dict[str, Any]]
     replicates: Replicates | None
-    advice: Recommendation | None
+    recommendation: Recommendation | None
     spent_gpu_seconds: float
     limit_gpu_seconds: float
     wall_seconds: float
@@ -63,36 +63,36 @@ class Outcome:
 class TableProposals(Proposals):
     """Proposes what the table has."""
 
-    def __init__(self, table: Table, bets: Bets, seed: int) -> None:
-        super().__init__({name: get_method(name).space() for name in bets}, bets, seed)
+    def __init__(self, table: RecordedTable, starts: StartingPoints, seed: int) -> None:
+        super().__init__({name: get_method(name).space() for name in starts}, starts, seed)
         self._recorded: dict[tuple[str, int], tuple[list[Setup], np.ndarray]] = {}
         self.table = table
 
     def setup_of(self, arm: str, choices: Mapping[str, Scalar], stop_examples: int, known: set[str]) -> Setup | None:
         """The nearest of the arm's recorded ones that is not known."""
-        setups, places = self._recorded_of(arm, stop_examples)
-        apart = np.linalg.norm(places - place_of(choices, self.spaces[arm]), axis=1)
+        setups, vectors = self._recorded_of(arm, stop_examples)
+        apart = np.linalg.norm(vectors - encode(choices, self.spaces[arm]), axis=1)
         return next((setups[at] for at in np.argsort(apart, kind="stable") if setups[at].id not in known), None)
 
     def _recorded_of(self, arm: str, stop_examples: int) -> tuple[list[Setup], np.ndarray]:
-        """The arm's recorded setups of this length, by id, and where they lie."""
+        """The arm's recorded setups of this length, by id, and their vectors."""
         if (arm, stop_examples) not in self._recorded:
             of_arm = [s.until(stop_examples) for s in self.table.lineages.values() if s.arm == arm]
             setups = sorted(of_arm, key=lambda setup: setup.id)
-            places = np.array([place_of(setup.hyperparameters, self.spaces[arm]) for setup in setups])
-            self._recorded[arm, stop_examples] = setups, places
+            vectors = np.array([encode(setup.hyperparameters, self.spaces[arm]) for setup in setups])
+            self._recorded[arm, stop_examples] = setups, vectors
         return self._recorded[arm, stop_examples]
 
 
 def simulate(
-    table: Table,
+    table: RecordedTable,
     limit_gpu_seconds: float,
     seed: int,
     *,
     dev_size: int = 1500,
-    standard: Standard = STANDARD,
+    criterion: NonInferiority = CRITERION,
     wall_seconds: float | None = None,
-    lessons: Mapping[str, Any] | None = None,
+    prior_runs: Mapping[str, Any] | None = None,
     priors: Mapping[str, Setup] | None = None,
     devices: int = 1,
     devices_per_setup: int = 1,
@@ -100,17 +100,17 @@ def simulate(
     crashes: float = 0.0,
     config: SearchConfig = DEFAULT_CONFIG,
 ) -> Outcome:
-    """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. lessons: of
+    """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. prior_runs: of
     earlier runs, as `peftcost.recipe.warm_start` gives them. priors: each method's first setup, the prior-best one
     if not given. config: the numbers that it decides by.
 
     UserError when the budget is too small to begin.
     """
     random = np.random.default_rng(seed)
-    world, clock = draw_world(table, dev_size, random, config), Clock()
+    replay, clock = draw_replay(table, dev_size, random, config), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
     slots = slots_of(devices, devices_per_setup)
-    executor = SimulatedExecutor(world, clock, held, slots, random, slowness, crashes)
+    executor = SimulatedExecutor(replay, clock, held, slots, random, slowness, crashes)
     state = SearchState()
     controller = Controller(executor, Journal(monotonic=clock), state)
     controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)
@@ -119,8 +119,8 @@ def simulate(
     priors = priors or {name: prior_of(table, name) for name in methods}
     probes = {name: probe_of(table, priors[name]) for name in methods}
     cheapest = min(methods, key=lambda name: probes[name].seconds_per_example)
-    by_rank = sorted(methods, key=lambda name: (get_method(name).funding_rank, name))
-    anchors = anchors_of(by_rank, [cheapest])
+    by_rank = sorted(methods, key=lambda name: (get_method(name).priority, name))
+    references = references_of(by_rank, [cheapest])
     probing = sum(probe.startup_seconds + PROBE_EXAMPLES * probe.seconds_per_example for probe in probes.values())
     clock.seconds += probing / devices
     if probing > limit_gpu_seconds:
@@ -130,23 +130,23 @@ def simulate(
         config=config.as_dict(),
         probes={name: probe.as_dict() for name, probe in probes.items()},
         infeasible={},
-        methods=list(dict.fromkeys([*anchors, *by_rank])),
-        anchors=anchors,
+        methods=list(dict.fromkeys([*references, *by_rank])),
+        references=references,
         stops=table.stops,
-        dev_sample=world.sample,
+        dev_sample=replay.sample,
         train_rows=table.stops[-1],
-        dev_rows=len(world.chosen),
+        dev_rows=len(replay.chosen),
         test_rows=0,
     )
-    if lessons is not None:
-        controller.record("warmed", **lessons)
-    bets = {
+    if prior_runs is not None:
+        controller.record("warmed", **prior_runs)
+    starts = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
-        for name, setups in best_bets(
+        for name, setups in starting_points(
             priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}, config
         ).items()
     }
-    proposals = TableProposals(table, bets, seed)
+    proposals = TableProposals(table, starts, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
@@ -155,27 +155,27 @@ def simulate(
             proposals=proposals,
             evidence=evidence,
             prepared={"simulated": ""},
-            bets=bets,
+            starts=starts,
             metric=ACCURACY,
-            standard=standard,
+            criterion=criterion,
             seed=0,
         )
         because = controller.search(run)
     controller.release()
     replicates = evidence.replicates(state)
     entries = setup_entries(state, replicates)
-    advice = None
+    recommendation = None
     if replicates is not None:
-        advice = recommend(evidence_of(entries), replicates, standard, n_dev=len(world.chosen))
-    return Outcome(state, entries, replicates, advice, state.ledger.spent(), limit_gpu_seconds, clock(), because)
+        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(replay.chosen))
+    return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 
-def prior_of(table: Table, method: str) -> Setup:
+def prior_of(table: RecordedTable, method: str) -> Setup:
     """The method's prior-best setup, or what the table has nearest to it, at the first stop."""
     return recorded_like(table, Setup(method, get_method(method).prior(), table.stops[0]))
 
 
-def recorded_like(table: Table, setup: Setup) -> Setup:
+def recorded_like(table: RecordedTable, setup: Setup) -> Setup:
     """What the table has nearest to the setup, at the setup's length."""
     of_method = [found for found in table.lineages.values() if found.method == setup.method]
     found = nearest(of_method, setup.hyperparameters, dict(get_method(setup.method).space()))
@@ -183,14 +183,14 @@ def recorded_like(table: Table, setup: Setup) -> Setup:
     return found.until(setup.stop_examples)
 
 
-def probe_of(table: Table, prior: Setup) -> Probe:
+def probe_of(table: RecordedTable, prior: Setup) -> Probe:
     """What a probe of a method's prior-best setup would have shown."""
     longest = prior.until(table.stops[-1])
-    rows = [table.rows[longest.id, seed] for seed in table.seeds(longest.id)]
+    rows = [table.records[longest.id, seed] for seed in table.seeds(longest.id)]
     return Probe(
-        startup_seconds=statistics.median(row.startup_seconds for row in rows),
-        seconds_per_example=statistics.median(row.gpu_seconds for row in rows) / longest.stop_examples,
-        evaluation_seconds_per_example=statistics.median(row.evaluation_seconds_per_example for row in rows),
+        startup_seconds=statistics.median(record.startup_seconds for record in rows),
+        seconds_per_example=statistics.median(record.gpu_seconds for record in rows) / longest.stop_examples,
+        evaluation_seconds_per_example=statistics.median(record.evaluation_seconds_per_example for record in rows),
         peak_bytes=rows[0].peak_bytes,
         trainable_parameters=0,
         total_parameters=table.total_parameters,
@@ -200,23 +200,23 @@ def probe_of(table: Table, prior: Setup) -> Probe:
     )
 
 
-def reference_of(table: Table) -> Point:
+def reference_of(table: RecordedTable) -> Point:
     """The worst true quality, and a cost and a memory just beyond the dearest."""
-    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.rows)
-    dearest = max(row.gpu_seconds for row in table.rows.values())
-    return worst, 1.01 * dearest, 1.01 * max(row.peak_bytes for row in table.rows.values())
+    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.records)
+    dearest = max(record.gpu_seconds for record in table.records.values())
+    return worst, 1.01 * dearest, 1.01 * max(record.peak_bytes for record in table.records.values())
 
 
-def true_points(table: Table) -> dict[str, Point]:
+def true_points(table: RecordedTable) -> dict[str, Point]:
     """What every setup of the table is worth in truth."""
-    setups = {row.setup.id: row for row in table.rows.values()}
+    setups = {record.setup.id: record for record in table.records.values()}
     return {
-        setup_id: (table.truth(setup_id, accuracy), table.cost(row.setup), float(row.peak_bytes))
-        for setup_id, row in setups.items()
+        setup_id: (table.truth(setup_id, accuracy), table.cost(record.setup), float(record.peak_bytes))
+        for setup_id, record in setups.items()
     }
 
 
-def true_hypervolume(table: Table, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
+def true_hypervolume(table: RecordedTable, chosen: list[str], truth: Mapping[str, Point], reference: Point) -> float:
     """Of what was chosen, as a share of the whole table's."""
     every = hypervolume(list(truth.values()), reference)
     return hypervolume([truth[setup_id] for setup_id in chosen], reference) / every

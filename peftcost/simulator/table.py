@@ -13,18 +13,18 @@ import numpy as np
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
-from peftcost.methods.places import Space, place_of
+from peftcost.methods.encoding import Space, encode
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
-from peftcost.simulator.recorded import know_methods
+from peftcost.simulator.recorded import register_recorded
 
 ROW_WIDTH = 2
 """Columns of a recorded example: predicted and true class."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2); every row has the
-    same examples, of dev and test."""
+class Record:
+    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2); every record has
+    the same examples, of dev and test."""
 
     setup: Setup
     seed: int
@@ -39,28 +39,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
-    """rows, by setup id and seed. layers, total_parameters: of the base, 0 where that is not known."""
+class RecordedTable:
+    """records: by setup id and seed. layers, total_parameters: of the base, 0 where that is not known."""
 
-    rows: dict[tuple[str, int], Row]
+    records: dict[tuple[str, int], Record]
     layers: int = 0
     total_parameters: int = 0
 
     @cached_property
     def stops(self) -> list[int]:
-        return sorted({row.setup.stop_examples for row in self.rows.values()})
+        return sorted({record.setup.stop_examples for record in self.records.values()})
 
     @cached_property
     def size(self) -> int:
         """Recorded examples."""
-        return len(next(iter(self.rows.values())).examples)
+        return len(next(iter(self.records.values())).examples)
 
     @cached_property
     def lineages(self) -> dict[str, Setup]:
         """Each lineage's longest setup."""
         found: dict[str, Setup] = {}
-        for row in sorted(self.rows.values(), key=lambda row: row.setup.stop_examples):
-            found[row.setup.lineage] = row.setup
+        for record in sorted(self.records.values(), key=lambda record: record.setup.stop_examples):
+            found[record.setup.lineage] = record.setup
         return found
 
     @cached_property
@@ -71,7 +71,7 @@ class Table:
     @cached_property
     def _seeds(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for setup_id, seed in sorted(self.rows):
+        for setup_id, seed in sorted(self.records):
             found.setdefault(setup_id, []).append(seed)
         return found
 
@@ -81,38 +81,38 @@ class Table:
     @cached_property
     def all_seeds(self) -> list[int]:
         """That any setup is recorded with."""
-        return sorted({seed for _, seed in self.rows})
+        return sorted({seed for _, seed in self.records})
 
     def cost(self, setup: Setup) -> float:
         """Mean gpu_seconds over the recorded seeds."""
-        return float(np.mean([self.rows[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
+        return float(np.mean([self.records[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
 
     def truth(self, setup_id: str, metric: MetricFunction) -> float:
         """Mean quality on all recorded examples over the recorded seeds."""
-        return float(np.mean([plain_value(self.rows[setup_id, s].examples, metric) for s in self.seeds(setup_id)]))
+        return float(np.mean([plain_value(self.records[setup_id, s].examples, metric) for s in self.seeds(setup_id)]))
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> RecordedTable:
     """Read a table from Parquet."""
     import pyarrow.parquet as pq
 
     return table_of(pq.read_table(path).to_pylist())
 
 
-def table_of(raw: Sequence[Mapping[str, Any]]) -> Table:
+def table_of(raw: Sequence[Mapping[str, Any]]) -> RecordedTable:
     """The table of these rows; of examples it keeps those that every row has. A method that peftcost does not have is known
     from then on, by its recorded setups."""
-    fewest = {name: min(len(row[name]) for row in raw) // ROW_WIDTH for name in ("dev_rows", "test_rows")}
-    rows = [_row(one, fewest) for one in raw]
-    know_methods([row.setup for row in rows])
-    base = {name: max(row.get(name) or 0 for row in raw) for name in ("layers", "total_parameters")}
-    return Table({(row.setup.id, row.seed): row for row in rows}, **base)
+    fewest = {name: min(len(record[name]) for record in raw) // ROW_WIDTH for name in ("dev_rows", "test_rows")}
+    rows = [_record(one, fewest) for one in raw]
+    register_recorded([record.setup for record in rows])
+    base = {name: max(record.get(name) or 0 for record in raw) for name in ("layers", "total_parameters")}
+    return RecordedTable({(record.setup.id, record.seed): record for record in rows}, **base)
 
 
-def _row(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Row:
+def _record(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Record:
     same = ("seed", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds", "peak_bytes", "process_peak_bytes")
     seen = {name: np.frombuffer(raw[name], dtype=np.int8).reshape(-1, ROW_WIDTH) for name in fewest}
-    return Row(
+    return Record(
         setup=Setup(raw["method"], json.loads(raw["hyperparameters"]), raw["stop_examples"]),
         **{name: raw[name] for name in same},
         evaluation_seconds_per_example=raw["evaluation_seconds"] / len(seen["dev_rows"]),
@@ -121,7 +121,7 @@ def _row(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Row:
 
 
 @dataclass(frozen=True)
-class World:
+class Replay:
     """What chance decides in a replay: the dev set, and what each training with a new seed shows.
 
     Both are drawn with replacement from what is recorded, as if that were all that there is. So a setup's truth is known,
@@ -131,40 +131,42 @@ class World:
     seeds. config: tells fresh seeds from others.
     """
 
-    table: Table
+    table: RecordedTable
     chosen: np.ndarray
     sample: int | None
-    luck: int
+    replay_seed: int
     config: SearchConfig = DEFAULT_CONFIG
 
-    def row(self, setup: Setup, seed: int) -> Row | None:
+    def record(self, setup: Setup, seed: int) -> Record | None:
         """What training the setup with this seed shows: the same recorded seed at every stop of the lineage, and for all
         setups that have it, since seeds do some things to all alike. None for what the table does not have, and for a fresh
         seed of what it has once."""
         recorded = self.table.seeds(setup.id)
         if not recorded or (seed >= self.config.first_confirm_seed and len(recorded) == 1):
             return None
-        order = np.random.default_rng([self.luck, seed]).permutation(self.table.all_seeds).tolist()
-        return self.table.rows[setup.id, min(recorded, key=order.index)]
+        order = np.random.default_rng([self.replay_seed, seed]).permutation(self.table.all_seeds).tolist()
+        return self.table.records[setup.id, min(recorded, key=order.index)]
 
-    def seen(self, row: Row, all_of_dev: bool) -> np.ndarray:
+    def seen(self, record: Record, all_of_dev: bool) -> np.ndarray:
         """What a training that shows this row predicted of the dev set, or of the sample."""
         positions = self.chosen if all_of_dev else self.chosen[nested_sample(len(self.chosen), self.sample)]
-        return np.asarray(row.examples[positions])
+        return np.asarray(record.examples[positions])
 
 
-def draw_world(table: Table, dev_size: int, random: np.random.Generator, config: SearchConfig = DEFAULT_CONFIG) -> World:
+def draw_replay(
+    table: RecordedTable, dev_size: int, random: np.random.Generator, config: SearchConfig = DEFAULT_CONFIG
+) -> Replay:
     """With a dev set of this size, of which exploring sees a sample, as in a search."""
-    chosen, luck = random.integers(0, table.size, dev_size), int(random.integers(2**32))
+    chosen, replay_seed = random.integers(0, table.size, dev_size), int(random.integers(2**32))
     sample = config.explore_dev_rows if dev_size > config.explore_dev_rows else None
-    return World(table, chosen, sample, luck, config)
+    return Replay(table, chosen, sample, replay_seed, config)
 
 
 def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Space) -> Setup | None:
     """The recorded lineage whose choices are nearest to these; None without any."""
-    wanted = place_of(choices, space)
+    wanted = encode(choices, space)
 
     def distance(setup: Setup) -> float:
-        return float(np.linalg.norm(place_of(setup.hyperparameters, space) - wanted))
+        return float(np.linalg.norm(encode(setup.hyperparameters, space) - wanted))
 
     return min(lineages, key=lambda setup: (distance(setup), setup.id), default=None)

@@ -20,7 +20,7 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.task.columns import guess_columns
@@ -202,6 +202,17 @@ def absolute_paths(task: Task, folder: Path) -> Task:
     data = files["train"] if isinstance(task.data, str) else DataFiles(**files)
     models = [_absolute_model(model, folder) for model in task.models]
     return task.model_copy(update={"data": data, "model": models if len(models) > 1 else models[0]})
+
+
+def relative_paths(task: Task, folder: Path) -> Task:
+    """The task with its data files in this folder told relative to it, so that the folder can be moved."""
+    files = {name: _relative(path, folder) for name, path in task.files.model_dump(exclude_none=True).items()}
+    return task.model_copy(update={"data": files["train"] if isinstance(task.data, str) else DataFiles(**files)})
+
+
+def _relative(path: str, folder: Path) -> str:
+    inside = Path(path).is_relative_to(folder.absolute())
+    return Path(path).relative_to(folder.absolute()).as_posix() if inside else path
 
 
 def _absolute_model(model: str, folder: Path) -> str:

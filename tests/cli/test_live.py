@@ -130,9 +130,9 @@ def result() -> dict[str, Any]:
     return json.loads(FIXTURE.read_text(encoding="utf-8"))
 
 
-def shown(result: dict[str, Any], width: int) -> str:
+def shown(result: dict[str, Any], width: int, every_setup: bool = False) -> str:
     to = console(width)
-    for table in result_tables(result):
+    for table in result_tables(result, every_setup):
         to.print(table)
     assert all(len(line) <= width for line in said(to).splitlines())
     return words(said(to))
@@ -140,15 +140,41 @@ def shown(result: dict[str, Any], width: int) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_end_of_a_search_tells_everything_at_any_width(result: dict[str, Any], width: int) -> None:
-    text = shown(result, width)
+    text = shown(result, width, every_setup=True)
     for entry in result["setups"]:
-        assert (entry["id"] or entry["method"]) in text
         if entry["quality"] is not None:
+            assert f"{entry['id']}" in text
             assert f"{entry['quality']:.3f}" in text
         else:
             assert f"{entry['status']}: {entry['reason']}" in text
-    for part in ("learning rate 0.0005", "majority class", "train 69 %", "Warning: 925 rows", "Use frozen with", "[/x]"):
+    for part in (
+        "frozen top 2 layers, lr 5e-4",
+        "majority class",
+        "train 69 %",
+        "Warning: 925 rows",
+        "Use frozen with",
+        "[/x]",
+    ):
         assert part in text
+
+
+def test_the_end_of_a_search_has_a_line_for_each_trade_off_and_for_the_best_of_each_other_method(
+    result: dict[str, Any],
+) -> None:
+    table = tried_lines(result)
+    measured = [e for e in result["setups"] if e["status"] == "measured"]
+    best = {e["method"]: e["id"] for e in sorted(measured, key=lambda e: e["quality"])}
+    assert len(table) == len({*result["front"], *best.values()}) < len(measured)
+    assert [line.split()[0] for line in table].count("*") == len(result["front"]) - 1
+    assert sum(line.split()[0] == ">*" for line in table) == 1
+    assert f"{len(measured) - len(table)} more were measured" in shown(result, 80)
+
+
+def tried_lines(result: dict[str, Any]) -> list[str]:
+    """The lines of the table of what was tried, in a terminal of 80 columns."""
+    to = console(80)
+    to.print(result_tables(result)[0])
+    return [line for line in said(to).splitlines()[4:] if line.strip()]
 
 
 def test_an_unconfirmed_end_says_what_it_would_take(result: dict[str, Any]) -> None:
@@ -170,13 +196,13 @@ def test_an_unfinished_result_is_shown_too(result: dict[str, Any], setups: bool)
 def test_methods_that_do_not_run_say_why() -> None:
     to = console()
     rows = [
-        {"name": "lora", "trains": "updates", "usual": True, "runs": True, "why": None, "citation": "Hu et al."},
-        {"name": "ia3", "trains": "scales", "usual": False, "runs": False, "why": "no [/x] layer", "citation": "Liu"},
-        {"name": "full", "trains": "all", "usual": True, "runs": None, "why": None, "citation": "Devlin"},
+        {"name": "lora", "trains": "updates", "default": True, "runs": True, "why": None, "citation": "Hu et al."},
+        {"name": "ia3", "trains": "scales", "default": False, "runs": False, "why": "no [/x] layer", "citation": "Liu"},
+        {"name": "full", "trains": "all", "default": True, "runs": None, "why": None, "citation": "Devlin"},
     ]
     to.print(methods_table(rows))
     lora, ia3, full = (line for line in said(to).splitlines() if re.match(r" ?(lora|ia3|full) ", line))
-    assert "usual" in lora
+    assert "default" in lora
     assert "yes" in lora
     assert "no: no [/x] layer" in ia3
     assert "yes" not in full

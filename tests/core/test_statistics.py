@@ -13,15 +13,15 @@ from scipy import stats
 from peftcost.core.seed_noise import COMMON_SHARE, EXPECTED_FREEDOM, pooled_deviation, seed_noise
 from peftcost.core.statistics import (
     Expectation,
+    NonInferiority,
     Replicates,
-    Standard,
+    comparators,
     lower_bounds,
     prediction_interval,
     probability_within_margin,
     quality_interval,
     resample_qualities,
     resolvable_difference,
-    rivals,
     shown_as_good,
     with_seed_noise,
 )
@@ -244,5 +244,5 @@ def test_what_is_far_ahead_of_all_others_is_held_against_the_next_best_and_shown
     observed = {"ahead": 0.80, "next": 0.70, "last": 0.60}
     values = {name: quality + drawn for (name, quality), drawn in zip(observed.items(), draws, strict=True)}
     replicates = Replicates(observed, values)
-    assert rivals(replicates, {"ahead": 2}) == ["ahead", "next"]
-    assert shown_as_good(replicates, {"ahead": 2}, Standard(0.01)) == ["ahead"]
+    assert comparators(replicates, {"ahead": 2}) == ["ahead", "next"]
+    assert shown_as_good(replicates, {"ahead": 2}, NonInferiority(0.01)) == ["ahead"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from peftcost.cli.main import app
+from peftcost.cli.app import app
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -66,7 +66,7 @@ def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.Monke
         train_state = build(setup, 0, load_dataset_info(Path(prepared)), 4)
         monkeypatch.setattr(TrainState, "device", torch.device(device))
         try:
-            return cuda_graphs.obstacle(train_state)
+            return cuda_graphs.unsupported_reason(train_state)
         finally:
             monkeypatch.undo()
             monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
@@ -103,7 +103,7 @@ def test_a_captured_training_ends_like_an_eager_one(
         train(job(prepared, tmp_path / "half", method, stop=STOP // 2), NullReporter())
         resumed = train(job(prepared, tmp_path / "resumed", method, parent=tmp_path / "half"), NullReporter())
         assert resumed["dev_loss"] == pytest.approx(captured["dev_loss"], rel=2e-2)
-    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
+    on_the_gpu.setattr(cuda_graphs, "unsupported_reason", lambda train_state: "not today")
     eager = train(job(prepared, tmp_path / "eager", method), NullReporter())
     assert captured["train_loss"] == pytest.approx(eager["train_loss"], rel=2e-2)
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=2e-2)
@@ -114,7 +114,7 @@ def test_a_captured_training_ends_like_an_eager_one(
 def test_other_precisions_are_captured(prepared: str, tmp_path: Path, precision: str, on_the_gpu: pytest.MonkeyPatch) -> None:
     choices = {"precision": precision, "weights": "fp32"}
     captured = train(job(prepared, tmp_path / "captured", "lora", **choices), NullReporter())
-    on_the_gpu.setattr(cuda_graphs, "obstacle", lambda train_state: "not today")
+    on_the_gpu.setattr(cuda_graphs, "unsupported_reason", lambda train_state: "not today")
     eager = train(job(prepared, tmp_path / "eager", "lora", **choices), NullReporter())
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=1e-3)
 

@@ -21,10 +21,11 @@ from peftcost.engine.adapter_train_state import build_together
 from peftcost.engine.checkpoint import newest_checkpoint
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
-from peftcost.engine.messages import Measured, Message
+from peftcost.engine.messages import Measured, Message, Progress
 from peftcost.engine.pack import CostAlone, Pack, batch_of
 from peftcost.engine.packed_lora import PackedLora, packed
 from peftcost.engine.prepare import prepare
+from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import members_of, train_pack
@@ -109,7 +110,9 @@ def elsewhere(jobs: Sequence[TrainJob], out: Path) -> list[TrainJob]:
 
 def pack_of(jobs: Sequence[TrainJob]) -> Pack:
     folder = Path(jobs[0].prepared)
-    members = members_of(jobs, load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev"))
+    members = members_of(
+        jobs, load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev"), NullReporter()
+    )
     return Pack(members, CostAlone(1e-6))
 
 
@@ -309,9 +312,13 @@ def test_what_is_told_of_a_member(tweets: str, tmp_path: Path) -> None:
     class Listener(NullReporter):
         def __init__(self) -> None:
             self.messages: list[Message] = []
+            self.losses: dict[int, list[list[float]]] = {}
 
         def send(self, message: Message) -> None:
             self.messages.append(message)
+
+        def progress(self, progress: Progress) -> None:
+            self.losses.setdefault(progress.member, []).extend(progress.losses)
 
     listener = Listener()
     jobs = jobs_of(tweets, tmp_path, [setup_of(96), setup_of(64, rank=4), setup_of(96, learning_rate=1e-4)])
@@ -323,6 +330,11 @@ def test_what_is_told_of_a_member(tweets: str, tmp_path: Path) -> None:
     assert all(found.gpu_seconds > 0 and math.isfinite(found.dev_loss) for found in results)
     assert results[0].gpu_seconds > results[1].gpu_seconds, "it trains longer"
     assert results[0].peak_bytes == results[2].peak_bytes > results[1].peak_bytes
+    rows = len(load_split(Path(tweets), "train"))
+    for member, job in enumerate(jobs):
+        steps = plan_steps(job.setup, rows).total_steps
+        assert [step for step, _ in listener.losses[member]] == list(range(1, steps + 1))
+        assert all(math.isfinite(loss) and loss > 0 for _, loss in listener.losses[member])
 
 
 def test_who_can_share() -> None:

@@ -18,18 +18,20 @@ def test_steps_cover_the_examples_and_no_more(rows: int, batch: int, epochs: int
 
 
 @given(stop=st.integers(160, 20_000), share=st.sampled_from([0.0, 0.1, 0.2, 0.5]))
-def test_longer_stops_share_the_trunk_of_shorter_ones(stop: int, share: float) -> None:
+def test_longer_stops_share_the_stable_phase_of_shorter_ones(stop: int, share: float) -> None:
     short = plan_steps(Setup.of("lora", {"cooldown_share": share}, stop), 2000)
     long = plan_steps(Setup.of("lora", {"cooldown_share": share}, 2 * stop), 2000)
-    assert short.trunk_steps <= long.trunk_steps
-    assert [short.rate_factor(s) for s in range(short.trunk_steps)] == [long.rate_factor(s) for s in range(short.trunk_steps)]
+    assert short.stable_steps <= long.stable_steps
+    assert [short.rate_factor(s) for s in range(short.stable_steps)] == [
+        long.rate_factor(s) for s in range(short.stable_steps)
+    ]
 
 
 def test_the_cooldown_falls_linearly_and_ends_above_zero() -> None:
     plan = plan_steps(Setup.of("lora", {"cooldown_share": 0.2, "warmup_steps": 4}, 1600), 1600)
     factors = [plan.rate_factor(step) for step in range(plan.total_steps)]
     assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    cooling = factors[plan.trunk_steps :]
+    cooling = factors[plan.stable_steps :]
     assert len(cooling) == 20
     assert all(a > b for a, b in zip(cooling, cooling[1:], strict=False))
     assert 0 < cooling[-1] < 0.06

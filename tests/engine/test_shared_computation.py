@@ -214,7 +214,7 @@ def share_afresh(loop: Loop, name: str) -> None:
 
 def test_resumed_pays_nothing_twice(prepared: str, tmp_path: Path) -> None:
     setup = setup_of("frozen", 1)
-    train(TrainJob(prepared, setup, 5, str(tmp_path)), NullReporter())  # leaves the trunk's checkpoint
+    train(TrainJob(prepared, setup, 5, str(tmp_path)), NullReporter())  # leaves the stable phase's checkpoint
     again = loop_of(prepared, setup, tmp_path)
     again.share_activations()
     again.resume()

@@ -48,7 +48,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
 def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, method: str) -> None:
     path = request.getfixturevalue(folder)
     choices, config = choices_of(method), AutoConfig.from_pretrained(path)
-    if get_method(method).obstacle(config) is not None:
+    if get_method(method).unsupported_reason(config) is not None:
         with pytest.raises(SetupFailed, match="have no biases to train"):
             measured(path, method, choices, SHAPE)
         return

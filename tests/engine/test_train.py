@@ -72,16 +72,16 @@ def test_interrupted_and_resumed_ends_with_the_same_weights(prepared: str, tmp_p
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_longer_stop_goes_on_from_the_trunk_of_a_shorter_one(prepared: str, tmp_path: Path) -> None:
+def test_a_longer_stop_goes_on_from_the_stable_phase_of_a_shorter_one(prepared: str, tmp_path: Path) -> None:
     train(job(prepared, tmp_path / "short", stop=STOP), NullReporter())
     parent = tmp_path / "short" / "checkpoint"
-    trunk = plan_steps(job(prepared, tmp_path, stop=STOP).setup, 200).trunk_steps
-    assert [p.name for p in parent.iterdir()] == [f"step-{trunk:08d}"]
+    stable = plan_steps(job(prepared, tmp_path, stop=STOP).setup, 200).stable_steps
+    assert [p.name for p in parent.iterdir()] == [f"step-{stable:08d}"]
     promoted = train(job(prepared, tmp_path / "long", stop=2 * STOP, parent=str(parent)), NullReporter())
     straight = train(job(prepared, tmp_path / "alone", stop=2 * STOP), NullReporter())
     assert promoted["quality"] == straight["quality"]
     assert promoted["dev_loss"] == straight["dev_loss"]
-    assert promoted["gpu_seconds"] > 0.3 * straight["gpu_seconds"], "the trunk counts as if trained alone"
+    assert promoted["gpu_seconds"] > 0.3 * straight["gpu_seconds"], "the stable phase counts as if trained alone"
 
 
 def test_accumulation_gives_the_same_training(prepared: str, tmp_path: Path) -> None:
@@ -155,8 +155,8 @@ def test_early_stopping_stops_and_still_cools_down(prepared: str, tmp_path: Path
     monkeypatch.setattr("peftcost.engine.train.check_moved", lambda *a: None)
     train(asked, NullReporter())
     planned = plan_steps(asked.setup, 200)
-    assert loops[0].step < planned.trunk_steps
-    assert loops[0].step - loops[0].plan.trunk_steps == planned.total_steps - planned.trunk_steps
+    assert loops[0].step < planned.stable_steps
+    assert loops[0].step - loops[0].plan.stable_steps == planned.total_steps - planned.stable_steps
 
 
 @pytest.mark.parametrize("method", ["int8-lora", "nf4-lora"])

@@ -29,7 +29,7 @@ class Trained:
         self.name, self.folder, self.auto_model = name, folder, auto_model
         self.method = get_method(name)
         base = self.base()
-        why = self.method.obstacle(base.config)
+        why = self.method.unsupported_reason(base.config)
         if why is not None:
             pytest.skip(why)
         choices = Setup.of(name, {**self.method.prior(), "learning_rate": 1e-2}, 160).hyperparameters
@@ -152,7 +152,7 @@ def test_quantized_methods_name_what_is_missing_on_apple_gpus() -> None:
     from transformers import BertConfig
 
     for name in ("int8-lora", "nf4-lora"):
-        why = get_method(name).obstacle(BertConfig(), "mps")
+        why = get_method(name).unsupported_reason(BertConfig(), "mps")
         assert why is not None
         assert "bitsandbytes" in why
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peftcost.core.statistics import Expectation, Replicates, Standard
+from peftcost.core.statistics import Expectation, NonInferiority, Replicates
 from peftcost.errors import UserError
 from peftcost.recommend.policies import Evidence, recommend
 
@@ -23,13 +23,13 @@ def evidence(**setups: tuple[float, float, int, int]) -> list[Evidence]:
     return [Evidence(name, *facts) for name, facts in setups.items()]
 
 
-STANDARD = Standard(0.01)
+CRITERION = NonInferiority(0.01)
 SETUPS = evidence(frozen=(0.66, 20, 100, 2), lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 2))
 OBSERVED = {e.id: e.quality for e in SETUPS}
 
 
 def test_the_cheapest_that_is_shown_to_be_as_good_is_recommended() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION)
     assert found.id == "lora"
     assert found.confirmed
     assert "86%" in found.because
@@ -37,7 +37,7 @@ def test_the_cheapest_that_is_shown_to_be_as_good_is_recommended() -> None:
 
 
 def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.02), STANDARD, n_dev=1000)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, n_dev=1000)
     assert found.id == "full"
     assert not found.confirmed
     assert "cannot be told at 1000 dev rows" in found.because
@@ -47,26 +47,26 @@ def test_without_proof_the_best_observed_is_recommended_and_says_so() -> None:
 
 def test_less_confidence_shows_more() -> None:
     drawn = replicates(OBSERVED, 0.004)
-    assert recommend(SETUPS, drawn, Standard(0.01, 0.95)).id == "full"
-    found = recommend(SETUPS, drawn, Standard(0.01, 0.5))
+    assert recommend(SETUPS, drawn, NonInferiority(0.01, 0.95)).id == "full"
+    found = recommend(SETUPS, drawn, NonInferiority(0.01, 0.5))
     assert (found.id, found.confirmed, found.confidence) == ("lora", True, 0.5)
     assert "50% confidence" in found.because
 
 
 def test_the_next_better_and_the_next_cheaper_are_named() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION)
     assert (found.id, found.next_better, found.next_cheaper) == ("lora", "full", "frozen")
-    assert recommend(SETUPS, replicates(OBSERVED, 0.02), STANDARD).next_better is None
+    assert recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION).next_better is None
 
 
 def test_one_seed_proves_nothing() -> None:
     once = [Evidence(e.id, e.quality, e.gpu_seconds, e.peak_bytes, 0) for e in SETUPS]
-    found = recommend(once, replicates(OBSERVED, 0.0001), STANDARD)
+    found = recommend(once, replicates(OBSERVED, 0.0001), CRITERION)
     assert (found.id, found.confirmed) == ("full", False)
 
 
 def test_a_setup_alone_is_never_confirmed() -> None:
-    found = recommend(SETUPS[:1], replicates({"frozen": 0.66}, 0.001), STANDARD)
+    found = recommend(SETUPS[:1], replicates({"frozen": 0.66}, 0.001), CRITERION)
     assert not found.confirmed
     assert "only setup" in found.because
 
@@ -84,24 +84,24 @@ def test_a_setup_alone_is_never_confirmed() -> None:
     ],
 )
 def test_policies_and_constraints(policy: str, options: dict[str, float], expected: str) -> None:
-    assert recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, policy, **options).id == expected
+    assert recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, policy, **options).id == expected
 
 
 def test_constraints_that_nothing_meets_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"at least 0\.9; the nearest is full with quality 0\.750"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, min_quality=0.9)
+        recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, min_quality=0.9)
     with pytest.raises(UserError, match=r"at least 0\.7 and at most 250 B; the nearest is frozen"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, min_quality=0.7, max_memory_bytes=250)
+        recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, min_quality=0.7, max_memory_bytes=250)
 
 
 def test_within_constraints_the_best_is_the_best_that_meets_them() -> None:
-    """What does not fit the memory is no rival, however good it is."""
-    found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), STANDARD, max_memory_bytes=400)
+    """What does not fit the memory is no comparator, however good it is."""
+    found = recommend(SETUPS, replicates({**OBSERVED, "full": 0.9}, 0.001), CRITERION, max_memory_bytes=400)
     assert (found.id, found.confirmed) == ("lora", True)
 
 
 def test_what_is_clearly_worse_is_called_worse() -> None:
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, "cheapest")
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, "cheapest")
     assert not found.confirmed
     assert "worse than the best by more than 0.01" in found.because
 
@@ -109,7 +109,7 @@ def test_what_is_clearly_worse_is_called_worse() -> None:
 def test_where_the_best_observed_was_only_lucky_that_is_said() -> None:
     drawn = replace(replicates(OBSERVED, 0.004), expectations={"full": Expectation(0.72, 0.004)})
     found = recommend(
-        evidence(lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 0)), drawn.only(("lora", "full")), STANDARD, "best-quality"
+        evidence(lora=(0.748, 100, 300, 2), full=(0.75, 116, 480, 0)), drawn.only(("lora", "full")), CRITERION, "best-quality"
     )
     assert (found.id, found.confirmed) == ("full", False)
     assert "probably lucky" in found.because
@@ -117,4 +117,4 @@ def test_where_the_best_observed_was_only_lucky_that_is_said() -> None:
 
 def test_an_unknown_policy_names_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'knee'"):
-        recommend(SETUPS, replicates(OBSERVED, 0.001), STANDARD, "kne")
+        recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, "kne")

@@ -16,7 +16,7 @@ from peftcost.searcher.actions import Action, Propose, Wait
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.decide import next_action
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import STANDARD
+from peftcost.simulator.search import CRITERION
 from peftcost.store.journal import Journal
 
 PACKAGE = Path(peftcost.__file__).parent
@@ -37,7 +37,7 @@ def resumed(path: Path, planned: dict[str, Any]) -> SearchState:
     journal.move_to(path)
     journal.write("budget", limit_gpu_seconds=1e5)
     journal.write("acquired", device=0, category="startup")
-    journal.write("planned", probes=dict.fromkeys(METHODS, probe), methods=METHODS, anchors=METHODS, **rows, **planned)
+    journal.write("planned", probes=dict.fromkeys(METHODS, probe), methods=METHODS, references=METHODS, **rows, **planned)
     journal.write("started", trial=0, setup=BETS["frozen"][0].as_dict(), **started)
     journal.close()
     state = SearchState()
@@ -46,7 +46,7 @@ def resumed(path: Path, planned: dict[str, Any]) -> SearchState:
 
 
 def decided(state: SearchState) -> Action:
-    return next_action(state, BETS, lambda arm, stop: [], None, STANDARD, state.last_t)
+    return next_action(state, BETS, lambda arm, stop: [], None, CRITERION, state.last_t)
 
 
 def test_a_resumed_run_decides_by_the_numbers_that_it_began_with(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.core.statistics import CONFIRM_SEEDS, Standard
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.confirm import confirmable
-from peftcost.searcher.decide import anchors_of
+from peftcost.searcher.decide import references_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
 
@@ -25,15 +25,15 @@ def confirmed_seeds(found: Outcome) -> dict[str, set[int]]:
     return by_setup
 
 
-def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_rivals_with_fresh_ones() -> None:
+def test_what_is_recommended_as_confirmed_has_two_fresh_seeds_and_comparators_with_fresh_ones() -> None:
     told = 0
     for seed in range(4):
-        found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, standard=Standard(0.02))
+        found = simulate(TABLE, 0.5 * TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.02))
         by_setup = confirmed_seeds(found)
         assert min(min(seeds) for seeds in by_setup.values()) >= DEFAULT_CONFIG.first_confirm_seed
-        if found.advice is not None and found.advice.confirmed:
+        if found.recommendation is not None and found.recommendation.confirmed:
             told += 1
-            assert len(by_setup[found.advice.id]) >= CONFIRM_SEEDS
+            assert len(by_setup[found.recommendation.id]) >= CONFIRM_SEEDS
             assert len(by_setup) >= 2
     assert told
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_paid_is_skipped_with_what_it_needs() -> None:
 
 
 def test_it_stops_when_the_recommendation_is_confirmed() -> None:
-    found = simulate(TABLE, TABLE.total_gpu_seconds, 0, standard=Standard(0.2))
+    found = simulate(TABLE, TABLE.total_gpu_seconds, 0, criterion=NonInferiority(0.2))
     assert found.because.startswith("the recommendation is confirmed; the rest of the budget would change")
     assert found.spent_gpu_seconds < 0.9 * found.limit_gpu_seconds
 
@@ -97,9 +97,9 @@ def test_full_goes_first_unless_its_opening_takes_too_much_of_a_small_budget() -
 
 
 def test_the_cheapest_full_and_lora_go_first_on_every_base() -> None:
-    assert anchors_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
+    assert references_of(["frozen", "full", "lora", "ia3", "bitfit"], ["ia3"]) == ["ia3", "full", "lora"]
     both = [f"{name} on {base}" for name in ("frozen", "full", "lora") for base in ("a", "b")]
-    assert anchors_of(both, ["frozen on a", "full on b"]) == [
+    assert references_of(both, ["frozen on a", "full on b"]) == [
         *("frozen on a", "full on b", "full on a"),
         *("lora on a", "lora on b"),
     ]

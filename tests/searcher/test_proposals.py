@@ -41,25 +41,25 @@ def lora(rate: float, rank: int = 8) -> Setup:
 
 
 def proposals(seed: int) -> Proposals:
-    bets = {name: [Setup.of(name, get_method(name).prior(), 100)] for name in SPACES}
-    return Proposals(SPACES, bets, seed)
+    starts = {name: [Setup.of(name, get_method(name).prior(), 100)] for name in SPACES}
+    return Proposals(SPACES, starts, seed)
 
 
-def test_ideas_lie_in_the_methods_space_and_a_resumed_search_does_not_begin_again() -> None:
+def test_suggestions_lie_in_the_methods_space_and_a_resumed_search_does_not_begin_again() -> None:
     state = state_with([(lora(1e-3), 0.9)])
-    first = proposals(3).ideas(state, "lora", 100)
-    assert first == proposals(3).ideas(state, "lora", 100)
+    first = proposals(3).suggest(state, "lora", 100)
+    assert first == proposals(3).suggest(state, "lora", 100)
     assert len(first) > 1
     for setup in first:
         assert all(d._contains(d.to_internal_repr(setup.hyperparameters[name])) for name, d in SPACES["lora"].items())
     again = state_with([(lora(1e-3), 0.9), (first[0], 0.8)])
-    assert proposals(3).ideas(again, "lora", 100) != first
+    assert proposals(3).suggest(again, "lora", 100) != first
 
 
 def test_what_was_tried_is_not_proposed() -> None:
-    setups = [(setup, 0.9) for setup in proposals(3).ideas(state_with([]), "lora", 100)]
-    ideas = proposals(3).ideas(state_with(setups), "lora", 100)  # type: ignore[arg-type]
-    assert not {setup.id for setup in ideas} & {setup.id for setup, _ in setups}
+    setups = [(setup, 0.9) for setup in proposals(3).suggest(state_with([]), "lora", 100)]
+    again = proposals(3).suggest(state_with(setups), "lora", 100)  # type: ignore[arg-type]
+    assert not {setup.id for setup in again} & {setup.id for setup, _ in setups}
 
 
 def test_it_learns_from_losses() -> None:
@@ -67,11 +67,11 @@ def test_it_learns_from_losses() -> None:
     known = [(lora(rate, rank), abs(i - 6) * 0.1) for i, rate in enumerate(
         (1e-4, 2e-4, 4e-4, 8e-4, 1.5e-3, 2.5e-3, 3e-3, 3.5e-3)) for rank in (4, 8)]  # fmt: skip
     state = state_with(known)
-    ideas = [setup for seed in range(4) for setup in proposals(seed).ideas(state, "lora", 100)]
-    rates = [float(setup.hyperparameters["learning_rate"] or 0) for setup in ideas]
+    drawn = [setup for seed in range(4) for setup in proposals(seed).suggest(state, "lora", 100)]
+    rates = [float(setup.hyperparameters["learning_rate"] or 0) for setup in drawn]
     assert sum(rate > 1.2e-3 for rate in rates) >= 0.6 * len(rates)
 
 
-def test_failed_setups_are_no_obstacle() -> None:
+def test_failed_setups_do_not_stop_suggestions() -> None:
     state = state_with([(lora(1e-3), None), (lora(2e-3), 0.7)])
-    assert proposals(0).ideas(state, "lora", 100)
+    assert proposals(0).suggest(state, "lora", 100)

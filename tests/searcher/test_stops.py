@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.stops import Pace, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -25,17 +25,17 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
     available=st.floats(10, 1e5),
 )
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
-    paces = [Pace(rate, 5.0, 8.0, is_anchor=i < 3) for i, rate in enumerate(rates)]
-    stops = choose_stops(rows, 16, paces, available)
+    costs = [CostPerTrial(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate(rates)]
+    stops = choose_stops(rows, 16, costs, available)
     least = min(rows, DEFAULT_CONFIG.fewest_steps * 16)
     assert least <= stops[-1] <= max(least, round(DEFAULT_CONFIG.epochs[-1] * rows))
-    assert stops == [least] or needs_of(stops, paces) <= available
+    assert stops == [least] or needs_of(stops, costs) <= available
 
 
 @given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
-    paces = [Pace(rate, 5.0, 8.0, is_anchor=i < 3) for i, rate in enumerate((0.002, 0.01, 0.02, 0.02))]
-    assert choose_stops(rows, 16, paces, 2 * available)[-1] >= choose_stops(rows, 16, paces, available)[-1]
+    costs = [CostPerTrial(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate((0.002, 0.01, 0.02, 0.02))]
+    assert choose_stops(rows, 16, costs, 2 * available)[-1] >= choose_stops(rows, 16, costs, available)[-1]
 
 
 def test_two_stops_lie_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_table import STOPS, synthetic_table
 
-from peftcost.core.statistics import Standard
+from peftcost.core.statistics import NonInferiority
 from peftcost.recommend.result import front_of
 from peftcost.runner.runner import MOMENT_SECONDS
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.decide import reserved_share
 from peftcost.simulator.search import Outcome, prior_of, reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import draw_world, read_table
+from peftcost.simulator.table import draw_replay, read_table
 
 TABLE = synthetic_table()
 TENTH = 0.15 * TABLE.total_gpu_seconds
@@ -58,7 +58,7 @@ def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_tha
     prior = prior_of(table, "lora")
 
     def searched(seed: int, margin: float) -> Outcome:
-        return simulate(table, 0.1 * table.total_gpu_seconds, seed, standard=Standard(margin))
+        return simulate(table, 0.1 * table.total_gpu_seconds, seed, criterion=NonInferiority(margin))
 
     def longest(found: Outcome) -> int:
         return max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.lineage == prior.lineage)
@@ -66,18 +66,18 @@ def test_lora_is_trained_on_before_confirming_while_it_may_be_better_by_more_tha
     for seed in (0, 3):
         narrow, wide = searched(seed, 0.005), searched(seed, 0.05)
         assert longest(narrow) > longest(wide)
-        assert wide.advice is not None and wide.advice.confirmed
+        assert wide.recommendation is not None and wide.recommendation.confirmed
 
 
 def test_the_same_seed_gives_the_same_search() -> None:
     one, two = simulate(TABLE, TENTH, 3), simulate(TABLE, TENTH, 3)
     assert [t.setup.id for t in one.state.trials.values()] == [t.setup.id for t in two.state.trials.values()]
-    assert one.advice == two.advice
+    assert one.recommendation == two.recommendation
 
 
 def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
     config = SearchConfig(most_reserved=0.0, reserved_out_of_reach=0.0, least_reserved=0.0, most_confirm_seeds=0)
-    found, narrow = simulate(TABLE, TENTH, 0, config=config), Standard(0.005)
+    found, narrow = simulate(TABLE, TENTH, 0, config=config), NonInferiority(0.005)
     assert found.state.config == config
     assert not [t for t in found.state.trials.values() if t.role == "confirm"]
     assert reserved_share(found.replicates, narrow, DEFAULT_CONFIG) == DEFAULT_CONFIG.reserved_out_of_reach
@@ -120,7 +120,7 @@ def test_a_device_that_waits_is_not_billed() -> None:
 
 
 def test_exploring_goes_on_when_confirming_is_over_and_money_is_left() -> None:
-    found = [simulate(TABLE, 0.3 * TABLE.total_gpu_seconds, seed, standard=Standard(0.03)) for seed in range(4)]
+    found = [simulate(TABLE, 0.3 * TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.03)) for seed in range(4)]
     roles = [[t.role for t in one.state.trials.values()] for one in found]
     assert any("confirm" in r and "explore" in r[r.index("confirm") :] for r in roles)
     assert any("the rest of the budget would change the recommendation with a chance of" in one.because for one in found)
@@ -131,10 +131,10 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     best = max(quality for quality, _, _ in truth.values())
     confirmed = wrong = 0
     for seed in range(12):
-        advice = simulate(TABLE, TABLE.total_gpu_seconds, seed, standard=Standard(0.03)).advice
-        if advice is not None and advice.confirmed:
+        recommendation = simulate(TABLE, TABLE.total_gpu_seconds, seed, criterion=NonInferiority(0.03)).recommendation
+        if recommendation is not None and recommendation.confirmed:
             confirmed += 1
-            wrong += truth[advice.id][0] < best - 0.03
+            wrong += truth[recommendation.id][0] < best - 0.03
     assert confirmed >= 4
     assert wrong <= 1
 
@@ -146,18 +146,18 @@ def test_a_table_of_methods_that_peftcost_does_not_have_is_searched_all_the_same
     assert len(measured) >= 8
     assert {"full", "lora"} <= measured
     assert found.spent_gpu_seconds <= found.limit_gpu_seconds
-    assert found.advice is not None
+    assert found.recommendation is not None
     truth = true_points(table)
-    assert truth[found.advice.id][0] > np.median([quality for quality, _, _ in truth.values()])
+    assert truth[found.recommendation.id][0] > np.median([quality for quality, _, _ in truth.values()])
 
 
 def test_a_seed_shows_the_same_recorded_seed_of_every_setup() -> None:
     """Seeds do some things to all setups alike, so comparisons are paired over them, in a replay as in a search."""
-    world, fresh = draw_world(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
+    replay, fresh = draw_replay(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
     setups = list(TABLE.lineages.values())
     for seed in (0, fresh, fresh + 1):
-        shown = [world.row(setup, seed) for setup in setups]
-        assert len({row.seed for row in shown if row is not None}) == 1
+        shown = [replay.record(setup, seed) for setup in setups]
+        assert len({record.seed for record in shown if record is not None}) == 1
 
 
 def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> None:

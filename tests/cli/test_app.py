@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import peftcost
-from peftcost.cli import main
+from peftcost.cli import app, signals
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ def test_search_shows_its_options_in_groups() -> None:
     text = run("search", "--help").stdout
     places = [text.index(f"\n{group}:\n") for group in ("Task", "Budget and devices", "Search", "Output", "Options")]
     assert places == sorted(places)
-    assert places[1] < text.index("--budget") < text.index("--devices") < places[2]
+    assert places[1] < text.index("  --budget") < text.index("  --devices") < places[2]
 
 
 @pytest.mark.parametrize(("words", "completion"), [("peftcost sea", "search"), ("peftcost search --bu", "--budget")])
@@ -67,8 +67,10 @@ def test_ctrl_c_before_a_command_begins_has_no_traceback(
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "app", interrupted)
+    monkeypatch.setattr(app, "app", interrupted)
+    monkeypatch.setattr(signals.Signals, "listen", lambda self: None)
+    monkeypatch.setattr(signals.Signals, "ignore", lambda self: None)
     with pytest.raises(SystemExit) as ended:
-        main.main()
+        app.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.startswith("peftcost: Interrupted.")

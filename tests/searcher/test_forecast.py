@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.searcher.explore import outlook_of
-from peftcost.searcher.prospects import Prospect, options_of, prospect
+from peftcost.searcher.explore import surrogate_of
+from peftcost.searcher.forecast import BudgetForecast, forecast, options_of
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
 TABLE = synthetic_table()
@@ -20,12 +20,12 @@ def found() -> Outcome:
     return simulate(TABLE, 0.1 * TABLE.total_gpu_seconds, 0)
 
 
-def of(found: Outcome, share: float, margin: float = 0.01) -> Prospect:
-    bets = {name: [prior_of(TABLE, name)] for name in found.state.arms}
-    ideas = partial(TableProposals(TABLE, bets, 0).ideas, found.state)
-    assert found.advice is not None
-    advised = found.state.setups()[found.advice.id]
-    return prospect(found.state, options_of(found.state, ideas), margin, advised, share * TABLE.total_gpu_seconds)
+def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
+    starts = {name: [prior_of(TABLE, name)] for name in found.state.arms}
+    suggest = partial(TableProposals(TABLE, starts, 0).suggest, found.state)
+    assert found.recommendation is not None
+    recommended = found.state.setups()[found.recommendation.id]
+    return forecast(found.state, options_of(found.state, suggest), margin, recommended, share * TABLE.total_gpu_seconds)
 
 
 def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:
@@ -49,8 +49,8 @@ def test_it_changes_for_the_better_or_not_at_all(found: Outcome) -> None:
 
 def test_draws_have_the_means_and_deviations_of_the_guesses(found: Outcome) -> None:
     setups = list(found.state.setups().values())
-    outlook = outlook_of(found.state)
-    drawn, guesses = outlook.draws(setups, 20_000), outlook.guesses(setups)
-    assert drawn.mean(axis=0) == pytest.approx([g.mean for g in guesses], abs=0.003)
-    assert drawn.std(axis=0) == pytest.approx([g.deviation for g in guesses], rel=0.05)
-    assert np.array_equal(drawn, outlook.draws(setups, 20_000))
+    surrogate = surrogate_of(found.state)
+    drawn, posteriors = surrogate.sample(setups, 20_000), surrogate.predict(setups)
+    assert drawn.mean(axis=0) == pytest.approx([g.mean for g in posteriors], abs=0.003)
+    assert drawn.std(axis=0) == pytest.approx([g.deviation for g in posteriors], rel=0.05)
+    assert np.array_equal(drawn, surrogate.sample(setups, 20_000))

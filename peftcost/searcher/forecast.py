@@ -1,6 +1,6 @@
 """Whether exploring further would change the recommendation, and to what. Pure.
 
-What was measured and what could be tried next are drawn together from the outlook, many times. A draw is better for a new
+What was measured and what could be tried next are drawn together from the surrogate, many times. A draw is better for a new
 setup if that is better than everything measured by more than the margin, or cheaper than the recommended one by a tenth and
 within the margin of everything measured. That every such setup would be recognised is assumed, so these are upper bounds.
 """
@@ -14,12 +14,12 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Ideas, needs_along, outlook_of, promotions, proposals, worth_a_look
+from peftcost.searcher.explore import Suggest, needs_along, promotions, proposals, surrogate_of, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
 @dataclass(frozen=True)
-class Prospect:
+class BudgetForecast:
     """What a sum of gpu_seconds may bring to the recommendation.
 
     chance: that it changes for the better. quality_gain, cost_share: what it changes to, on average over all draws, those
@@ -48,35 +48,40 @@ class Option:
     needs_gpu_seconds: float
 
 
-def prospect(
-    state: SearchState, options: Sequence[Option], margin: float, advised: Setup, available: float, or_cheaper: bool = True
-) -> Prospect:
-    """Of spending `available` gpu_seconds on some of the options; `advised`: what would be recommended now. or_cheaper:
+def forecast(
+    state: SearchState,
+    options: Sequence[Option],
+    margin: float,
+    recommended: Setup,
+    available: float,
+    or_cheaper: bool = True,
+) -> BudgetForecast:
+    """Of spending `available` gpu_seconds on some of the options; `recommended`: what would be recommended now. or_cheaper:
     whether being cheaper and as good is a change for the better, too."""
     options = [option for option in options if option.needs_gpu_seconds <= available]
     if not options:
-        return Prospect(available, 0.0, 0.0, 1.0, None)
-    known = list({setup.id: setup for setup in (*worth_a_look(state), advised)}.values())
+        return BudgetForecast(available, 0.0, 0.0, 1.0, None)
+    known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())
     config = state.config
-    drawn = outlook_of(state).draws([*known, *(o.setup for o in options)], config.prospect_draws)
+    drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.forecast_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
-    cost = state.cost.predict(advised).gpu_seconds
+    cost = state.cost.predict(recommended).gpu_seconds
     improves = new > bar[:, None] + margin
     if or_cheaper:
         improves |= (new >= bar[:, None] - margin) & (costs < config.cheaper_share * cost)
     needs = np.array([o.needs_gpu_seconds for o in options])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
-    quality = measured[:, [s.id for s in known].index(advised.id)]
+    quality = measured[:, [s.id for s in known].index(recommended.id)]
     better = np.where(improves, new, -np.inf)[:, bought]
     changed = better.max(axis=1) > -np.inf
     good = better >= better.max(axis=1, keepdims=True) - margin
     chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
     gain = np.where(changed, better[np.arange(len(better)), chosen], quality) - quality
     share = np.where(changed, costs[bought][chosen] / cost, 1.0)
-    return Prospect(
+    return BudgetForecast(
         gpu_seconds=available,
         chance=float(changed.mean()),
         quality_gain=float(gain.mean()),
@@ -85,7 +90,7 @@ def prospect(
     )
 
 
-def options_of(state: SearchState, ideas: Ideas) -> list[Option]:
+def options_of(state: SearchState, suggest: Suggest) -> list[Option]:
     """What could be measured next."""
-    ways = (*promotions(state), *proposals(state, ideas))
+    ways = (*promotions(state), *proposals(state, suggest))
     return [Option(way.action, s, needs) for way in ways for s, needs in zip(way.ahead, needs_along(state, way), strict=True)]

@@ -1,4 +1,4 @@
-"""What a search is asked: everything that is known before the first device-second."""
+"""What to search for: everything that is known before the first device-second."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peftcost.core.statistics import CONFIDENCE, Standard
+from peftcost.core.statistics import CONFIDENCE, NonInferiority
 from peftcost.cost.device import Device, choose_devices
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.runner.prepare import OnBase, on_base
+from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task, load_task
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a search is asked: everything that is known before the first device-second."""
+class SearchSpec:
+    """What to search for: everything that is known before the first device-second."""
 
     task: Task
     data: TaskData
@@ -28,6 +29,7 @@ class Question:
     seed: int
     command: str
     confidence: float
+    devices_per_setup: int = 1
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -36,11 +38,11 @@ class Question:
         return {"data": self.data.fingerprint, "model": models}
 
     @property
-    def standard(self) -> Standard:
-        return Standard(self.data.margin, self.confidence)
+    def criterion(self) -> NonInferiority:
+        return NonInferiority(self.data.margin, self.confidence)
 
 
-def ask(
+def load_spec(
     task: Task | str | Path,
     methods: Sequence[str] | None = None,
     seed: int = 0,
@@ -48,7 +50,8 @@ def ask(
     command: str = "peftcost.search",
     confidence: float | None = None,
     config: SearchConfig = DEFAULT_CONFIG,
-) -> Question:
+    devices_per_setup: int = 1,
+) -> SearchSpec:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     if not 0 <= seed < config.first_confirm_seed:
         raise UserError(
@@ -59,24 +62,26 @@ def ask(
     data = load_task_data(task, seed)
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence, config)
-    return Question(task, data, bases, names, choose_devices(devices), seed, command, confidence)
+    chosen = choose_devices(devices)
+    slots_of(len(chosen), devices_per_setup)  # before anything is begun: they have to come out even
+    return SearchSpec(task, data, bases, names, chosen, seed, command, confidence, devices_per_setup)
 
 
 def checked_confidence(confidence: float | None, config: SearchConfig) -> float:
-    """The usual one for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
+    """The default for None; UserError for one that proves nothing, or that the bootstrap cannot tell."""
     if confidence is None:
         return CONFIDENCE
     low, high = config.confidences
     if not low <= confidence <= high:
-        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is usual.")
+        raise UserError(f"--confidence {confidence:g} must be from {low} to {high}; {CONFIDENCE} is the default.")
     return confidence
 
 
 def methods_of(task: Task | None, chosen: Sequence[str] | None) -> list[str]:
-    """The methods to try: those chosen on the command line, else the task's, else the usual ones."""
+    """The methods to try: those chosen on the command line, else the task's, else the default ones."""
     wanted = chosen or (task.methods if task is not None else None)
     if wanted is None:
-        return [name for name, method in methods().items() if method.usual]
+        return [name for name, method in methods().items() if method.default]
     return methods_named(wanted)
 
 

@@ -27,12 +27,12 @@ from scipy.spatial.distance import cdist
 
 from peftcost.core.setup import Setup, model_of
 from peftcost.methods import get_method
-from peftcost.methods.places import place_of
+from peftcost.methods.encoding import encode
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One measurement of exploring. rows: the dev examples that its quality is of. task: 0 for the search's own,
     another number for each earlier run."""
 
@@ -43,32 +43,32 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Guess:
+class Posterior:
     """A quality that is thought to be normal."""
 
     mean: float
     deviation: float
 
 
-class Outlook:
-    """Guesses from what was seen. longest: the last stop of the search, in examples. own_noise: the deviation of the best
-    one's readings that no sample explains; None before there are any."""
+class Surrogate:
+    """Predicts quality from observations. longest: the last stop of the search, in examples. own_noise: the deviation of the
+    best one's readings that no sample explains; None before there are any."""
 
-    def __init__(self, seen: Sequence[Seen], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
+    def __init__(self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
         self.longest, self.config = longest, config
-        self._seen = sorted(seen, key=lambda s: (s.task != 0, -s.quality))[: config.most_readings]
-        self._setups = [s.setup for s in self._seen]
+        self._observations = sorted(observations, key=lambda s: (s.task != 0, -s.quality))[: config.most_readings]
+        self._setups = [s.setup for s in self._observations]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
-        self._tasks = np.array([s.task for s in self._seen], dtype=int)
-        quality = np.array([s.quality for s in self._seen])
-        rows = np.array([max(1, s.rows) for s in self._seen])
+        self._tasks = np.array([s.task for s in self._observations], dtype=int)
+        quality = np.array([s.quality for s in self._observations])
+        rows = np.array([max(1, s.rows) for s in self._observations])
         noise = config.own_sample_share * np.maximum(quality * (1 - quality), 0.01) / rows
         levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
         self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
-        level = np.array([levels[s.task] for s in self._seen])
+        level = np.array([levels[s.task] for s in self._observations])
         above = quality - level - config.expected_gain * self._doublings(self._setups)
         best = {task: float(quality[self._tasks == task].max()) for task in levels}
-        beyond = config.unsettled_readings * (np.array([best[s.task] for s in self._seen]) - quality)
+        beyond = config.unsettled_readings * (np.array([best[s.task] for s in self._observations]) - quality)
         same = self._tasks[:, None] == self._tasks
         shared = self._shared(self._setups, self._setups)
         self._scale, self._similar, self._factor, self._weights = 1.0, config.similarities[0], None, above
@@ -97,7 +97,7 @@ class Outlook:
             self.own_noise = float(np.average([own**2 for *_, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
-    def guesses(self, setups: Sequence[Setup]) -> list[Guess]:
+    def predict(self, setups: Sequence[Setup]) -> list[Posterior]:
         """Of any setups of any length, begun or not."""
         if not setups:
             return []
@@ -107,22 +107,22 @@ class Outlook:
             across = self._across(setups)
             mean = mean + across @ self._weights
             variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
-        return [Guess(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
+        return [Posterior(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
 
-    def draws(self, setups: Sequence[Setup], n: int) -> np.ndarray:
+    def sample(self, setups: Sequence[Setup], n: int) -> np.ndarray:
         """Qualities of all setups at once, n times, shape (n, setups); always the same ones."""
-        guesses = self.guesses(setups)
+        posteriors = self.predict(setups)
         covariance = self.config.common_deviation**2 + self._scale**2 * self._shared(setups, setups)
         if self._factor is not None:
             across = self._across(setups)
             covariance = covariance - across @ cho_solve(self._factor, across.T)
-        covariance[np.diag_indices(len(setups))] = [guess.deviation**2 for guess in guesses]
+        covariance[np.diag_indices(len(setups))] = [posterior.deviation**2 for posterior in posteriors]
         spread, axes = np.linalg.eigh(covariance)
         normal = np.random.default_rng(len(setups)).normal(size=(n, len(setups)))
-        return np.array([guess.mean for guess in guesses]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
+        return np.array([posterior.mean for posterior in posteriors]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
 
     def _across(self, setups: Sequence[Setup]) -> np.ndarray:
-        """Covariance of setups with what was seen."""
+        """Covariance of setups with the observations."""
         own = self._tasks == 0
         shared = self._shared(setups, self._setups) * np.where(own, 1.0, self._similar)
         return self.config.common_deviation**2 * own + self._scale**2 * shared
@@ -140,8 +140,8 @@ class Outlook:
             found += (config.base_deviation**2 + config.base_gain_deviation**2 * t) * same.reshape(t.shape)
         for arm in {s.arm for s in ones} & {s.arm for s in others}:
             rows, columns = (np.array([i for i, s in enumerate(a) if s.arm == arm]) for a in (ones, others))
-            places = ([_place(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
-            apart = cdist(*(np.array(each) for each in places), "sqeuclidean")
+            vectors = ([_vector(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
+            apart = cdist(*(np.array(each) for each in vectors), "sqeuclidean")
             near, block = np.exp(-0.5 * apart / config.near_distance**2), np.ix_(rows, columns)
             gains = config.method_gain_deviation**2 + config.choices_gain_deviation**2 * near
             found[block] += config.method_deviation**2 + config.choices_deviation**2 * near + gains * t[block]
@@ -157,9 +157,9 @@ class Outlook:
 
 
 @lru_cache(maxsize=100_000)
-def _place(setup: Setup) -> np.ndarray:
-    """Where the setup's choices lie in its method's space."""
-    return place_of(setup.hyperparameters, get_method(setup.method).space())
+def _vector(setup: Setup) -> np.ndarray:
+    """The setup's choices as a vector of its method's space."""
+    return encode(setup.hyperparameters, get_method(setup.method).space())
 
 
 def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:

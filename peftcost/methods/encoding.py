@@ -1,4 +1,4 @@
-"""A method's choices as a point, so that setups are near to each other or far apart."""
+"""A method's choices as a vector, so that distances between setups can be measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RATE_WEIGHT = 3.0
 """The learning rate decides more than any other choice ("LoRA Without Regret", 2025)."""
 
 
-def place_of(choices: Mapping[str, Scalar], space: Space) -> np.ndarray:
-    """Where the choices lie: numbers by their share of the range (of logarithms where it is searched so), the learning rate
-    drawn out by RATE_WEIGHT, others as 0 or 1/sqrt 2 for each option, so that two options are 1 apart."""
+def encode(choices: Mapping[str, Scalar], space: Space) -> np.ndarray:
+    """The choices as a vector, shape (k,): numbers by their share of the range (of logarithms where it is searched so), the
+    learning rate drawn out by RATE_WEIGHT, others as 0 or 1/sqrt 2 for each option, so that two options are 1 apart."""
     parts: list[float] = []
     for name, distribution in space.items():
         value = choices[name]

@@ -10,7 +10,7 @@ import pytest
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.outlook import Outlook, Seen
+from peftcost.searcher.surrogate import Observation, Surrogate
 
 RATES = np.geomspace(1e-4, 8e-3, 12)
 
@@ -28,35 +28,35 @@ def truth_of(rate: float) -> float:
     return 0.75 - 0.04 * abs(np.log(rate / 1e-3) / np.log(4))
 
 
-def lineages(rows: int, seed: int = 0) -> list[Seen]:
+def lineages(rows: int, seed: int = 0) -> list[Observation]:
     """What a sample of dev shows of each rate at the first stop."""
     random = np.random.default_rng(seed)
-    return [Seen(lora(r), random.binomial(rows, truth_of(r)) / rows, rows) for r in RATES]
+    return [Observation(lora(r), random.binomial(rows, truth_of(r)) / rows, rows) for r in RATES]
 
 
-def later(seen: Seen, gain: float) -> Seen:
-    return Seen(replace(seen.setup, stop_examples=200), seen.quality + gain, seen.rows)
+def later(observations: Observation, gain: float) -> Observation:
+    return Observation(replace(observations.setup, stop_examples=200), observations.quality + gain, observations.rows)
 
 
 def test_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
     better = 0
     for seed in range(20):
-        seen = lineages(200, seed)
-        guesses = Outlook(seen, 100).guesses([s.setup for s in seen])
-        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(guesses, RATES, strict=True))
-        plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(seen, RATES, strict=True))
+        observations = lineages(200, seed)
+        posteriors = Surrogate(observations, 100).predict([s.setup for s in observations])
+        drawn = sum((g.mean - truth_of(r)) ** 2 for g, r in zip(posteriors, RATES, strict=True))
+        plain = sum((s.quality - truth_of(r)) ** 2 for s, r in zip(observations, RATES, strict=True))
         better += drawn < plain
     assert better >= 17
 
 
 def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest() -> None:
-    seen = lineages(10_000)
-    further = [later(s, 0.1) for s in seen[:6]]
-    rest, other = [seen[7].setup, replace(seen[7].setup, stop_examples=200)], [full(), full(200)]
-    before, after = Outlook(seen, 100), Outlook([*seen, *further], 100)
+    observations = lineages(10_000)
+    further = [later(s, 0.1) for s in observations[:6]]
+    rest, other = [observations[7].setup, replace(observations[7].setup, stop_examples=200)], [full(), full(200)]
+    before, after = Surrogate(observations, 100), Surrogate([*observations, *further], 100)
 
-    def gain(outlook: Outlook, pair: list[Setup]) -> float:
-        now, then = outlook.guesses(pair)
+    def gain(surrogate: Surrogate, pair: list[Setup]) -> float:
+        now, then = surrogate.predict(pair)
         return then.mean - now.mean
 
     assert gain(before, rest) == pytest.approx(DEFAULT_CONFIG.expected_gain, abs=1e-6)
@@ -65,8 +65,8 @@ def test_what_training_on_brought_others_of_the_method_is_expected_of_the_rest()
 
 
 def test_a_setup_like_many_seen_is_expected_to_be_like_them() -> None:
-    seen = lineages(10_000)
-    near, far = Outlook(seen, 100).guesses([lora(1.1e-3), full()])
+    observations = lineages(10_000)
+    near, far = Surrogate(observations, 100).predict([lora(1.1e-3), full()])
     assert near.mean == pytest.approx(truth_of(1.1e-3), abs=0.015)
     assert near.deviation < 0.02 < far.deviation
 
@@ -75,19 +75,19 @@ def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> Non
     """Trainings that have not taken off land anywhere; good ones of neighbouring rates are alike."""
     random = np.random.default_rng(0)
 
-    def scattered(rate: float, quality: float, deviation: float) -> list[Seen]:
-        return [Seen(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
+    def scattered(rate: float, quality: float, deviation: float) -> list[Observation]:
+        return [Observation(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
 
-    found = Outlook([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
+    found = Surrogate([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
     assert found is not None and found < 0.012
 
 
 def test_farther_ahead_is_less_certain() -> None:
-    outlook = Outlook(lineages(500), 100)
-    deviations = [g.deviation for g in outlook.guesses([lora(RATES[0], stop) for stop in (100, 200, 400)])]
+    surrogate = Surrogate(lineages(500), 100)
+    deviations = [g.deviation for g in surrogate.predict([lora(RATES[0], stop) for stop in (100, 200, 400)])]
     assert deviations == sorted(deviations)
 
 
 def test_nothing_seen_is_no_error() -> None:
-    (guess,) = Outlook([], 100).guesses([full(400)])
-    assert guess.deviation > 0.1
+    (posterior,) = Surrogate([], 100).predict([full(400)])
+    assert posterior.deviation > 0.1

@@ -1,0 +1,58 @@
+"""`peftcost methods`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peftcost.cli.options import JsonOption, ModelOption, TaskOption
+from peftcost.cli.output import print_json
+
+
+def methods(task: TaskOption = None, model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """List the methods: what each trains, and whether it can run here on the task's model."""
+    rows = methods_rows(task, model)
+    if as_json:
+        print_json(rows)
+        return
+    from rich.console import Console
+
+    from peftcost.cli.tables import methods_table
+
+    Console().print(methods_table(rows))
+
+
+def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
+    """One row a method: name, trains, default, fixed_horizon, choices, runs (None without a model), why, citation.
+
+    The model is the one named, else the task's, else that of ./task.yaml if there is one.
+    """
+    from peftcost import methods as known
+    from peftcost.cost.device import choose_devices
+    from peftcost.data.fingerprint import resolve_model
+    from peftcost.task.task import load_task
+
+    if model is None and (task is not None or Path("task.yaml").exists()):
+        model = load_task(task or "task.yaml").only_model
+    config = None
+    if model is not None:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(str(resolve_model(model)))
+    device_kind = choose_devices()[0].kind
+    rows = []
+    for name, method in known.methods().items():
+        why = method.unsupported_reason(config, device_kind) if config is not None else None
+        rows.append(
+            {
+                "name": name,
+                "trains": method.trains,
+                "default": method.default,
+                "fixed_horizon": method.fixed_horizon,
+                "choices": sorted(method.space()),
+                "runs": None if config is None else why is None,
+                "why": why,
+                "citation": method.citation,
+            }
+        )
+    return rows

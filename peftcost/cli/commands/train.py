@@ -1,0 +1,52 @@
+"""`peftcost train`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peftcost.cli.options import OUTPUT, TASK, DevicesOption, DevicesPerSetupOption, JsonOption, QuietOption
+from peftcost.cli.output import print_json, progress_printer
+
+TRAINING = "Training"
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of a run.", rich_help_panel=TASK)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model's folder.", rich_help_panel=OUTPUT)],
+    data: Annotated[
+        str | None, typer.Option("--data", help="New data in place of the recipe's.", rich_help_panel=TASK)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Default: one that the search has not used.", rich_help_panel=TRAINING)
+    ] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option("--early-stopping", help="Stop after so many dev evaluations without a rise.", rich_help_panel=TRAINING),
+    ] = None,
+    devices: DevicesOption = None,
+    devices_per_setup: DevicesPerSetupOption = 1,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Production: train a recipe's setup again, on new data, with a quality and cost gate (exit code 3)."""
+    from peftcost.recipe.recipe import load_recipe
+    from peftcost.recipe.train import train_recipe
+
+    done = train_recipe(
+        load_recipe(recipe),
+        out,
+        data=data,
+        seed=seed,
+        devices=devices,
+        devices_per_setup=devices_per_setup,
+        early_stopping=early_stopping,
+        on_progress=progress_printer(quiet),
+    )
+    if as_json:
+        print_json(done.report)
+        return
+    low, high = done.report["promised_interval"]
+    print(f"{done.folder}: dev quality {done.report['quality']:.3f} (promised {low:.3f} to {high:.3f})")

@@ -1,0 +1,40 @@
+"""Shows what a search has found, at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from peftcost.cli.output import print_json
+from peftcost.cli.tables import result_tables
+
+if TYPE_CHECKING:
+    from peftcost.api import Run
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How much is shown. quiet: the advice alone. as_json: result.json. every_setup: in place of the trade-offs and each
+    method's best."""
+
+    quiet: bool = False
+    as_json: bool = False
+    every_setup: bool = False
+
+
+def show_result(run: Run, shown: Shown) -> None:
+    """The result on stdout."""
+    result = run.folder.read_result()
+    if shown.as_json:
+        print_json(result)
+        return
+    console = Console()
+    if shown.quiet:
+        console.print(result["recommendation"]["because"], markup=False, highlight=False)
+        return
+    for table in result_tables(result, shown.every_setup):
+        console.print(table)
+    for name in ("report.html", "recipe.yaml"):
+        print(run.folder.path / name)

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM end the command line with one line, which says how to go on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+WORDS = {INTERRUPTED: "Interrupted", TERMINATED: "Terminated"}
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: a pre-emption, or the end of an allocation."""
+
+
+class Signals:
+    """The signal that has arrived, and the run that it ends. There is one of it, as signals are the process's own.
+
+    exit_code: 130 or 143 once one has arrived. run: the folder of the run that the command works on; it may not be there yet.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+        self.run: Path | None = None
+
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM raise, each once. SIGINT that nohup ignores stays ignored."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._on_signal)
+        sys.unraisablehook = self._on_unraisable
+
+    def ignore(self) -> None:
+        """What arrives while the process ends is too late to matter."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def sentence(self, exit_code: int) -> str:
+        """What happened, and how to go on."""
+        word = WORDS[exit_code]
+        if self.run is None:
+            return f"{word}."
+        if not (self.run / "events.jsonl").exists():
+            return f"{word} before anything was trained; the same command begins again."
+        return f"{word}. Nothing that was finished is lost: `peftcost resume {self.run}` goes on."
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.exit_code = 128 + number
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    def _on_unraisable(self, unraisable: Any) -> None:
+        """A signal that arrives in a destructor cannot be raised there; its traceback helps nobody."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
+            sys.__unraisablehook__(unraisable)
+
+
+signals = Signals()
