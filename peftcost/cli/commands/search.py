@@ -9,6 +9,7 @@ from peftcost.cli.options import (
     DevicesOption,
     DevicesPerSetupOption,
     JsonOption,
+    KeepOption,
     LabelOption,
     MaxLengthOption,
     MethodsOption,
@@ -19,6 +20,7 @@ from peftcost.cli.options import (
     SeedOption,
     Source,
     TaskOption,
+    TrackOption,
     WarmStartOption,
     names_of,
 )
@@ -40,6 +42,8 @@ def search(
     warm_start: WarmStartOption = None,
     confidence: ConfidenceOption = None,
     out: OutOption = None,
+    keep: KeepOption = "recommended",
+    track: TrackOption = None,
     show_all: AllOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -72,4 +76,6 @@ def search(
         out=out,
         warm_start=warm_start or [],
         confidence=confidence,
+        keep=keep,
+        track=track or [],
     )
