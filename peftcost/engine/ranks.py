@@ -138,7 +138,7 @@ def every_random_state(state: torch.Tensor) -> torch.Tensor:
 def own_random_state(states: torch.Tensor) -> torch.Tensor:
     """This rank's, of what `every_random_state` gave. A training that is resumed by more ranks, or fewer, has no bits to keep
     equal."""
-    return states if states.ndim == 1 else states[min(rank(), len(states) - 1)]
+    return states if states.ndim == 1 else states[min(rank(), len(states) - 1)].clone()  # torch reads a view's storage whole
 
 
 def _several() -> bool:

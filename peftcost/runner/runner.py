@@ -17,7 +17,7 @@ from peftcost.store.journal import Journal
 
 MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
-ENDING_SECONDS = 1.5
+ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
 
 
@@ -115,7 +115,7 @@ class Runner:
                     last[running.pop(slot)] = message
                 elif isinstance(message, Progress):
                     self.progressed(running[slot], message)
-            if self.left_after(0.0) <= ENDING_SECONDS * len(self.books.held):
+            if self.left_after(0.0) <= self._ending_seconds() * len(self.books.held):
                 for slot in running:
                     self.executor.kill(slot)
                 raise BudgetSpent(
@@ -157,6 +157,10 @@ class Runner:
             self._heartbeat_at = now
             self.record("heartbeat")
         return heard
+
+    def _ending_seconds(self) -> float:
+        """On the clock. A group of processes takes longer to end than one."""
+        return ENDING_SECONDS if all(len(slot.devices) == 1 for slot in self.executor.slots) else GROUP_ENDING_SECONDS
 
     def _seconds_left(self) -> float:
         """On the clock, until the devices that are held have used the budget up to what closing takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,22 @@ def test_every_method_trains_on_two_ranks_as_in_one_process(
 ) -> None:
     alone, together = alone_and_together(one, two, prepared, tmp_path, method)
     check_the_same(alone, together, tmp_path, 2e-2 if "int8" in method else 1e-4)
+
+
+def test_a_longer_training_goes_on_from_a_checkpoint_of_two_ranks(two: LocalExecutor, prepared: str, tmp_path: Path) -> None:
+    """With dropout: each rank goes on with its own random state, so that the result is what it would be without a pause."""
+    found = []
+    for name, stops in (("paused", (205, 410)), ("straight", (410,))):
+        parent = None
+        for stop in stops:
+            out = tmp_path / f"{name}-{stop}"
+            job = replace(training(prepared, out, "lora", 2, stop=stop, dropout=0.1), parent=parent)
+            message = last_word(two, "train", job.as_dict())
+            assert isinstance(message, Done), message
+            parent = str(out / "checkpoint")
+        found.append(message.result)
+    assert found[0]["dev_loss"] == found[1]["dev_loss"]
+    assert found[0]["train_loss"] == found[1]["train_loss"]
 
 
 def test_a_rank_that_is_killed_ends_the_job_and_the_next_one_runs(two: LocalExecutor, prepared: str, tmp_path: Path) -> None:
