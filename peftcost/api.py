@@ -112,15 +112,36 @@ def resume(
 
 
 def load_run(path: Path | str) -> Run:
-    """Open a finished or interrupted run's folder. UserError when it is none."""
+    """Open a finished or interrupted run.
+
+    Args:
+        path: The run's folder, as in "runs/tweets".
+
+    Raises:
+        UserError: When that is no run's folder.
+    """
     return Run(path)
 
 
 def load_recipe(path: Path | str) -> TrainableRecipe:
-    """Read a recipe.yaml, to train from. UserError that names file and field."""
+    """Read a recipe, to train from.
+
+    Args:
+        path: A recipe.yaml, as a run's folder holds it. Relative paths in it are taken from its folder.
+
+    Raises:
+        UserError: For what is wrong with it, with file and field.
+    """
     return TrainableRecipe(**dict(recipe.load_recipe(Path(path))))
 
 
 def load_model(path: Path | str) -> TrainedModel:
-    """Open a folder that a recipe's training wrote, to predict with. UserError when it is none."""
+    """Open a trained model, to predict with.
+
+    Args:
+        path: A folder that a recipe's training wrote.
+
+    Raises:
+        UserError: When that is no such folder.
+    """
     return TrainedModel(path)

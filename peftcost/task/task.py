@@ -164,10 +164,17 @@ def check_metric_name(name: str, task: str) -> None:
 
 
 def load_task(source: str | Path, label: str | None = None) -> Task:
-    """The task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
+    """Read the task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
 
-    Paths in the task are absolute afterwards; those in a task.yaml are relative to it. UserError with all that is
-    wrong at once.
+    Args:
+        source: One of these. Relative paths in a task.yaml are taken from its folder.
+        label: The column of labels, of a data file.
+
+    Returns:
+        The task. Its paths are absolute.
+
+    Raises:
+        UserError: For all that is wrong at once.
     """
     if str(source).startswith(PREFIX):
         return _builtin_task(str(source).removeprefix(PREFIX))
