@@ -34,6 +34,7 @@ def search(
     methods: Sequence[str] | None = None,
     seed: int = 0,
     devices: str | None = None,
+    devices_per_setup: int = 1,
     price: float | None = None,
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
@@ -57,6 +58,7 @@ def search(
         methods: Names from `peftcost methods`, or ["all"]. Default: the task's, else the few that usually win.
         seed: Of the split and of the search.
         devices: "cpu", "cpu:2", "cuda", "cuda:2" or "mps". Default: an idle GPU, else the CPU.
+        devices_per_setup: On how many of them a setup is trained together. Each takes its share of every batch.
         price: Of a device, in usd an hour.
         out: The run's folder, made here. Default: runs/NAME.
         warm_start: Folders of earlier runs, or recipes, of similar tasks.
@@ -78,7 +80,7 @@ def search(
         raise UserError(f"A search needs --budget, {EXAMPLES}.")
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
-        spec = load_spec(chosen, methods, seed, devices, command, confidence)
+        spec = load_spec(chosen, methods, seed, devices, command, confidence, devices_per_setup=devices_per_setup)
         return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track))
 
 

@@ -9,12 +9,13 @@ from peftcost.errors import UserError, did_you_mean
 
 LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
-LABEL_NAMES = ("label", "tags")
+LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
+"""What a label column is called where nobody says."""
 
 
 def label_column(table: Table, label: str | None) -> str:
     """The label column: as named, else the only one with a label's name. UserError where neither tells."""
-    own_names = [name for name in LABEL_NAMES if name in table.columns]
+    own_names = [name for name in table.columns if name.lower() in LABEL_NAMES]
     if label is None and len(own_names) != 1:
         raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
     label = label or own_names[0]

@@ -9,6 +9,7 @@ from typing import Any
 from peftcost.data.cells import LOOKED_AT, is_missing
 from peftcost.data.table import Table
 from peftcost.data.tags import OUTSIDE, marks_spans
+from peftcost.errors import UserError
 
 SENTENCE_NAMES = ("sentence", "sentenceid", "sentid", "sentenceidx", "sentenceno", "sentencenumber", "sentencenr", "sent")
 """What a column of sentences' numbers is called, without case, spaces and signs."""
@@ -121,3 +122,13 @@ def _sentence(rows: Sequence[dict[str, Any]], numbers: str | None) -> dict[str, 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
+
+
+def refuse_single_words(table: Table, label: str) -> None:
+    """UserError for a file of one word and its tag a row, without anything that shows where a sentence ends."""
+    words = word_column(table)
+    if label == tag_column(table) and words is not None:
+        raise UserError(
+            f"{table.place(0)}, columns {words!r} and {label!r}: holds one word a row, but not where a sentence ends; add a "
+            "column `sentence_id` with the sentence's number, or leave a blank line behind each sentence."
+        )

@@ -94,6 +94,10 @@ class TaskType(ABC):
     def check_targets(self, examples: Sequence[Example], targets: Targets, split: str) -> None:
         """UserError if a dev or test split holds a target that cannot be predicted."""
 
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        """The metric for these rows if the task names none; and why it is not the first, one sentence."""
+        return next(iter(self.metrics)), None
+
     def check_metric(self, metric: str, targets: Targets) -> None:
         """UserError if the metric makes no sense for these targets."""
 

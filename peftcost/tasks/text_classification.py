@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
 
+IMBALANCE = 4
+"""The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
+
 
 class TextClassification(TextInputs, ClassTargets):
     """Rows for the metrics: (predicted class id, true class id)."""
@@ -63,6 +66,16 @@ class TextClassification(TextInputs, ClassTargets):
 
     def classes_of(self, example: Example) -> list[str]:
         return [example["label"]]
+
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        counts = Counter(e["label"] for e in train).most_common()
+        (largest, most), (rarest, fewest) = counts[0], counts[-1]
+        if most < IMBALANCE * fewest:
+            return "accuracy", None
+        return "macro_f1", (
+            f"The metric is macro_f1, since the classes are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
+            "set `metric: accuracy` if each row counts the same."
+        )
 
     def targets(self, train: Sequence[Example]) -> Targets:
         found = expect(Classes, super().targets(train))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,9 @@ import numpy as np
 from peftcost.data.cells import label_of, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import holds, label_column
+from peftcost.data.sentences import WORD_NAMES, refuse_single_words
 from peftcost.data.table import Table
+from peftcost.data.tags import OUTSIDE, tag_parts
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-OUTSIDE = "O"
-SPAN_TAG = re.compile(r"O|[BIES]-.+")
+FEW_ODD = 0.02
+"""Share of words up to which tags of no scheme are slips among those of one."""
 
 
 class TokenClassification(TextInputs, ClassTargets):
@@ -51,10 +52,17 @@ class TokenClassification(TextInputs, ClassTargets):
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         label = label_column(table, label)
         others = [name for name in table.columns if name != label]
+        refuse_single_words(table, label)
         if not holds(table, label, list) and not (label == "tags" and "tokens" in others):
             return None
         lists = [name for name in others if holds(table, name, list)]
-        tokens = "tokens" if "tokens" in others else lists[0] if len(lists) == 1 else None
+        words = [name for name in lists if name.lower() in WORD_NAMES] or lists
+        tokens = "tokens" if "tokens" in others else words[0] if len(words) == 1 else None
+        if holds(table, label, list) and not lists and tokens is None:
+            raise UserError(
+                f"{table.place(0)}, column {label!r}: holds several labels a row, beside no list of tokens; that is "
+                "multi-label classification. Keep one label a row, or give the tokens of each row as a list."
+            )
         if tokens is None:
             raise UserError(
                 f"{table.path} does not show which column holds the tokens ({table.listed}); write a task.yaml "
@@ -81,8 +89,23 @@ class TokenClassification(TextInputs, ClassTargets):
     def classes_of(self, example: Example) -> list[str]:
         return list(example["tags"])
 
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them."""
+        counts = Counter(tag for e in train for tag in e["tags"])
+        odd = [tag for tag in counts if tag_parts(tag) is None]
+        if not odd:
+            return "entity_f1", None
+        if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total():
+            row = next(e for e in train if odd[0] in e["tags"])
+            known = sorted(set(counts) - set(odd))
+            raise UserError(
+                f"{row['place']}: the tag {odd[0]!r} is of no entity scheme, as the other tags are ({', '.join(known[:6])})."
+                f"{_meant(odd[0])} Correct it, or set `metric: token_accuracy` if it is a tag of its own."
+            )
+        return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
+
     def check_metric(self, metric: str, targets: Targets) -> None:
-        odd = [label for label in expect(Classes, targets).names if not SPAN_TAG.fullmatch(label)]
+        odd = [label for label in expect(Classes, targets).names if tag_parts(label) is None]
         if metric == "entity_f1" and odd:
             raise UserError(
                 f"the tag {odd[0]!r} is neither O nor of the form B-TYPE or I-TYPE, so entity_f1 cannot find spans; "
@@ -92,7 +115,8 @@ class TokenClassification(TextInputs, ClassTargets):
     def stratum(self, example: Example) -> str:
         """The type of the first entity: few, large strata."""
         first = next((tag for tag in example["tags"] if tag != OUTSIDE), OUTSIDE)
-        return first if first == OUTSIDE else first[1:].removeprefix("-")
+        parts = tag_parts(first)
+        return first if parts is None or first == OUTSIDE else parts[1]
 
     def content(self, example: Example) -> str:
         return " ".join(example["tokens"])
@@ -187,6 +211,10 @@ class TokenClassification(TextInputs, ClassTargets):
                 }
             )
         return found
+
+
+def _meant(tag: str) -> str:
+    return " Did you mean 'O'?" if tag in ("0", "o", "Ο", "О") else ""
 
 
 def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:

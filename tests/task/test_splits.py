@@ -142,13 +142,13 @@ def test_labels_of_all_kinds_become_strings(tmp_path: Path) -> None:
 
 def test_a_class_may_be_called_nan(tmp_path: Path) -> None:
     named = [(text, "nan" if label == "good" else "naan") for text, label in ROWS]
-    assert load_task_data(task_of(tmp_path, train=named), 0).labels == ["naan", "nan"]
+    assert load_task_data(task_of(tmp_path, train=named), 0).targets.names == ("naan", "nan")
 
 
 def test_one_number_written_in_two_ways_is_one_class(tmp_path: Path) -> None:
     ratings = [(text, ("1", "1.0", "2", "2.0")[i % 4]) for i, (text, _) in enumerate(ROWS)]
     data = load_task_data(task_of(tmp_path, train=ratings, dev=[("x", "1"), ("y", 2.0)]), 0)
-    assert data.labels == ["1", "2"]
+    assert data.targets.names == ("1", "2")
 
 
 def test_rows_that_are_not_usable_name_file_line_and_column(tmp_path: Path) -> None:
@@ -214,6 +214,6 @@ def test_token_rows_that_are_not_usable(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=r"ner\.jsonl, line 31, column 't\w+': .*" + says):
             load(row)
-    with pytest.raises(UserError, match=r"ner\.jsonl, column 'tags': the tag '3' .*token_accuracy"):
+    with pytest.raises(UserError, match=r"ner\.jsonl, line 31: the tag '3' .*token_accuracy"):
         load({"tokens": ["a"], "tags": [3]})
     assert "3" in load({"tokens": ["a"], "tags": [3]}, metric="token_accuracy").targets.names
