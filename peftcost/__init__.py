@@ -9,23 +9,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peftcost.errors import EnvironmentFailure, GateError, PeftcostError, UserError
+
 if TYPE_CHECKING:
-    from peftcost.api import Run, load_recipe, load_task, resume, search
-    from peftcost.pricing import plan
+    from peftcost.api import Run, load_model, load_recipe, load_run, load_task, plan, resume, search
 
     __version__: str
 
-__all__ = ["Run", "load_recipe", "load_task", "plan", "resume", "search"]
+__all__ = [
+    "EnvironmentFailure",
+    "GateError",
+    "PeftcostError",
+    "Run",
+    "UserError",
+    "load_model",
+    "load_recipe",
+    "load_run",
+    "load_task",
+    "plan",
+    "resume",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: `import peftcost` alone stays quick."""
     if name == "__version__":
         return _version()
-    if name == "plan":
-        from peftcost.pricing import plan
-
-        return plan
     if name in __all__:
         from peftcost import api
 

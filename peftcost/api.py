@@ -1,74 +1,36 @@
-"""The verbs as Python calls: `peftcost.search(task, budget="4gpu-h") -> Run`, `peftcost.resume(path)`."""
+"""The verbs as Python calls. They leave the caller's process as it was: what trains is a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftcost.core.statistics import NonInferiority
+from peftcost.core.budget import EXAMPLES
 from peftcost.errors import UserError
-from peftcost.recipe.recipe import load_recipe
-from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import evidence_of
-from peftcost.report.html import write_report
+from peftcost.observers.progress_bar import watched
+from peftcost.plan_aside import plan
+from peftcost.recipe import recipe
+from peftcost.recipe.model import TrainedModel
+from peftcost.recipe.trainable import TrainableRecipe
+from peftcost.run import Run
 from peftcost.runner.observer import Observer
-from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.spec import checked_confidence, load_spec
-from peftcost.searcher.state import SearchState
+from peftcost.searcher.spec import load_spec
 from peftcost.session.search import begin, go_on
-from peftcost.store.journal import Journal
-from peftcost.store.run_folder import RunFolder, open_run_folder
+from peftcost.task.given import given_task
 from peftcost.task.task import Task, load_task
-from peftcost.tasks import get_task_type
 
-__all__ = ["Run", "load_recipe", "load_task", "resume", "search"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run. Everything is read from its folder."""
-
-    folder: RunFolder
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """result.json."""
-        return self.folder.read_result()
-
-    @property
-    def front(self) -> list[dict[str, Any]]:
-        """The best trade-offs: those of result.json's setups that no other beats on quality, cost and memory."""
-        result = self.result
-        return [entry for entry in result["setups"] if entry["id"] in result["front"]]
-
-    def recommend(self, policy: str = "non-inferior", confidence: float | None = None, **constraints: Any) -> Recommendation:
-        """Another question to the same evidence; trains nothing. confidence: the run's own, if not given.
-
-        constraints: min_quality, max_memory_bytes, max_gpu_seconds.
-        """
-        result = self.result
-        state = SearchState()
-        state.apply_all(Journal(self.folder.journal_file).events)
-        metric = get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]]
-        found = evidence_in(self.folder, metric, result["task"]["seed"]).replicates(state)
-        if found is None:
-            raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        n_dev, recommended = result["task"]["rows"]["dev"], result["recommendation"] or {}
-        confidence = recommended.get("confidence") if confidence is None else confidence
-        criterion = NonInferiority(result["task"]["margin"], checked_confidence(confidence, state.config))
-        return recommend(evidence_of(result["setups"]), found, criterion, policy, n_dev, **constraints)
-
-    def report(self) -> dict[str, Path]:
-        """Write report.html, report.md and front.png; their paths."""
-        return write_report(self.folder.path)
+__all__ = ["Run", "load_model", "load_recipe", "load_run", "load_task", "plan", "resume", "search"]
 
 
 def search(
-    task: Task | str | Path,
-    budget: str,
+    task: Task | Mapping[str, Any] | str | Path | None = None,
+    budget: str | None = None,
     *,
+    data: Any = None,
+    label: str | None = None,
+    model: str | list[str] | None = None,
     methods: Sequence[str] | None = None,
     seed: int = 0,
     devices: str | None = None,
@@ -76,18 +38,44 @@ def search(
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
+    quiet: bool = False,
     observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
     """Find the cheapest setup that is as good as the best one, within the budget.
 
-    budget: "4gpu-h", "30gpu-min", "90gpu-s", "2h", "10usd" (with price per GPU-hour), or several with commas between. out:
-    the run's folder, made here (default runs/NAME). warm_start: folders of earlier runs, or recipes, of similar tasks.
-    confidence: with which a cheaper setup has to be shown to be as good, 0.95 if not given.
-    observers: told what happens; one that fails is left out.
+    Args:
+        task: A task.yaml, its fields as a dict, a Task, or `builtin:tweets`. Without one, `data` and `label` make it.
+        budget: Device time ("4gpu-h", "30gpu-min", "90gpu-s"), time on the clock ("2h"), money ("10usd", with `price`), or
+            several with commas between.
+        data: In place of the task's: a data frame, a `datasets.Dataset`, a list of dicts, a file's path, or a dict of these
+            by split (train, dev, test). Rows in memory are kept in the run's folder.
+        label: The column of labels, where there is no task.
+        model: In place of the task's: a hub id, a folder, `builtin:minilm`; or several, to search over.
+        methods: Names from `peftcost methods`, or ["all"]. Default: the task's, else the few that usually win.
+        seed: Of the split and of the search.
+        devices: "cpu", "cpu:2", "cuda", "cuda:2" or "mps". Default: an idle GPU, else the CPU.
+        price: Of a device, in usd an hour.
+        out: The run's folder, made here. Default: runs/NAME.
+        warm_start: Folders of earlier runs, or recipes, of similar tasks.
+        confidence: With which a cheaper setup has to be shown to be as good. Default: 0.95.
+        quiet: Show no progress bar.
+        observers: Told what happens; one that raises is left out.
+        command: What result.json calls the command.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: For what is wrong with task, data or arguments, and for a budget that is too small.
+        PeftcostError: When no setup could be measured.
     """
-    spec = load_spec(task, methods, seed, devices, command, confidence)
-    return Run(open_run_folder(begin(spec, budget, price, out, warm_start, observers)))
+    if budget is None:
+        raise UserError(f"A search needs --budget, {EXAMPLES}.")
+    with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
+        chosen = given_task(task, data, label, model, Path(folder))
+        spec = load_spec(chosen, methods, seed, devices, command, confidence)
+        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder)))
 
 
 def resume(
@@ -95,8 +83,38 @@ def resume(
     budget: str | None = None,
     *,
     price: float | None = None,
+    quiet: bool = False,
     observers: Sequence[Observer] = (),
 ) -> Run:
-    """Go on with a run that was interrupted; with budget="+1gpu-h", go on further with a finished one."""
-    go_on(Path(path), budget, price, observers)
-    return Run(open_run_folder(Path(path)))
+    """Go on with a run that was interrupted, or further with a finished one.
+
+    Args:
+        path: The run's folder.
+        budget: More budget, as in "+1gpu-h". A finished run needs it.
+        price: Of a device, in usd an hour, for a budget in usd.
+        quiet: Show no progress bar.
+        observers: Told what happens; one that raises is left out.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: When that is no run, another process works on it, or its data or model have changed.
+    """
+    go_on(Path(path), budget, price, watched(observers, quiet))
+    return Run(path)
+
+
+def load_run(path: Path | str) -> Run:
+    """Open a finished or interrupted run's folder. UserError when it is none."""
+    return Run(path)
+
+
+def load_recipe(path: Path | str) -> TrainableRecipe:
+    """Read a recipe.yaml, to train from. UserError that names file and field."""
+    return TrainableRecipe(**dict(recipe.load_recipe(Path(path))))
+
+
+def load_model(path: Path | str) -> TrainedModel:
+    """Open a folder that a recipe's training wrote, to predict with. UserError when it is none."""
+    return TrainedModel(path)

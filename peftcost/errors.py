@@ -3,11 +3,37 @@
 An error says in one sentence what is wrong and where (file, row, column, field), and what to do.
 """
 
+import re
+from typing import ClassVar
+
+OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|[+\d](?:[\w.:+-]*\w)?))?")
+RESUME = re.compile(r"`peftcost resume ([^`]+)`")
+
 
 class PeftcostError(Exception):
-    """Something went wrong that has a known cause; exit code 1 (our fault) unless a subclass says otherwise."""
+    """Something went wrong that has a known cause; exit code 1 (our fault) unless a subclass says otherwise.
+
+    Texts are written with the options of the command line. A Python caller reads arguments in their place.
+    """
 
     exit_code = 1
+    on_command_line: ClassVar[bool] = False
+    """Whether the caller of this process is the command line, which sets it once, on `PeftcostError`."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if PeftcostError.on_command_line else in_python(text)
+
+
+def in_python(text: str) -> str:
+    """The text with `--max-length 8` told as `max_length=8`, and `peftcost resume RUN` as a call."""
+    return RESUME.sub(r"`peftcost.resume('\1')`", OPTION.sub(_argument, text))
+
+
+def _argument(option: re.Match[str]) -> str:
+    value = option[2] or ""
+    is_plain = not value or value.startswith("'") or re.fullmatch(r"\d+(?:\.\d+)?", value)
+    return f"{option[1].replace('-', '_')}={value if is_plain else repr(value)}"
 
 
 class UserError(PeftcostError):

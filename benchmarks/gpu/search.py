@@ -24,7 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         task = load_task("builtin:tweets").model_copy(update={"rows": ROWS})
         run = peftcost.search(task, budget=BUDGET, methods=METHODS, devices="cuda", out=Path(scratch) / "run")
-        result = run.result
+        result = run.folder.read_result()
         events = list(read_events(run.folder.journal_file))
     measured = [event["measurement"] for event in events if event["event"] == "measured"]
     planned: dict[str, Any] = next(event for event in events if event["event"] == "planned")

@@ -63,6 +63,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.captureWarnings(not debug)
     signals.listen()
+    PeftcostError.on_command_line = True
     try:
         code = app(args=arguments, standalone_mode=False)
     except BaseException as error:

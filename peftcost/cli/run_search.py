@@ -34,7 +34,15 @@ def run_search(
     command = shlex.join(["peftcost", *sys.argv[1:]])
     with watching(shown.quiet) as view:
         run = api.search(
-            task, budget, price=price, devices=devices, out=signals.run, observers=[view], command=command, **asked
+            task,
+            budget,
+            price=price,
+            devices=devices,
+            out=signals.run,
+            quiet=True,
+            observers=[view],
+            command=command,
+            **asked,
         )
     show_result(run, shown)
 

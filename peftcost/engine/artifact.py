@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
-from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer, quiet_transformers
+from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
@@ -125,14 +125,16 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {}
 
 
-def describe_rows(folder: Path, card: dict[str, Any], inputs: list[Any]) -> list[dict[str, Any]]:
-    """What the model in a trained folder says of each input (a text, or a list of tokens)."""
-    quiet_transformers()
+def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """What the model in a trained folder says of each input (a text, or a list of tokens). payload: folder, card (its
+    `peftcost.json`), inputs."""
+    reporter.phase("test")
+    folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo(**card["about"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     kind = info.task_type
     tokenizer = load_tokenizer(folder, kind.pre_split)
-    examples = [kind.unlabelled(content, info.labels) for content in inputs]
+    examples = [kind.unlabelled(content, info.labels) for content in payload["inputs"]]
     split = make_split(*kind.tokenize(tokenizer, examples, info.labels, info.max_length))
-    return describe(model, split, collator, device)
+    return {"rows": describe(model, split, collator, device)}

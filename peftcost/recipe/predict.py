@@ -1,13 +1,21 @@
-"""Uses a trained folder on new rows."""
+"""Uses a trained folder on new rows, in a worker: the caller's process stays as it was."""
 
 from __future__ import annotations
 
 import csv
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peftcost.cost.device import choose_devices
 from peftcost.errors import UserError
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.runner import Runner
+from peftcost.store.journal import Journal
+from peftcost.task.inputs import read_inputs
 
 
 def predict(folder: Path, data: Path, out: Path) -> int:
@@ -15,19 +23,38 @@ def predict(folder: Path, data: Path, out: Path) -> int:
 
     The file needs the input column of the task (or one called like its role); a label column is not looked at.
     """
+    card = read_card(folder)
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
+    inputs = read_inputs(data, card["about"]["task"], card["columns"])
+    described = described_in_worker(folder, card, inputs, None)
+    write_csv(out, inputs, described)
+    return len(described)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `peftcost.json` says of a trained folder; UserError for another folder."""
     card_file = folder / "peftcost.json"
     if not card_file.is_file():
         raise UserError(f"{folder} has no peftcost.json; give a folder that `peftcost train … -o DIR` wrote.")
-    card = json.loads(card_file.read_text(encoding="utf-8"))
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
-    from peftcost.engine.artifact import describe_rows
-    from peftcost.task.inputs import read_inputs
+    card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
+    return card
 
-    inputs = read_inputs(data, card["about"]["task"], card["columns"])
-    described = describe_rows(folder, card, inputs)
-    write_csv(out, inputs, described)
-    return len(described)
+
+def described_in_worker(
+    folder: Path, card: dict[str, Any], inputs: Sequence[Any], devices: str | None
+) -> list[dict[str, Any]]:
+    """What the model says of each input: of a text its label and probabilities, of tokens their tags and probabilities."""
+    chosen, payload = choose_devices(devices)[:1], {"folder": str(folder), "card": card, "inputs": list(inputs)}
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
+        LocalExecutor(chosen, Path(scratch) / "worker.log") as executor,
+    ):
+        runner = Runner(executor, Journal(), Books())
+        runner.acquire()
+        found = runner.run_one("predict", payload)
+        runner.release()
+    return list(found["rows"])
 
 
 def write_csv(out: Path, inputs: list[Any], described: list[dict[str, Any]]) -> None:

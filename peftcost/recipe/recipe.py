@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from peftcost.core.seed_noise import pooled_deviation
 from peftcost.core.setup import PACKING, TRAINING_DEFAULTS, Setup
 from peftcost.core.statistics import prediction_interval
-from peftcost.data.yaml_file import problems_of
+from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.task.task import Task
+from peftcost.recommend.policies import Recommendation
+from peftcost.recommend.schema import Result
+from peftcost.task.task import Task, absolute_paths
 from peftcost.tasks import get_task_type
 
 SCHEMA_VERSION = 1
@@ -62,23 +63,21 @@ class Recipe(BaseModel):
     run: str
 
 
-def seeds_apart(result: dict[str, Any]) -> list[list[float]]:
+def seeds_apart(result: Result) -> list[list[float]]:
     """Qualities that differ by the seed alone: of one setup, on the same rows of dev."""
-    groups: dict[tuple[str, int | None], list[float]] = {}
-    for entry in result["setups"]:
-        for m in entry["measurements"]:
-            groups.setdefault((entry["id"], m.get("dev_rows")), []).append(m["quality"])
+    groups: dict[tuple[str | None, int | None], list[float]] = {}
+    for entry in result.setups:
+        for m in entry.measurements:
+            groups.setdefault((entry.id, m.dev_rows), []).append(m.quality)
     return list(groups.values())
 
 
-def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> Recipe:
-    """The recipe of a result's recommendation: on its base alone, where the task names several."""
-    recommendation = result["recommendation"]
-    entry = next(e for e in result["setups"] if e["id"] == recommendation["id"])
-    measured = entry["measurements"]
-    decisive = [m for m in measured if m["role"] == "confirm"] or measured
-    qualities = [m["quality"] for m in decisive]
-    rows = decisive[0].get("dev_rows") or result["task"]["rows"]["dev"]
+def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_seed: int, run: str) -> Recipe:
+    """The recipe of a recommended setup: on its base alone, where the task names several."""
+    entry = result.setup(recommendation.id)
+    decisive = [m for m in entry.measurements if m.role == "confirm"] or entry.measurements
+    qualities = [m.quality for m in decisive]
+    rows = decisive[0].dev_rows or result.task.rows.dev
     deviation, freedom = pooled_deviation(seeds_apart(result))
     interval = partial(
         prediction_interval,
@@ -86,31 +85,31 @@ def recipe_of(result: dict[str, Any], task: Task, task_seed: int, run: str) -> R
         rows,
         pooled_sd=deviation if freedom else None,
         pooled_freedom=freedom,
-        limits=get_task_type(result["task"]["task"]).metrics[result["task"]["metric"]].limits,
+        limits=get_task_type(result.task.task).metrics[result.task.metric].limits,
     )
-    choices = dict(entry["hyperparameters"])
-    model = choices.pop("model", task.models[0])
-    prints = dict(zip(task.models, result["task"]["fingerprints"]["model"].split(","), strict=True))
+    choices = dict(entry.hyperparameters)
+    model = str(choices.pop("model", task.models[0]))
+    prints = dict(zip(task.models, result.task.fingerprints["model"].split(","), strict=True))
     return Recipe(
         task=task.on(model),
         task_seed=task_seed,
         setup=SetupFields(
-            method=entry["method"],
+            method=entry.method,
             hyperparameters=choices,
-            stop_examples=entry["stop_examples"],
+            stop_examples=entry.stop_examples or 0,
         ),
-        seeds=[m["seed"] for m in decisive],
+        seeds=[m.seed for m in decisive],
         expected=Expected(
-            quality=recommendation["quality"],
+            quality=recommendation.quality,
             prediction_interval=interval(),
             new_data_interval=interval(new_data=True),
-            gpu_seconds=entry["gpu_seconds"],
-            peak_bytes=entry["peak_bytes"],
-            device=result["devices"]["name"],
+            gpu_seconds=recommendation.gpu_seconds,
+            peak_bytes=recommendation.peak_bytes,
+            device=result.devices.name,
         ),
-        confirmed=recommendation["confirmed"],
-        fingerprints={**result["task"]["fingerprints"], "model": prints[model]},
-        versions=result["versions"],
+        confirmed=recommendation.confirmed,
+        fingerprints={**result.task.fingerprints, "model": prints[model]},
+        versions=result.versions,
         run=run,
     )
 
@@ -126,17 +125,15 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """A recipe file; UserError that names file and field."""
+    """A recipe file; its relative paths are taken from its folder. UserError that names file and field."""
     if not path.is_file():
         raise UserError(f"There is no recipe at {path}; `peftcost search` writes one into its run's folder.")
     try:
-        recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        recipe = Recipe.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{path} is not a recipe: {problems_of(error)}.") from error
     check_choices(recipe.setup.to_setup(), str(path))
-    return recipe
+    return recipe.model_copy(update={"task": absolute_paths(recipe.task, path.absolute().parent)})
 
 
 def check_choices(setup: Setup, where: str) -> None:

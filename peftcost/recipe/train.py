@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
+from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
@@ -31,14 +31,6 @@ TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """folder: the model. report: what training.json says."""
-
-    folder: Path
-    report: dict[str, Any]
-
-
 def train_recipe(
     recipe: Recipe,
     out: Path,
@@ -48,7 +40,7 @@ def train_recipe(
     devices: str | None = None,
     early_stopping: int | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
-) -> Trained:
+) -> TrainedModel:
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
@@ -86,7 +78,7 @@ def train_recipe(
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
     if report["broken_promises"]:
         raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
-    return Trained(out, report)
+    return TrainedModel(out)
 
 
 def check_reloaded(rows: int, differing: int) -> None:

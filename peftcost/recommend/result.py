@@ -1,8 +1,7 @@
-"""result.json: the machine-readable result of a run (schema_version 1), built from its state and its rows."""
+"""Builds the result of a run (its fields: `schema`) from its state and its rows."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,12 +15,12 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
+from peftcost.recommend.schema import Result
 from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
+from peftcost.task.task import Task
 from peftcost.tasks import Metric
-
-SCHEMA_VERSION = 1
 
 
 def build_result(
@@ -32,14 +31,12 @@ def build_result(
     recommendation: Recommendation | None,
     more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """The whole of result.json. events: the journal's; task: its first part, as DESIGN has it; more: what the same budget
-    again would bring."""
+) -> Result:
+    """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
     totals = state.ledger.totals()
-    return {
-        "schema_version": SCHEMA_VERSION,
+    fields = {
         "task": dict(task),
         "devices": {
             "kind": first["kind"],
@@ -65,11 +62,12 @@ def build_result(
         "started": events[0]["utc"],
         "ended": events[-1]["utc"],
     }
+    return Result.model_validate(fields)
 
 
-def task_facts(spec: SearchSpec) -> dict[str, Any]:
-    """The task part of result.json."""
-    task, data = spec.task, spec.data
+def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
+    """The task part of result.json. task: the spec's, with paths as the run's folder tells them."""
+    data = spec.data
     return {
         "model": task.model,
         "data": task.model_dump(mode="json")["data"],
@@ -146,12 +144,12 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
     if not measurements:
         return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
-    quality, interval = mean_of(decisive, "quality"), (math.nan, math.nan)
+    quality, interval = mean_of(decisive, "quality"), None
     if replicates is not None and setup.id in replicates.observed:
         quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
-    return entry | means | {"quality": quality, "quality_interval": list(interval)}
+    return entry | means | {"quality": quality, "quality_interval": interval}
 
 
 TIMES = ("gpu_seconds", "latency_seconds")

@@ -67,6 +67,12 @@ def html_text(view: View) -> str:
     )
 
 
+def notebook_html(result: Mapping[str, Any]) -> str:
+    """What a notebook shows of a result: the recommendation, and the best trade-offs, all of it escaped."""
+    page = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("notebook.html").render(view=view_of(result))
+
+
 def markdown_text(view: View) -> str:
     """The same in brief. Every value is escaped on its way out, as autoescape does for HTML."""
     page = Environment(

@@ -8,9 +8,7 @@ bargain; and by their dev loss, which ranks setups better than their quality on 
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +21,7 @@ from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
-from peftcost.store.study import Spaces
+from peftcost.store.study import Spaces, quiet_optuna
 
 
 class Proposals:
@@ -34,8 +32,6 @@ class Proposals:
     """
 
     def __init__(self, spaces: Spaces, starts: StartingPoints, seed: int) -> None:
-        optuna.logging.set_verbosity(logging.WARNING)
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate: long in use
         self.spaces, self.starts, self.seed = spaces, starts, seed
         self._drawn: dict[tuple[str, int], tuple[int, list[Setup]]] = {}
 
@@ -69,6 +65,7 @@ class Proposals:
         prior = self.starts[arm][0]
         return Setup(prior.method, {**prior.hyperparameters, **choices}, stop_examples)
 
+    @quiet_optuna()
     def _asked(self, first: Sequence[Trial], arm: str, config: SearchConfig) -> list[dict[str, Scalar]]:
         space = self.spaces[arm]
         sampler = optuna.samplers.TPESampler(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 from peftcost.engine.messages import Done, failure_of
@@ -17,6 +16,7 @@ from peftcost.searcher.forecast import forecast, options_of
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.task.task import relative_paths
 
 
 def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
@@ -25,6 +25,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     PeftcostError, with the reasons, when no setup could be measured.
     """
     state, folder = controller.state, run.folder
+    task = relative_paths(spec.task, folder.path)
     because = controller.search(run)
     controller.record("closing", because=because)
     controller.tidy_checkpoints(run)
@@ -47,10 +48,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     forget_artifacts(
         run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set()
     )
-    result = build_result(controller.journal.events, state, task_facts(spec), entries, recommendation, more, tests)
-    folder.write(folder.result_file, json.dumps(result, indent=1, ensure_ascii=False))
+    result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
+    folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
-        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, spec.task, spec.seed, folder.name)))
+        folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
     write_report(folder.path)
     controller.record("finished")
     if recommendation is None:

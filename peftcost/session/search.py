@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from peftcost.core.budget import parse_budget
@@ -34,7 +36,7 @@ from peftcost.store.run_folder import (
     single_writer,
 )
 from peftcost.store.study import Study
-from peftcost.task.task import load_task, task_yaml
+from peftcost.task.task import absolute_paths, load_task, relative_paths, task_yaml
 
 
 def begin(
@@ -44,8 +46,12 @@ def begin(
     out: Path | str | None,
     warm_start: Sequence[Path | str],
     observers: Sequence[Observer],
+    given: Path,
 ) -> Path:
-    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed."""
+    """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed.
+
+    given: holds the data that the caller had in memory, if anything; the run keeps it.
+    """
     asked = parse_budget(budget, price)
     limit = asked.limit_gpu_seconds(len(spec.devices))
     path = checked_out_path(out, spec.task.short_name)
@@ -60,7 +66,8 @@ def begin(
                 controller.record("warmed", **prior_runs)
             prepared = plan(controller, spec)
             folder = new_run_folder(path)
-            folder.write(folder.task_file, task_yaml(spec.task))
+            spec = with_data_kept(spec, given, folder)
+            folder.write(folder.task_file, task_yaml(relative_paths(spec.task, folder.path)))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
             controller.observers.add(LearningCurves(folder))
@@ -99,6 +106,16 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
             prepared = prepare_all(controller, spec)
             controller.acquire()
             conclude(controller, search_run(spec, state, folder, prepared), spec)
+
+
+def with_data_kept(spec: SearchSpec, given: Path, folder: RunFolder) -> SearchSpec:
+    """The spec, with what lies in `given` copied into the run's folder and read from there from now on."""
+    if not any(given.iterdir()):
+        return spec
+    shutil.copytree(given, folder.data)
+    task = absolute_paths(relative_paths(spec.task, given), folder.data.absolute())
+    bases = {name: replace(base, task=task.on(name)) for name, base in spec.bases.items()}
+    return replace(spec, task=task, bases=bases)
 
 
 def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:

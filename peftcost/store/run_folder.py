@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "workers.log"
 
     @property
+    def data(self) -> Path:
+        """Rows that the caller had in memory."""
+        return self.path / "data"
+
+    @property
     def baselines(self) -> Path:
         return self.path / "baselines"
 

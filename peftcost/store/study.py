@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +30,25 @@ Spaces = Mapping[str, Mapping[str, BaseDistribution]]
 """The search space of each method: choice -> distribution."""
 
 
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """No news of each study, and no warning that what is long in use (multivariate sampling, names of metrics) is
+    experimental. On leaving, verbosity and filters are the caller's again. A decorator, too."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class Study:
     """Writes one Optuna study; without a path it is kept in memory. Made and written by the controller alone."""
 
+    @quiet_optuna()
     def __init__(self, path: Path | None, name: str, spaces: Spaces) -> None:
-        optuna.logging.set_verbosity(logging.WARNING)
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group, metric names: long in use
         self.spaces = spaces
         storage = None if path is None else f"sqlite:///{path}"
         study = optuna.create_study(

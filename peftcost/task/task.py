@@ -204,6 +204,17 @@ def absolute_paths(task: Task, folder: Path) -> Task:
     return task.model_copy(update={"data": data, "model": models if len(models) > 1 else models[0]})
 
 
+def relative_paths(task: Task, folder: Path) -> Task:
+    """The task with its data files in this folder told relative to it, so that the folder can be moved."""
+    files = {name: _relative(path, folder) for name, path in task.files.model_dump(exclude_none=True).items()}
+    return task.model_copy(update={"data": files["train"] if isinstance(task.data, str) else DataFiles(**files)})
+
+
+def _relative(path: str, folder: Path) -> str:
+    inside = Path(path).is_relative_to(folder.absolute())
+    return Path(path).relative_to(folder.absolute()).as_posix() if inside else path
+
+
 def _absolute_model(model: str, folder: Path) -> str:
     is_folder = looks_like_a_path(model) or (folder / model).is_dir()
     return _absolute(model, folder) if is_folder and not model.startswith(PREFIX) else model

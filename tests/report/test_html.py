@@ -259,7 +259,7 @@ def test_figures_that_are_not_known_are_not_zero(result: Result, tmp_path: Path)
 
 
 def test_a_run_without_a_result_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="peftcost resume"):
+    with pytest.raises(UserError, match="peftcost.resume"):
         write_report(tmp_path)
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):

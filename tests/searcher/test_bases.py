@@ -25,16 +25,16 @@ def run(tiny_bert: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFact
 
 def test_each_base_gets_a_fair_start(run: peftcost.Run, tiny_bert: Path, tiny_llama: Path) -> None:
     result = run.result
-    assert result["task"]["model"] == [str(tiny_bert), str(tiny_llama)]
-    tried = {(e["method"], e["hyperparameters"]["model"]) for e in result["setups"] if e["status"] == "measured"}
+    assert result.task.model == [str(tiny_bert), str(tiny_llama)]
+    tried = {(e.method, e.hyperparameters["model"]) for e in result.setups if e.status == "measured"}
     assert tried == {(method, str(base)) for method in ("frozen", "lora") for base in (tiny_bert, tiny_llama)}
-    assert len({e["id"] for e in result["setups"]}) == len(result["setups"])
+    assert len({e.id for e in result.setups}) == len(result.setups)
 
 
 def test_the_recipe_is_on_the_recommended_base_and_trains(run: peftcost.Run, tmp_path: Path) -> None:
     recipe = peftcost.load_recipe(run.folder.recipe_file)
-    entry = next(e for e in run.result["setups"] if e["id"] == run.result["recommendation"]["id"])
-    assert recipe.task.model == entry["hyperparameters"]["model"]
+    entry = run.result.setup(run.result.recommendation.id)
+    assert recipe.task.model == entry.hyperparameters["model"]
     assert "model" not in recipe.setup.hyperparameters
     assert "," not in recipe.fingerprints["model"]
     trained = train_recipe(promising(recipe, (0.0, 1.0)), tmp_path / "model")

@@ -48,7 +48,7 @@ def test_the_folder_holds_what_the_design_names(run: peftcost.Run) -> None:
 
 
 def test_result_json_has_the_fields_that_scripts_rely_on(run: peftcost.Run) -> None:
-    result = run.result
+    result = run.folder.read_result()
     assert result["schema_version"] == 1
     assert result["task"].keys() >= {"model", "data", "task", "columns", "metric", "margin", "fingerprints", "rows"}
     assert result["devices"].keys() >= {"kind", "name", "count", "threads"}
@@ -68,10 +68,10 @@ def test_result_json_has_the_fields_that_scripts_rely_on(run: peftcost.Run) -> N
 
 def test_the_budget_holds_and_the_ledger_is_exact(run: peftcost.Run) -> None:
     result = run.result
-    spent = result["budget"]["spent_gpu_seconds"]
-    assert spent <= result["budget"]["limit_gpu_seconds"]
-    assert sum(result["ledger"].values()) == pytest.approx(spent)
-    assert {"startup", "lost", "idle"} <= result["ledger"].keys()
+    spent = result.budget.spent_gpu_seconds
+    assert spent <= result.budget.limit_gpu_seconds
+    assert sum(result.ledger.values()) == pytest.approx(spent)
+    assert {"startup", "lost", "idle"} <= result.ledger.keys()
     outside = float((run.folder.path / "outside.txt").read_text())
     state = SearchState()
     state.apply_all(json.loads(line) for line in run.folder.journal_file.read_text().splitlines())
@@ -84,11 +84,11 @@ def test_the_study_is_one_that_optuna_opens(run: peftcost.Run) -> None:
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study_file}")
     assert study.metric_names == ["quality", "gpu_seconds", "peak_bytes"]
     told = {t.number: t for t in study.trials if t.state.name == "COMPLETE"}
-    by_setup = {(e["id"], m["seed"]): m for e in run.result["setups"] for m in e["measurements"]}
+    by_setup = {(e.id, m.seed): m for e in run.result.setups for m in e.measurements}
     assert len(told) == len(by_setup)
     for trial in told.values():
         measurement = by_setup[trial.user_attrs["setup"], trial.user_attrs["seed"]]
-        assert trial.values == [measurement["quality"], measurement["gpu_seconds"], measurement["peak_bytes"]]
+        assert trial.values == [measurement.quality, measurement.gpu_seconds, measurement.peak_bytes]
         assert trial.user_attrs.keys() >= {"lineage", "parent", "seed", "role", "stop_examples"}
     assert not [t for t in study.trials if t.state.name == "RUNNING"]
 
@@ -97,8 +97,8 @@ def test_the_state_is_a_fold_over_the_journal(run: peftcost.Run) -> None:
     state = SearchState()
     state.apply_all(json.loads(line) for line in run.folder.journal_file.read_text().splitlines())
     assert state.phase == "finished"
-    assert state.ledger.spent() == pytest.approx(run.result["budget"]["spent_gpu_seconds"])
-    assert state.recommended == run.result["recommendation"]["id"]
+    assert state.ledger.spent() == pytest.approx(run.result.budget.spent_gpu_seconds)
+    assert state.recommended == run.result.recommendation.id
 
 
 def test_the_numbers_that_it_decides_by_are_recorded(run: peftcost.Run) -> None:
@@ -110,7 +110,7 @@ def test_the_numbers_that_it_decides_by_are_recorded(run: peftcost.Run) -> None:
 
 def test_other_questions_cost_nothing(run: peftcost.Run) -> None:
     cheapest = run.recommend("cheapest")
-    assert cheapest.gpu_seconds == min(e["gpu_seconds"] for e in run.result["setups"] if e["gpu_seconds"] is not None)
+    assert cheapest.gpu_seconds == min(e.gpu_seconds for e in run.result.setups if e.gpu_seconds is not None)
     with pytest.raises(UserError, match="the nearest is"):
         run.recommend(min_quality=2.0)
 
@@ -118,7 +118,7 @@ def test_other_questions_cost_nothing(run: peftcost.Run) -> None:
 def test_a_run_can_be_moved(run: peftcost.Run, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     subprocess.run(["cp", "-r", str(run.folder.path), str(moved)], check=True)
-    again = peftcost.Run(type(run.folder)(moved))
+    again = peftcost.Run(moved)
     assert again.recommend().id == run.recommend().id
     assert str(run.folder.path) not in (moved / "result.json").read_text()
 
@@ -157,12 +157,12 @@ def test_killed_at_any_time_nothing_finished_is_lost(tiny_bert: Path, tmp_path: 
         child = newest_child(process.pid)
         os.kill(child, signal.SIGKILL)
         assert process.wait(timeout=200) == 0, process.stderr.read() if process.stderr else ""
-        run = peftcost.Run(peftcost.api.RunFolder(out))
+        run = peftcost.Run(out)
         assert count(journal, "interrupted") == 1
     result = run.result
-    assert result["ledger"]["lost"] > 0 or victim == "controller"
-    assert result["budget"]["spent_gpu_seconds"] <= result["budget"]["limit_gpu_seconds"]
-    assert sum(result["ledger"].values()) == pytest.approx(result["budget"]["spent_gpu_seconds"])
+    assert result.ledger["lost"] > 0 or victim == "controller"
+    assert result.budget.spent_gpu_seconds <= result.budget.limit_gpu_seconds
+    assert sum(result.ledger.values()) == pytest.approx(result.budget.spent_gpu_seconds)
     with sqlite3.connect(out / "study.db") as database:
         assert database.execute("select count(*) from trials where state = 'RUNNING'").fetchone() == (0,)
 
@@ -213,11 +213,11 @@ def test_a_setup_that_fails_ends_alone(tiny_bert: Path, tmp_path: Path, monkeypa
     broken = {**method().prior(), "learning_rate": 1e30, "max_grad_norm": 0.0, "warmup_steps": 0}
     monkeypatch.setattr(method, "prior", lambda self: broken)
     run = peftcost.search(tiny_task(tiny_bert), "90gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
-    failed = [entry for entry in run.result["setups"] if entry["method"] == "full"]
-    assert [entry["status"] for entry in failed][:1] == ["failed"]
+    failed = [entry for entry in run.result.setups if entry.method == "full"]
+    assert [entry.status for entry in failed][:1] == ["failed"]
     assert "loss" in failed[0]["reason"] or "finite" in failed[0]["reason"]
-    assert run.result["recommendation"]["id"].startswith("frozen")
-    assert run.result["ledger"]["lost"] > 0
+    assert run.result.recommendation.id.startswith("frozen")
+    assert run.result.ledger["lost"] > 0
 
 
 def test_the_recipe_names_what_a_colleague_needs(run: peftcost.Run) -> None:

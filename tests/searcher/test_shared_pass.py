@@ -27,10 +27,10 @@ def run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> peftcost.R
 
 
 def test_setups_are_trained_together_and_told_apart(run: peftcost.Run) -> None:
-    measurements = [one for entry in run.result["setups"] for one in entry["measurements"]]
-    assert {one["cost_basis"] for one in measurements} == {"measured", "imputed"}
-    assert all(one["gpu_seconds"] > 0 and one["peak_bytes"] > 0 for one in measurements)
-    others = [entry["reason"] for entry in run.result["setups"] if entry["status"] != "measured"]
+    measurements = [one for entry in run.result.setups for one in entry.measurements]
+    assert {one.cost_basis for one in measurements} == {"measured", "imputed"}
+    assert all(one.gpu_seconds > 0 and one.peak_bytes > 0 for one in measurements)
+    others = [entry.reason or "" for entry in run.result.setups if entry.status != "measured"]
     assert all(reason.startswith("stopped: the budget") for reason in others), "a busy machine may cut off the last ones"
 
 
@@ -39,8 +39,8 @@ def test_the_device_is_booked_once(run: peftcost.Run) -> None:
     events = [json.loads(line) for line in run.folder.journal_file.read_text().splitlines()]
     state.apply_all(events)
     result = run.result
-    assert sum(result["ledger"].values()) == pytest.approx(result["budget"]["spent_gpu_seconds"])
-    assert result["budget"]["spent_gpu_seconds"] <= 60
+    assert sum(result.ledger.values()) == pytest.approx(result.budget.spent_gpu_seconds)
+    assert result.budget.spent_gpu_seconds <= 60
     assert not state.running()
     started = [event["t"] for event in events if event["event"] == "started"]
     assert any(later - earlier < 1.0 for earlier, later in zip(started, started[1:], strict=False))

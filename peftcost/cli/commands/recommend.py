@@ -42,30 +42,27 @@ def recommend(
     from peftcost.core.memory import parse_bytes
     from peftcost.core.setup_words import setup_words
     from peftcost.recipe.recipe import recipe_of, recipe_yaml
-    from peftcost.store.run_folder import open_run_folder
     from peftcost.task.task import load_task
 
-    folder = open_run_folder(run)
-    found = Run(folder).recommend(
+    opened = Run(run)
+    found = opened.recommend(
         policy,
-        confidence,
+        confidence=confidence,
         min_quality=min_quality,
         max_memory_bytes=parse_bytes(max_memory) if max_memory else None,
         max_gpu_seconds=max_gpu_seconds,
     )
-    result = folder.read_result()
-    facts = asdict(found)
+    result, facts = opened.result, asdict(found)
     if out is not None:
-        answered = {**result, "recommendation": facts}
-        recipe = recipe_of(answered, load_task(folder.task_file), result["task"]["seed"], folder.name)
+        recipe = recipe_of(result, found, load_task(opened.folder.task_file), result.task.seed, opened.folder.name)
         out.write_text(recipe_yaml(recipe), encoding="utf-8")
     if price is not None:
         facts["usd"] = found.gpu_seconds / 3600 * price
     if as_json:
         print_json(facts)
         return
-    chosen = next(entry for entry in result["setups"] if entry["id"] == found.id)
-    words = setup_words(chosen["method"], chosen["hyperparameters"], chosen["stop_examples"])
+    chosen = result.setup(found.id)
+    words = setup_words(chosen.method, chosen.hyperparameters, chosen.stop_examples)
     print(f"{words} ({found.id})\n{found.because}")
     if price is not None:
         print(f"A training costs {facts['usd']:.4f} at {price} per GPU-hour.")

@@ -27,5 +27,5 @@ def resume(
 
     signals.run = run
     with watching(quiet) as view:
-        finished = api.resume(run, budget, price=price, observers=[view])
+        finished = api.resume(run, budget, price=price, quiet=True, observers=[view])
     show_result(finished, Shown(quiet=quiet, as_json=as_json, every_setup=show_all))

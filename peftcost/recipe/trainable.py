@@ -1,0 +1,54 @@
+"""A recipe as Python callers hold it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from peftcost.data.in_memory import file_of
+from peftcost.progress import status
+from peftcost.recipe.model import TrainedModel
+from peftcost.recipe.recipe import Recipe
+from peftcost.recipe.train import train_recipe
+from peftcost.store.run_folder import free_run_path
+
+
+class TrainableRecipe(Recipe):
+    """A recommendation made repeatable: task, setup, seeds, and what it promises (`expected`)."""
+
+    def train(
+        self,
+        data: Any = None,
+        *,
+        out: Path | str | None = None,
+        seed: int | None = None,
+        devices: str | None = None,
+        early_stopping: int | None = None,
+        quiet: bool = False,
+    ) -> TrainedModel:
+        """Train the recipe's setup from scratch, and hold it to what the recipe promises.
+
+        Args:
+            data: In place of the recipe's: a data frame, a `datasets.Dataset`, a list of dicts, or a data file's path. Its
+                dev split is split off.
+            out: The model's folder, made here. Default: models/NAME.
+            seed: Default: one that the search has not used.
+            devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
+            early_stopping: Stop after so many evaluations of dev without a rise.
+            quiet: Show no progress.
+
+        Returns:
+            The model. Its `report` says what was measured.
+
+        Raises:
+            GateError: When quality or cost is not what the recipe promises. The model is kept.
+            UserError: When `out` exists, or data or model are not what the recipe was made from.
+            PeftcostError: When the written model predicts otherwise once it is reloaded. Nothing is kept then.
+        """
+        folder = free_run_path(Path("models"), self.task.short_name) if out is None else Path(out)
+        with tempfile.TemporaryDirectory(prefix="peftcost-data-") as scratch, status(quiet) as tell:
+            file = None if data is None else file_of(data, Path(scratch) / "train.parquet")
+            return train_recipe(
+                self, folder, data=file, seed=seed, devices=devices, early_stopping=early_stopping, on_progress=tell
+            )

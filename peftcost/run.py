@@ -1,0 +1,123 @@
+"""A run, as Python callers hold it: everything is read from its folder."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from peftcost.core.statistics import NonInferiority
+from peftcost.errors import UserError
+from peftcost.recommend.policies import Recommendation, recommend
+from peftcost.recommend.result import evidence_of
+from peftcost.recommend.schema import Result, SetupResult
+from peftcost.report.html import notebook_html, write_report
+from peftcost.searcher.evidence import evidence_in
+from peftcost.searcher.spec import checked_confidence
+from peftcost.searcher.state import SearchState
+from peftcost.store.journal import read_events
+from peftcost.store.run_folder import open_run_folder
+from peftcost.tasks import get_task_type
+
+
+class Run:
+    """A finished or interrupted run.
+
+    Attributes:
+        folder: Where its files lie (`folder.path`, `folder.recipe_file`, …).
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open a run's folder.
+
+        Args:
+            path: The folder, as in "runs/tweets".
+
+        Raises:
+            UserError: When that is no run's folder.
+        """
+        self.folder = open_run_folder(Path(path))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        if self.folder.result_file.exists():
+            return notebook_html(self.folder.read_result())
+        return f"<p>{escape(repr(self))} is not finished; <code>peftcost.resume</code> goes on with it.</p>"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of the run is left to do; if not, `peftcost.resume` goes on."""
+        return self._state().phase == "finished"
+
+    @property
+    def result(self) -> Result:
+        """The whole of result.json. UserError when the run has not got that far."""
+        return Result.model_validate(self.folder.read_result())
+
+    @property
+    def front(self) -> list[SetupResult]:
+        """The best trade-offs: the setups that no other beats on quality, cost and memory at once."""
+        result = self.result
+        return [result.setup(setup_id) for setup_id in result.front]
+
+    def recommend(
+        self,
+        policy: str = "non-inferior",
+        *,
+        confidence: float | None = None,
+        min_quality: float | None = None,
+        max_memory_bytes: float | None = None,
+        max_gpu_seconds: float | None = None,
+    ) -> Recommendation:
+        """Put another question to the same evidence; nothing is trained.
+
+        Args:
+            policy: "non-inferior" (the cheapest that is shown to be as good as the best), "best-quality", "knee", "cheapest"
+                or "lowest-memory".
+            confidence: With which a cheaper setup has to be shown to be as good. Default: the run's own.
+            min_quality: The least quality on dev, in the task's metric.
+            max_memory_bytes: The most memory of a training's tensors, in bytes.
+            max_gpu_seconds: The most device time of a training, in seconds.
+
+        Returns:
+            A setup, with its evidence.
+
+        Raises:
+            UserError: When no measured setup meets the constraints (the nearest is named), or the policy is unknown.
+        """
+        result, state = self.folder.read_result(), self._state()
+        task = result["task"]
+        metric = get_task_type(task["task"]).metrics[task["metric"]]
+        found = evidence_in(self.folder, metric, task["seed"]).replicates(state)
+        if found is None:
+            raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
+        if confidence is None:
+            confidence = (result["recommendation"] or {}).get("confidence")
+        return recommend(
+            evidence_of(result["setups"]),
+            found,
+            NonInferiority(task["margin"], checked_confidence(confidence, state.config)),
+            policy,
+            task["rows"]["dev"],
+            min_quality=min_quality,
+            max_memory_bytes=max_memory_bytes,
+            max_gpu_seconds=max_gpu_seconds,
+        )
+
+    def report(self) -> dict[str, Path]:
+        """Write report.html, report.md and front.png into the run's folder.
+
+        Returns:
+            Their paths, by kind (html, md, png).
+
+        Raises:
+            UserError: When the run is not finished.
+        """
+        return write_report(self.folder.path)
+
+    def _state(self) -> SearchState:
+        state = SearchState()
+        state.apply_all(list(read_events(self.folder.journal_file)))
+        return state
