@@ -39,6 +39,8 @@ def search(
     warm_start: Sequence[Path | str] = (),
     confidence: float | None = None,
     quiet: bool = False,
+    keep: str = "recommended",
+    track: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
@@ -60,6 +62,8 @@ def search(
         warm_start: Folders of earlier runs, or recipes, of similar tasks.
         confidence: With which a cheaper setup has to be shown to be as good. Default: 0.95.
         quiet: Show no progress bar.
+        keep: Whose whole model and checkpoints stay in the folder: "recommended" (its model), "front" or "all".
+        track: Trackers to report to: "tensorboard", "mlflow", "wandb".
         observers: Told what happens; one that raises is left out.
         command: What result.json calls the command.
 
@@ -75,7 +79,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
         spec = load_spec(chosen, methods, seed, devices, command, confidence)
-        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder)))
+        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track))
 
 
 def resume(

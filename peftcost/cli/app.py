@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 import peftcost
-from peftcost.cli.commands import bench, demo, doctor, init, methods, plan, predict, recommend, report, resume, search, train
+from peftcost.cli.commands import (
+    bench,
+    demo,
+    doctor,
+    init,
+    methods,
+    plan,
+    predict,
+    recommend,
+    report,
+    resume,
+    search,
+    train,
+    watch,
+)
 from peftcost.cli.options import Grouped
 from peftcost.cli.signals import INTERRUPTED, signals
 from peftcost.errors import EnvironmentFailure, PeftcostError
@@ -28,6 +42,7 @@ COMMANDS = (
     plan.plan,
     search.search,
     resume.resume,
+    watch.watch,
     recommend.recommend,
     report.report,
     train.train,

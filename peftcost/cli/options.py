@@ -75,6 +75,14 @@ ConfidenceOption = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
+KeepOption = Annotated[
+    str,
+    typer.Option("--keep", help="Whose models stay whole: recommended, front, all.", rich_help_panel=OUTPUT),
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="tensorboard, mlflow or wandb; can be repeated.", rich_help_panel=OUTPUT),
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.", rich_help_panel=OUTPUT)
 ]

@@ -26,7 +26,7 @@ class Checkpoints:
         for trial in state.measured():
             if trial.number not in self._bytes:
                 self._bytes[trial.number] = self.folder.bytes_of(trial.setup.id, trial.seed, "checkpoint")
-        going_on = {t.number for t in state.explored.latest.values()} if state.stopped_because is None else set()
+        going_on = {t.number for t in state.explored.latest.values() if t.has_checkpoint}
         unfinished = [t for t in state.trials.values() if t.status in ("running", "interrupted")]
         needed = {t.parent for t in unfinished if t.parent is not None}
         for number in [n for n, size in self._bytes.items() if size and n not in going_on | needed]:

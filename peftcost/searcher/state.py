@@ -225,6 +225,11 @@ class SearchState(Books):
             trial.has_checkpoint = False
         self.phase = "testing"
 
+    def _on_kept(self, event: dict[str, Any]) -> None:
+        """These checkpoints outlive the search."""
+        for number in event["checkpoints"]:
+            self.trials[number].has_checkpoint = True
+
     def _on_recommended(self, event: dict[str, Any]) -> None:
         self.recommended = event["setup"]
 

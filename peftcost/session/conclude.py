@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import PeftcostError
-from peftcost.methods.plain import TRAINED
 from peftcost.recipe.recipe import recipe_of, recipe_yaml
 from peftcost.recommend.policies import recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, task_facts
@@ -14,8 +12,9 @@ from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.forecast import forecast, options_of
 from peftcost.searcher.spec import SearchSpec
-from peftcost.searcher.state import SearchState
 from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
+from peftcost.store.journal import opened_of
 from peftcost.task.task import relative_paths
 
 
@@ -28,7 +27,6 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     task = relative_paths(spec.task, folder.path)
     because = controller.search(run)
     controller.record("closing", because=because)
-    controller.tidy_checkpoints(run)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)
     recommendation = more = None
@@ -43,11 +41,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     controller.release()
     if tests is not None:
         tests |= baselines_of(controller, run, spec)
-    if recommendation is not None:
-        write_whole(controller, run, recommendation.id)
-    forget_artifacts(
-        run, state, {*front_of(entries), recommendation.id, recommendation.best} if recommendation is not None else set()
-    )
+    front, keep = front_of(entries), checked_keep(opened_of(controller.journal.events).get("keep", DEFAULT))
+    whole = whole_setups(keep, state, front, recommendation.id) if recommendation is not None else set()
+    keep_checkpoints(controller, run, keep, whole)
+    keep_models(controller, run, whole, trained={*front, recommendation.best} if recommendation is not None else set())
     result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
     folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
@@ -57,23 +54,3 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     if recommendation is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
         raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")
-
-
-def write_whole(controller: Controller, run: SearchRun, setup_id: str) -> None:
-    """The setup's artifacts in the library's own format, where the search has kept only what was trained."""
-    for trial in controller.state.decisive(setup_id):
-        out = run.folder.trial(setup_id, trial.seed)
-        if (out / "model" / TRAINED).exists():
-            prepared, setup = run.prepared_for(trial.setup), trial.setup.as_dict()
-            payload = {"prepared": prepared, "setup": setup, "seed": trial.seed, "out": str(out)}
-            message = controller.run_aside("whole", payload)
-            if not isinstance(message, Done):
-                text = f"The recommended model could not be written as transformers does: {failure_of(message)}."
-                controller.record("warned", text=text)
-
-
-def forget_artifacts(run: SearchRun, state: SearchState, kept: set[str]) -> None:
-    """Delete the models of setups that are neither on the front nor recommended; their rows stay."""
-    for trial in state.measured():
-        if trial.setup.id not in kept:
-            run.folder.forget(trial.setup.id, trial.seed, "model")

@@ -16,7 +16,9 @@ from peftcost.cost.device import Device
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.observers.curves import LearningCurves
+from peftcost.observers.tracking import Tracking
 from peftcost.recipe.warm_start import prior_runs_of
+from peftcost.recommend.result import task_facts
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller, SearchRun
@@ -26,7 +28,8 @@ from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.spec import SearchSpec, load_spec
 from peftcost.searcher.state import SearchState
 from peftcost.session.conclude import conclude
-from peftcost.store.journal import Journal
+from peftcost.session.keep import DEFAULT, Keep, checked_keep
+from peftcost.store.journal import Journal, opened_of
 from peftcost.store.run_folder import (
     RunFolder,
     check_unchanged,
@@ -37,6 +40,7 @@ from peftcost.store.run_folder import (
 )
 from peftcost.store.study import Study
 from peftcost.task.task import absolute_paths, load_task, relative_paths, task_yaml
+from peftcost.trackers import Tracker, get_tracker
 
 
 def begin(
@@ -47,11 +51,15 @@ def begin(
     warm_start: Sequence[Path | str],
     observers: Sequence[Observer],
     given: Path,
+    keep: str = DEFAULT,
+    track: Sequence[str] = (),
 ) -> Path:
     """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed.
 
-    given: holds the data that the caller had in memory, if anything; the run keeps it.
+    given: holds the data that the caller had in memory, if anything; the run keeps it. keep, track: as `peftcost.search`
+    has them.
     """
+    keep, trackers = checked_keep(keep), [get_tracker(name) for name in track]
     asked = parse_budget(budget, price)
     limit = asked.limit_gpu_seconds(len(spec.devices))
     path = checked_out_path(out, spec.task.short_name)
@@ -61,7 +69,7 @@ def begin(
         executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
-            record_spec(controller, spec)
+            record_spec(controller, spec, keep, track)
             if warm_start:
                 controller.record("warmed", **prior_runs)
             prepared = plan(controller, spec)
@@ -70,7 +78,8 @@ def begin(
             folder.write(folder.task_file, task_yaml(relative_paths(spec.task, folder.path)))
             journal.move_to(folder.journal_file)
             executor.log = folder.log_file
-            controller.observers.add(LearningCurves(folder))
+            for observer in onlookers(folder, trackers):
+                controller.observers.add(observer)
             with single_writer(folder):
                 conclude(controller, search_run(spec, state, folder, prepared), spec)
     return path
@@ -82,7 +91,8 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
     with single_writer(folder):
         journal, state = Journal(folder.journal_file), SearchState()
         state.apply_all(journal.events)
-        opened = next(event for event in journal.events if event["event"] == "opened")
+        opened = opened_of(journal.events)
+        trackers = [get_tracker(name) for name in opened.get("track", ())]
         devices = [Device(**raw) for raw in opened["devices"]]
         if state.phase == "finished" and budget is None:
             raise UserError(f"{path} is finished; give --budget +1gpu-h (for example) to go on further.")
@@ -96,7 +106,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         )
         check_unchanged(opened["fingerprints"], spec.fingerprints, folder)
         executor = LocalExecutor(spec.devices, folder.log_file)
-        controller = Controller(executor, journal, state, [*observers, LearningCurves(folder)])
+        controller = Controller(executor, journal, state, [*observers, *onlookers(folder, trackers)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
             if budget is not None:
@@ -141,6 +151,11 @@ class Holding(AbstractContextManager["Controller"]):
         self.controller.close()
 
 
+def onlookers(folder: RunFolder, trackers: Sequence[Tracker]) -> list[Observer]:
+    """Who looks on at every search, and the trackers that were asked for."""
+    return [LearningCurves(folder), *(Tracking(tracker, folder) for tracker in trackers)]
+
+
 def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared: dict[str, str]) -> SearchRun:
     """Open the study, bring it in line with the journal, and put together what the controller works on."""
     spaces = {arm: get_method(method_of(arm)).space() for arm in sorted(state.arms)}
@@ -163,7 +178,7 @@ def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared
     )
 
 
-def record_spec(controller: Controller, spec: SearchSpec) -> None:
+def record_spec(controller: Controller, spec: SearchSpec, keep: Keep, track: Sequence[str]) -> None:
     """Write down what is asked, so that `go_on` asks the same."""
     controller.record(
         "opened",
@@ -171,6 +186,9 @@ def record_spec(controller: Controller, spec: SearchSpec) -> None:
         seed=spec.seed,
         confidence=spec.confidence,
         methods=spec.methods,
+        keep=keep,
+        track=list(track),
+        task=task_facts(spec, spec.task),
         fingerprints=spec.fingerprints,
         devices=[device.as_dict() for device in spec.devices],
         versions=versions(),

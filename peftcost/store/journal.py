@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -84,6 +84,11 @@ class Journal:
             raise EnvironmentFailure(
                 f"{self._file.name} cannot be written ({error.strerror}); free the disk, then run `peftcost resume`."
             ) from error
+
+
+def opened_of(events: Sequence[Event]) -> Event:
+    """What a run was asked, which stands near its beginning."""
+    return next(event for event in events if event["event"] == "opened")
 
 
 def read_events(path: Path) -> Iterator[Event]:

@@ -47,7 +47,7 @@ def test_each_lineage_keeps_its_farthest_one_until_the_search_has_ended(folder: 
     checkpoints = Checkpoints(folder)
     assert checkpoints.tidy(state) == []
     assert kept(folder, state) == {t.number for t in state.explored.latest.values()}
-    state.stopped_because = "enough"
+    state.apply({"event": "closing", "t": state.last_t, "because": "enough"})
     assert checkpoints.tidy(state) == []
     assert kept(folder, state) == set()
 

@@ -8,6 +8,7 @@ from peftcost.cli.options import (
     ConfidenceOption,
     DevicesOption,
     JsonOption,
+    KeepOption,
     LabelOption,
     MaxLengthOption,
     MethodsOption,
@@ -18,6 +19,7 @@ from peftcost.cli.options import (
     SeedOption,
     Source,
     TaskOption,
+    TrackOption,
     WarmStartOption,
     names_of,
 )
@@ -38,6 +40,8 @@ def search(
     warm_start: WarmStartOption = None,
     confidence: ConfidenceOption = None,
     out: OutOption = None,
+    keep: KeepOption = "recommended",
+    track: TrackOption = None,
     show_all: AllOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -69,4 +73,6 @@ def search(
         out=out,
         warm_start=warm_start or [],
         confidence=confidence,
+        keep=keep,
+        track=track or [],
     )
