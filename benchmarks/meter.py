@@ -40,7 +40,7 @@ class Pipe:
         if message["type"] in ("done", "failed"):
             open(sys.argv[4], "w").write(json.dumps(message))
     def close(self): pass
-run_jobs(Pipe(), json.loads(sys.argv[2]), sys.argv[3], False)
+run_jobs(Pipe(), [json.loads(sys.argv[2])], sys.argv[3], False)
 """
 
 

@@ -34,6 +34,7 @@ def search(
     methods: Sequence[str] | None = None,
     seed: int = 0,
     devices: str | None = None,
+    devices_per_setup: int = 1,
     price: float | None = None,
     out: Path | str | None = None,
     warm_start: Sequence[Path | str] = (),
@@ -57,6 +58,7 @@ def search(
         methods: Names from `peftcost methods`, or ["all"]. Default: the task's, else the few that usually win.
         seed: Of the split and of the search.
         devices: "cpu", "cpu:2", "cuda", "cuda:2" or "mps". Default: an idle GPU, else the CPU.
+        devices_per_setup: On how many of them a setup is trained together. Each takes its share of every batch.
         price: Of a device, in usd an hour.
         out: The run's folder, made here. Default: runs/NAME.
         warm_start: Folders of earlier runs, or recipes, of similar tasks.
@@ -78,7 +80,7 @@ def search(
         raise UserError(f"A search needs --budget, {EXAMPLES}.")
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
-        spec = load_spec(chosen, methods, seed, devices, command, confidence)
+        spec = load_spec(chosen, methods, seed, devices, command, confidence, devices_per_setup=devices_per_setup)
         return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track))
 
 
@@ -110,15 +112,36 @@ def resume(
 
 
 def load_run(path: Path | str) -> Run:
-    """Open a finished or interrupted run's folder. UserError when it is none."""
+    """Open a finished or interrupted run.
+
+    Args:
+        path: The run's folder, as in "runs/tweets".
+
+    Raises:
+        UserError: When that is no run's folder.
+    """
     return Run(path)
 
 
 def load_recipe(path: Path | str) -> TrainableRecipe:
-    """Read a recipe.yaml, to train from. UserError that names file and field."""
+    """Read a recipe, to train from.
+
+    Args:
+        path: A recipe.yaml, as a run's folder holds it. Relative paths in it are taken from its folder.
+
+    Raises:
+        UserError: For what is wrong with it, with file and field.
+    """
     return TrainableRecipe(**dict(recipe.load_recipe(Path(path))))
 
 
 def load_model(path: Path | str) -> TrainedModel:
-    """Open a folder that a recipe's training wrote, to predict with. UserError when it is none."""
+    """Open a trained model, to predict with.
+
+    Args:
+        path: A folder that a recipe's training wrote.
+
+    Raises:
+        UserError: When that is no such folder.
+    """
     return TrainedModel(path)

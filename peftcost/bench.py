@@ -54,7 +54,7 @@ def load_suite(path: Path) -> Suite:
     return suite
 
 
-def run_suite(path: Path, out: Path | None, devices: str | None, say: Say) -> list[Path]:
+def run_suite(path: Path, out: Path | None, devices: str | None, say: Say, devices_per_setup: int = 1) -> list[Path]:
     """Measure what is not measured yet and write the report; the paths of the files for people.
 
     A measurement is a file, so that a suite that was interrupted goes on where it stopped.
@@ -63,9 +63,9 @@ def run_suite(path: Path, out: Path | None, devices: str | None, say: Say) -> li
     folder = out or Path("bench") / path.stem
     (folder / "measurements").mkdir(parents=True, exist_ok=True)
     tasks = {name: with_rows(load_task(builtin_or_relative(name, path)), suite.rows) for name in suite.tasks}
-    device = choose_devices(devices)[:1]
+    device = choose_devices(devices)[:devices_per_setup]
     for name, task in tasks.items():
-        run_task(name, task, suite, folder, device, say)
+        run_task(name, task, suite, folder, device, say, devices_per_setup)
     return write_bench_report(folder, suite, device[0])
 
 
@@ -78,7 +78,9 @@ def with_rows(task: Task, rows: Rows | None) -> Task:
     return task if rows is None else task.model_copy(update={"rows": rows})
 
 
-def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[Device], say: Say) -> None:
+def run_task(
+    name: str, task: Task, suite: Suite, folder: Path, devices: list[Device], say: Say, devices_per_setup: int
+) -> None:
     """All setups and seeds of one task that have no measurement yet."""
     wanted = [(fields.to_setup(), seed) for fields in suite.setups for seed in suite.seeds]
     missing = [(s, seed) for s, seed in wanted if not measurement_file(folder, name, s, seed).exists()]
@@ -87,7 +89,7 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
         return
     data = load_task_data(task, seed=0)
     base = on_base(task, data, seed=0)
-    with LocalExecutor(devices, folder / "workers.log") as executor:
+    with LocalExecutor(devices, folder / "workers.log", devices_per_setup) as executor:
         runner = Runner(executor, Journal(), Books())
         prepared = prepare_data(runner, base)
         runner.acquire()
@@ -106,7 +108,9 @@ def run_task(name: str, task: Task, suite: Suite, folder: Path, devices: list[De
 def measure(runner: Runner, prepared: str, setup: Setup, seed: int) -> dict[str, Any]:
     """One training; a setup that fails is a result too, with its reason."""
     with tempfile.TemporaryDirectory(prefix="peftcost-bench-") as scratch:
-        (message,) = runner.run_all("train", [TrainJob(prepared, setup, seed, scratch).as_dict()])
+        (message,) = runner.run_all(
+            "train", [TrainJob(prepared, setup, seed, scratch, ranks=len(runner.executor.devices)).as_dict()]
+        )
     if isinstance(message, Done):
         return {**message.result, "reason": None}
     return {"seed": seed, "reason": failure_of(message)}

@@ -12,6 +12,7 @@ import typer
 import peftcost
 from peftcost.cli.commands import (
     bench,
+    check,
     demo,
     doctor,
     init,
@@ -39,6 +40,7 @@ app = typer.Typer(
 COMMANDS = (
     demo.demo,
     init.init,
+    check.check,
     plan.plan,
     search.search,
     resume.resume,

@@ -57,6 +57,10 @@ PriceOption = Annotated[
 DevicesOption = Annotated[
     str | None, typer.Option("--devices", help="cpu, cpu:2, cuda, cuda:4, mps.", rich_help_panel=BUDGET)
 ]
+DevicesPerSetupOption = Annotated[
+    int,
+    typer.Option("--devices-per-setup", min=1, help="Train each setup on so many devices together.", rich_help_panel=BUDGET),
+]
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.", rich_help_panel=SEARCH)
 ]
@@ -74,6 +78,9 @@ ConfidenceOption = Annotated[
         help="With which a cheaper setup must be shown as good. Default 0.95.",
         rich_help_panel=SEARCH,
     ),
+]
+SkipBadRowsOption = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be used, and list them.", rich_help_panel=TASK)
 ]
 KeepOption = Annotated[
     str,

@@ -18,6 +18,8 @@ class Measurement:
     evaluation_seconds: predicting the dev examples, which is the search's wish and not part of gpu_seconds either.
     dev_rows: how many dev examples quality and dev_loss are of; None for all.
     peak_bytes: peak of live tensor storages during training; process_peak_bytes: what the system saw.
+    ranks: how many devices trained it together; gpu_seconds and the like are of all of them, peak_bytes and
+    process_peak_bytes of the one that needed most, summed_peak_bytes of all (None in old journals).
     energy_joules: of the training steps, where the machine counts it (whole processor or GPU).
     kept_train_rows, kept_dev_rows: of how many examples the activations of the setup's frozen layers are on disk since.
     quality_error: the standard error of quality over the dev examples, by the bootstrap.
@@ -45,6 +47,8 @@ class Measurement:
     kept_train_rows: int = 0
     kept_dev_rows: int = 0
     quality_error: float | None = None
+    ranks: int = 1
+    summed_peak_bytes: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

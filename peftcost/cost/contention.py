@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 
 import psutil
 
 from peftcost.cost.device import usable_cores
 
+FAMILY = "PEFTCOST_FAMILY"
+"""Environment variable: the process id of the controller, for processes that a launcher has started and not itself."""
 FOREIGN_CORES = 0.2
 """Other programs' use of the processor that is too little to matter, in cores."""
 BUSY_SHARE = 0.9
@@ -46,8 +49,7 @@ def busy_and_own_seconds() -> tuple[float, float]:
     every, mine = psutil.cpu_times(percpu=True), usable_cores()
     busy = sum(sum(every[i]) - every[i].idle - getattr(every[i], "iowait", 0.0) for i in mine if i < len(every))
     busy -= sum(getattr(every[i], "guest", 0.0) for i in mine if i < len(every))  # counted within user, too
-    me, starter = psutil.Process(), multiprocessing.parent_process()
-    family = (psutil.Process(starter.pid) if starter is not None and starter.is_alive() else me.parent()) or me
+    family = head_of_family()
     own = 0.0
     for process in (family, *family.children(recursive=True)):
         try:
@@ -57,3 +59,11 @@ def busy_and_own_seconds() -> tuple[float, float]:
         own += times.user + times.system
         own += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     return busy, own
+
+
+def head_of_family() -> psutil.Process:
+    """Who started this process, directly or through a launcher; itself if nobody is there any more."""
+    me, starter = psutil.Process(), multiprocessing.parent_process()
+    if FAMILY in os.environ and psutil.pid_exists(int(os.environ[FAMILY])):
+        return psutil.Process(int(os.environ[FAMILY]))
+    return (psutil.Process(starter.pid) if starter is not None and starter.is_alive() else me.parent()) or me

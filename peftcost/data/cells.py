@@ -8,6 +8,7 @@ import math
 import re
 import warnings
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 from peftcost.data.table import Table
@@ -64,6 +65,25 @@ def list_of(value: Any, where: str) -> list[Any]:
     if not items:
         raise UserError(f"{where}: is empty; fill it in or remove the row.")
     return items
+
+
+def time_of(value: Any, where: str) -> float:
+    """A number that grows with time: of a number, a date, or a time as ISO 8601 writes it (UTC unless it says so)."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, date):
+        value = value.isoformat()
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        at = datetime.fromisoformat(str(value).strip())
+    except ValueError as error:
+        raise UserError(
+            f"{where}: {value!r} is no time that sorts without doubt; write 2024-03-31, 2024-03-31 18:30 or a number."
+        ) from error
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def is_missing(value: Any) -> bool:

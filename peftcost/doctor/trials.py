@@ -62,13 +62,13 @@ def run_alone(executor: LocalExecutor, method: str, precision: str, seconds: flo
     try:
         if not has_imported(executor):
             return failed(f"importing torch, transformers, peft or bitsandbytes takes longer than {WAIT_SECONDS:.0f} s")
-        executor.start(0, "selftest", {"method": method, "precision": precision, "seconds": seconds})
+        executor.start(executor.slots[0], "selftest", {"method": method, "precision": precision, "seconds": seconds})
     except (OSError, EOFError, EnvironmentFailure):  # what workers come from has died while importing
         return failed("importing torch, transformers, peft or bitsandbytes crashes Python")
     for message in heard(executor, WAIT_SECONDS + seconds):
         if isinstance(message, LastWord):
             return message
-    executor.kill(0)
+    executor.kill(executor.slots[0])
     return failed(f"it hung, and was ended after {WAIT_SECONDS + seconds:.0f} s")
 
 

@@ -1,9 +1,12 @@
-"""Loads saved artifacts and runs them on a split."""
+"""Saves artifacts, loads them, and runs them on a split."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,11 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
+from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base, load_tokenizer
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, make_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.job import Reporter
-from peftcost.engine.train import save_artifact
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
@@ -36,6 +39,15 @@ def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> t
     return model.eval(), device
 
 
+def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
+    """What `save` writes of the model, written aside and renamed."""
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    aside.mkdir(parents=True)
+    save(model, aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)
+
+
 def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Evaluate an artifact on the test split. payload: prepared, setup, seed, out. Writes out/test_rows.npy."""
     reporter.phase("test")
@@ -45,7 +57,7 @@ def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     model, device = load_artifact(out / "model", setup, info, payload["seed"])
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), collator, device)
-    np.save(out / "test_rows.npy", evaluation.rows)
+    ranks.on_main(lambda: np.save(out / "test_rows.npy", evaluation.rows))
     return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
 
 
@@ -67,7 +79,8 @@ def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
     reporter.phase("baselines")
     prepared = Path(payload["prepared"])
-    save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
+    rows = untuned_rows(load_dataset_info(prepared), prepared, payload["seed"])
+    ranks.on_main(lambda: save_rows(Path(payload["out"]) / "untuned.npy", rows))
     return {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from peftcost.engine import ranks
 from peftcost.engine.dataset import Collator, Split
 from peftcost.engine.source import Source, forward
 
@@ -35,7 +36,7 @@ def evaluate(
     chosen: np.ndarray | None = None,
 ) -> Evaluation:
     """Rows and loss of a split, or of the chosen examples of it; batches by length, in eval mode (the caller's mode is put
-    back)."""
+    back). Of several ranks each predicts its share, and all get the whole."""
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
@@ -44,8 +45,9 @@ def evaluate(
         loss_sum, count = loss_sum + float(loss), count + int(n)
         rows.append(collator.task_type.predict(logits, targets, collator.labels))
         order.append(indices)
-    back = np.argsort(np.concatenate(order), kind="stable")
-    return Evaluation(np.concatenate(rows)[back].astype(np.float32), loss_sum / max(1, count))
+    loss_sum, n_targets = ranks.total(loss_sum, count)
+    back = np.argsort(ranks.gather(order), kind="stable")
+    return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, n_targets))
 
 
 def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:
@@ -81,7 +83,7 @@ def _forward(
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
     was_training = model.training
     model.eval()
-    every = np.arange(len(split)) if chosen is None else chosen
+    every = ranks.shard(np.arange(len(split)) if chosen is None else chosen)
     with torch.inference_mode():
         for indices in batches_by_length(split.lengths, every):
             batch = collator.batch(split, indices).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,10 +12,10 @@ import transformers
 from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes
+from peftcost.engine import ranks
 from peftcost.engine.dataset import DatasetInfo, Split
 from peftcost.engine.job import TrainJob
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
-from peftcost.engine.train_state import new_accelerator
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks import TaskType
@@ -30,9 +31,11 @@ def estimate_of(
     tokens: int,
     n_labels: int,
     device_kind: str = "cpu",
+    n_ranks: int = 1,
 ) -> StepEstimate:
-    """Of a step on a full batch of this many tokens a row; deep models are estimated at two smaller depths."""
-    batch_size = int(choices["batch_size"] or 1)
+    """Of a step on a full batch of this many tokens a row, or on a rank's share of it; deep models are estimated at two
+    smaller depths."""
+    batch_size = math.ceil(int(choices["batch_size"] or 1) / n_ranks)
     shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
 
     def estimate(some: transformers.PretrainedConfig) -> StepEstimate:
@@ -95,7 +98,7 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     config = transformers.AutoConfig.from_pretrained(info.model)
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        return estimate_of(config, info.task_type, job.setup.method, choices, longest, len(info.labels), kind)
+        return estimate_of(config, info.task_type, job.setup.method, choices, longest, len(info.labels), kind, job.ranks)
 
     return estimate
 
@@ -128,4 +131,4 @@ def predicted_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int:
 
 def device_kind() -> str:
     """cpu, cuda or mps: what this process trains on."""
-    return new_accelerator("fp32").device.type
+    return ranks.device().type

@@ -46,7 +46,8 @@ class TrainJob:
     dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
     predicted_peak_bytes: what it is known to take, 0 if unknown. whole: write the artifact in the library's own format; else
-    what was trained, which takes less room.
+    what was trained, which takes less room. ranks: how many processes train it together, each with a model of its own and its
+    share of every batch.
     """
 
     prepared: str
@@ -61,6 +62,7 @@ class TrainJob:
     estimate_step: bool = False
     predicted_peak_bytes: int = 0
     whole: bool = True
+    ranks: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "setup": self.setup.as_dict()}

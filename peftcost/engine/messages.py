@@ -33,8 +33,8 @@ class Ready:
 
 @dataclass(frozen=True)
 class Phase:
-    """From t on the device's time belongs to this category of the ledger. t: seconds of CLOCK_MONOTONIC, which all processes
-    of a machine share."""
+    """From t on the time of the job's devices belongs to this category of the ledger. t: seconds of CLOCK_MONOTONIC, which
+    all processes of a machine share; who carries it from another machine sets it to the controller's (`Executor.poll`)."""
 
     category: str
     t: float
@@ -104,9 +104,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Died:
-    """The worker ended without a last word. No worker sends this: who listens to it says so."""
+    """The worker ended without a last word. No worker sends this: who listens to it says so. exitcode: None if nobody knows.
+    rank: of a group of processes, the one that ended and so ended the others."""
 
     exitcode: int | None
+    rank: int | None = None
 
 
 LastWord = Done | Failed | Died
@@ -136,7 +138,10 @@ def failure_of(message: Failed | Unmeasured | Died) -> str:
 def died(message: Died) -> str:
     """How a worker ended that said nothing any more."""
     code = message.exitcode
-    if code is not None and code < 0:
+    which = "" if message.rank is None else f" in rank {message.rank}"
+    if code is None:
+        return f"ended{which} without a word"
+    if code < 0:
         hint = " (perhaps out of memory)" if code == -9 else ""
-        return f"was killed by signal {-code}{hint}"
-    return f"ended with exit code {code}"
+        return f"was killed{which} by signal {-code}{hint}"
+    return f"ended{which} with exit code {code}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine import ranks
 from peftcost.engine.dataset import Split, load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
@@ -79,15 +80,15 @@ def probed(job: TrainJob) -> dict[str, Any]:
         evaluate(train_state.model, few, train_state.collator, train_state.device)
         watch.lap()
     evaluate(train_state.model, few, train_state.collator, train_state.device)
-    evaluation_seconds = watch.lap() / len(few)
+    evaluation_seconds = ranks.count() * watch.lap() / len(few)
     trainable, total = count_parameters(train_state.plain)
     return {
-        "startup_seconds": startup_seconds,
+        "startup_seconds": ranks.count() * startup_seconds,
         "seconds_per_example": times.step,
         "frozen_seconds_per_example": times.frozen,
         "fixed_seconds": times.fixed,
         "evaluation_seconds_per_example": evaluation_seconds,
-        "peak_bytes": loop.peak_bytes(),
+        "peak_bytes": int(ranks.largest(loop.peak_bytes())),
         "trainable_parameters": trainable,
         "total_parameters": total,
         "predicted_peak_bytes": predicted_peak_bytes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from peftcost.core.setup import Scalar
+from peftcost.engine import ranks
 from peftcost.engine.dataset import Batch
 from peftcost.methods import Method
 from peftcost.tasks import TaskType
@@ -21,7 +21,7 @@ class Step:
     """Gradients of the mean loss over a batch's targets, clipped, and the optimizer's update.
 
     model: as prepared by Accelerate; plain: the same without its wrappers. forward: logits of a micro-batch. accelerator:
-    scales gradients and sums them over processes; None where there is one process and nothing to scale. on_phase: told of
+    scales gradients; None where there is nothing to scale. on_phase: told of
     "forward", "backward" and "optimizer".
     """
 
@@ -36,26 +36,27 @@ class Step:
     accelerator: Accelerator | None = None
     on_phase: Callable[[str], None] = lambda phase: None
 
-    def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_rows: int, n_parts: int) -> torch.Tensor:
-        """Add up the gradients of a batch, one micro-batch after the other, and clip them; the mean loss, shape ().
+    def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_rows: int) -> torch.Tensor:
+        """Add up the gradients of a batch, one micro-batch after the other and over the ranks, and clip them; the mean loss,
+        shape (), of several ranks this one's part of it.
 
-        parts: the micro-batches on the device. n_targets, n_rows: of the whole batch, over all processes.
+        parts: this rank's micro-batches on the device. n_targets, n_rows: of the whole batch, over all ranks.
         """
         mean_loss: torch.Tensor | float = 0.0
-        for number, part in enumerate(parts, start=1):
-            with self._summing(number == n_parts):
-                self.on_phase("forward")
-                loss = self.loss(part) / n_targets
-                penalty = self.method.penalty(self.plain)
-                total = loss if penalty is None else loss + penalty * (part.rows / n_rows)
-                del penalty
-                self.on_phase("backward")
-                self._backward(total)
-                mean_loss = mean_loss + loss.detach()
-                del loss, total
+        for part in parts:
+            self.on_phase("forward")
+            loss = self.loss(part) / n_targets
+            penalty = self.method.penalty(self.plain)
+            total = loss if penalty is None else loss + penalty * (part.rows / n_rows)
+            del penalty
+            self.on_phase("backward")
+            self._backward(total)
+            mean_loss = mean_loss + loss.detach()
+            del loss, total
         self.on_phase("optimizer")
+        ranks.sum_gradients(self.trained)
         self.clip()
-        return torch.as_tensor(mean_loss)
+        return torch.as_tensor(mean_loss, device=self.trained[0].device)
 
     def loss(self, part: Batch) -> torch.Tensor:
         """Summed cross entropy of a micro-batch, from logits: the model's own loss may hold other terms."""
@@ -80,12 +81,8 @@ class Step:
         """Forget the gradients."""
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _summing(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients are summed over processes with the last micro-batch."""
-        return contextlib.nullcontext() if last or self.accelerator is None else self.accelerator.no_sync(self.model)
-
     def _backward(self, total: torch.Tensor) -> None:
         if self.accelerator is None:
             total.backward()
         else:
-            self.accelerator.backward(total * self.accelerator.num_processes)  # DDP averages over ranks, we sum
+            self.accelerator.backward(total)

@@ -282,7 +282,7 @@ def one_step(
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     step = Step(model, model, trained, logits, optimizer, method, choices, task_type, on_phase=on_phase)
-    step.gradients(parts(), shape.batch_size, shape.batch_size, len(rows))
+    step.gradients(parts(), shape.batch_size, shape.batch_size)
     step.update()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine import ranks
 from peftcost.engine.dataset import batches_of_epoch, padded_tokens
 from peftcost.engine.packing import can_pack
 from peftcost.engine.train import Loop
@@ -18,7 +19,7 @@ WORTH_CHANGING = 0.9
 
 @dataclass(frozen=True)
 class Times:
-    """What a training takes, in seconds.
+    """What a training takes, in device-seconds.
 
     step, frozen: of an example, of what is trained and of the frozen layers. tokens: that such an example is padded to.
     fixed: comes once, whatever the length.
@@ -83,9 +84,15 @@ def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, flo
         loop.train_step(indices)
         seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
         steps.append(seconds / tokens)
-        if loop.source is not None:
-            batch = loop.train_state.collator.batch(loop.split, indices)
+        mine = ranks.shard(indices)
+        if loop.source is not None and len(mine):
+            batch = loop.train_state.collator.batch(loop.split, mine)
             watch.lap()
             loop.source.compute(batch)
             frozen.append(watch.lap() / tokens)
-    return min(steps[1:] or steps), min(frozen[1:], default=0.0)
+    return alike(min(steps[1:] or steps)), alike(min(frozen[1:], default=0.0))
+
+
+def alike(seconds: float) -> float:
+    """Device-seconds of what took each rank about so long: all decide by the same figure."""
+    return ranks.count() * ranks.largest(seconds)

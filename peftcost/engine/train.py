@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +20,8 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
-from peftcost.engine import cuda_graphs
+from peftcost.engine import cuda_graphs, ranks
+from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import Batch, Split, batches_from, load_dataset_info, load_split
@@ -67,6 +65,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     plan = plan_steps(job.setup, len(split))
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     before = fingerprints(train_state)
+    ranks.own_randomness(job.seed)
     loop = Loop(job, reporter, train_state, split, dev, plan)
     loop.share_activations()
     loop.resume()
@@ -83,35 +82,40 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     evaluation = evaluate(train_state.model, dev, train_state.collator, train_state.device, loop.dev_source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    np.save(out / "dev_rows.npy", evaluation.rows)
+    ranks.on_main(lambda: np.save(out / "dev_rows.npy", evaluation.rows))
     evaluation_seconds = watch.lap()
     loop.book_evaluation()
 
     reporter.phase("checkpoint")
-    save_artifact(train_state.method.save if job.whole else train_state.method.save_trained, train_state.plain, out / "model")
+    save = train_state.method.save if job.whole else train_state.method.save_trained
+    ranks.on_main(lambda: save_artifact(save, train_state.plain, out / "model"))
     reporter.phase("measure")
     trainable, total = count_parameters(train_state.plain)
+    latency = ranks.on_main(lambda: latency_seconds(train_state.model, dev, train_state.collator, train_state.device))
+    peak_bytes = loop.peak_bytes()
     measured = {
         "seed": job.seed,
         "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
         "train_loss": loop.train_loss,
         "dev_loss": evaluation.loss,
         "gpu_seconds": loop.gpu_seconds,
-        "startup_seconds": startup_seconds,
-        "evaluation_seconds": evaluation_seconds,
+        "startup_seconds": ranks.count() * startup_seconds,
+        "evaluation_seconds": ranks.count() * evaluation_seconds,
         "dev_rows": job.dev_rows,
         "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
         "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
-        "process_peak_bytes": process_peak,
-        "latency_seconds": latency_seconds(train_state.model, dev, train_state.collator, train_state.device),
-        "artifact_bytes": folder_bytes(out / "model"),
+        "process_peak_bytes": int(ranks.largest(process_peak)),
+        "latency_seconds": latency,
+        "artifact_bytes": ranks.on_main(lambda: folder_bytes(out / "model")),
         "trainable_parameters": trainable,
         "total_parameters": total,
-        "peak_bytes": loop.peak_bytes(),
+        "peak_bytes": int(ranks.largest(peak_bytes)),
+        "ranks": ranks.count(),
+        "summed_peak_bytes": int(ranks.total(peak_bytes)[0]),
         "contended": loop.contended,
         "energy_joules": loop.energy_joules,
     }
-    keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.stable_steps})
+    ranks.on_main(lambda: keep_only(loop.chain, set() if train_state.method.fixed_horizon else {plan.stable_steps}))
     return measured
 
 
@@ -141,7 +145,7 @@ class Loop:
         self.graphs: cuda_graphs.Graphs | None = None
         self.chain = Path(job.out) / "checkpoint"
         self.step = self.first_step = 0
-        self.gpu_seconds = train_state.quantizing_seconds
+        self.gpu_seconds = ranks.count() * train_state.quantizing_seconds
         self.contended = False
         self.energy_joules: float | None = 0.0
         self.train_loss = math.nan
@@ -150,8 +154,9 @@ class Loop:
 
     def share_activations(self) -> None:
         """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU,
-        which computes it anew in less time than a disk takes."""
-        if self.train_state.device.type == "cuda":
+        which computes it anew in less time than a disk takes, and not of several ranks: each would have to know what the
+        others have paid for."""
+        if self.train_state.device.type == "cuda" or ranks.count() > 1:
             return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):
             if source is not None:
@@ -189,7 +194,7 @@ class Loop:
         losses: list[torch.Tensor] = []
         for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
             at_stable_end = self.step == self.plan.stable_steps and self.step > 0
-            if at_stable_end or time.monotonic() - saved_at > self.job.checkpoint_seconds:
+            if at_stable_end or self._is_time_to_save(saved_at):
                 self._look(losses)
                 self._book(watch.lap())
                 self._save()
@@ -213,15 +218,23 @@ class Loop:
     def _book(self, seconds: float) -> None:
         """Count what a stretch of training took, with what it owes for activations that others had computed: alone, it
         would have paid for them, in energy as in time."""
-        contended = self._foreign.contended()
+        contended = bool(ranks.largest(self._foreign.contended()))
         owed = sum(source.take_owed_seconds(contended) for source in self.sources)
         self.contended = self.contended or contended
-        self.gpu_seconds += seconds + owed
-        joules = self._energy.joules()
+        self.gpu_seconds += ranks.count() * (seconds + owed)
+        joules = self._joules()
         if joules is None or self.energy_joules is None:
             self.energy_joules = None
         else:
             self.energy_joules += joules * (1 + owed / seconds)
+
+    def _joules(self) -> float | None:
+        """Of all ranks' devices. A CPU's counter is of the whole processor, whichever rank reads it."""
+        joules = self._energy.joules()
+        if self.train_state.device.type != "cuda":
+            return joules
+        (together,) = ranks.total(math.nan if joules is None else joules)
+        return None if math.isnan(together) else together
 
     def book_evaluation(self) -> None:
         """Predicting dev at the end is the search's wish: nobody is charged, but what it computed has a price for others."""
@@ -237,7 +250,8 @@ class Loop:
         return int(self.train_state.choices["micro_batch_size"] or self.batch_size)
 
     def train_step(self, indices: np.ndarray) -> torch.Tensor:
-        """One optimizer step on these examples; the mean loss over their targets, shape ()."""
+        """One optimizer step on these examples; the mean loss over their targets, shape (), of several ranks this one's part
+        of it."""
         train_state = self.train_state
         train_state.set_rate(self.plan.rate_factor(self.step))
         if self.graphs is None:
@@ -259,7 +273,7 @@ class Loop:
         """A step as a CUDA graph holds it: the mean loss, and the gradients where the method reads them afterwards."""
         if self.source is not None:
             parts = [replace(part, activations=self.source.compute(part)) for part in parts]
-        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts), len(parts))
+        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts))
         self.optimization.update()
         gradients: list[torch.Tensor] = []
         if type(self.train_state.method).after_step is not Method.after_step:
@@ -269,18 +283,13 @@ class Loop:
 
     def _gradients(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        count, n_parts = int(self.targets[indices].sum()), -(-len(self._mine(indices)) // self.micro_batch_size)
+        count = int(self.targets[indices].sum())
         parts = (part.to(self.train_state.device) for part in self._parts(indices))
-        return self.optimization.gradients(parts, max(1, count), len(indices), n_parts)
-
-    def _mine(self, indices: np.ndarray) -> np.ndarray:
-        """This process's share of the batch."""
-        accelerator = self.train_state.accelerator
-        return indices[accelerator.process_index :: accelerator.num_processes]
+        return self.optimization.gradients(parts, max(1, count), len(indices))
 
     def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
-        """The micro-batches, padded to the longest row of each, or to `width`."""
-        mine = self._mine(indices)
+        """The micro-batches of this rank's share, padded to the longest row of each, or to `width`."""
+        mine = ranks.shard(indices)
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
             batch = self.train_state.collator.batch(self.split, part, width)
@@ -306,7 +315,7 @@ class Loop:
 
     def _look(self, losses: list[torch.Tensor]) -> None:
         """Read the losses since the last look (this waits for the device) and report."""
-        values = torch.stack(losses).tolist() if losses else []
+        values = ranks.summed(torch.stack(losses)).tolist() if losses else []
         for value in values:
             if not math.isfinite(value):
                 raise SetupFailed(f"the training loss became {value} before step {self.step}; lower the learning rate")
@@ -334,9 +343,15 @@ class Loop:
             "contended": self.contended,
             "energy_joules": self.energy_joules,
         }
-        save_checkpoint(self.chain, self.train_state.tensors(), facts)
-        keep_only(self.chain, {self.plan.stable_steps, self.step})
+        tensors = self.train_state.tensors()
+        ranks.on_main(lambda: save_checkpoint(self.chain, tensors, facts))
+        ranks.on_main(lambda: keep_only(self.chain, {self.plan.stable_steps, self.step}))
         self.reporter.phase("train")
+
+    def _is_time_to_save(self, saved_at: float) -> bool:
+        """By the clock; of several ranks by the main one's, at every tenth step, since to ask it they wait for each other."""
+        due = time.monotonic() - saved_at > self.job.checkpoint_seconds
+        return due if ranks.count() == 1 else self.step % LOOK_EVERY == 0 and ranks.agreed(due)
 
     def _is_time_to_stop(self) -> bool:
         """Early stopping, for production: dev quality has not risen for `patience` evaluations of the stable phase."""
@@ -355,7 +370,7 @@ class Loop:
         return self.stale >= patience
 
     def peak_bytes(self) -> int:
-        """`peak_bytes`, from one more, untimed step on the largest batch. Changes the model: call it last.
+        """`peak_bytes` of this rank, from one more, untimed step on the largest batch. Changes the model: call it last.
 
         Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
@@ -364,7 +379,7 @@ class Loop:
         seen = [next(batches) for _ in range(of_first_epoch)]
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
-        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * self.train_state.accelerator.num_processes :]
+        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * ranks.count() :]
         self.train_state.model.train()
         self.train_state.set_rate(0.0)
         self.graphs = None
@@ -383,12 +398,3 @@ def targets_of_examples(split: Split, max_tokens: int) -> np.ndarray:
     counted = np.concatenate([[0], np.cumsum(split.targets != IGNORED)])
     starts = split.target_offsets[:-1]
     return counted[np.minimum(split.target_offsets[1:], starts + max_tokens)] - counted[starts]
-
-
-def save_artifact(save: Callable[[torch.nn.Module, Path], None], model: torch.nn.Module, folder: Path) -> None:
-    """What `save` writes of the model, written aside and renamed."""
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    aside.mkdir(parents=True)
-    save(model, aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(aside, folder)

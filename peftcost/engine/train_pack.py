@@ -18,6 +18,7 @@ from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
 from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
+from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds
@@ -29,7 +30,7 @@ from peftcost.engine.pack import CostAlone, Member, Pack
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
-from peftcost.engine.train import Loop, save_artifact
+from peftcost.engine.train import Loop
 from peftcost.errors import SetupFailed
 
 WARM_STEPS, TIMED_STEPS = 2, 5

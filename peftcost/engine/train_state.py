@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState, GradientState
 from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
+from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import FrozenLayers, cut
@@ -66,9 +67,9 @@ class TrainState:
         if self.accelerator.scaler is not None:
             scaling = self.accelerator.scaler.state_dict()
             found |= {f"scaler/{key}": torch.tensor(scaling[key]) for key in SCALER_STATE}
-        found["random/cpu"] = torch.get_rng_state()
+        found["random/cpu"] = ranks.every_random_state(torch.get_rng_state())
         if self.device.type == "cuda":
-            found["random/cuda"] = torch.cuda.get_rng_state(self.device)
+            found["random/cuda"] = ranks.every_random_state(torch.cuda.get_rng_state(self.device))
         return found
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -84,9 +85,9 @@ class TrainState:
         if scaler is not None:
             found = {key: tensors[f"scaler/{key}"].item() for key in SCALER_STATE}
             scaler.load_state_dict({**scaler.state_dict(), **found})
-        torch.set_rng_state(tensors["random/cpu"])
+        torch.set_rng_state(ranks.own_random_state(tensors["random/cpu"]))
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+            torch.cuda.set_rng_state(ranks.own_random_state(tensors["random/cuda"]), self.device)
 
     def _optimizer_state(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """As torch's optimizers load it: they know where each kind of state has to be (AdamW's step count is on the GPU where
@@ -127,7 +128,8 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     model = made_trainable(base, method, choices, total_steps)
     hold_weights(model, spec.weights)
     optimizer = make_optimizer(model, choices, accelerator.device)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model = accelerator.prepare_model(model, evaluation_mode=True)  # not wrapped: the step itself sums over ranks
+    optimizer = accelerator.prepare_optimizer(optimizer)
     collator = collator_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)

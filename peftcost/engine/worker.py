@@ -14,12 +14,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from peftcost.cost.device import Device
-from peftcost.engine.job import Reporter, TrainJob
+from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Done, Failed, Fault, Job, Message, Phase, Predicted, Progress, Ready, dict_of
 from peftcost.errors import DoesNotFit, PeftcostError, SetupFailed, UserError
 
@@ -61,18 +61,20 @@ class PipeReporter:
         self.send(Predicted(peak_bytes))
 
 
-def run_spawned(pipe: Connection, device: dict[str, Any], log: str) -> None:
-    """What a spawned child runs: it imports everything, says so, and takes jobs for as long as each leaves it clean."""
+def run_spawned(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str) -> None:
+    """What a spawned child runs: it imports everything, says so, and takes jobs for as long as each leaves it clean.
+
+    devices: its own; of a group of ranks those of all, by rank."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     redirect_output(log)
     with contextlib.suppress(ImportError):  # the job that needs what is missing says so
         import peftcost.engine.preload  # noqa: F401
     gc.freeze()  # what was imported stays: looking for what a job has left need not go through it
     PipeReporter(pipe).send(Ready())
-    run_jobs(pipe, device, log, stays=True)
+    run_jobs(pipe, devices, log, stays=True)
 
 
-def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) -> None:
+def run_jobs(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str, stays: bool) -> None:
     """What a child process runs: the job that comes through the pipe; its prints go to the log that comes with it.
 
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
@@ -88,17 +90,24 @@ def run_jobs(pipe: Connection, device: dict[str, Any], log: str, stays: bool) ->
             with reporting_failure(reporter):
                 if stays and baseline is None:
                     reporter.phase("startup")  # a device that stood still begins to work: its context is made
-                configure_process(Device(**device))
+                configure_process(*(Device(**device) for device in devices))
                 if stays and baseline is None:
                     from peftcost.engine.clean import ProcessBaseline
 
                     baseline = ProcessBaseline()
-                result = job_kinds()[job.kind](job.payload, reporter)
+                result = job_kinds()[job.kind](job.payload, reporter_here(reporter))
                 left = baseline.leaks() if baseline is not None else []
                 goes_on = stays and not left
                 if left:
                     print(f"This worker is replaced after its {job.kind} job, which left: {'; '.join(left)}.")
                 reporter.send(Done(result, goes_on))
+
+
+def reporter_here(reporter: Reporter) -> Reporter:
+    """Of several ranks the main one speaks; the others' last words are heard beside."""
+    from peftcost.engine import ranks
+
+    return reporter if ranks.is_main() else NullReporter()
 
 
 @contextlib.contextmanager
@@ -147,26 +156,34 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
     }
 
 
-def configure_process(device: Device) -> None:
-    """Make this process use exactly its device: threads, visible GPU, no network, quiet libraries."""
-    os.environ.update(environment_of(device))
+def configure_process(device: Device, *others: Device) -> None:
+    """Make this process use exactly its device: threads, visible GPU, no network, quiet libraries.
+
+    others: beside the first one, those of a group of ranks, of which this process is one."""
+    os.environ.update(environment_of(device, *others))
     import torch
 
+    from peftcost.engine import ranks
     from peftcost.engine.base_model import quiet_transformers
 
     torch.set_num_threads(device.threads)
+    if others:
+        ranks.join()  # on a GPU it chooses this rank's own
     if device.kind == "cuda":
         torch.cuda.synchronize()  # makes the context before anything is timed
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
     quiet_transformers()
 
 
-def environment_of(device: Device) -> dict[str, str]:
-    """Environment variables of a process that works on this device, which torch and CUDA read when they are imported."""
+def environment_of(device: Device, *others: Device) -> dict[str, str]:
+    """Environment variables of a process that works on this device, which torch and CUDA read when they are imported.
+
+    others: of the same kind, on which its group's other ranks work: each finds its own by its place among them."""
     values = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true" if device.threads > 1 else "false"}
     if device.kind == "cuda":
         # Numbers of GPUs are nvidia-smi's; CUDA's own order is by speed.
-        values |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(device.index)}
+        numbers = ",".join(str(one.index) for one in (device, *others))
+        values |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": numbers}
         # OpenMP threads spin while they wait, and a worker on a GPU mostly waits.
         values |= {"OMP_NUM_THREADS": str(device.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     elif device.kind == "cpu":

@@ -123,7 +123,7 @@ def running_of(trial: Trial, progress: Progress, state: SearchState) -> Running:
     """A trial that runs, with the quality at its last stop."""
     before = None if trial.parent is None else state.trials[trial.parent].measurement
     return Running(
-        device=str(trial.device),
+        device=str(trial.slot),
         setup_id=trial.setup.id,
         method=trial.setup.arm,
         role=trial.role,

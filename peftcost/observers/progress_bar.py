@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peftcost.observers.log import SearchLog
 from peftcost.observers.progress import ProgressState, SearchProgress
 from peftcost.progress import bar
 from peftcost.runner.observer import Observer
@@ -31,5 +32,5 @@ class SearchBar(SearchProgress):
 
 
 def watched(observers: Sequence[Observer], quiet: bool) -> list[Observer]:
-    """The observers, and a bar unless quiet."""
-    return [*observers] if quiet else [*observers, SearchBar()]
+    """The observers, the log, and a bar unless quiet."""
+    return [*observers, SearchLog(), *([] if quiet else [SearchBar()])]

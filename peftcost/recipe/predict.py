@@ -6,30 +6,52 @@ import csv
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import choose_devices
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import Runner
 from peftcost.store.journal import Journal
-from peftcost.task.inputs import read_inputs
+from peftcost.task.inputs import inputs_of
+from peftcost.task.rows import usable_rows
+from peftcost.tasks import get_task_type
+
+OURS = "predicted_"
+"""What stands before the name of a role, and before any name of ours that the user's file has, too."""
 
 
-def predict(folder: Path, data: Path, out: Path) -> int:
-    """Write label and probabilities for each row of the data file to a CSV; returns the number of rows.
+@dataclass(frozen=True)
+class Predicted:
+    """rows: how many were written. rejected: those that were left out. notes: what was found out in reading."""
 
-    The file needs the input column of the task (or one called like its role); a label column is not looked at.
+    rows: int
+    rejected: list[str]
+    notes: list[str]
+
+
+def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = False) -> Predicted:
+    """Write the rows of the data file (or of standard input, "-") with what the model says of each behind its own columns:
+    predicted_label (or predicted_tags) and probabilities. A CSV, or JSON lines if `out` ends in .jsonl.
+
+    The file needs the input column of the task (or one called like its role); a label column is not looked at. UserError for
+    a row that cannot be used, unless such rows are skipped, and where `out` is the data file itself.
     """
     card = read_card(folder)
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
-    inputs = read_inputs(data, card["about"]["task"], card["columns"])
+    check_out(Path(data), out)
+    table = read_table(data, skip_bad_rows)
+    task = card["about"]["task"]
+    inputs, used, rejected = usable_rows(partial(inputs_of, task=task, columns=card["columns"]), table, skip_bad_rows)
     described = described_in_worker(folder, card, inputs, None)
-    write_csv(out, inputs, described)
-    return len(described)
+    roles = get_task_type(task).roles
+    rows = [{**table.rows[i], **renamed(said, table.columns, roles)} for i, said in zip(used, described, strict=True)]
+    write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
+    return Predicted(len(rows), rejected, table.notes)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -57,22 +79,36 @@ def described_in_worker(
     return list(found["rows"])
 
 
-def write_csv(out: Path, inputs: list[Any], described: list[dict[str, Any]]) -> None:
-    """One row an input: the input, then what the model says."""
-    columns = list(described[0]) if described else []
+def check_out(data: Path, out: Path) -> None:
+    """UserError if the file cannot be written, or is the data file, which would be lost with its labels."""
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
+    if out.exists() and data.exists() and out.samefile(data):
+        raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
+
+
+def renamed(said: dict[str, Any], columns: list[str], roles: tuple[str, ...]) -> dict[str, Any]:
+    """What the model says, under names that the user's columns and the task's roles do not have; numbers to six digits."""
+    return {
+        OURS + name if name in roles or name in columns else name: round(value, 6) if isinstance(value, float) else value
+        for name, value in said.items()
+    }
+
+
+def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    """One row an input, the user's columns first."""
     try:
         with out.open("w", encoding="utf-8", newline="") as file:
+            if out.suffix == ".jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+                return
             writer = csv.writer(file)
-            writer.writerow(["input", *columns])
-            for content, row in zip(inputs, described, strict=True):
-                text = content if isinstance(content, str) else " ".join(content)
-                writer.writerow([text, *(cell(row[name]) for name in columns)])
+            writer.writerow(columns)
+            writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}).") from error
 
 
 def cell(value: Any) -> Any:
-    """A value as a CSV cell: lists with spaces between, probabilities with six digits."""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return f"{value:.6f}" if isinstance(value, float) else value
+    """A value as a CSV cell: lists as JSON, which keeps spaces within an item."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

@@ -38,6 +38,7 @@ def train_recipe(
     data: str | None = None,
     seed: int | None = None,
     devices: str | None = None,
+    devices_per_setup: int = 1,
     early_stopping: int | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
@@ -52,16 +53,16 @@ def train_recipe(
         raise UserError(f"{out} exists already; choose another -o.")
     order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
     setup = recipe.setup.to_setup()
-    chosen = choose_devices(devices)[:1]
+    chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
-        with LocalExecutor(chosen, work / "worker.log") as executor:
+        with LocalExecutor(chosen, work / "worker.log", devices_per_setup) as executor:
             runner = Runner(executor, Journal(), Books())
             on_progress("preparing data")
             prepared = prepare_data(runner, order)
             runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
-            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping)
+            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
             measured = runner.run_one("train", job.as_dict())
             on_progress("reloading what was written")
             written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}

@@ -24,6 +24,7 @@ class TrainableRecipe(Recipe):
         out: Path | str | None = None,
         seed: int | None = None,
         devices: str | None = None,
+        devices_per_setup: int = 1,
         early_stopping: int | None = None,
         quiet: bool = False,
     ) -> TrainedModel:
@@ -35,6 +36,7 @@ class TrainableRecipe(Recipe):
             out: The model's folder, made here. Default: models/NAME.
             seed: Default: one that the search has not used.
             devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
+            devices_per_setup: On how many devices it is trained, as in devices="cuda:4", devices_per_setup=4.
             early_stopping: Stop after so many evaluations of dev without a rise.
             quiet: Show no progress.
 
@@ -50,5 +52,12 @@ class TrainableRecipe(Recipe):
         with tempfile.TemporaryDirectory(prefix="peftcost-data-") as scratch, status(quiet) as tell:
             file = None if data is None else file_of(data, Path(scratch) / "train.parquet")
             return train_recipe(
-                self, folder, data=file, seed=seed, devices=devices, early_stopping=early_stopping, on_progress=tell
+                self,
+                folder,
+                data=file,
+                seed=seed,
+                devices=devices,
+                devices_per_setup=devices_per_setup,
+                early_stopping=early_stopping,
+                on_progress=tell,
             )

@@ -10,13 +10,14 @@ from typing import Any
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress, died
 from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
-from peftcost.runner.executor import ASIDE, Executor
+from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer, Observers
+from peftcost.runner.slot import ASIDE, Slot
 from peftcost.store.journal import Journal
 
 MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
-ENDING_SECONDS = 1.5
+ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
 """Per device: what passes between seeing that the budget is at its end and having released the devices."""
 
 
@@ -60,25 +61,35 @@ class Runner:
 
     def acquire(self) -> None:
         """When all workers have imported: from here on the devices' time is on the bill."""
-        while len(self.executor.free()) < len(self.executor.devices):
+        while len(self.executor.free()) < len(self.executor.slots):
             self.listen()
-        for index in range(len(self.executor.devices)):
-            self.record("acquired", device=index, category="startup")
+        for slot in self.executor.slots:
+            self.record_for(slot, "acquired", category="startup")
+
+    def record_for(self, slot: Slot, name: str, monotonic: float | None = None, **facts: Any) -> None:
+        """Write an event of each device of a slot, all at one time: a second of the slot is one of each."""
+        at = self.journal.monotonic() if monotonic is None else monotonic
+        for device in slot.devices:
+            self.record(name, at, device=device, **facts)
 
     def release(self) -> None:
         """End what runs and stop the bill."""
-        for index in range(len(self.executor.devices)):
-            self.executor.kill(index)
-        for index in sorted(self.books.held):
-            self.record("released", device=index)
+        for slot in self.executor.slots:
+            self.executor.kill(slot)
+        self.record_for(Slot(tuple(sorted(self.books.held))), "released")
 
-    def release_all_but(self, busy: Set[int]) -> None:
-        """Stop the bill of the other devices, but never of all. Their workers are ended: what keeps a GPU's memory has not
+    def release_all_but(self, busy: Set[Slot]) -> None:
+        """Stop the bill of the other slots, but never of all. Their workers are ended: what keeps a GPU's memory has not
         given it back."""
-        kept = busy or {min(self.books.held)}
-        for index in sorted(self.books.held - kept):
-            self.executor.kill(index)
-            self.record("released", device=index)
+        held = [slot for slot in self.executor.slots if self.holds(slot)]
+        for slot in held:
+            if slot not in (busy or held[:1]):
+                self.executor.kill(slot)
+                self.record_for(slot, "released")
+
+    def holds(self, slot: Slot) -> bool:
+        """Whether the slot's devices are on the bill."""
+        return self.books.held.issuperset(slot.devices)
 
     def spent(self) -> float:
         return self.books.ledger.spent(self.journal.clock())
@@ -91,22 +102,22 @@ class Runner:
     def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[LastWord]:
         """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
         waiting = list(enumerate(payloads))
-        running: dict[int, int] = {}
+        running: dict[Slot, int] = {}
         last: dict[int, LastWord] = {}
         while waiting or running:
-            for index in self.executor.free():
-                if waiting and index in self.books.held:
+            for slot in self.executor.free():
+                if waiting and self.holds(slot):
                     job, payload = waiting.pop(0)
-                    self.executor.start(index, kind, payload)
-                    running[index] = job
-            for index, message in self.listen():
+                    self.executor.start(slot, kind, payload)
+                    running[slot] = job
+            for slot, message in self.listen():
                 if isinstance(message, LastWord):
-                    last[running.pop(index)] = message
+                    last[running.pop(slot)] = message
                 elif isinstance(message, Progress):
-                    self.progressed(running[index], message)
-            if self.left_after(0.0) <= ENDING_SECONDS * len(self.books.held):
-                for index in running:
-                    self.executor.kill(index)
+                    self.progressed(running[slot], message)
+            if self.left_after(0.0) <= self._ending_seconds() * len(self.books.held):
+                for slot in running:
+                    self.executor.kill(slot)
                 raise BudgetSpent(
                     f"The budget of {self.books.limit_gpu_seconds:.0f} gpu-s was used up while the {kind} jobs ran; "
                     "`peftcost search` without --budget says how much this task needs."
@@ -123,28 +134,33 @@ class Runner:
         self.executor.start(ASIDE, kind, payload)
         end = self.journal.monotonic() + seconds
         while self.journal.monotonic() < end:
-            for index, message in self.listen():
-                if index == ASIDE and isinstance(message, LastWord):
+            for slot, message in self.listen():
+                if slot == ASIDE and isinstance(message, LastWord):
                     return message
         self.executor.kill(ASIDE)
         return Failed(f"it was ended after {seconds:.0f} s", "setup")
 
-    def listen(self) -> list[tuple[int, Message]]:
+    def listen(self) -> list[tuple[Slot, Message]]:
         """Messages of the next moment; phases of the devices are booked here."""
-        heard: list[tuple[int, Message]] = []
+        heard: list[tuple[Slot, Message]] = []
         timeout = min(self.executor.patience_seconds, max(MOMENT_SECONDS, self._seconds_left()))
-        for index, message in self.executor.poll(timeout):
-            if not isinstance(message, Phase):
-                heard.append((index, message))
-            elif index != ASIDE:
-                self.record("phase", message.t, device=index, category=message.category)
-            if isinstance(message, LastWord) and index != ASIDE:
-                self.record("phase", device=index, category="idle")
+        for slot, message in self.executor.poll(timeout):
+            if isinstance(message, Phase):
+                # No clock, however wrong, books what is to come.
+                self.record_for(slot, "phase", min(message.t, self.journal.monotonic()), category=message.category)
+            else:
+                heard.append((slot, message))
+            if isinstance(message, LastWord):
+                self.record_for(slot, "phase", category="idle")
         now = self.journal.monotonic()
         if now - self._heartbeat_at > HEARTBEAT_SECONDS:
             self._heartbeat_at = now
             self.record("heartbeat")
         return heard
+
+    def _ending_seconds(self) -> float:
+        """On the clock. A group of processes takes longer to end than one."""
+        return ENDING_SECONDS if all(len(slot.devices) == 1 for slot in self.executor.slots) else GROUP_ENDING_SECONDS
 
     def _seconds_left(self) -> float:
         """On the clock, until the devices that are held have used the budget up to what closing takes."""

@@ -7,15 +7,18 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
+import psutil
+
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Job, Message, message_of
 from peftcost.engine.worker import environment_of, run_jobs, run_spawned
+from peftcost.runner.group import run_group
 
 KILL_SECONDS = 10.0
 OF_ALL_FORKED = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -57,9 +60,16 @@ class Worker:
         self.pipe.close()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, with what it has started: a group's ranks hold devices."""
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.join(KILL_SECONDS)
+        psutil.wait_procs(below, KILL_SECONDS)
         self.pipe.close()
 
 
@@ -68,7 +78,7 @@ def fork(device: Device, log: str) -> Worker:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peftcost.engine.preload"])
     ours, theirs = context.Pipe()
-    process = context.Process(target=run_jobs, args=(theirs, device.as_dict(), log, False), daemon=True)
+    process = context.Process(target=run_jobs, args=(theirs, [device.as_dict()], log, False), daemon=True)
     with environment(OF_ALL_FORKED):
         return started(process, ours, theirs, "busy")
 
@@ -77,9 +87,17 @@ def spawn(device: Device, log: str) -> Worker:
     """A child that begins as a new Python, imports, and then takes jobs as long as each leaves it as it was."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=run_spawned, args=(theirs, device.as_dict(), log), daemon=True)
+    process = context.Process(target=run_spawned, args=(theirs, [device.as_dict()], log), daemon=True)
     with environment(environment_of(device)):
         return started(process, ours, theirs, "importing")
+
+
+def spawn_group(devices: Sequence[Device], log: str) -> Worker:
+    """A child that speaks for a group of processes, one a device, which import and then take jobs like a spawned one."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=run_group, args=(theirs, [device.as_dict() for device in devices], log), daemon=True)
+    return started(process, ours, theirs, "importing")
 
 
 def started(process: BaseProcess, ours: Connection, theirs: Connection, state: Literal["importing", "busy"]) -> Worker:

@@ -25,6 +25,7 @@ from peftcost.engine.messages import (
 from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
+from peftcost.runner.slot import Slot
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
@@ -57,19 +58,19 @@ class Controller(Runner):
         super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}
-        self._together: dict[int, list[int]] = {}
-        """By device, the trials of its job."""
+        self._together: dict[Slot, list[int]] = {}
+        """By slot, the trials of its job."""
 
     def release(self) -> None:
         """End what runs (it can be resumed) and stop the bill."""
         for trial in self.state.running():
-            self.executor.kill(trial.device)
+            self.executor.kill(trial.slot)
             self.record("interrupted", trial=trial.number, reason="stopped")
         super().release()
 
     def release_idle(self) -> None:
         """Stop the bill of the devices that have nothing to do, but never of all."""
-        self.release_all_but({trial.device for trial in self.state.running()})
+        self.release_all_but({trial.slot for trial in self.state.running()})
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
@@ -79,17 +80,17 @@ class Controller(Runner):
             if stop is not None and not self.state.running():
                 return stop
             news = False
-            for index, message in self.listen():
-                news |= self._on_message(run, index, message)
+            for slot, message in self.listen():
+                news |= self._on_message(run, slot, message)
             if news:
                 evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
             self._hold_to_budget()
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
-        """Give every free device something to do, or release it; why the search is over, if it is."""
-        for index in self.executor.free():
-            if self._resume_interrupted(run, index):
+        """Give every free slot something to do, or release it; why the search is over, if it is."""
+        for slot in self.executor.free():
+            if self._resume_interrupted(run, slot):
                 continue
             together: list[Trial] = []
             while True:
@@ -103,11 +104,11 @@ class Controller(Runner):
                 setup = self._setup_of(action)
                 if together and not self._can_join(together, setup):
                     break
-                together.append(self._begin(run, index, action, setup))
-                if not self._may_share(index, setup):
+                together.append(self._begin(run, slot, action, setup))
+                if not self._may_share(slot, setup):
                     break
             if together:
-                self._start_worker(run, index, together)
+                self._start_worker(run, slot, together)
             elif isinstance(action, actions.Stop):
                 return action.because
             else:
@@ -115,11 +116,11 @@ class Controller(Runner):
                 return None
         return None
 
-    def _resume_interrupted(self, run: SearchRun, index: int) -> bool:
+    def _resume_interrupted(self, run: SearchRun, slot: Slot) -> bool:
         for trial in self.state.trials.values():
             if trial.status == "interrupted":
-                self.record("resumed", trial=trial.number, device=index)
-                self._start_worker(run, index, [trial])
+                self.record("resumed", trial=trial.number, **slot.as_facts())
+                self._start_worker(run, slot, [trial])
                 return True
         return False
 
@@ -128,17 +129,22 @@ class Controller(Runner):
             return self.state.trials[action.trial].setup.until(action.stop_examples)
         return action.setup
 
-    def _may_share(self, index: int, setup: Setup) -> bool:
-        return self.executor.devices[index].kind in SHARED and sharing.unsupported_reason(setup) is None
+    def _may_share(self, slot: Slot, setup: Setup) -> bool:
+        kinds = [self.executor.devices[index].kind for index in slot.devices]
+        return len(kinds) == 1 and kinds[0] in SHARED and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
-        cost, device = self.state.cost, self.executor.devices[together[0].device]
+        cost, memory_bytes = self.state.cost, self._memory_bytes(together[0].slot)
         waiting = [Waiting(s, cost.predict(s).peak_bytes, cost.base_bytes(s)) for s in (*(t.setup for t in together), setup)]
-        return can_join(waiting[:-1], waiting[-1], device.memory_bytes)
+        return can_join(waiting[:-1], waiting[-1], memory_bytes)
 
-    def _begin(self, run: SearchRun, index: int, action: actions.Start, setup: Setup) -> Trial:
-        """Write down that a trial begins on a device."""
+    def _memory_bytes(self, slot: Slot) -> int:
+        """What each of its devices has: each rank of a group holds a model of its own."""
+        return min(self.executor.devices[index].memory_bytes for index in slot.devices)
+
+    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start, setup: Setup) -> Trial:
+        """Write down that a trial begins on a slot."""
         parent: Trial | None = None
         role: Role = "explore"
         seed = run.seed
@@ -160,27 +166,27 @@ class Controller(Runner):
             seed=seed,
             role=role,
             parent=None if parent is None else parent.number,
-            device=index,
+            **slot.as_facts(),
             predicted=vars(predicted),
         )
         return self.state.trials[number]
 
-    def _start_worker(self, run: SearchRun, index: int, trials: list[Trial]) -> None:
-        """Train these on a device, over one pass of the base where they are several."""
-        if index not in self.state.held:
-            self.record("acquired", device=index, category="startup")
-        jobs = [self._job_of(run, index, trial) for trial in trials]
-        self._together[index] = [trial.number for trial in trials]
+    def _start_worker(self, run: SearchRun, slot: Slot, trials: list[Trial]) -> None:
+        """Train these on a slot, over one pass of the base where they are several."""
+        if not self.holds(slot):
+            self.record_for(slot, "acquired", category="startup")
+        jobs = [self._job_of(run, slot, trial) for trial in trials]
+        self._together[slot] = [trial.number for trial in trials]
         if len(jobs) == 1:
-            self.executor.start(index, "train", jobs[0].as_dict())
+            self.executor.start(slot, "train", jobs[0].as_dict())
         else:
-            self.executor.start(index, "train_pack", {"jobs": [job.as_dict() for job in jobs]})
+            self.executor.start(slot, "train_pack", {"jobs": [job.as_dict() for job in jobs]})
 
-    def _job_of(self, run: SearchRun, index: int, trial: Trial) -> TrainJob:
+    def _job_of(self, run: SearchRun, slot: Slot, trial: Trial) -> TrainJob:
         out = run.folder.trial(trial.setup.id, trial.seed)
         out.mkdir(parents=True, exist_ok=True)
         parent = None if trial.parent is None else self.state.trials[trial.parent]
-        memory_bytes = self.executor.devices[index].memory_bytes
+        memory_bytes = self._memory_bytes(slot)
         return TrainJob(
             run.prepared_for(trial.setup),
             trial.setup,
@@ -192,11 +198,12 @@ class Controller(Runner):
             estimate_step=self.state.cost.wants_estimate(trial.setup, memory_bytes),
             predicted_peak_bytes=trial.predicted.peak_bytes,
             whole=False,
+            ranks=len(slot.devices),
         )
 
-    def _on_message(self, run: SearchRun, index: int, message: Message) -> bool:
+    def _on_message(self, run: SearchRun, slot: Slot, message: Message) -> bool:
         """Book what a worker said; True when there is a new measurement or failure."""
-        together = [self.state.trials[number] for number in self._together[index]]
+        together = [self.state.trials[number] for number in self._together[slot]]
         match message:
             case Progress():
                 self.progressed(together[message.member].number, message)
@@ -212,7 +219,7 @@ class Controller(Runner):
                 self._failed(run, together[message.member], message, shared=True)
                 return True
             case Failed() | Died():
-                return self._ended(run, index, message)
+                return self._ended(run, slot, message)
         return False
 
     def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
@@ -226,9 +233,9 @@ class Controller(Runner):
         self.record("failed", trial=trial.number, reason=failure_of(message), infeasible=infeasible, shared=shared)
         run.study.tell(trial.number, None)
 
-    def _ended(self, run: SearchRun, index: int, message: Failed | Died) -> bool:
+    def _ended(self, run: SearchRun, slot: Slot, message: Failed | Died) -> bool:
         """A worker failed or died. Those that shared it, and a trial whose worker died, are tried once more, each alone."""
-        running, any_failed = self.state.running_on(index), False
+        running, any_failed = self.state.running_on(slot), False
         for trial in running:
             again = isinstance(message, Died) or len(running) > 1
             if again and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:
@@ -244,8 +251,8 @@ class Controller(Runner):
         if self.left_after(self.state.closing_seconds()) > 0:
             return
         for trial in self.state.running():
-            self.executor.kill(trial.device)
-            self.record("phase", device=trial.device, category="idle")
+            self.executor.kill(trial.slot)
+            self.record_for(trial.slot, "phase", category="idle")
             self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
 
     def tidy_checkpoints(self, run: SearchRun) -> None:

@@ -115,7 +115,9 @@ def recipe_further(state: SearchState, starts: StartingPoints, available: float)
 def committed_seconds(state: SearchState, now: float) -> float:
     """What running trials will still take."""
     safety = state.config.safety
-    return sum(max(0.0, safety * t.predicted.trial_seconds - (now - t.started_t)) for t in state.running())
+    return sum(
+        max(0.0, safety * t.predicted.trial_seconds - len(t.slot.devices) * (now - t.started_t)) for t in state.running()
+    )
 
 
 def explore_more(

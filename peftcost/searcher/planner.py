@@ -111,12 +111,14 @@ def probe_arms(
     several = len(prepared) > 1
     arms = [arm_of(name, model if several else None) for name in methods for model in prepared]
     probed: dict[str, Probe] = {}
+    ranks = len(controller.executor.slots[0].devices)
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
         jobs = {}
         for number, (arm, setup) in enumerate(priors(arms, config.probe_examples).items()):
-            memory_bytes = controller.executor.devices[0].memory_bytes
+            memory_bytes = min(device.memory_bytes for device in controller.executor.devices)
             folder = prepared[model_of(arm) or next(iter(prepared))]
-            jobs[arm] = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes).as_dict()
+            job = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes, ranks=ranks)
+            jobs[arm] = job.as_dict()
         jobs, infeasible = estimated(controller, jobs)
         controller.acquire()
         messages = controller.run_all("probe", list(jobs.values()))

@@ -11,6 +11,7 @@ from peftcost.cost.device import Device, choose_devices
 from peftcost.errors import UserError
 from peftcost.methods import get_method, methods
 from peftcost.runner.prepare import OnBase, on_base
+from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task, load_task
@@ -28,6 +29,7 @@ class SearchSpec:
     seed: int
     command: str
     confidence: float
+    devices_per_setup: int = 1
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -48,6 +50,7 @@ def load_spec(
     command: str = "peftcost.search",
     confidence: float | None = None,
     config: SearchConfig = DEFAULT_CONFIG,
+    devices_per_setup: int = 1,
 ) -> SearchSpec:
     """Read and check the task, its data, its model, the methods and the devices. UserError for what is not right."""
     if not 0 <= seed < config.first_confirm_seed:
@@ -59,7 +62,9 @@ def load_spec(
     data = load_task_data(task, seed)
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence, config)
-    return SearchSpec(task, data, bases, names, choose_devices(devices), seed, command, confidence)
+    chosen = choose_devices(devices)
+    slots_of(len(chosen), devices_per_setup)  # before anything is begun: they have to come out even
+    return SearchSpec(task, data, bases, names, chosen, seed, command, confidence, devices_per_setup)
 
 
 def checked_confidence(confidence: float | None, config: SearchConfig) -> float:

@@ -11,6 +11,7 @@ from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
 from peftcost.runner.books import Books
+from peftcost.runner.slot import Slot, slot_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
 from peftcost.searcher.trial import Trial
@@ -62,9 +63,9 @@ class SearchState(Books):
         """In the order in which they were started."""
         return sorted(self._running.values(), key=lambda trial: trial.number)
 
-    def running_on(self, device: int) -> list[Trial]:
+    def running_on(self, slot: Slot) -> list[Trial]:
         """One, or those that share a pass of the base, in the order in which they were started."""
-        return [trial for trial in self.running() if trial.device == device]
+        return [trial for trial in self.running() if trial.slot == slot]
 
     def setups(self) -> dict[str, Setup]:
         """Every setup of a trial, by id, in the order of first use."""
@@ -130,7 +131,9 @@ class SearchState(Books):
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         super()._on_phase(event)
-        for trial in self.running_on(event["device"]):
+        for trial in self.running():
+            if event["device"] not in trial.slot.devices:
+                continue
             if trial.phase == "checkpoint":
                 trial.saved_t = event["t"]
             trial.phase = event["category"]
@@ -162,7 +165,7 @@ class SearchState(Books):
             setup=setup,
             seed=event["seed"],
             role=event["role"],
-            device=event["device"],
+            slot=slot_of(event),
             predicted=Prediction(**event["predicted"]),
             parent=event.get("parent"),
             started_t=event["t"],
@@ -200,18 +203,22 @@ class SearchState(Books):
         trial.status, trial.reason = "failed", event["reason"]
         trial.infeasible, trial.cut_off = bool(event.get("infeasible")), bool(event.get("cut_off"))
         if not event.get("shared"):  # else the device has worked for others meanwhile
-            self.ledger.rebook(trial.device, trial.started_t, event["t"], "lost")
+            self._book_as_lost(trial, trial.started_t, event["t"])
 
     def _on_interrupted(self, event: dict[str, Any]) -> None:
         """Its worker is gone; what the last checkpoint holds is not lost."""
         trial = self.trials[event["trial"]]
         self._running.pop(trial.number, None)
         trial.status, trial.reason = "interrupted", event["reason"]
-        self.ledger.rebook(trial.device, trial.saved_t, event["t"], "lost")
+        self._book_as_lost(trial, trial.saved_t, event["t"])
+
+    def _book_as_lost(self, trial: Trial, since: float, until: float) -> None:
+        for device in trial.slot.devices:
+            self.ledger.rebook(device, since, until, "lost")
 
     def _on_resumed(self, event: dict[str, Any]) -> None:
         trial = self.trials[event["trial"]]
-        trial.status, trial.device, trial.phase = "running", event["device"], "startup"
+        trial.status, trial.slot, trial.phase = "running", slot_of(event), "startup"
         self._running[trial.number] = trial
         trial.started_t = trial.saved_t = event["t"]
 

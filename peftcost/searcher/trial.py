@@ -8,6 +8,7 @@ from typing import Literal
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Setup
 from peftcost.cost.model import Prediction
+from peftcost.runner.slot import Slot
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Trial:
     setup: Setup
     seed: int
     role: Role
-    device: int
+    slot: Slot
     predicted: Prediction
     parent: int | None = None
     has_checkpoint: bool = True

@@ -66,7 +66,7 @@ def begin(
     prior_runs = prior_runs_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_spec(controller, spec, keep, track)
@@ -103,9 +103,10 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
             f"{devices[0].kind}:{len(devices)}",
             confidence=opened.get("confidence"),
             config=state.config,
+            devices_per_setup=opened.get("devices_per_setup", 1),
         )
         check_unchanged(opened["fingerprints"], spec.fingerprints, folder)
-        executor = LocalExecutor(spec.devices, folder.log_file)
+        executor = LocalExecutor(spec.devices, folder.log_file, spec.devices_per_setup)
         controller = Controller(executor, journal, state, [*observers, *onlookers(folder, trackers)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
@@ -131,7 +132,7 @@ def with_data_kept(spec: SearchSpec, given: Path, folder: RunFolder) -> SearchSp
 def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log")
+        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
             plan(controller, spec)
             return sizes(controller.state, len(spec.data.train))
@@ -191,5 +192,6 @@ def record_spec(controller: Controller, spec: SearchSpec, keep: Keep, track: Seq
         task=task_facts(spec, spec.task),
         fingerprints=spec.fingerprints,
         devices=[device.as_dict() for device in spec.devices],
+        devices_per_setup=spec.devices_per_setup,
         versions=versions(),
     )

@@ -16,6 +16,7 @@ from peftcost.cost.device import Device
 from peftcost.cost.model import FIXED_SECONDS, stable_examples
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase
+from peftcost.runner.slot import Slot
 from peftcost.simulator.table import Record, Replay
 from peftcost.tasks.metrics import accuracy
 
@@ -32,7 +33,7 @@ class Clock:
 
 @dataclass
 class SimulatedExecutor:
-    """Executor over a table, in one world.
+    """Executor over a table, in one world. Several devices of a slot share a job's device-seconds evenly.
 
     slowness: how far a job's time lies above what is recorded, drawn per job: the deviation of its logarithm. crashes: the
     probability that a worker dies on its way. rows: what each finished job predicted, by setup id and seed.
@@ -41,44 +42,45 @@ class SimulatedExecutor:
     replay: Replay
     clock: Clock
     devices: list[Device]
+    slots: list[Slot]
     random: np.random.Generator
     slowness: float = 0.0
     crashes: float = 0.0
     log: Path = Path("nowhere")
     patience_seconds: float = float("inf")
     rows: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
-    _messages: list[tuple[float, int, int, int, Message]] = field(default_factory=list)
-    """Time, order, device, job, message."""
-    _busy: dict[int, int] = field(default_factory=dict)
+    _messages: list[tuple[float, int, Slot, int, Message]] = field(default_factory=list)
+    """Time, order, slot, job, message."""
+    _busy: dict[Slot, int] = field(default_factory=dict)
     _order: Iterator[int] = field(default_factory=count)
 
-    def free(self) -> list[int]:
-        return [i for i in range(len(self.devices)) if i not in self._busy]
+    def free(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot not in self._busy]
 
-    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
+    def start(self, slot: Slot, kind: str, payload: dict[str, Any]) -> None:
         job = next(self._order)
-        self._busy[index] = job
-        for t, message in self._script(kind, payload):
-            heapq.heappush(self._messages, (t, next(self._order), index, job, message))
+        self._busy[slot] = job
+        for t, message in self._script(kind, payload, len(slot.devices)):
+            heapq.heappush(self._messages, (t, next(self._order), slot, job, message))
 
-    def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
+    def poll(self, timeout: float) -> Iterator[tuple[Slot, Message]]:
         end = self.clock() + timeout
         while self._messages and self._messages[0][0] <= end:
-            t, _, index, job, message = heapq.heappop(self._messages)
-            if self._busy.get(index) != job:
+            t, _, slot, job, message = heapq.heappop(self._messages)
+            if self._busy.get(slot) != job:
                 continue  # it was killed
             self.clock.seconds = t
             if isinstance(message, LastWord):
-                del self._busy[index]
-            yield index, message
+                del self._busy[slot]
+            yield slot, message
             return
         if end < float("inf"):
             self.clock.seconds = end
 
-    def kill(self, index: int) -> None:
-        self._busy.pop(index, None)
+    def kill(self, slot: Slot) -> None:
+        self._busy.pop(slot, None)
 
-    def _script(self, kind: str, payload: dict[str, Any]) -> Iterator[tuple[float, Message]]:
+    def _script(self, kind: str, payload: dict[str, Any], n_devices: int) -> Iterator[tuple[float, Message]]:
         """What the worker will say, and when."""
         if kind != "train":
             raise NotImplementedError(f"a table holds no {kind} jobs")
@@ -89,7 +91,7 @@ class SimulatedExecutor:
             return
         rows = self.replay.seen(record, all_of_dev=job.dev_rows is None)
         self.rows[job.setup.id, job.seed] = rows
-        factor = float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0
+        factor = (float(np.exp(self.random.normal(0.0, self.slowness))) if self.slowness else 1.0) / n_devices
         training = record.gpu_seconds - self._paid(job, record)
         yield t, Phase("startup", t)
         t += factor * record.startup_seconds

@@ -22,6 +22,7 @@ from peftcost.methods import get_method
 from peftcost.methods.encoding import encode
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
+from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import references_of
@@ -94,6 +95,7 @@ def simulate(
     prior_runs: Mapping[str, Any] | None = None,
     priors: Mapping[str, Setup] | None = None,
     devices: int = 1,
+    devices_per_setup: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
     config: SearchConfig = DEFAULT_CONFIG,
@@ -107,7 +109,8 @@ def simulate(
     random = np.random.default_rng(seed)
     replay, clock = draw_replay(table, dev_size, random, config), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
-    executor = SimulatedExecutor(replay, clock, held, random, slowness, crashes)
+    slots = slots_of(devices, devices_per_setup)
+    executor = SimulatedExecutor(replay, clock, held, slots, random, slowness, crashes)
     state = SearchState()
     controller = Controller(executor, Journal(monotonic=clock), state)
     controller.record("budget", limit_gpu_seconds=limit_gpu_seconds, wall_seconds=wall_seconds)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from peftcost.data.sentences import tag_column, word_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
 from peftcost.tasks import get_task_type, task_types
 from peftcost.tasks.base import TaskType
 
+LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
+"""What a label column is called where nobody says."""
 LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
 
@@ -39,13 +42,19 @@ def guess_columns(table: Table, label: str | None) -> tuple[TaskType, dict[str, 
     """
     types = task_types()
     sequences, texts = types["token-classification"], types["text-classification"]
-    own_names = [name for name in ("label", "tags") if name in table.columns]
+    own_names = [name for name in table.columns if name.lower() in LABEL_NAMES]
     if label is None and len(own_names) != 1:
         raise UserError(f"{table.path} does not show which column is the label; name it with --label: {_listed(table)}.")
     label = label or own_names[0]
     check_columns_exist(table, {"label": label})
     others = [name for name in table.columns if name != label]
     lists = [name for name in others if _holds(table, name, list)]
+    refuse_single_words(table, label)
+    if _holds(table, label, list) and not lists and "tokens" not in others:
+        raise UserError(
+            f"{table.place(0)}, column {label!r}: holds several labels a row, beside no list of tokens; that is multi-label "
+            "classification. Keep one label a row, or give the tokens of each row as a list."
+        )
     if _holds(table, label, list) or (label == "tags" and "tokens" in others):
         tokens = "tokens" if "tokens" in others else lists[0] if len(lists) == 1 else None
         if tokens is None:
@@ -62,6 +71,16 @@ def guess_columns(table: Table, label: str | None) -> tuple[TaskType, dict[str, 
             f"with `columns: {{text: …, label: {label}}}`."
         )
     return texts, {"text": text, "label": label}
+
+
+def refuse_single_words(table: Table, label: str) -> None:
+    """UserError for a file of one word and its tag a row, without anything that shows where a sentence ends."""
+    words = word_column(table)
+    if label == tag_column(table) and words is not None:
+        raise UserError(
+            f"{table.place(0)}, columns {words!r} and {label!r}: holds one word a row, but not where a sentence ends; add a "
+            "column `sentence_id` with the sentence's number, or leave a blank line behind each sentence."
+        )
 
 
 def check_columns_exist(table: Table, columns: Mapping[str, str]) -> None:

@@ -19,6 +19,10 @@ COMMENTS = {
     "methods": "all: every one that can run; left out: the few that usually win",
     "max_length": "tokens at which inputs are cut",
     "rows": "at most so many rows of each split",
+    "splits": "which share of the rows is split off",
+    "group": "rows of equal value in this column go to one split",
+    "time": "the rows of the latest times in this column are dev and test",
+    "skip_bad_rows": "true: leave out, and tell, rows that cannot be used",
 }
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 from peftcost.core.one_line import one_line
 from peftcost.data.readers import read_table
-from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
 from peftcost.task.splits import checked_labels
@@ -32,23 +30,23 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.examples(table, columns)
-    labels, metric = _labels_and_metric(kind, examples, f"{path}, column {columns[kind.roles[-1]]!r}")
+    labels, metric, why = _labels_and_metric(kind, examples, f"{path}, column {columns[kind.roles[-1]]!r}")
     task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=metric)
     shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
     metrics = " | ".join(kind.metrics)
+    seen = ", ".join(f"{column!r} looks like the {role}" for role, column in columns.items())
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. Labels ({len(labels)}): {one_line(shown)}\n"
-        "# Check it, then: peftcost search --budget 10gpu-min\n"
+        f"# {kind.name}, since {one_line(seen)}\n"
+        f"# {one_line(why)}\n"
+        "# Check it (peftcost check), then: peftcost search --budget 10gpu-min\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
         + "".join(f"{line}\n" for line in CHOICES.values())
     )
 
 
-def _labels_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[list[str], str]:
-    """The labels and the first metric that suits them."""
-    *preferred, last = kind.metrics
-    for metric in preferred:
-        with contextlib.suppress(UserError):
-            return checked_labels(kind, examples, metric, where), metric
-    return checked_labels(kind, examples, last, where), last
+def _labels_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[list[str], str, str]:
+    """The labels, the metric that suits them, and why it is that one."""
+    metric, why = kind.default_metric(examples)
+    return checked_labels(kind, examples, metric, where), metric, why or f"{metric} is the usual metric of {kind.name}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.readers import read_table
+from peftcost.data.table import Table
 from peftcost.task.columns import check_columns_exist
 from peftcost.tasks import get_task_type
 
@@ -16,9 +17,13 @@ def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list
 
     The column is the task's, or the one called like its role (text, tokens). UserError with file, row and column.
     """
+    return inputs_of(read_table(path), task, columns)
+
+
+def inputs_of(table: Table, task: str, columns: Mapping[str, str]) -> list[Any]:
+    """As `read_inputs`, of a table."""
     kind = get_task_type(task)
     role = kind.roles[0]
-    table = read_table(path)
     column = columns.get(role, role)
     if column not in table.columns and role in table.columns:
         column = role

@@ -15,18 +15,51 @@ DISAGREEMENT = 0.25 * 2 * (1 - 0.7)
 """Variance, per example, of the difference between two setups: two Bernoullis of variance 1/4, correlated by 0.7."""
 
 
-def split_sizes(rows: int, margin: float, needs_dev: bool, needs_test: bool) -> tuple[int, int]:
-    """How many examples dev and test take from `rows` (0 for one that is not needed).
+def split_sizes(
+    rows: int,
+    margin: float,
+    needs_dev: bool,
+    needs_test: bool,
+    dev_share: float | None = None,
+    test_share: float | None = None,
+) -> tuple[int, int]:
+    """How many examples dev and test take from `rows` (0 for one that is not needed): the shares that are given, else:
 
     Test takes 20 %, at most 4,000. Dev does too, and more if the margin asks for it: two setups' quality on the same n
     examples differs by chance by sd = sqrt(DISAGREEMENT / n), and two of these should not exceed the margin, so
     n = 4 * DISAGREEMENT / margin² (6,000 for 0.01, capped at 4,000; 240 for 0.05). Half of the rows stay in train.
     """
     fifth = round(HELD_OUT_SHARE * rows)
-    test = min(fifth, LARGEST_HELD_OUT) if needs_test else 0
+    test = min(fifth, LARGEST_HELD_OUT) if test_share is None else round(test_share * rows)
+    test = test if needs_test else 0
     resolving = int(np.ceil(4 * DISAGREEMENT / margin**2))
-    dev = min(max(fifth, resolving), LARGEST_HELD_OUT, rows // 2 - test) if needs_dev else 0
-    return dev, test
+    dev = max(0, min(max(fifth, resolving), LARGEST_HELD_OUT, rows // 2 - test))
+    dev = dev if dev_share is None else round(dev_share * rows)
+    return dev if needs_dev else 0, test
+
+
+def together(*keys: Sequence[Hashable]) -> list[int]:
+    """For each example the number of its group: examples with an equal key of any kind are in one, directly or by others."""
+    root = list(range(len(keys[0])))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            root[i] = i = root[root[i]]
+        return i
+
+    for values in keys:
+        first: dict[Hashable, int] = {}
+        for i, value in enumerate(values):
+            root[find(i)] = find(first.setdefault(value, i))
+    return [find(i) for i in range(len(root))]
+
+
+def latest(times: Sequence[float], n: int) -> list[int]:
+    """About n indices, in order: those of the latest times. Equal times stay on one side; the cut is the nearest one to n."""
+    ordered = sorted(range(len(times)), key=lambda i: times[i])
+    cuts = [at for at in range(1, len(ordered)) if times[ordered[at]] > times[ordered[at - 1]]]
+    cut = min(cuts, key=lambda at: abs(len(ordered) - at - n), default=len(ordered))
+    return sorted(ordered[cut:])
 
 
 def hold_out(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.readers import read_table
+from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
 from peftcost.errors import UserError
+from peftcost.task.check import contradictions, count, lookalikes, unjudged, was
 from peftcost.task.columns import check_columns_exist, fit_columns
-from peftcost.task.sampling import hold_out, sample, split_sizes
-from peftcost.task.task import Rows, Task, check_metric_name
+from peftcost.task.rows import GROUP, TIME, told_in_short, usable_rows, with_order
+from peftcost.task.sampling import hold_out, latest, sample, split_sizes, together
+from peftcost.task.task import Rows, Shares, Task, check_metric_name
 from peftcost.tasks.base import Example, Metric, TaskType
 
 SPLITS = ("train", "dev", "test")
@@ -24,7 +28,8 @@ SPLITS = ("train", "dev", "test")
 class TaskData:
     """What a task's files hold. columns: role -> column, inferred ones too. fingerprint: sha256 over the splits.
 
-    warnings: what the user should know of the data (copies, contradictions, small splits), one sentence each.
+    warnings: what the user should know of the data (copies, contradictions, small splits) and what was decided without
+    being asked, one sentence each. rejected: the rows that were left out.
     """
 
     task_type: TaskType
@@ -37,6 +42,7 @@ class TaskData:
     warnings: list[str]
     metric: Metric
     margin: float
+    rejected: list[str] = field(default_factory=list)
 
 
 def load_task_data(task: Task, seed: int) -> TaskData:
@@ -46,69 +52,63 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     stratified, with copies on one side; rows of train that also stand in a given dev or test split are dropped.
     """
     _check_files_differ(task)
-    tables = {name: _read(path) for name, path in task.files.model_dump(exclude_none=True).items()}
+    tables = {name: _read(path, task) for name, path in files_of(task).items()}
     kind, columns = fit_columns(tables["train"], task.task, task.columns)
-    for table in tables.values():
-        check_columns_exist(table, columns)
-    given = {name: kind.examples(table, columns) for name, table in tables.items()}
-    metric = _metric(kind, task.metric)
+    given, rejected = {}, []
+    for name, table in tables.items():
+        check_columns_exist(table, columns | _order_columns(task))
+        read = partial(_examples, kind=kind, columns=columns, task=task)
+        given[name], _, told = usable_rows(read, table, bool(task.skip_bad_rows))
+        rejected += told
+    metric, why_metric = _metric(kind, task.metric, given["train"])
     margin = task.margin if task.margin is not None else metric.default_margin
     where = f"{tables['train'].path}, column {columns[kind.roles[-1]]!r}"
     labels = checked_labels(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
         kind.check_known(given.get(name, []), labels, name)
 
-    warnings = contradictions(kind, [example for name in given for example in given[name]])
+    notes = [note for table in tables.values() for note in table.notes] + why_metric
+    warnings = notes + told_in_short(rejected) + contradictions(kind, [example for name in given for example in given[name]])
     given, dropped = without_leaks(kind, given)
-    splits, split_off = _split_off(kind, given, margin, seed)
+    splits, split_off = _split_off(kind, given, margin, seed, task)
     splits = _sampled(kind, splits, task.rows or Rows(), seed)
     for name in SPLITS:
         if not splits[name]:
             raise UserError(_nothing_left(name, tables["train"].path, dropped))
     if len({n for e in splits["train"] for n in kind.label_names(e)}) < 2:
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
-    warnings += dropped + split_off
+    warnings += dropped + split_off + lookalikes(labels) + unjudged(kind, splits, metric.name)
     return TaskData(
         kind, columns, labels, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
-        margin=margin,
+        margin=margin, rejected=rejected,
     )  # fmt: skip
 
 
-def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
-    """A warning when the same content stands with different labels."""
-    first: dict[str, Example] = {}
-    odd: dict[str, tuple[Example, Example]] = {}
-    for example in examples:
-        content = kind.content(example)
-        before = first.setdefault(content, example)
-        if kind.label_names(before) != kind.label_names(example):
-            odd.setdefault(content, (before, example))
-    if not odd:
-        return []
-    one, other = next(iter(odd.values()))
-    return [
-        f"{_count(len(odd), 'input stands', 'inputs stand')} with different labels in different rows (for example "
-        f"{one['place']} and {other['place']}); no model can learn them all."
-    ]
-
-
 def without_leaks(kind: TaskType, given: dict[str, list[Example]]) -> tuple[dict[str, list[Example]], list[str]]:
-    """The given splits with copies dropped: of test rows from dev and train, of dev rows from train; and warnings."""
+    """The splits without rows of dev and train whose input or group stands in test, and of train whose stands in dev; and
+    warnings."""
     kept = dict(given)
     warnings = []
     for upper, lowers in (("test", ("dev", "train")), ("dev", ("train",))):
         if upper not in kept:
             continue
-        seen = {kind.content(example) for example in kept[upper]}
+        seen = {key for example in kept[upper] for key in _keys(kind, example)}
         for lower in lowers:
             before = kept.get(lower, [])
             if lower not in kept:
                 continue
-            kept[lower] = [example for example in before if kind.content(example) not in seen]
+            kept[lower] = [example for example in before if seen.isdisjoint(_keys(kind, example))]
             n = len(before) - len(kept[lower])
             if n:
-                warnings.append(f"{_count(n, 'row', 'rows')} of {lower} also stood in {upper} and {_was(n)} dropped.")
+                what = "or their group " if any(GROUP in example for example in before) else ""
+                warnings.append(f"{count(n, 'row', 'rows')} of {lower} {what}also stood in {upper} and {was(n)} dropped.")
     return kept, warnings
+
+
+def _keys(kind: TaskType, example: Example) -> set[tuple[str, str]]:
+    """What must not stand in two splits."""
+    content = {("content", kind.content(example))}
+    return content | {(GROUP, example[GROUP])} if GROUP in example else content
 
 
 def fingerprint(kind: TaskType, splits: dict[str, list[Example]]) -> str:
@@ -133,15 +133,35 @@ def _check_files_differ(task: Task) -> None:
         by_file[key] = name
 
 
-def _read(path: str) -> Table:
-    return builtin_table(path) if path.startswith(PREFIX) else read_table(path)
+def files_of(task: Task) -> dict[str, str]:
+    """The file of each split; those of a folder with several splits, where the task names the folder alone."""
+    if isinstance(task.data, str) and not task.data.startswith(PREFIX):
+        found = splits_of_folder(Path(task.data))
+        if found:
+            return found
+    return task.files.model_dump(exclude_none=True)
 
 
-def _metric(kind: TaskType, name: str | None) -> Metric:
-    if name is None:
-        return next(iter(kind.metrics.values()))
-    check_metric_name(name, kind.name)
-    return kind.metrics[name]
+def _read(path: str, task: Task) -> Table:
+    return builtin_table(path) if path.startswith(PREFIX) else read_table(path, bool(task.skip_bad_rows))
+
+
+def _order_columns(task: Task) -> dict[str, str]:
+    return {key: column for key, column in ((GROUP, task.group), (TIME, task.time)) if column is not None}
+
+
+def _examples(table: Table, kind: TaskType, columns: dict[str, str], task: Task) -> list[Example]:
+    examples = kind.examples(table, columns)
+    return with_order(examples, table, task) if _order_columns(task) else examples
+
+
+def _metric(kind: TaskType, name: str | None, train: Sequence[Example]) -> tuple[Metric, list[str]]:
+    """The metric, and why it is not the first of the task type, if it is another one that nobody has asked for."""
+    if name is not None:
+        check_metric_name(name, kind.name)
+        return kind.metrics[name], []
+    name, why = kind.default_metric(train)
+    return kind.metrics[name], [why] if why else []
 
 
 def checked_labels(kind: TaskType, train: Sequence[Example], metric: str, where: str) -> list[str]:
@@ -155,7 +175,7 @@ def checked_labels(kind: TaskType, train: Sequence[Example], metric: str, where:
 
 
 def _split_off(
-    kind: TaskType, given: dict[str, list[Example]], margin: float, seed: int
+    kind: TaskType, given: dict[str, list[Example]], margin: float, seed: int, task: Task
 ) -> tuple[dict[str, list[Example]], list[str]]:
     """All three splits; test is drawn before dev. Warns of copies in what was split, which stayed on one side."""
     pool = given["train"]
@@ -163,26 +183,32 @@ def _split_off(
     missing = [name for name in ("test", "dev") if name not in given]
     if not missing:
         return splits, []
-    dev, test = split_sizes(len(pool), margin, "dev" in missing, "test" in missing)
+    shares = task.splits or Shares()
+    dev, test = split_sizes(len(pool), margin, "dev" in missing, "test" in missing, shares.dev, shares.test)
     copies = len(pool) - len({kind.content(example) for example in pool})
     for name, n in (("test", test), ("dev", dev)):
-        if name not in missing:
-            continue
-        taken = set(
-            hold_out(
-                [kind.stratum(e) for e in pool],
-                [kind.content(e) for e in pool],
-                [kind.label_names(e) for e in pool],
-                n,
-                seed=(seed, SPLITS.index(name)),
-            )
-        )
-        splits[name] = [example for i, example in enumerate(pool) if i in taken]
-        pool = [example for i, example in enumerate(pool) if i not in taken]
+        if name in missing:
+            taken = _taken(kind, pool, n, (seed, SPLITS.index(name)))
+            splits[name] = [example for i, example in enumerate(pool) if i in taken]
+            pool = [example for i, example in enumerate(pool) if i not in taken]
     splits["train"] = pool
+    if task.time is not None:  # copies may stand at several times: the later one counts
+        splits, dropped = without_leaks(kind, splits)
+        return splits, dropped
     if not copies:
         return splits, []
-    return splits, [f"{_count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
+    return splits, [f"{count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
+
+
+def _taken(kind: TaskType, pool: Sequence[Example], n: int, seed: Sequence[int]) -> set[int]:
+    """Which of the examples a split takes: the latest, or a stratified sample; what belongs together goes together."""
+    if pool and TIME in pool[0]:
+        return set(latest([example[TIME] for example in pool], n))
+    belongs = [kind.content(e) for e in pool]
+    if pool and GROUP in pool[0]:
+        belongs = list(map(str, together(belongs, [e[GROUP] for e in pool])))
+    strata, labels = [kind.stratum(e) for e in pool], [kind.label_names(e) for e in pool]
+    return set(hold_out(strata, belongs, labels, n, seed=seed))
 
 
 def _sampled(kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed: int) -> dict[str, list[Example]]:
@@ -197,11 +223,3 @@ def _sampled(kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed:
 def _nothing_left(name: str, path: str, dropped: Iterable[str]) -> str:
     because = " ".join(dropped)
     return f"{path}: too few different rows for the {name} split; add rows, or give a {name} file. {because}".rstrip()
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
-
-
-def _was(n: int) -> str:
-    return "was" if n == 1 else "were"

@@ -16,11 +16,13 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
 from peftcost.data.readers import read_table
+from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.task.columns import guess_columns
@@ -64,6 +66,20 @@ class Rows(BaseModel):
     test: int | None = Field(default=None, ge=1)
 
 
+class Shares(BaseModel):
+    """Which share of the rows is split off."""
+
+    model_config = ConfigDict(extra="forbid")
+    dev: float | None = Field(default=None, gt=0, lt=1)
+    test: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leave_some(self) -> Shares:
+        if (self.dev or 0) + (self.test or 0) >= 1:
+            raise ValueError("dev and test together take all rows; leave some to train on")
+        return self
+
+
 def _kind_of_data(value: Any) -> str:
     return "files" if isinstance(value, Mapping | DataFiles) else "file"
 
@@ -74,6 +90,8 @@ class Task(BaseModel):
     model: a hub id, a folder, or builtin:NAME; or several, to search over. data: a file, or one for each split. columns:
     role -> column.
     margin: quality that one would give up for a cheaper setup. max_length: tokens at which inputs are cut.
+    splits: the shares that are split off. group: a column; rows of equal value go to one split. time: a column; the
+    latest rows are dev and test. skip_bad_rows: leave out, and tell, rows that cannot be used.
     What is None is inferred, or takes the default of the task type or of the metric.
     """
 
@@ -87,6 +105,10 @@ class Task(BaseModel):
     methods: list[str] | Literal["all"] | None = None
     max_length: int | None = Field(default=None, ge=4)
     rows: Rows | None = None
+    splits: Shares | None = None
+    group: str | None = None
+    time: str | None = None
+    skip_bad_rows: bool | None = None
 
     @field_validator("task")
     @classmethod
@@ -163,11 +185,19 @@ def check_metric_name(name: str, task: str) -> None:
         raise UserError(f"{task} has no metric {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}.")
 
 
-def load_task(source: str | Path, label: str | None = None) -> Task:
-    """The task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
+def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool = False) -> Task:
+    """Read the task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
 
-    Paths in the task are absolute afterwards; those in a task.yaml are relative to it. UserError with all that is
-    wrong at once.
+    Args:
+        source: One of these. Relative paths in a task.yaml are taken from its folder.
+        label: The column of labels, of a data file.
+        skip_bad_rows: Whether rows of a data file that cannot be used are left out.
+
+    Returns:
+        The task. Its paths are absolute.
+
+    Raises:
+        UserError: For all that is wrong at once.
     """
     if str(source).startswith(PREFIX):
         return _builtin_task(str(source).removeprefix(PREFIX))
@@ -175,9 +205,10 @@ def load_task(source: str | Path, label: str | None = None) -> Task:
     if path.suffix.lower() not in (".yaml", ".yml"):
         if str(source) in BUILTIN_TASKS and not path.exists():
             raise UserError(f"There is no file {source}; the built-in task is called {PREFIX}{source}.")
-        table = read_table(path)
+        table = read_table(splits_of_folder(path).get("train", path), skip_bad_rows)
         kind, columns = guess_columns(table, label)
-        return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns)
+        skip = skip_bad_rows or None
+        return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not path.exists():
@@ -250,7 +281,7 @@ def _explain(problem: Any) -> str:
     path = [str(part) for part in problem["loc"] if part not in ("file", "files") and "[" not in str(part)]
     field = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        known: Any = {"data": DataFiles, "rows": Rows}.get(path[0], Task) if len(path) > 1 else Task
+        known: Any = {"data": DataFiles, "rows": Rows, "splits": Shares}.get(path[0], Task) if len(path) > 1 else Task
         names = list(known.model_fields)
         return f"unknown field {field!r}.{did_you_mean(path[-1], names)} Known are: {', '.join(names)}"
     if problem["type"] == "missing":

@@ -87,6 +87,10 @@ class TaskType(ABC):
                         f"it, or add training rows that have it.{did_you_mean(name, list(labels))}"
                     )
 
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        """The metric for these rows if the task names none; and why it is not the first, one sentence."""
+        return next(iter(self.metrics)), None
+
     def check_metric(self, metric: str, labels: Sequence[str]) -> None:
         """UserError if the metric makes no sense for these labels."""
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from peftcost.data.tags import OUTSIDE, tag_parts
+
 Span = tuple[int, int, str]
 """First token, the one after the last, type."""
 CHUNK = 256
@@ -67,20 +69,21 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def spans(tags: Sequence[str]) -> set[Span]:
-    """The entities of BIO, IO or IOBES tags, read as seqeval does by default (and conlleval before it).
+    """The entities of IO, IOB1, IOB2, IOBES, BILOU or bare tags, read as seqeval does by default (and conlleval before it).
 
-    A span begins at B- or S-, where the type changes, and after E- or S-; so an I- that follows O begins one too.
+    A span begins at B or S, where the type changes, and after E or S; so an I that follows O begins one too. A tag of no
+    scheme is outside.
     """
     found: set[Span] = set()
-    start, prefix_before, kind_before = 0, "O", ""
-    for i, tag in enumerate([*tags, "O"]):
-        prefix, _, kind = tag.partition("-")
-        goes_on = prefix in ("I", "E") and prefix_before in ("B", "I") and kind == kind_before
+    start, letter_before, kind_before = 0, OUTSIDE, ""
+    for i, tag in enumerate([*tags, OUTSIDE]):
+        letter, kind = tag_parts(tag) or (OUTSIDE, "")
+        goes_on = letter in ("I", "E") and letter_before in ("B", "I") and kind == kind_before
         if not goes_on:
-            if prefix_before != "O":
+            if letter_before != OUTSIDE:
                 found.add((start, i, kind_before))
             start = i
-        prefix_before, kind_before = prefix, kind
+        letter_before, kind_before = letter, kind
     return found
 
 

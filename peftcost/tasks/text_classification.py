@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
 
+IMBALANCE = 4
+"""The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
+
 
 class TextClassification(TaskType):
     """Rows for the metrics: (predicted class id, true class id)."""
@@ -47,6 +50,16 @@ class TextClassification(TaskType):
 
     def label_names(self, example: Example) -> list[str]:
         return [example["label"]]
+
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        counts = Counter(e["label"] for e in train).most_common()
+        (largest, most), (rarest, fewest) = counts[0], counts[-1]
+        if most < IMBALANCE * fewest:
+            return "accuracy", None
+        return "macro_f1", (
+            f"The metric is macro_f1, since the classes are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
+            "set `metric: accuracy` if each row counts the same."
+        )
 
     def labels(self, train: Sequence[Example]) -> list[str]:
         found = super().labels(train)

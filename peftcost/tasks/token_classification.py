@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from peftcost.data.cells import label_of, list_of, text_of
 from peftcost.data.table import Table
+from peftcost.data.tags import OUTSIDE, tag_parts
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric, TaskType
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-OUTSIDE = "O"
 IGNORED = -100
-SPAN_TAG = re.compile(r"O|[BIES]-.+")
+FEW_ODD = 0.02
+"""Share of words up to which tags of no scheme are slips among those of one."""
 
 
 class TokenClassification(TaskType):
@@ -61,8 +61,23 @@ class TokenClassification(TaskType):
     def label_names(self, example: Example) -> list[str]:
         return list(example["tags"])
 
+    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
+        """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them."""
+        counts = Counter(tag for e in train for tag in e["tags"])
+        odd = [tag for tag in counts if tag_parts(tag) is None]
+        if not odd:
+            return "entity_f1", None
+        if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total():
+            row = next(e for e in train if odd[0] in e["tags"])
+            known = sorted(set(counts) - set(odd))
+            raise UserError(
+                f"{row['place']}: the tag {odd[0]!r} is of no entity scheme, as the other tags are ({', '.join(known[:6])})."
+                f"{_meant(odd[0])} Correct it, or set `metric: token_accuracy` if it is a tag of its own."
+            )
+        return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
+
     def check_metric(self, metric: str, labels: Sequence[str]) -> None:
-        odd = [label for label in labels if not SPAN_TAG.fullmatch(label)]
+        odd = [label for label in labels if tag_parts(label) is None]
         if metric == "entity_f1" and odd:
             raise UserError(
                 f"the tag {odd[0]!r} is neither O nor of the form B-TYPE or I-TYPE, so entity_f1 cannot find spans; "
@@ -72,7 +87,8 @@ class TokenClassification(TaskType):
     def stratum(self, example: Example) -> str:
         """The type of the first entity: few, large strata."""
         first = next((tag for tag in example["tags"] if tag != OUTSIDE), OUTSIDE)
-        return first if first == OUTSIDE else first[1:].removeprefix("-")
+        parts = tag_parts(first)
+        return first if parts is None or first == OUTSIDE else parts[1]
 
     def content(self, example: Example) -> str:
         return " ".join(example["tokens"])
@@ -155,6 +171,10 @@ class TokenClassification(TaskType):
                 }
             )
         return found
+
+
+def _meant(tag: str) -> str:
+    return " Did you mean 'O'?" if tag in ("0", "o", "Ο", "О") else ""
 
 
 Coded = tuple[list[int], list[int | None]]

@@ -20,7 +20,7 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
 from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.methods import get_method
-from peftcost.recipe.predict import predict
+from peftcost.recipe.predict import predict, write_rows
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
 from peftcost.recipe.train import check_reloaded, train_recipe
 from peftcost.task.task import Rows, load_task
@@ -70,14 +70,44 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_plain_peft_and_transformers_load_the_folder(model: Path, tmp_path: Path) -> None:
     data, out = tmp_path / "new.csv", tmp_path / "out.csv"
-    data.write_text("text\nI love this airline\n")
-    assert predict(model, data, out) == 1
+    data.write_text("id,text,label\n7,I love this airline,mine\n")
+    assert predict(model, data, out).rows == 1
     (row,) = csv.DictReader(out.open())
     code = [sys.executable, "-c", PLAIN, str(model), "I love this airline"]
     plain = json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
-    ours = [float(value) for key, value in row.items() if key not in ("input", "label")]
+    ours = [float(value) for key, value in row.items() if key.startswith("probability_")]
     assert ours == pytest.approx(plain, abs=1e-4)
-    assert row["label"] in ("negative", "neutral", "positive")
+    assert row["predicted_label"] in ("negative", "neutral", "positive")
+    assert (row["id"], row["text"], row["label"]) == ("7", "I love this airline", "mine")
+
+
+def test_predicting_tells_the_rows_that_it_leaves_out(model: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
+    data.write_text("id,text\n1,I love this airline\n2,\n3,I do not\n")
+    with pytest.raises(UserError, match="line 3"):
+        predict(model, data, out)
+    done = predict(model, data, out, skip_bad_rows=True)
+    assert [json.loads(line)["id"] for line in out.open()] == ["1", "3"]
+    assert "line 3" in done.rejected[0]
+
+
+def test_the_data_file_is_never_overwritten(model: Path, tmp_path: Path) -> None:
+    data, link = tmp_path / "mine.csv", tmp_path / "link.csv"
+    data.write_text("text,label\nI love this airline,mine\n")
+    link.symlink_to(data)
+    for out in (data, link):
+        with pytest.raises(UserError, match="would be overwritten"):
+            predict(model, data, out)
+    assert "mine" in data.read_text()
+
+
+def test_lists_are_read_back_from_what_is_written(tmp_path: Path) -> None:
+    from peftcost.data.readers import read_table
+
+    row = {"tokens": ["New York", '"', "is"], "predicted_tags": ["B-a place", "O", "O"], "p": 1e-9}
+    write_rows(tmp_path / "out.csv", list(row), [row, row])
+    again = read_table(tmp_path / "out.csv").rows[1]
+    assert again == row | {"p": "1e-09"}
 
 
 def test_a_promise_that_is_not_kept_is_told_and_the_model_kept(recipe: Recipe, tmp_path: Path) -> None:
@@ -94,7 +124,7 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
     with data.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "sentiment"])
-        writer.writerows([row["text"], row["sentiment"]] for row in table.records[::95])
+        writer.writerows([row["text"], row["sentiment"]] for row in table.rows[::95])
     tight, wide = recipe.expected.prediction_interval, recipe.expected.new_data_interval
     assert wide[0] < tight[0] and wide[1] > tight[1]
     done = train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", data=str(data))

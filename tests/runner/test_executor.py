@@ -21,10 +21,13 @@ from peftcost.errors import EnvironmentFailure
 from peftcost.methods import get_method
 from peftcost.runner import executor as executors
 from peftcost.runner.books import Books
-from peftcost.runner.executor import ASIDE, LocalExecutor
+from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import Runner
+from peftcost.runner.slot import ASIDE, Slot
 from peftcost.runner.worker_process import environment
 from peftcost.store.journal import Journal
+
+ONLY = Slot((0,))
 
 
 def spawning(log: Path) -> LocalExecutor:
@@ -54,7 +57,7 @@ def payload_of(prepared: str, out: Path, method: str = "lora", stop_examples: in
 
 def run(executor: LocalExecutor, prepared: str, out: Path, method: str = "lora") -> LastWord:
     """The last message of a training."""
-    executor.start(0, "train", payload_of(prepared, out, method))
+    executor.start(ONLY, "train", payload_of(prepared, out, method))
     while True:
         for _, message in executor.poll(1.0):
             assert not isinstance(message, Ready)
@@ -77,7 +80,7 @@ def wait_until_ready(executor: LocalExecutor) -> None:
 
 def worker_of(executor: LocalExecutor) -> int | None:
     """The process that rests after a job, if one does."""
-    worker = executor._workers.get(0)
+    worker = executor._workers.get(ONLY)
     return worker.process.pid if worker is not None and worker.state == "resting" else None
 
 
@@ -100,18 +103,18 @@ def test_the_spare_takes_the_place_of_a_process_that_failed(staying: LocalExecut
     result(staying, prepared, tmp_path / "a")
     before = worker_of(staying)
     wait_until_ready(staying)
-    spare = staying._spares[0].process.pid
+    spare = staying._spares[ONLY].process.pid
     assert isinstance(run(staying, str(tmp_path / "nothing"), tmp_path / "b"), Failed)
-    assert worker_of(staying) is None and staying.free() == [0]
+    assert worker_of(staying) is None and staying.free() == [ONLY]
     result(staying, prepared, tmp_path / "c")
     assert worker_of(staying) == spare != before
 
 
 def test_a_killed_worker_is_told_and_replaced_by_the_spare(staying: LocalExecutor, prepared: str, tmp_path: Path) -> None:
     wait_until_ready(staying)
-    staying.start(0, "train", payload_of(prepared, tmp_path / "a", stop_examples=10**6))
+    staying.start(ONLY, "train", payload_of(prepared, tmp_path / "a", stop_examples=10**6))
     wait_until_ready(staying)
-    spare, busy = staying._spares[0].process.pid, staying._workers[0].process
+    spare, busy = staying._spares[ONLY].process.pid, staying._workers[ONLY].process
     busy.kill()
     while not (told := [message for _, message in staying.poll(1.0) if isinstance(message, LastWord)]):
         pass
@@ -134,7 +137,7 @@ def test_a_resting_process_is_ended_where_its_device_is_given_back(
     run(staying, prepared, tmp_path / "a")
     pid = worker_of(staying)
     assert pid is not None and psutil.pid_exists(pid)
-    staying.kill(0)
+    staying.kill(ONLY)
     assert worker_of(staying) is None
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -147,7 +150,7 @@ def test_no_device_is_held_while_workers_import_and_data_are_prepared(tmp_path: 
         assert isinstance(runner.run_aside("no such job", {}), Failed)
         assert not books.held
         runner.acquire()
-        assert executor.free() == [0]
+        assert executor.free() == [ONLY]
         runner.release()
     assert books.ledger.spent() < 0.5
 
@@ -161,7 +164,7 @@ def test_a_job_aside_is_ended_at_its_limit(leaving: LocalExecutor) -> None:
 
 def test_processes_that_cannot_import_end_the_wait_for_them(tmp_path: Path) -> None:
     with spawning(tmp_path / "log") as executor:
-        executor._spares[0].process.kill()
+        executor._spares[ONLY].process.kill()
         with pytest.raises(EnvironmentFailure, match="died while it imported"):
             Runner(executor, Journal(), Books()).acquire()
 

@@ -12,8 +12,8 @@ from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress
 from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
-from peftcost.runner.executor import ASIDE
 from peftcost.runner.runner import BudgetSpent, Runner, result_of
+from peftcost.runner.slot import ASIDE, Slot, slots_of
 from peftcost.store.journal import Journal
 
 
@@ -23,34 +23,35 @@ class Scripted:
     patience_seconds = 1.0
     log = Path("workers.log")
 
-    def __init__(self, devices: int) -> None:
+    def __init__(self, devices: int, devices_per_setup: int = 1) -> None:
+        self.slots = slots_of(devices, devices_per_setup)
         self.devices = [Device("cpu", "a CPU", index, 1) for index in range(devices)]
         self.now = 0.0
-        self.killed: list[int] = []
-        self._jobs: dict[int, tuple[float, dict[float, Message]]] = {}
+        self.killed: list[Slot] = []
+        self._jobs: dict[Slot, tuple[float, dict[float, Message]]] = {}
 
-    def free(self) -> list[int]:
-        return [index for index in range(len(self.devices)) if index not in self._jobs]
+    def free(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot not in self._jobs]
 
-    def start(self, index: int, kind: str, payload: dict[str, Any]) -> None:
-        self._jobs[index] = self.now, dict(payload["says"])
+    def start(self, slot: Slot, kind: str, payload: dict[str, Any]) -> None:
+        self._jobs[slot] = self.now, dict(payload["says"])
 
-    def poll(self, timeout: float) -> Iterator[tuple[int, Message]]:
+    def poll(self, timeout: float) -> Iterator[tuple[Slot, Message]]:
         self.now += 1.0
-        for index, (since, says) in list(self._jobs.items()):
+        for slot, (since, says) in list(self._jobs.items()):
             message = says.get(self.now - since)
             if isinstance(message, LastWord):
-                del self._jobs[index]
+                del self._jobs[slot]
             if message is not None:
-                yield index, message
+                yield slot, message
 
-    def kill(self, index: int) -> None:
-        self.killed.append(index)
-        self._jobs.pop(index, None)
+    def kill(self, slot: Slot) -> None:
+        self.killed.append(slot)
+        self._jobs.pop(slot, None)
 
 
-def runner_on(devices: int, limit_gpu_seconds: float = float("inf")) -> tuple[Runner, Scripted]:
-    executor = Scripted(devices)
+def runner_on(devices: int, limit_gpu_seconds: float = float("inf"), devices_per_setup: int = 1) -> tuple[Runner, Scripted]:
+    executor = Scripted(devices, devices_per_setup)
     journal = Journal(monotonic=lambda: executor.now)
     return Runner(executor, journal, Books(limit_gpu_seconds)), executor
 
@@ -79,7 +80,7 @@ def test_every_second_of_a_device_is_booked() -> None:
     assert totals == {"startup": 1.0, "train": 3.0, "evaluate": 1.0, "idle": 2.0}
     names = [event["event"] for event in runner.journal.events if event["event"] != "heartbeat"]
     assert names == ["acquired", "phase", "phase", "phase", "released"]
-    assert executor.killed == [0]
+    assert executor.killed == [Slot((0,))]
 
 
 def test_jobs_that_would_overspend_the_budget_are_ended() -> None:
@@ -87,7 +88,7 @@ def test_jobs_that_would_overspend_the_budget_are_ended() -> None:
     runner.acquire()
     with pytest.raises(BudgetSpent, match="20 gpu-s was used up while the probe jobs ran"):
         runner.run_all("probe", [trained(1, "short"), trained(100, "long")])
-    assert executor.killed == [1]
+    assert executor.killed == [Slot((1,))]
     runner.release()
     assert runner.books.ledger.spent() <= 20.0
 
@@ -103,7 +104,7 @@ def test_a_job_aside_needs_no_device_and_has_a_limit() -> None:
 def test_devices_that_wait_are_given_back_but_never_all() -> None:
     runner, _ = runner_on(3)
     runner.acquire()
-    runner.release_all_but({1, 2})
+    runner.release_all_but({Slot((1,)), Slot((2,))})
     assert runner.books.held == {1, 2}
     runner.release_all_but(set())
     assert runner.books.held == {1}

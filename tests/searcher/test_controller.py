@@ -13,6 +13,7 @@ from peftcost.engine.messages import Died, Done, Failed, Measured, Predicted, Pr
 from peftcost.methods import get_method
 from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
+from peftcost.runner.slot import Slot
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -30,6 +31,7 @@ FIGURES = (
     "trainable_parameters",
     "total_parameters",
 )
+ONLY = Slot((0,))
 RESULT: dict[str, Any] = {"seed": 0, **dict.fromkeys(FIGURES, 1)}
 
 
@@ -63,7 +65,7 @@ def training(setups: int) -> Controller:
         predicted = {"gpu_seconds": 1.0, "peak_bytes": 1, "trial_seconds": 1.0}
         names = {"trial": number, "setup": setup.as_dict(), "id": setup.id, "lineage": setup.lineage, "device": 0}
         controller.record("started", **names, seed=0, role="explore", parent=None, predicted=predicted)
-    controller._together[0] = list(range(setups))
+    controller._together[ONLY] = list(range(setups))
     return controller
 
 
@@ -75,46 +77,46 @@ def test_the_result_of_one_setup_is_its_measurement(run: Any) -> None:
     controller = training(1)
     heard = Heard()
     controller.observers.add(heard)
-    assert not controller._on_message(run, 0, Progress(3, 10, 0.5))
+    assert not controller._on_message(run, ONLY, Progress(3, 10, 0.5))
     assert heard.steps == [(0, 3)]
-    assert not controller._on_message(run, 0, Predicted(10**9))
+    assert not controller._on_message(run, ONLY, Predicted(10**9))
     assert controller.state.trials[0].predicted.peak_bytes == 10**9
-    assert controller._on_message(run, 0, Done(RESULT))
+    assert controller._on_message(run, ONLY, Done(RESULT))
     assert statuses(controller) == ["measured"] and run.told == [0]
 
 
 def test_members_of_a_pack_are_told_one_by_one_and_one_may_fail_alone(run: Any) -> None:
     controller, heard = training(3), Heard()
     controller.observers.add(heard)
-    assert not controller._on_message(run, 0, Progress(10, 10, 0.5, member=2))
+    assert not controller._on_message(run, ONLY, Progress(10, 10, 0.5, member=2))
     assert heard.steps == [(2, 10)]
-    assert controller._on_message(run, 0, Measured(2, RESULT))
-    assert controller._on_message(run, 0, Unmeasured(0, "the loss is not finite", "setup"))
+    assert controller._on_message(run, ONLY, Measured(2, RESULT))
+    assert controller._on_message(run, ONLY, Unmeasured(0, "the loss is not finite", "setup"))
     assert statuses(controller) == ["failed", "running", "measured"]
     assert controller.state.trials[0].reason == "the loss is not finite"
-    assert controller._on_message(run, 0, Measured(1, RESULT))
-    assert not controller._on_message(run, 0, Done({"members": []}))
+    assert controller._on_message(run, ONLY, Measured(1, RESULT))
+    assert not controller._on_message(run, ONLY, Done({"members": []}))
     assert run.told == [2, 0, 1]
     assert controller.state.ledger.totals()["lost"] == 0.0
 
 
 def test_who_shared_a_worker_that_failed_is_tried_once_more_alone(run: Any) -> None:
     controller = training(2)
-    assert not controller._on_message(run, 0, Failed("out of memory", "memory"))
+    assert not controller._on_message(run, ONLY, Failed("out of memory", "memory"))
     assert statuses(controller) == ["interrupted", "interrupted"] and run.told == []
 
 
 def test_a_setup_whose_worker_dies_is_tried_once_more_and_then_fails(run: Any) -> None:
     controller = training(1)
-    assert not controller._on_message(run, 0, Died(-9))
+    assert not controller._on_message(run, ONLY, Died(-9))
     assert statuses(controller) == ["interrupted"]
     controller.record("resumed", trial=0, device=0)
-    assert controller._on_message(run, 0, Died(-9))
+    assert controller._on_message(run, ONLY, Died(-9))
     assert statuses(controller) == ["failed"] and run.told == [0]
     assert "killed by signal 9" in str(controller.state.trials[0].reason)
 
 
 def test_a_setup_that_takes_too_much_memory_is_infeasible(run: Any) -> None:
     controller = training(1)
-    assert controller._on_message(run, 0, Failed("out of memory", "memory"))
+    assert controller._on_message(run, ONLY, Failed("out of memory", "memory"))
     assert controller.state.trials[0].infeasible

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcost.task.sampling import FEWEST_LEFT, hold_out, quotas, sample, split_sizes
+from peftcost.task.sampling import FEWEST_LEFT, hold_out, latest, quotas, sample, split_sizes, together
 
 LABELLED = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 60)), min_size=1, max_size=80)
 
@@ -83,3 +83,22 @@ def test_hash_randomisation_changes_nothing(hash_seed: str) -> None:
     s = [str(i % 7) for i in range(300)]
     here = hold_out(s, [str(i % 250) for i in range(300)], [[x, "y"] for x in s], 60, (3,)), sample(s, 40, (3,))
     assert done.stdout.strip() == f"{here[0]} {here[1]}"
+
+
+def test_shares_that_are_given_are_taken() -> None:
+    assert split_sizes(1000, 0.01, True, True, 0.1, 0.25) == (100, 250)
+    assert split_sizes(1000, 0.05, True, True, None, 0.3) == (200, 300)  # half stays in train
+    assert split_sizes(1000, 0.01, True, False, 0.1, 0.25) == (100, 0)
+
+
+def test_what_shares_any_key_goes_together() -> None:
+    groups = together(["a", "b", "c", "d", "e"], [1, 2, 2, 3, 1])
+    assert groups[1] == groups[2] and groups[0] == groups[4]
+    assert len(set(groups)) == 3
+    assert len(set(together(["a", "b", "a", "c"], [1, 2, 2, 4]))) == 2  # by way of the third
+
+
+def test_the_latest_are_cut_between_times() -> None:
+    assert latest([3, 1, 2, 5, 4], 2) == [3, 4]
+    assert latest([1, 2, 2, 2, 3], 2) == [4]
+    assert latest([1, 1, 1], 1) == []

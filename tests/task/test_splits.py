@@ -214,6 +214,6 @@ def test_token_rows_that_are_not_usable(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=r"ner\.jsonl, line 31, column 't\w+': .*" + says):
             load(row)
-    with pytest.raises(UserError, match=r"ner\.jsonl, column 'tags': the tag '3' .*token_accuracy"):
+    with pytest.raises(UserError, match=r"ner\.jsonl, line 31: the tag '3' .*token_accuracy"):
         load({"tokens": ["a"], "tags": [3]})
     assert "3" in load({"tokens": ["a"], "tags": [3]}, metric="token_accuracy").labels

@@ -93,3 +93,24 @@ def test_nothing_to_find_and_nothing_found_is_zero_not_nan() -> None:
     rows = np.array([span_row(["O", "O"], ["O", "O"])], dtype=np.float32)
     assert entity_f1(rows, np.ones((2, 1))).tolist() == [0, 0]
     assert token_accuracy(rows, np.zeros((1, 1))).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["B-PER", "I-PER", "O", "B-LOC", "B-LOC"],  # IOB2
+        ["I-PER", "I-PER", "O", "I-LOC", "B-LOC"],  # IOB1
+        ["B-PER", "E-PER", "O", "S-LOC", "S-LOC"],  # IOBES
+        ["B-PER", "L-PER", "O", "U-LOC", "U-LOC"],  # BILOU
+        ["B-PER", "E-PER", "O", "W-LOC", "W-LOC"],  # BMEWO
+        ["PER-B", "PER-I", "O", "LOC-B", "LOC-B"],
+        ["B_PER", "I_PER", "O", "B_LOC", "B_LOC"],
+    ],
+)
+def test_all_schemes_mean_the_same_spans(tags: list[str]) -> None:
+    assert spans(tags) == {(0, 2, "PER"), (3, 4, "LOC"), (4, 5, "LOC")}
+
+
+def test_bare_tags_and_tags_of_no_scheme() -> None:
+    assert spans(["B", "I", "O", "B", "B"]) == {(0, 2, ""), (3, 4, ""), (4, 5, "")}
+    assert spans(["0", "NOUN", "O"]) == set()

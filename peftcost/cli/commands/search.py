@@ -7,6 +7,7 @@ from peftcost.cli.options import (
     BudgetOption,
     ConfidenceOption,
     DevicesOption,
+    DevicesPerSetupOption,
     JsonOption,
     KeepOption,
     LabelOption,
@@ -35,6 +36,7 @@ def search(
     budget: BudgetOption = None,
     price: PriceOption = None,
     devices: DevicesOption = None,
+    devices_per_setup: DevicesPerSetupOption = 1,
     methods: MethodsOption = None,
     seed: SeedOption = 0,
     warm_start: WarmStartOption = None,
@@ -60,7 +62,7 @@ def search(
     loaded = load_task(source or task or "task.yaml", label).model_copy(update=asked)
     names = names_of(methods)
     if budget is None:
-        print_sizes(loaded, price, methods=names, seed=seed, devices=devices)
+        print_sizes(loaded, price, methods=names, seed=seed, devices=devices, devices_per_setup=devices_per_setup)
         return
     run_search(
         loaded,
@@ -69,6 +71,7 @@ def search(
         methods=names,
         seed=seed,
         devices=devices,
+        devices_per_setup=devices_per_setup,
         price=price,
         out=out,
         warm_start=warm_start or [],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from peftcost.cli.options import OUTPUT, TASK, DevicesOption, JsonOption, QuietOption
+from peftcost.cli.options import OUTPUT, TASK, DevicesOption, DevicesPerSetupOption, JsonOption, QuietOption
 from peftcost.cli.output import print_json, progress_printer
 
 TRAINING = "Training"
@@ -27,6 +27,7 @@ def train(
         typer.Option("--early-stopping", help="Stop after so many dev evaluations without a rise.", rich_help_panel=TRAINING),
     ] = None,
     devices: DevicesOption = None,
+    devices_per_setup: DevicesPerSetupOption = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,6 +41,7 @@ def train(
         data=data,
         seed=seed,
         devices=devices,
+        devices_per_setup=devices_per_setup,
         early_stopping=early_stopping,
         on_progress=progress_printer(quiet),
     )

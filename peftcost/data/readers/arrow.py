@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from peftcost.data.readers.base import Reader, Source
@@ -130,10 +129,3 @@ def _named(value: Any, names: list[str]) -> Any:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def splits_of(folder: Path) -> dict[str, str]:
-    """The folders of a `DatasetDict`, by the split's name; none for another folder."""
-    if not (folder / "dataset_dict.json").exists():
-        return {}
-    return {path.name: str(path) for path in sorted(folder.iterdir()) if (path / "state.json").exists()}

@@ -1,0 +1,71 @@
+"""`peftcost check`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peftcost.cli.options import TASK, JsonOption, LabelOption, SeedOption, SkipBadRowsOption
+
+if TYPE_CHECKING:
+    from peftcost.task.examine import Checked
+
+SHOWN_CLASSES = 30
+ORDER = ("train", "dev", "test")
+
+
+def check(
+    source: Annotated[
+        str | None, typer.Argument(help="A task.yaml or a data file. Default ./task.yaml.", rich_help_panel=TASK)
+    ] = None,
+    label: LabelOption = None,
+    skip_bad_rows: SkipBadRowsOption = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Is the data fit to be used? Rows, classes, lengths, leaks, contradictions. Trains nothing."""
+    from dataclasses import asdict
+
+    from peftcost.cli.output import print_json
+    from peftcost.task.examine import examine
+    from peftcost.task.task import load_task
+
+    task = load_task(source or "task.yaml", label, skip_bad_rows)
+    if skip_bad_rows:
+        task = task.model_copy(update={"skip_bad_rows": True})
+    found = examine(task, seed)
+    if as_json:
+        print_json(asdict(found) | {"shares": found.shares})
+        return
+    print("\n".join(lines_of(found)))
+
+
+def lines_of(found: Checked) -> list[str]:
+    """The findings as people read them."""
+    roles = ", ".join(f"{role} = {column!r}" for role, column in found.columns.items())
+    lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}", ""]
+    for name in ORDER:
+        origin = "its own file" if name in found.given else "split off from train"
+        lines.append(f"{name:<6}{found.rows[name]:>9,} rows {found.shares[name]:>6.1%}  {origin}")
+    if found.classes:
+        width = max(5, *(len(name) for name in found.classes))
+        lines += ["", f"{'class':<{width}}{'train':>9}{'dev':>9}{'test':>9}   recall on dev is known to"]
+        for name, counts in list(found.classes.items())[:SHOWN_CLASSES]:
+            known = f"± {0.98 / counts['dev'] ** 0.5:.2f}" if counts["dev"] else "nothing: no row"
+            lines.append(f"{name:<{width}}" + "".join(f"{counts[split]:>9,}" for split in ORDER) + f"   {known}")
+        if len(found.classes) > SHOWN_CLASSES:
+            lines.append(f"… and {len(found.classes) - SHOWN_CLASSES} more classes (--json lists them)")
+    if found.tokens is not None:
+        seen = found.tokens
+        scripts = ", ".join(f"{script} {share:.1%}" for script, share in seen.unknown.items())
+        lines += [
+            "",
+            f"tokens a text: median {seen.median}, 5 % have {seen.high} or more, longest {seen.longest}; "
+            f"{seen.cut:.1%} are cut at {seen.max_length}",
+            f"tokens that the base does not know, by script: {scripts}",
+        ]
+    if found.rejected:
+        lines += ["", f"{len(found.rejected)} bad rows are left out:", *(f"  {problem}" for problem in found.rejected)]
+    lines += ["", *(f"! {warning}" for warning in found.warnings)] if found.warnings else ["", "Nothing is wrong with it."]
+    return lines

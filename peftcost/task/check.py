@@ -1,0 +1,77 @@
+"""What the rows of a task tell before anything is trained: pure functions of validated examples.
+
+`peftcost check` shows all of it, and every command that trains gives the warnings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from peftcost.tasks.base import Example, TaskType
+
+SPLITS = ("train", "dev", "test")
+NAMED = 5
+"""Classes that a warning names."""
+
+
+def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
+    """A warning when the same content stands with different labels."""
+    first: dict[str, Example] = {}
+    odd: dict[str, tuple[Example, Example]] = {}
+    for example in examples:
+        content = kind.content(example)
+        before = first.setdefault(content, example)
+        if kind.label_names(before) != kind.label_names(example):
+            odd.setdefault(content, (before, example))
+    if not odd:
+        return []
+    one, other = next(iter(odd.values()))
+    return [
+        f"{count(len(odd), 'input stands', 'inputs stand')} with different labels in different rows (for example "
+        f"{one['place']} and {other['place']}); no model can learn them all."
+    ]
+
+
+def class_counts(kind: TaskType, examples: Sequence[Example]) -> Counter[str]:
+    """In how many examples each class stands."""
+    return Counter(name for example in examples for name in set(kind.label_names(example)))
+
+
+def unjudged(kind: TaskType, splits: Mapping[str, Sequence[Example]], metric: str) -> list[str]:
+    """A warning of the classes of train that stand in no row of dev, or in none of test."""
+    counts = {name: class_counts(kind, splits[name]) for name in SPLITS}
+    lacking = {
+        name: [label for label in counts["train"] if not counts[name][label]] for name in ("dev", "test") if splits[name]
+    }
+    found = []
+    for label in dict.fromkeys(label for labels in lacking.values() for label in labels):
+        found.append((label, [name for name, labels in lacking.items() if label in labels]))
+    if not found:
+        return []
+    shown = ", ".join(f"{label!r} (none in {' and '.join(names)})" for label, names in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [
+        f"{count(len(found), 'class cannot', 'classes cannot')} be judged, since too few rows have them: {shown}{more}; "
+        f"{metric} says nothing of them. Add rows that have them, or leave them out."
+    ]
+
+
+def lookalikes(labels: Sequence[str]) -> list[str]:
+    """A warning of labels that differ in nothing but case, spaces and signs."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        alike["".join(c for c in label.casefold() if c.isalnum()) or label].append(label)
+    pairs = [names for names in alike.values() if len(names) > 1]
+    if not pairs:
+        return []
+    shown = "; ".join(" and ".join(map(repr, names)) for names in pairs[:NAMED])
+    return [f"Labels that may mean the same are classes of their own: {shown}. Write each in one way."]
+
+
+def count(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def was(n: int) -> str:
+    return "was" if n == 1 else "were"

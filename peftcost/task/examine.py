@@ -1,0 +1,67 @@
+"""Looks at a task's data before anything is spent: what `peftcost check` tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peftcost.data.fingerprint import resolve_model
+from peftcost.errors import EnvironmentFailure, UserError
+from peftcost.task.check import SPLITS, class_counts
+from peftcost.task.scripts import Tokenized, tokenized, told
+from peftcost.task.splits import files_of, load_task_data
+from peftcost.task.task import Task
+
+LARGEST_CLASSES = 200
+"""Classes that are counted; of more (tags, say) the most frequent."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """rows: of each split, as used. given: the splits that have a file of their own. classes: name -> examples of it in each
+    split. tokens: how the first base's tokenizer sees the training rows. rejected: rows left out."""
+
+    task: str
+    columns: dict[str, str]
+    metric: str
+    margin: float
+    rows: dict[str, int]
+    given: list[str]
+    classes: dict[str, dict[str, int]]
+    tokens: Tokenized | None
+    rejected: list[str]
+    warnings: list[str]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of all rows used, those of each split."""
+        total = sum(self.rows.values())
+        return {name: n / total for name, n in self.rows.items()}
+
+
+def examine(task: Task, seed: int = 0) -> Checked:
+    """Read, split and judge the task's data; nothing is trained. UserError for the first row that cannot be used, unless the
+    task says skip_bad_rows."""
+    data = load_task_data(task, seed)
+    splits = {name: getattr(data, name) for name in SPLITS}
+    counts = {name: class_counts(data.task_type, examples) for name, examples in splits.items()}
+    total = sum(counts.values(), start=counts["train"].copy())
+    names = [name for name, _ in total.most_common(LARGEST_CLASSES)]
+    seen, problems = None, []
+    for model in task.models[:1]:
+        try:
+            seen = tokenized([data.task_type.content(e) for e in data.train], resolve_model(model), task.max_length)
+            problems = told(seen, model) if seen is not None else []
+        except (UserError, EnvironmentFailure) as error:
+            problems = [f"The texts were not looked at with the base's tokenizer: {error}"]
+    return Checked(
+        task=data.task_type.name,
+        columns=data.columns,
+        metric=data.metric.name,
+        margin=data.margin,
+        rows={name: len(examples) for name, examples in splits.items()},
+        given=[name for name in SPLITS if name in files_of(task)],
+        classes={label: {name: counts[name][label] for name in SPLITS} for label in names},
+        tokens=seen,
+        rejected=data.rejected,
+        warnings=data.warnings + problems,
+    )

@@ -1,0 +1,111 @@
+"""What a base's tokenizer makes of texts: their lengths, and how much of which script it does not know."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE = 2000
+"""Texts that are tokenized for a look, evenly spaced."""
+NOTICEABLE = 0.02
+"""Share of unknown tokens, and of texts cut off, from which on it is worth a word."""
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """texts: how many were looked at. median, high, longest: tokens a text (high: of the longest 5 %). cut: share of texts
+    that are longer than max_length. unknown: share of unknown tokens by script, for scripts of 1 % of the texts or more."""
+
+    texts: int
+    median: int
+    high: int
+    longest: int
+    max_length: int
+    cut: float
+    unknown: dict[str, float]
+
+
+def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) -> Tokenized | None:
+    """How the base's tokenizer sees the texts; None without a tokenizer.json. max_length: of the task, else of the model."""
+    file = model_folder / "tokenizer.json"
+    if not texts or not file.exists():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    chosen = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, SAMPLE).astype(int))]
+    coded = tokenizer.encode_batch(chosen)
+    lengths = np.array([len(text.ids) for text in coded])
+    limit = max_length or _longest_input(model_folder)
+    unknown_id = _unknown_id(file, tokenizer)
+    shares: dict[str, list[float]] = {}
+    for text, found in zip(chosen, coded, strict=True):
+        tokens = sum(not special for special in found.special_tokens_mask)
+        if tokens:
+            # an unknown token may be masked as special
+            shares.setdefault(script_of(text), []).append(sum(i == unknown_id for i in found.ids) / max(tokens, 1))
+    return Tokenized(
+        texts=len(chosen),
+        median=int(np.median(lengths)),
+        high=int(np.quantile(lengths, 0.95)),
+        longest=int(lengths.max()),
+        max_length=limit,
+        cut=float((lengths > limit).mean()),
+        unknown={
+            script: min(1.0, float(np.mean(values)))
+            for script, values in sorted(shares.items(), key=lambda item: -len(item[1]))
+            if len(values) >= 0.01 * len(chosen)
+        },
+    )
+
+
+def told(seen: Tokenized, model: str) -> list[str]:
+    """Warnings of what is cut off and what is unknown."""
+    found = []
+    if seen.cut > NOTICEABLE:
+        found.append(
+            f"{seen.cut:.0%} of the texts are longer than {seen.max_length} tokens (5 % have {seen.high} or more) and are "
+            "cut there; raise `max_length` if the base allows it, or put what matters first."
+        )
+    for script, share in seen.unknown.items():
+        if share > NOTICEABLE:
+            found.append(
+                f"{model} does not know {share:.0%} of the tokens of {script} texts (it makes unknown ones "
+                "of them); choose a base that was trained on this language, such as a multilingual one."
+            )
+    return found
+
+
+def script_of(text: str) -> str:
+    """The script of most letters: Latin, CJK, Cyrillic, Arabic, …; "other" for a text without letters."""
+    scripts = Counter(_script(c) for c in text[:2000] if c.isalpha())
+    return scripts.most_common(1)[0][0] if scripts else OTHER
+
+
+@lru_cache(maxsize=10_000)
+def _script(character: str) -> str:
+    name = unicodedata.name(character, OTHER).split()[0]
+    return name if name == "CJK" else name.capitalize()
+
+
+def _unknown_id(file: Path, tokenizer: object) -> int | None:
+    model = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    unknown = model.get("unk_token")
+    return tokenizer.token_to_id(unknown) if isinstance(unknown, str) else model.get("unk_id")  # type: ignore[attr-defined]
+
+
+def _longest_input(model_folder: Path) -> int:
+    """512, or the positions of the model if there are fewer, as training takes it."""
+    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings")
+    return min(512, positions) if isinstance(positions, int) and positions > 0 else 512
