@@ -13,7 +13,7 @@ import numpy as np
 from search_replays import replays
 
 from peftcost.core.setup import Setup, method_of
-from peftcost.recipe.warm_start import prior_run_of
+from peftcost.recipe.warm_start import best_setups
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
@@ -100,9 +100,8 @@ the best expected is recommended; the search ends when confirming does; Optuna d
 def warm(earlier: Callable[[RecordedTable], RecordedTable], table: RecordedTable, seed: int, recipe: bool = False) -> Outcome:
     """With what a search of as much on an earlier table taught. recipe: with its best setup alone, to be tried first."""
     before = simulate(earlier(table), SHARE * table.total_gpu_seconds, SEEDS + seed)
-    prior_runs = prior_run_of(before.entries, before.state.cost.dev_rows, 1)
-    if recipe:
-        prior_runs = {"setups": prior_runs["setups"][:1], "seen": []}
+    setups = best_setups(before.entries)
+    prior_runs = {"setups": [], "recipes": setups[:1]} if recipe else {"setups": setups}
     return simulate(table, SHARE * table.total_gpu_seconds, seed, prior_runs=prior_runs)
 
 

@@ -22,6 +22,7 @@ class Measurement:
     process_peak_bytes of the one that needed most, summed_peak_bytes of all (None in old journals).
     energy_joules: of the training steps, where the machine counts it (whole processor or GPU).
     kept_train_rows, kept_dev_rows: of how many examples the activations of the setup's frozen layers are on disk since.
+    quality_error: the standard error of quality over the dev examples, by the bootstrap.
     contended: something else used the processor meanwhile, so the times are not to be relied on.
     """
 
@@ -45,6 +46,7 @@ class Measurement:
     dev_rows: int | None = None
     kept_train_rows: int = 0
     kept_dev_rows: int = 0
+    quality_error: float | None = None
     ranks: int = 1
     summed_peak_bytes: int | None = None
 

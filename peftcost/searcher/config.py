@@ -106,11 +106,6 @@ class SearchConfig:
     diverge. At least `unsettled_seeds`, since a setup is also not what its neighbours and its earlier stops say."""
     own_sample_share: float = 0.3
     """Of the variance of a quality read on a sample: what is not common to all setups read on the same one."""
-    similarities: tuple[float, ...] = (0.6, 0.0)
-    """Correlation of what setups are worth on two tasks, one of which was named as similar: one of these, see `doubt`."""
-    doubt: float = 1.0
-    """How much likelier (log) the own measurements have to be with a similar task for it to be believed: a task that
-    misleads would cost a small budget more than a similar one saves (docs/search.md, "warm start")."""
     most_readings: int = 300
     """Readings that are looked at, the best: what is poor no longer matters, and time grows with the cube."""
 

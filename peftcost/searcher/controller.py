@@ -223,7 +223,8 @@ class Controller(Runner):
         return False
 
     def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
-        measurement = Measurement(role=trial.role, **result)
+        error = run.evidence.reading_error(self.state, trial)
+        measurement = Measurement(role=trial.role, quality_error=error, **result)
         self.record("measured", trial=trial.number, measurement=measurement.as_dict())
         run.study.tell(trial.number, measurement)
 

@@ -76,6 +76,10 @@ class Evidence:
             expectations[s] = Expectation(found.observed[s] + posterior.mean - read, posterior.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
 
+    def reading_error(self, state: SearchState, trial: Trial) -> float:
+        """The standard error of a trial's quality over the dev examples."""
+        return float(self._draw(state, trial)[1].std())
+
     def _draw(self, state: SearchState, trial: Trial, sample: int | None = None) -> tuple[float, np.ndarray]:
         """The metric of a trial's rows, or of a sample of them, as they are and resampled."""
         key = (trial.setup.id, trial.seed, sample)

@@ -112,16 +112,16 @@ def proposals(state: SearchState, suggest: Suggest) -> list[Way]:
 
 
 def surrogate_of(state: SearchState) -> Surrogate:
-    """Guesses from what exploring has measured, here and in earlier runs."""
+    """Predicts from what exploring has measured."""
     best = state.explored.best(state.config.most_readings)
-    observations = [Observation(t.setup, m.quality, m.dev_rows or state.cost.dev_rows) for t in best if (m := t.measurement)]
-    return _surrogate((*observations, *state.earlier_observations), state.stops[-1], state.config)
+    observations = tuple(Observation(t.setup, m.quality, state.reading_error(m)) for t in best if (m := t.measurement))
+    return _surrogate(observations, state.stops[-1], state.config, state.unit)
 
 
 @lru_cache(maxsize=4)
-def _surrogate(observations: tuple[Observation, ...], longest: int, config: SearchConfig) -> Surrogate:
+def _surrogate(observations: tuple[Observation, ...], longest: int, config: SearchConfig, unit: float) -> Surrogate:
     """What a decision and the evidence before it ask alike is worked out once."""
-    return Surrogate(observations, longest, config)
+    return Surrogate(observations, longest, config, unit)
 
 
 def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrogate: Surrogate) -> list[Volume]:

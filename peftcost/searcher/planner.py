@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -64,6 +65,7 @@ def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAUL
         train_rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
+        limits=[limit if math.isfinite(limit) else None for limit in data.metric.limits],
     )
     return prepared
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +14,6 @@ from peftcost.runner.books import Books
 from peftcost.runner.slot import Slot, slot_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.index import Explored
-from peftcost.searcher.surrogate import Observation
 from peftcost.searcher.trial import Trial
 
 
@@ -23,8 +24,7 @@ class SearchState(Books):
     arms: methods (on bases, where there are several); references: those that go first. stops: the lengths at which lineages
     are measured, ascending. dev_sample: how many dev examples exploring predicts, None for all. exploring: until the first
     confirmation. spent_before_gpu_seconds: when the budget was last set. recipe_setups: of the recipes that were named;
-    earlier, earlier_observations: the best setups of the runs that were named, and what these measured. config: the
-    numbers that the search decides by.
+    earlier: the best setups of the runs that were named. config: the numbers that the search decides by.
     """
 
     arms: list[str] = field(default_factory=list)
@@ -37,7 +37,6 @@ class SearchState(Books):
     exploring: bool = True
     spent_before_gpu_seconds: float = 0.0
     earlier: list[Setup] = field(default_factory=list)
-    earlier_observations: list[Observation] = field(default_factory=list)
     recipe_setups: list[Setup] = field(default_factory=list)
     config: SearchConfig = DEFAULT_CONFIG
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -48,6 +47,8 @@ class SearchState(Books):
     explored: Explored = field(default_factory=Explored)
     confirmed: set[str] = field(default_factory=set)
     """Setups that were trained again, with a measurement."""
+    limits: tuple[float, float] = (0.0, 1.0)
+    """The metric's lowest and highest possible value; either may be infinite."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
     _running: dict[int, Trial] = field(default_factory=dict)
     """By number."""
@@ -85,6 +86,23 @@ class SearchState(Books):
         own = [t for t in self.trials_of(setup_id) if t.measurement is not None]
         return [t for t in own if t.role == "confirm"] or own
 
+    @property
+    def unit(self) -> float:
+        """The width of the metric's range; without limits, twice the deviation of one example, which is the same for a share
+        of hits at one half."""
+        low, high = self.limits
+        if math.isfinite(high - low):
+            return high - low
+        found = [t.measurement for t in self.explored.best(self.config.most_readings)]
+        single = [m.quality_error * math.sqrt(m.dev_rows or self.cost.dev_rows) for m in found if m and m.quality_error]
+        return 2 * statistics.median(single) if single else 1.0
+
+    def reading_error(self, m: Measurement) -> float:
+        """The standard error of a quality over the dev examples: the bootstrap's (an old run: the largest that a share of
+        hits can have), never less than ten hits in a thousand let expect, since few examples may agree by chance."""
+        single = self.unit / math.sqrt(m.dev_rows or self.cost.dev_rows)
+        return 0.5 * single if m.quality_error is None else max(m.quality_error, 0.1 * single)
+
     def closing_seconds(self) -> float:
         """What the test takes at the end."""
         return self.cost.closing_seconds()
@@ -108,11 +126,8 @@ class SearchState(Books):
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
-        self.earlier_observations = [Observation(Setup.from_dict(raw["setup"]), *raw["reading"]) for raw in event["seen"]]
-        read = {o.setup.lineage for o in self.earlier_observations}
-        setups = [Setup.from_dict(raw) for raw in event["setups"]]
-        self.earlier = [setup for setup in setups if setup.lineage in read]
-        self.recipe_setups = [setup for setup in setups if setup.lineage not in read]
+        self.earlier = [Setup.from_dict(raw) for raw in event["setups"]]
+        self.recipe_setups = [Setup.from_dict(raw) for raw in event.get("recipes", [])]
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         super()._on_phase(event)
@@ -128,6 +143,8 @@ class SearchState(Books):
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
         self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
+        low, high = event.get("limits", (0.0, 1.0))
+        self.limits = (-math.inf if low is None else low, math.inf if high is None else high)
         self.arms = event["methods"]
         self.references = event.get("references") or event.get("anchors", self.arms[:3])  # its name once
         self.infeasible = dict(event["infeasible"])

@@ -9,9 +9,9 @@ A Gaussian process with a plain additive form. With t the doublings of length th
 where each term is normal, and two setups of one method share more of the last two terms the nearer their choices are (the
 same lineage all of it). At the longest stop methods differ less than they do on the way, since some learn late: a poor start
 speaks of a method's gain more than of its end. Gains are learnt from a method's own promotions, and from others' as long as
-there are none; and one more setup of a method that has many is expected to be what they were. What earlier runs on other
-tasks have measured shares most of that, once that is clearly more likely, or nothing, and never the common level. A reading
-errs by its sample of dev, and by more the farther it lies below the best.
+there are none; and one more setup of a method that has many is expected to be what they were. A reading errs by its sample of
+dev (as much as the bootstrap says), and by more the farther it lies below the best. Qualities count in units of the metric's
+range, so that a correlation or a loss is predicted as a share of hits is.
 """
 
 from __future__ import annotations
@@ -33,13 +33,11 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 
 @dataclass(frozen=True)
 class Observation:
-    """One measurement of exploring. rows: the dev examples that its quality is of. task: 0 for the search's own,
-    another number for each earlier run."""
+    """One measurement of exploring. error: the standard error of its quality over the dev examples, by the bootstrap."""
 
     setup: Setup
     quality: float
-    rows: int
-    task: int = 0
+    error: float
 
 
 @dataclass(frozen=True)
@@ -51,50 +49,36 @@ class Posterior:
 
 
 class Surrogate:
-    """Predicts quality from observations. longest: the last stop of the search, in examples. own_noise: the deviation of the
-    best one's readings that no sample explains; None before there are any."""
+    """Predicts quality from observations. longest: the last stop of the search, in examples. unit: the width of the metric's
+    range; the deviations of the config are shares of it. own_noise: the deviation of the best one's readings that no sample
+    explains, None before there are any."""
 
-    def __init__(self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG) -> None:
-        self.longest, self.config = longest, config
-        self._observations = sorted(observations, key=lambda s: (s.task != 0, -s.quality))[: config.most_readings]
-        self._setups = [s.setup for s in self._observations]
+    def __init__(
+        self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG, unit: float = 1.0
+    ) -> None:
+        self.longest, self.config, self.unit = longest, config, unit
+        observations = sorted(observations, key=lambda o: -o.quality)[: config.most_readings]
+        self._setups = [o.setup for o in observations]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
-        self._tasks = np.array([s.task for s in self._observations], dtype=int)
-        quality = np.array([s.quality for s in self._observations])
-        rows = np.array([max(1, s.rows) for s in self._observations])
-        noise = config.own_sample_share * np.maximum(quality * (1 - quality), 0.01) / rows
-        levels = {task: float(quality[self._tasks == task].mean()) for task in set(self._tasks.tolist())}
-        self._level = levels.get(0, float(np.mean(list(levels.values()))) if levels else 0.5)
-        level = np.array([levels[s.task] for s in self._observations])
-        above = quality - level - config.expected_gain * self._doublings(self._setups)
-        best = {task: float(quality[self._tasks == task].max()) for task in levels}
-        beyond = config.unsettled_readings * (np.array([best[s.task] for s in self._observations]) - quality)
-        same = self._tasks[:, None] == self._tasks
-        shared = self._shared(self._setups, self._setups)
-        self._scale, self._similar, self._factor, self._weights = 1.0, config.similarities[0], None, above
+        quality = np.array([o.quality for o in observations]) / unit
+        noise = config.own_sample_share * (np.array([o.error for o in observations]) / unit) ** 2
+        self._level = float(quality.mean()) if len(quality) else 0.5
+        above = quality - self._level - config.expected_gain * self._doublings(self._setups)
+        self._scale, self._factor, self._weights = 1.0, None, above
         self.own_noise: float | None = None
         if len(quality):
-            similarities = config.similarities if len(levels) > 1 else config.similarities[:1]
-            kernels = {similar: shared * np.where(same, 1.0, similar) for similar in similarities}
-            every = list(product(similarities, config.scales, config.own_noises))
+            beyond = config.unsettled_readings * (quality.max() - quality)
+            shared = self._shared(self._setups, self._setups)
+            every = list(product(config.scales, config.own_noises))
             covariances = [
-                scale**2 * kernels[similar] + config.common_deviation**2 * same + np.diag(noise + (own + beyond) ** 2)
-                for similar, scale, own in every
+                scale**2 * shared + config.common_deviation**2 + np.diag(noise + (own + beyond) ** 2) for scale, own in every
             ]
-            earlier = np.flatnonzero(self._tasks) if len(levels) > 1 else np.array([], dtype=int)
-            likelihoods = np.array(
-                [
-                    _log_likelihood(above, c)
-                    - _log_likelihood(above[earlier], c[np.ix_(earlier, earlier)])
-                    - config.doubt * (similar > 0)
-                    for (similar, *_), c in zip(every, covariances, strict=True)
-                ]
-            )
+            likelihoods = np.array([_log_likelihood(above, covariance) for covariance in covariances])
             likeliest = int(likelihoods.argmax())
-            self._similar, self._scale, _ = every[likeliest]
+            self._scale, _ = every[likeliest]
             self._factor = cho_factor(covariances[likeliest])
             chances = np.exp(likelihoods - likelihoods.max())
-            self.own_noise = float(np.average([own**2 for *_, own in every], weights=chances)) ** 0.5
+            self.own_noise = unit * float(np.average([own**2 for _, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
     def predict(self, setups: Sequence[Setup]) -> list[Posterior]:
@@ -107,7 +91,8 @@ class Surrogate:
             across = self._across(setups)
             mean = mean + across @ self._weights
             variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
-        return [Posterior(float(m), float(v) ** 0.5) for m, v in zip(mean, np.maximum(variance, 1e-8), strict=True)]
+        unit, deviations = self.unit, np.sqrt(np.maximum(variance, 1e-8))
+        return [Posterior(unit * float(m), unit * float(d)) for m, d in zip(mean, deviations, strict=True)]
 
     def sample(self, setups: Sequence[Setup], n: int) -> np.ndarray:
         """Qualities of all setups at once, n times, shape (n, setups); always the same ones."""
@@ -116,16 +101,15 @@ class Surrogate:
         if self._factor is not None:
             across = self._across(setups)
             covariance = covariance - across @ cho_solve(self._factor, across.T)
-        covariance[np.diag_indices(len(setups))] = [posterior.deviation**2 for posterior in posteriors]
+        covariance[np.diag_indices(len(setups))] = [(p.deviation / self.unit) ** 2 for p in posteriors]
         spread, axes = np.linalg.eigh(covariance)
         normal = np.random.default_rng(len(setups)).normal(size=(n, len(setups)))
-        return np.array([posterior.mean for posterior in posteriors]) + normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
+        errors = normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
+        return np.asarray(np.array([p.mean for p in posteriors]) + self.unit * errors)
 
     def _across(self, setups: Sequence[Setup]) -> np.ndarray:
         """Covariance of setups with the observations."""
-        own = self._tasks == 0
-        shared = self._shared(setups, self._setups) * np.where(own, 1.0, self._similar)
-        return self.config.common_deviation**2 * own + self._scale**2 * shared
+        return self.config.common_deviation**2 + self._scale**2 * self._shared(setups, self._setups)
 
     def _doublings(self, setups: Sequence[Setup]) -> np.ndarray:
         """Of the length, from the longest stop on: negative below it."""
@@ -163,8 +147,6 @@ def _vector(setup: Setup) -> np.ndarray:
 
 
 def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:
-    """Of normal values, up to a constant; 0 of none."""
-    if not len(values):
-        return 0.0
+    """Of normal values, up to a constant."""
     factor = cho_factor(covariance)
     return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())

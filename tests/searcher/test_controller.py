@@ -39,7 +39,8 @@ RESULT: dict[str, Any] = {"seed": 0, **dict.fromkeys(FIGURES, 1)}
 def run() -> Any:
     """A study that only counts what it is told."""
     told: list[int] = []
-    return SimpleNamespace(study=SimpleNamespace(tell=lambda number, measurement: told.append(number)), told=told)
+    study = SimpleNamespace(tell=lambda number, measurement: told.append(number))
+    return SimpleNamespace(study=study, evidence=SimpleNamespace(reading_error=lambda state, trial: 0.02), told=told)
 
 
 class Heard(Observer):

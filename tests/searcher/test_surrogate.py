@@ -1,4 +1,4 @@
-"""Guesses of what quality a setup will have."""
+"""What quality a setup is predicted to have."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ def truth_of(rate: float) -> float:
     return 0.75 - 0.04 * abs(np.log(rate / 1e-3) / np.log(4))
 
 
+def error_of(rows: int) -> float:
+    """About the standard error of a share of hits among so many."""
+    return 0.45 / rows**0.5
+
+
 def lineages(rows: int, seed: int = 0) -> list[Observation]:
     """What a sample of dev shows of each rate at the first stop."""
     random = np.random.default_rng(seed)
-    return [Observation(lora(r), random.binomial(rows, truth_of(r)) / rows, rows) for r in RATES]
+    return [Observation(lora(r), random.binomial(rows, truth_of(r)) / rows, error_of(rows)) for r in RATES]
 
 
 def later(observations: Observation, gain: float) -> Observation:
-    return Observation(replace(observations.setup, stop_examples=200), observations.quality + gain, observations.rows)
+    return Observation(replace(observations.setup, stop_examples=200), observations.quality + gain, observations.error)
 
 
 def test_neighbours_tell_qualities_apart_that_a_small_sample_cannot() -> None:
@@ -76,7 +81,9 @@ def test_what_poor_setups_scatter_is_not_taken_for_how_far_the_best_err() -> Non
     random = np.random.default_rng(0)
 
     def scattered(rate: float, quality: float, deviation: float) -> list[Observation]:
-        return [Observation(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), 5000) for i in range(6)]
+        return [
+            Observation(lora(rate * (1 + i / 50)), quality + random.normal(0, deviation), error_of(5000)) for i in range(6)
+        ]
 
     found = Surrogate([*scattered(1e-3, 0.8, 0.005), *scattered(1e-4, 0.5, 0.06)], 200).own_noise
     assert found is not None and found < 0.012
@@ -91,3 +98,15 @@ def test_farther_ahead_is_less_certain() -> None:
 def test_nothing_seen_is_no_error() -> None:
     (posterior,) = Surrogate([], 100).predict([full(400)])
     assert posterior.deviation > 0.1
+
+
+def test_a_metric_of_another_range_is_predicted_alike() -> None:
+    """Negative errors in dollars, say: the same readings times a thousand, less an offset."""
+    shares = lineages(500)
+    dollars = [Observation(o.setup, 1000 * o.quality - 5000, 1000 * o.error) for o in shares]
+    wanted = [lora(2e-3, 200), full(200)]
+    for share, dollar in zip(
+        Surrogate(shares, 200).predict(wanted), Surrogate(dollars, 200, unit=1000.0).predict(wanted), strict=True
+    ):
+        assert dollar.mean == pytest.approx(1000 * share.mean - 5000)
+        assert dollar.deviation == pytest.approx(1000 * share.deviation)
