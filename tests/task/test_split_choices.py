@@ -78,7 +78,7 @@ def test_files_of_a_folder_are_the_splits(tmp_path: Path) -> None:
 def test_bad_rows_are_left_out_and_told(tmp_path: Path) -> None:
     rows = reviews(60)
     rows[3]["label"], rows[7]["text"] = "", " "
-    with pytest.raises(UserError, match="line 9, column 'text'"):
+    with pytest.raises(UserError, match="line 5, column 'label'"):
         load(tmp_path, rows)
     data = load(tmp_path, rows, skip_bad_rows=True)
     assert len(data.train) + len(data.dev) + len(data.test) == 58

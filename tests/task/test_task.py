@@ -85,7 +85,7 @@ def test_fields_that_are_wrong(tmp_path: Path, content: str, says: list[str]) ->
 
 
 def test_no_task_file_and_unknown_builtin_say_what_to_do(tmp_path: Path) -> None:
-    refused(tmp_path / "task.yaml", "peftcost init FILE.csv", "--task builtin:tweets")
+    refused(tmp_path / "task.yaml", "peftcost init FILE.csv", "task='builtin:tweets'")
     refused("builtin:twets", "'twets'", "Did you mean 'tweets'")
     refused("tweets", "builtin:tweets")
     refused("gone.csv", "gone.csv")
@@ -100,7 +100,7 @@ def test_a_data_file_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert task.columns == {"text": "review", "label": "stars"}
     assert task.data == str(tmp_path / "reviews.csv")
     assert task.short_name == "reviews"
-    refused("reviews.csv", "--label", "'id', 'review', 'stars'")
+    refused("reviews.csv", "label=", "'id', 'review', 'stars'")
     refused("reviews.csv", "no column 'star'", "Did you mean 'stars'", label="star")
     Path("two.csv").write_text("a,b,label\nsame length,same lengths,x\n")
     refused("two.csv", "two.csv", "which column holds the text", "'a', 'b', 'label'")
