@@ -57,6 +57,7 @@ def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), collator, device)
     ranks.on_main(lambda: np.save(out / "test_rows.npy", evaluation.rows))
+    return {"rows": str(out / "test_rows.npy"), "loss": evaluation.loss}
 
 
 def baselines(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
