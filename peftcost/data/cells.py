@@ -150,3 +150,14 @@ def _whole_characters(text: str, where: str) -> str:
             f"{where}: holds half of a surrogate pair (\\u{ord(text[error.start]):x}), which is no character; write it again."
         ) from error
     return text
+
+
+def number_of(value: Any, where: str) -> float:
+    """A finite number. where: file, row and column, for the message."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: expected a number, but got {value!r}; correct it or remove the row.") from None
+    if not math.isfinite(number):
+        raise UserError(f"{where}: {value!r} is no finite number; correct it or remove the row.")
+    return number

@@ -63,6 +63,42 @@ def token_accuracy(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return share(right, words)
 
 
+def pearson(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson's correlation, 0 where one of both does not vary. rows: (predicted, true)."""
+    return _correlation(np.broadcast_to(rows[:, 0], weights.shape), np.broadcast_to(rows[:, 1], weights.shape), weights)
+
+
+def spearman(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's correlation: Pearson's of the ranks in each resample; ties share a mean rank. rows: (predicted, true)."""
+    values = np.empty(len(weights))
+    for start in range(0, len(weights), CHUNK):
+        some = np.asarray(weights[start : start + CHUNK], dtype=np.float64)
+        values[start : start + CHUNK] = _correlation(_ranks(rows[:, 0], some), _ranks(rows[:, 1], some), some)
+    return values
+
+
+def negative_rmse(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The root of the mean squared error, negative. rows: (predicted, true)."""
+    squares = np.square(rows[:, 0].astype(np.float64) - rows[:, 1])
+    return -np.sqrt(share(weights @ squares, weights.sum(axis=1)))
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean rank of each example in each resample, shape (B, n)."""
+    different, ids = np.unique(values, return_inverse=True)
+    counts = np.zeros((len(weights), len(different)))
+    np.add.at(counts.T, ids, weights.T)
+    return (np.cumsum(counts, axis=1) - counts / 2)[:, ids]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted correlation along the last axis, of arrays of shape (B, n)."""
+    total = weights.sum(axis=1, keepdims=True)
+    a, b = (x - share((weights * x).sum(axis=1, keepdims=True), total) for x in (a.astype(np.float64), b.astype(np.float64)))
+    covariance, of_a, of_b = ((weights * x).sum(axis=1) for x in (a * b, a * a, b * b))
+    return share(covariance, np.sqrt(of_a * of_b))
+
+
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, and 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)

@@ -1,0 +1,127 @@
+"""Regression: one text, one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peftcost.data.cells import number_of, text_of
+from peftcost.data.features import Column, Split
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+from peftcost.tasks.base import Baseline, Example, Metric
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.metrics import negative_rmse, pearson, spearman
+from peftcost.tasks.targets import Targets, Values, expect
+from peftcost.tasks.text_inputs import TextInputs, lengths_of, token_columns
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+class Regression(TextInputs):
+    """Rows for the metrics: (predicted, true), both as (value - mean) / deviation of the training rows, as they are learnt.
+    So the margin of every metric means the same whatever the unit."""
+
+    name = "regression"
+    input_roles = ("text",)
+    target_roles = ("value",)
+    metrics = {  # noqa: RUF012
+        "pearson": Metric("pearson", 0.01, pearson, (-1.0, 1.0)),
+        "spearman": Metric("spearman", 0.01, spearman, (-1.0, 1.0)),
+        "negative_rmse": Metric("negative_rmse", 0.01, negative_rmse, (-math.inf, 0.0)),
+    }
+    auto_model = "AutoModelForSequenceClassification"
+
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        """Only where somebody says so: ratings from 1 to 5 may be classes as well."""
+        return None
+
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+        found = []
+        for i, row in enumerate(table.rows):
+            place = table.place(i)
+            text = text_of(row.get(columns["text"]), f"{place}, column {columns['text']!r}")
+            example: Example = {"text": text, "place": place}
+            if labelled:
+                example["value"] = number_of(row.get(columns["value"]), f"{place}, column {columns['value']!r}")
+            found.append(example)
+        return found
+
+    def targets(self, train: Sequence[Example]) -> Targets:
+        values = np.array([e["value"] for e in train])
+        if len(values) < 2 or values.std() == 0:
+            raise UserError(f"the {len(train)} training rows hold one number alone; there is nothing to learn.")
+        return Values(float(values.mean()), float(values.std()), float(values.min()), float(values.max()))
+
+    def content(self, example: Example) -> str:
+        return " ".join(example["text"].split())
+
+    def encode(
+        self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
+    ) -> Split:
+        texts = [e["text"] for e in examples]
+        columns = token_columns(processor(texts, truncation=True, max_length=max_length) if texts else {"input_ids": []})
+        values = np.zeros(len(examples), dtype=np.float32) if targets is None else standardized(examples, targets)
+        return Split({**columns, "targets": Column(values)}, lengths_of(columns))
+
+    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(rows)
+
+    def model_options(self, targets: Targets) -> dict[str, Any]:
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def loss(
+        self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, int | torch.Tensor]:
+        """Squared error of standardized values."""
+        known = ~batch.targets.isnan()
+        error = (logits.float().squeeze(-1) - batch.targets.nan_to_num()) * known
+        return error.square().sum(), known.sum()
+
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
+        return np.stack([logits.float().squeeze(-1).cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
+
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
+        """In the unit of the user's file."""
+        scale = expect(Values, targets)
+        return [{"value": scale.mean + scale.scale * float(value)} for value in logits.float().squeeze(-1).cpu()]
+
+    def baselines(self) -> Mapping[str, Baseline]:
+        return {
+            "mean": Baseline("the mean", mean_rows),
+            "tfidf": Baseline("TF-IDF with ridge regression", tfidf_rows),
+        }
+
+
+def standardized(examples: Sequence[Example], targets: Targets) -> np.ndarray:
+    """(value - mean) / deviation of each example, shape (n,)."""
+    scale = expect(Values, targets)
+    return np.array([(e["value"] - scale.mean) / scale.scale for e in examples], dtype=np.float32)
+
+
+def mean_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
+    """The mean of train for every example."""
+    true = standardized(test, targets)
+    return np.stack([np.zeros_like(true), true], axis=1)
+
+
+def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray | None:
+    """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    try:
+        features = vectorizer.fit_transform([e["text"] for e in train])
+    except ValueError:  # empty vocabulary
+        return None
+    model = Ridge().fit(features, standardized(train, targets))
+    predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
+    return np.stack([predicted, standardized(test, targets)], axis=1).astype(np.float32)

@@ -1,0 +1,50 @@
+"""Every task type holds to the contract that users' own are tested with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peftcost.tasks import TaskType, get_task_type, task_types
+from peftcost.testing.tasks import TaskTypeContract
+
+WORDS = ["good", "bad", "fair", "film", "plot", "Ann", "Bob", "slow", "great", "dull", "Rome", "Paris"]
+TEXTS = [" ".join(WORDS[(i * 5 + j) % len(WORDS)] for j in range(3 + i % 4)) for i in range(16)]
+
+
+class OnTinyBert(TaskTypeContract):
+    @pytest.fixture
+    def model(self, tiny_bert: Path) -> Path:
+        return tiny_bert
+
+
+class TestTextClassification(OnTinyBert):
+    rows = [{"review": text, "stars": i % 3} for i, text in enumerate(TEXTS)]  # noqa: RUF012
+    columns = {"text": "review", "label": "stars"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("text-classification")
+
+
+class TestTokenClassification(OnTinyBert):
+    rows = [  # noqa: RUF012
+        {"words": text.split(), "tags": ["B-x" if word[0].isupper() else "O" for word in text.split()]} for text in TEXTS
+    ]
+    columns = {"tokens": "words", "tags": "tags"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("token-classification")
+
+
+class TestRegression(OnTinyBert):
+    rows = [{"text": text, "score": len(text) / 7 + i % 2} for i, text in enumerate(TEXTS)]  # noqa: RUF012
+    columns = {"text": "text", "value": "score"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("regression")
+
+
+def test_no_task_type_is_left_out() -> None:
+    tested = {case().kind().name for case in OnTinyBert.__subclasses__()}
+    assert tested == set(task_types())
