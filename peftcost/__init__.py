@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peftcost.api import Run, load_recipe, load_task, resume, search
-    from peftcost.pricing import plan
+    from peftcost.planning import plan
 
     __version__: str
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
     if name == "plan":
-        from peftcost.pricing import plan
+        from peftcost.planning import plan
 
         return plan
     if name in __all__:
