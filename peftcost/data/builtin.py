@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from peftcost.data.table import Table, parse_delimited
+from peftcost.data.readers.conll import parse_conll
+from peftcost.data.readers.delimited import parse_delimited
+from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
 
 PREFIX = "builtin:"
@@ -36,25 +37,6 @@ def builtin_table(name: str) -> Table:
     text = path.read_bytes().decode("utf-8", errors="replace")
     where = f"{PREFIX}{name.removeprefix(PREFIX)}"
     return parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
-
-
-def parse_conll(path: str, text: str) -> Table:
-    """`token<tab>tag` lines; a blank line, or one with a lone tab, ends a sentence."""
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    open_sentence = False
-    for number, line in enumerate(text.split("\n"), start=1):
-        token, _, tag = line.rstrip("\r").partition("\t")
-        if not token and not tag:
-            open_sentence = False
-            continue
-        if not open_sentence:
-            rows.append({"tokens": [], "tags": []})
-            lines.append(number)
-            open_sentence = True
-        rows[-1]["tokens"].append(token)
-        rows[-1]["tags"].append(tag)
-    return Table(path, ["tokens", "tags"], rows, lines)
 
 
 def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
+import re
+import warnings
+from dataclasses import replace
 from typing import Any
 
+from peftcost.data.table import Table
 from peftcost.errors import UserError
+
+LOOKED_AT = 200
+"""Rows that are enough to see what a column holds."""
+WHOLE_NUMBER = re.compile(r"([-+]?\d+)\.0*")
+UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
+NUMPY_LIST = re.compile(
+    r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s+(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
+)
+QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 def text_of(value: Any, where: str) -> str:
     """A text with something in it. where: file, row and column, for the message."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         raise UserError(f"{where}: the text is missing; fill it in or remove the row.")
     if not isinstance(value, str):
         raise UserError(f"{where}: expected a text, but got {value!r} ({type(value).__name__}); write it in quotes.")
@@ -20,27 +35,90 @@ def text_of(value: Any, where: str) -> str:
 
 
 def label_of(value: Any, where: str) -> str:
-    """A label as a string: 1 and 1.0 (as pandas writes whole numbers beside gaps) are "1", true is "True"."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """A label as a string, the same for what is the same: 1, 1.0, "1" and "1.0" are "1"; true, "true" and "TRUE" are "True".
+
+    A class may be called nan; what is missing is an empty cell, null, or the number NaN.
+    """
+    if is_missing(value):
         raise UserError(f"{where}: the label is missing; fill it in or remove the row.")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     if not isinstance(value, str | int | float):
         raise UserError(f"{where}: expected one label, but got {value!r} ({type(value).__name__}).")
     label = str(value).strip()
-    if not label or label in ("nan", "NaN"):
-        raise UserError(f"{where}: the label is {'missing' if label else 'empty'}; fill it in or remove the row.")
+    if not label:
+        raise UserError(f"{where}: the label is empty; fill it in or remove the row.")
+    if whole := WHOLE_NUMBER.fullmatch(label):
+        label = whole[1]
+    if label.lower() in ("true", "false"):
+        label = label.capitalize()
     return _whole_characters(label, where)
 
 
 def list_of(value: Any, where: str) -> list[Any]:
-    """A list as it is, or a string cut at its spaces; not empty."""
-    items = [part for part in value.split(" ") if part.strip()] if isinstance(value, str) else value
+    """A list as it is, or written as Python, JSON or numpy write it, or a string cut at its spaces; not empty."""
+    items = value
+    if isinstance(value, str):
+        written = list_from_text(value)
+        items = written if written is not None else [part for part in value.split(" ") if part.strip()]
     if not isinstance(items, list):
         raise UserError(f"{where}: expected a list or words with spaces between, but got {value!r}.")
     if not items:
         raise UserError(f"{where}: is empty; fill it in or remove the row.")
     return items
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: null, or the number NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def list_from_text(text: str) -> list[Any] | None:
+    """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [a, b]."""
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("(") and text.endswith(")")):
+        return None
+    if NUMPY_LIST.fullmatch(text):  # to Python, strings with nothing between them are one
+        return [_literal(quoted) for quoted in QUOTED.findall(text)]
+    if UNQUOTED_LIST.fullmatch(text):
+        words = [word.strip() for word in text[1:-1].split(",")]
+        return [int(word) for word in words] if all(word.isdecimal() for word in words) else words
+    found = _json(text)
+    found = _literal(text) if found is None else found
+    return list(found) if isinstance(found, list | tuple) else None
+
+
+def lists_from_text(table: Table) -> Table:
+    """The table with lists in the columns whose every cell writes one; a cell further down that does not stays as it is."""
+    written = [name for name in table.columns if _writes_lists(table, name)]
+    if not written:
+        return table
+    rows = [{**row, **{name: _list_or_text(row[name]) for name in written}} for row in table.rows]
+    return replace(table, rows=rows)
+
+
+def _writes_lists(table: Table, column: str) -> bool:
+    cells = [row[column] for row in table.rows[:LOOKED_AT] if row[column].strip()]
+    return bool(cells) and all(list_from_text(cell) is not None for cell in cells)
+
+
+def _list_or_text(cell: str) -> Any:
+    found = list_from_text(cell)
+    return cell if found is None else found
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _literal(text: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a backslash that means nothing
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 def _whole_characters(text: str, where: str) -> str:

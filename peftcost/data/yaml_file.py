@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from peftcost.data.table import read_text
+from peftcost.data.text import read_text
 from peftcost.errors import UserError
 
 

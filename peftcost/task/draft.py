@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from peftcost.core.one_line import one_line
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS

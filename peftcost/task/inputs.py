@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.task.columns import check_columns_exist
 from peftcost.tasks import get_task_type
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peftcost.data.builtin import PREFIX, builtin_table
-from peftcost.data.table import Table, read_table
+from peftcost.data.readers import read_table
+from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.task.columns import check_columns_exist, fit_columns
 from peftcost.task.sampling import hold_out, sample, split_sizes

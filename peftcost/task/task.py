@@ -20,7 +20,7 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.task.columns import guess_columns

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 
 
@@ -85,21 +85,34 @@ def test_a_folder_with_several_splits_says_to_name_one(tmp_path: Path) -> None:
         ("x.csv", "\ufeff\n \n", ["empty"]),
         ("x.csv", "text,label\n", ["header but no rows"]),
         ("x.csv", b"text,label\nok,a\n\xe9t\xe9,b\n", ["line 3", "0xe9", "UTF-8", "iconv"]),
-        ("x.csv", "text,label\nok,a\n".encode("utf-16"), ["UTF-16"]),
+        ("x.csv", "text,label\nok,a\n".encode("utf-16")[:-1], ["UTF-16"]),
         ("x.csv", "text,label\nok,a\nn\0ul,b\n", ["line 3", "NUL"]),
         ("x.csv", 'text,label\n"two\nlines",a\nx,y,z\n', ["line 4", "expected 2", "got 3"]),
         ("x.csv", "text,label\njust one\n", ["line 2", "expected 2", "got 1"]),
         ("x.csv", "text,label,text\na,b,c\n", ["line 1", "'text'", "columns 1 and 3"]),
         ("x.csv", 'text,label\nfine,a\n"never closed,b\nmore,c\n', ["line 3", "quotes"]),
-        ("x.csv", "text;label\na;b\n", ["line 1", "';'"]),
-        ("x.tsv", "text,label\na,b\n", ["line 1", "','", ".tsv"]),
+        (
+            "x.csv",
+            "great soup,good\nbad soup,bad\nfine,good\n",
+            ["line 1", "a header", "'good' stands in column 2 again", "text,label"],
+        ),
+        ("x.tsv", "1\tx y\n2\ty\n3\tz\n", ["line 1", "a header", "column 1 holds numbers"]),
+        ("x.jsonl", '{"text": "a"}\n"text"\n', ["line 2", "got str"]),
+        ("x.json", '[{"text": "a"},\n {"text": }]', ["line 2", "not JSON"]),
+        ("x.json", '[{"text": "a"}\n {"text": "b"}]', ["line 2", "a comma"]),
+        ("x.json", '{"text": {"0": "a"}, "label": {"0": "b"}}', ["line 1", "'text', 'label'", "orient='records'"]),
+        ("x.conll", "Ann B-PER\nsaw O\nBob\n\nit O\n", ["line 3", "expected 2 parts", "got 1"]),
+        ("x.csv.gz", b"\x1f\x8b broken", ["damaged .gz"]),
+        ("x.arrow", "no arrow", ["Arrow"]),
+        ("x.pkl", b"\x80\x04N.", ["may run code", "Parquet or JSON lines"]),
+        ("x.xlsx", b"PK\x03\x04", ["workbook", "CSV UTF-8"]),
         ("x.jsonl", '{"text": "a"}\n{"text": \n', ["line 2", "not JSON"]),
         ("x.jsonl", '{"text": "a"}\n["text"]\n', ["line 2", "got list"]),
         ("x.jsonl", '{"text": "a", "text": "b"}\n', ["line 1", "'text' stands twice"]),
         ("x.jsonl", "[" * 100_000, ["line 1", "not JSON"]),
         ("x.parquet", "no parquet at all", ["Parquet"]),
-        ("x.docx", "text", ["'.docx'", ".csv"]),
-        ("x", "text", ["'nothing'"]),
+        ("x.docx", "text", ["'.docx'", "document", ".csv"]),
+        ("x.md", "text", ["'.md'", "JSON lines"]),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, says: list[str]) -> None:

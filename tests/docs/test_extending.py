@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from peftcost.core.registry import discover
 from peftcost.core.setup import Setup
-from peftcost.data.table import read_table
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.methods import Method
 from peftcost.tasks import TaskType

@@ -140,10 +140,21 @@ def test_labels_of_all_kinds_become_strings(tmp_path: Path) -> None:
     assert load_task_data(task_of(tmp_path, train=booleans), 0).labels == ["False", "True"]
 
 
+def test_a_class_may_be_called_nan(tmp_path: Path) -> None:
+    named = [(text, "nan" if label == "good" else "naan") for text, label in ROWS]
+    assert load_task_data(task_of(tmp_path, train=named), 0).labels == ["naan", "nan"]
+
+
+def test_one_number_written_in_two_ways_is_one_class(tmp_path: Path) -> None:
+    ratings = [(text, ("1", "1.0", "2", "2.0")[i % 4]) for i, (text, _) in enumerate(ROWS)]
+    data = load_task_data(task_of(tmp_path, train=ratings, dev=[("x", "1"), ("y", 2.0)]), 0)
+    assert data.labels == ["1", "2"]
+
+
 def test_rows_that_are_not_usable_name_file_line_and_column(tmp_path: Path) -> None:
     for text in ("", " \n", None, 7, ["a"], float("nan"), "\ud83d"):
         refused(task_of(tmp_path, train=[*ROWS, (text, "bad")]), "train.jsonl, line 91, column 'text'")
-    for label in ("", "  ", None, float("nan"), "NaN", ["a"], {"a": 1}):
+    for label in ("", "  ", None, float("nan"), ["a"], {"a": 1}):
         refused(task_of(tmp_path, train=[*ROWS, ("x", label)]), "train.jsonl, line 91, column 'label'")
     refused(task_of(tmp_path, train=ROWS, dev=[("x", "good"), ("", "bad")]), "dev.jsonl, line 2, column 'text'")
 

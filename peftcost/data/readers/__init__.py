@@ -1,0 +1,100 @@
+"""Reads data files: one file per format, found by looking into this folder."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from peftcost.core.registry import discover
+from peftcost.data.readers.base import Reader, Source
+from peftcost.data.sentences import gather_sentences
+from peftcost.data.table import Rejects, Table
+from peftcost.errors import UserError
+
+STANDARD_INPUT = "-"
+GZIP = b"\x1f\x8b"
+OTHER_FILES = {
+    (".xlsx", ".xls", ".ods"): "is a workbook; save its sheet as CSV UTF-8",
+    (".pkl", ".pickle", ".pt", ".npy", ".npz"): "may run code when it is read; write the rows as Parquet or JSON lines",
+    (".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"): "is an archive; unpack it",
+    (".db", ".sqlite", ".sqlite3"): "is a database; write the rows as CSV",
+    (".conllu",): "has several kinds of tags; keep the word and one tag a line, in a .conll file",
+    (".pdf", ".doc", ".docx"): "is a document; write its texts as the rows of a .csv file",
+}
+
+
+@cache
+def readers() -> dict[str, Reader]:
+    """All readers by name."""
+    return discover(__name__, __path__, Reader)  # type: ignore[type-abstract]
+
+
+def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
+    """The rows of a data file, of a folder that `datasets` saved, or of standard input ("-").
+
+    Cells of CSV files are strings, or lists where each cell of a column is one; the other formats keep their types, and
+    ClassLabel columns become label names. Words with a sentence's number become lists, one row a sentence.
+    UserError, with file and line or row, for whatever cannot be read; with skip_bad_rows single rows of that kind stand in
+    `Table.rejected` instead.
+    """
+    source = _source(path)
+    reader = _reader_for(source)
+    reject = Rejects(skip_bad_rows)
+    table = reader.read(source, reject)
+    if not table.rows:
+        told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
+        raise UserError(f"{source.name} has no rows; give a file with data.{told}")
+    return gather_sentences(replace(table, rejected=reject.told))
+
+
+def _source(path: str | Path) -> Source:
+    if str(path) == STANDARD_INPUT:
+        return Source("standard input", "", _unpacked(sys.stdin.buffer.read(), "standard input"))
+    path = Path(path)
+    if path.is_dir():
+        return Source(str(path), "", folder=path)
+    if not path.exists():
+        raise UserError(f"There is no data file {path}; check the path.")
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings and endings[-1] in (".gz", ".gzip"):
+        endings.pop()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    return Source(str(path), endings[-1] if endings else "", _unpacked(raw, str(path)))
+
+
+def _unpacked(raw: bytes, name: str) -> bytes:
+    if not raw.startswith(GZIP):
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{name} is a damaged .gz file ({error}); copy it again.") from error
+
+
+def _reader_for(source: Source) -> Reader:
+    """The reader that recognises the content, else the one of the ending."""
+    for reader in readers().values():
+        if reader.recognises(source):
+            return reader
+    if source.folder is not None:
+        raise UserError(f"{source.name} is a folder, but none that `datasets` saved (no state.json); {_what_is_read()}")
+    for reader in readers().values():
+        if source.ending in reader.endings:
+            return reader
+    why = next((why for endings, why in OTHER_FILES.items() if source.ending in endings), "is no data file that is read here")
+    ending = repr(source.ending) if source.ending else "'nothing'"
+    raise UserError(f"{source.name} ends in {ending}, which {why}; {_what_is_read()}")
+
+
+def _what_is_read() -> str:
+    kinds = (
+        f"{reader.name} ({', '.join(reader.endings)})" if reader.endings else reader.name for reader in readers().values()
+    )
+    return f"give one of these: {'; '.join(kinds)}."

@@ -1,0 +1,139 @@
+"""Parquet, Arrow and Feather files, and folders that `datasets` saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peftcost.data.readers.base import Reader, Source
+from peftcost.data.table import Rejects, Table
+from peftcost.errors import UserError
+
+
+class Parquet(Reader):
+    """Read by pyarrow."""
+
+    name = "Parquet"
+    endings = (".parquet", ".pq")
+    shape = "a column for the text and one for the label"
+
+    def recognises(self, source: Source) -> bool:
+        return source.raw.startswith(b"PAR1")
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.raw))
+        except Exception as error:  # pyarrow raises its own errors, OSError, ValueError and what damaged counts lead to
+            raise UserError(f"{source.name} is no readable Parquet file ({_first_line(error)}); write it again.") from error
+        return _from_arrow(source.name, table)
+
+
+class Arrow(Reader):
+    """An IPC file (Feather) or an IPC stream, as `datasets` caches it."""
+
+    name = "Arrow"
+    endings = (".arrow", ".feather", ".ipc")
+    shape = Parquet.shape
+
+    def recognises(self, source: Source) -> bool:
+        return source.raw.startswith(b"ARROW1")
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        import pyarrow
+
+        opened = pyarrow.ipc.open_file if source.raw.startswith(b"ARROW1") else pyarrow.ipc.open_stream
+        try:
+            table = opened(pyarrow.BufferReader(source.raw)).read_all()
+        except Exception as error:  # as for Parquet
+            raise UserError(f"{source.name} is no readable Arrow file ({_first_line(error)}); write it again.") from error
+        return _from_arrow(source.name, table)
+
+
+class SavedDataset(Reader):
+    """What `Dataset.save_to_disk` wrote."""
+
+    name = "a folder that `datasets` saved"
+    endings = ()
+    shape = Parquet.shape
+
+    def recognises(self, source: Source) -> bool:
+        folder = source.folder
+        return folder is not None and any((folder / name).exists() for name in ("state.json", "dataset_dict.json"))
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        import datasets
+
+        assert source.folder is not None
+        if (source.folder / "dataset_dict.json").exists():
+            splits = sorted(p.name for p in source.folder.iterdir() if (p / "state.json").exists())
+            raise UserError(
+                f"{source.name} holds several splits ({', '.join(splits)}); name them one by one in task.yaml, as in "
+                f"data: {{train: {source.folder / (splits[0] if splits else 'train')}, …}}."
+            )
+        try:
+            dataset = datasets.load_from_disk(str(source.folder))
+        except Exception as error:  # datasets raises what Arrow, JSON or the file system raise
+            raise UserError(f"{source.name} is no readable datasets folder ({_first_line(error)}); save it again.") from error
+        return _from_dataset(source.name, dataset)
+
+
+def _from_arrow(path: str, table: Any) -> Table:
+    """Rows of a `pyarrow.Table`, class ids replaced by their names where `datasets` noted them."""
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    for i, name in enumerate(table.column_names):
+        if name in table.column_names[:i]:
+            raise UserError(f"{path}: the column name {name!r} stands twice; rename one of them.")
+    try:
+        dataset = Dataset(InMemoryTable(table))
+    except Exception:  # what another writer noted as features, or types that `datasets` does not know
+        return _table(path, table.column_names, _rows(path, table.to_pylist))
+    return _from_dataset(path, dataset)
+
+
+def _from_dataset(path: str, dataset: Any) -> Table:
+    rows = _rows(path, dataset.with_format(None).to_list)
+    for column, feature in dataset.features.items():
+        known = _class_names(feature)
+        if known is not None:
+            for row in rows:
+                row[column] = _named(row[column], known)
+    return _table(path, dataset.column_names, rows)
+
+
+def _rows(path: str, listed: Any) -> list[dict[str, Any]]:
+    try:
+        return list(listed())
+    except Exception as error:  # text that is no UTF-8, dates out of range
+        raise UserError(f"{path} holds values that cannot be read ({_first_line(error)}); write it again.") from error
+
+
+def _table(path: str, columns: Any, rows: list[dict[str, Any]]) -> Table:
+    return Table(path, list(columns), rows, list(range(1, len(rows) + 1)), unit="row")
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+    return list(names) if names else None
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(v, names) for v in value]
+    # -1 is how datasets marks an unlabelled row
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def splits_of(folder: Path) -> dict[str, str]:
+    """The folders of a `DatasetDict`, by the split's name; none for another folder."""
+    if not (folder / "dataset_dict.json").exists():
+        return {}
+    return {path.name: str(path) for path in sorted(folder.iterdir()) if (path / "state.json").exists()}

@@ -1,0 +1,125 @@
+"""CoNLL and BIO files: a word and its tags a line, blank lines between sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from peftcost.data.readers.base import Reader, Source
+from peftcost.data.table import Rejects, Table
+from peftcost.data.tags import OUTSIDE, marks_spans
+from peftcost.data.text import reject_broken
+from peftcost.errors import UserError
+
+DOCUMENT = "-DOCSTART-"
+LOOKED_AT = 500
+"""Lines that show whether this is such a file."""
+
+
+class Conll(Reader):
+    """The first column is the words (the second, where the first counts them), the last one the tags."""
+
+    name = "CoNLL"
+    endings = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bilou")
+    shape = "a word and its tag a line, blank lines between sentences"
+
+    def recognises(self, source: Source) -> bool:
+        """Blank lines between blocks of lines of equally many parts, the last of which is an entity's tag."""
+        if source.folder is not None or source.ending not in (".txt", ".tsv", ".csv", ""):
+            return False
+        lines = source.head.split("\n")[:LOOKED_AT]
+        blocks = [[line.split() for line in block] for block in _blocks(lines)]
+        if len(blocks) < 2:
+            return False
+        parts = [part for block in blocks for part in block]
+        if len({len(part) for part in parts}) > 1 or len(parts[0]) < 2:
+            return False
+        return any(OUTSIDE in tags and marks_spans(tags) for tags in list(zip(*parts, strict=True))[1:])
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        return parse_conll(source.name, source.text(reject), reject)
+
+
+def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
+    """Sentences with the columns tokens and tags, and `column 2` and so on for what stands between them.
+
+    Parts are divided by tabs if the file has any, else by spaces. Lines with # that are no words, and -DOCSTART- lines, are
+    passed over. A line with too few or too many parts goes to `reject`, with its sentence.
+    """
+    reject = reject or Rejects()
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    tabs = any("\t" in line for line in lines)
+    width = _width(lines, tabs)
+    if width == 0:
+        raise UserError(f"{path} holds no words; write {Conll.shape}.")
+    counted = width > 2 and _counts(lines, tabs, width)
+    names = ["tokens", *(f"column {i}" for i in range(3 if counted else 2, width)), "tags"][: width - counted]
+    rows: list[dict[str, Any]] = []
+    places: list[int] = []
+    for start, sentence in _sentences(lines, tabs, width):
+        if all(_readable(path, start + i, parts, width, reject) for i, parts in sentence):
+            columns = list(zip(*(parts for _, parts in sentence), strict=True))[counted:]
+            rows.append({name: list(column) for name, column in zip(names, columns, strict=True)})
+            places.append(start)
+    return Table(path, names, rows, places)
+
+
+def _readable(path: str, line: int, parts: Sequence[str], width: int, reject: Rejects) -> bool:
+    if len(parts) != width:
+        reject(
+            f"{path}, line {line}: expected {width} parts as in the other lines, but got {len(parts)}; write a word and its "
+            "tags, and a blank line behind each sentence."
+        )
+        return False
+    return not reject_broken("\t".join(parts), path, line, reject)
+
+
+def _sentences(lines: Sequence[str], tabs: bool, width: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+    """Where each sentence begins, and its lines (their distance from there, and their parts)."""
+    tags = {parts[-1] for line in lines if not line.startswith("#") and len(parts := _parts(line, tabs)) == width}
+    start = 0
+    found: list[tuple[int, list[str]]] = []
+    for number, line in enumerate([*lines, ""], start=1):
+        parts = _parts(line, tabs)
+        if not any(parts):  # a blank line, or one of lone tabs
+            if found:
+                yield start, found
+            found = []
+        elif not line.startswith(DOCUMENT) and not (line.startswith("#") and _is_comment(parts, width, tags)):
+            start = start if found else number
+            found.append((number - start, parts))
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
+    block: list[str] = []
+    for line in [*lines, ""]:
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+
+
+def _parts(line: str, tabs: bool) -> list[str]:
+    return line.split("\t") if tabs else line.split()
+
+
+def _is_comment(parts: Sequence[str], width: int, tags: set[str]) -> bool:
+    """Whether a line that begins with # is no word: it has other parts, or its last is no tag of the other lines."""
+    return len(parts) != width or parts[-1] not in tags
+
+
+def _width(lines: Sequence[str], tabs: bool) -> int:
+    """How many parts most lines have."""
+    widths = Counter(len(_parts(line, tabs)) for line in lines if any(_parts(line, tabs)))
+    return widths.most_common(1)[0][0] if widths else 0
+
+
+def _counts(lines: Sequence[str], tabs: bool, width: int) -> bool:
+    """Whether the first part counts the words of a sentence from 0 or 1 on."""
+    for _, sentence in _sentences(lines[:LOOKED_AT], tabs, width):
+        firsts = [parts[0] for _, parts in sentence]
+        if firsts not in ([str(i) for i in range(len(firsts))], [str(i + 1) for i in range(len(firsts))]):
+            return False
+    return True

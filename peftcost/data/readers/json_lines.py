@@ -1,0 +1,152 @@
+"""JSON: one object a line, or an array of objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from peftcost.data.readers.base import Reader, Source
+from peftcost.data.table import Rejects, Table
+from peftcost.data.text import reject_broken
+from peftcost.errors import UserError
+
+SPACE = re.compile(r"\s*")
+ROW = 'one object a row, as in {"text": "…", "label": "…"}'
+
+
+class JsonLines(Reader):
+    """A key that a row lacks is missing there."""
+
+    name = "JSON lines or a JSON array"
+    endings = (".jsonl", ".ndjson", ".json")
+    shape = ROW
+
+    def recognises(self, source: Source) -> bool:
+        start = source.head.lstrip()
+        return (
+            source.ending == ""
+            and source.folder is None
+            and (start.startswith("{") or re.match(r"\[\s*\{", start) is not None)
+        )
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        text = source.text(reject)
+        if text.lstrip().startswith("[") and re.match(r"\s*\[\s*(\{|\]\s*$)", text):
+            return parse_json_array(source.name, text, reject)
+        whole = _whole_object(source.name, text) if source.ending != ".jsonl" else None
+        return whole if whole is not None else parse_json_lines(source.name, text, reject)
+
+
+def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Table:
+    """One JSON object a line; lines that are none go to `reject`."""
+    reject = reject or Rejects()
+    columns: dict[str, None] = {}
+    rows, lines = [], []
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content, object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError) as error:
+            reject(f"{path}, line {line}: is not JSON ({_said(error)}); write one JSON object a line.")
+            continue
+        if not isinstance(row, dict):
+            reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
+            continue
+        if reject_broken(content, path, line, reject):
+            continue
+        columns |= dict.fromkeys(row)
+        rows.append(row)
+        lines.append(line)
+    return Table(path, list(columns), rows, lines)
+
+
+def parse_json_array(path: str, text: str, reject: Rejects | None = None, start: int | None = None) -> Table:
+    """An array of JSON objects. start: where its bracket stands. UserError for broken JSON, behind which nothing can be read;
+    an element that is no object goes to `reject`."""
+    reject = reject or Rejects()
+    decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
+    at = (text.index("[") if start is None else start) + 1
+    line, counted = 1, 0
+    columns: dict[str, None] = {}
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    while True:
+        at = _behind_space(text, at)
+        line, counted = line + text.count("\n", counted, at), at
+        if text.startswith("]", at) and not rows and not reject.told:
+            break
+        try:
+            row, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {line}: is not JSON ({_said(error)}); write an array of objects.") from error
+        if not isinstance(row, dict):
+            reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
+        elif not reject_broken(text[at:end], path, line, reject):
+            columns |= dict.fromkeys(row)
+            rows.append(row)
+            lines.append(line)
+        at = _behind_space(text, end)
+        if text.startswith("]", at):
+            break
+        if not text.startswith(",", at):
+            line += text.count("\n", counted, at)
+            raise UserError(f"{path}, line {line}: a comma or ] is missing behind an object of the array; write it there.")
+        at += 1
+    rest = text[at + 1 :].strip()
+    if rest and start is None:
+        line = text.count("\n", 0, at) + 1
+        raise UserError(f"{path}, line {line}: the array ends, but {rest[:20]!r} follows; keep one array.")
+    return Table(path, list(columns), rows, lines)
+
+
+def _whole_object(path: str, text: str) -> Table | None:
+    """The table of a file that is one JSON object with rows in one of its fields; None for a file of other shapes.
+
+    UserError for an object of columns, as pandas writes it.
+    """
+    if "\n" not in text.strip() and not re.search(r"[\[{].*[\[{]", text[:10_000]):
+        return None
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(whole, dict):
+        return None
+    fields = [name for name, value in whole.items() if _is_rows(value)]
+    if len(fields) == 1:
+        place = re.search(re.escape(json.dumps(fields[0])) + r"\s*:\s*\[", text)
+        table = parse_json_array(path, text, start=place.end() - 1) if place else None
+        if table is not None and len(table.rows) == len(whole[fields[0]]):
+            table.notes.append(f"{path}: its rows are those of the field {fields[0]!r}.")
+            return table
+    if whole and all(isinstance(value, list | dict) and value for value in whole.values()):
+        raise UserError(
+            f"{path}, line 1: is one JSON object with the fields {', '.join(map(repr, list(whole)[:5]))}, not a row each; "
+            f"write {ROW} (pandas: to_json(…, orient='records'))."
+        )
+    return None
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _behind_space(text: str, at: int) -> int:
+    found = SPACE.match(text, at)
+    return found.end() if found is not None else at
+
+
+def _said(error: Exception) -> str:
+    """The error without the place, which is counted from the object's start."""
+    return getattr(error, "msg", str(error)) or type(error).__name__
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return row

@@ -1,0 +1,259 @@
+"""One format each: what is read out of it, and what of that is told."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcost.data.readers import read_table
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+
+ROWS = [
+    {"text": "good, and cheap", "label": "yes"},
+    {"text": "two\nlines", "label": "no"},
+    {"text": 'a "word"', "label": "yes"},
+]
+QUOTED = ['"good, and cheap"', '"two\nlines"', '"a ""word"""']
+
+
+def read(folder: Path, name: str, content: str | bytes, skip: bool = False) -> Table:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_table(path, skip_bad_rows=skip)
+
+
+def delimited(separator: str) -> str:
+    return f"text{separator}label\n" + "".join(f"{q}{separator}{r['label']}\n" for q, r in zip(QUOTED, ROWS, strict=True))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt"])
+def test_the_separator_is_found(tmp_path: Path, separator: str, ending: str) -> None:
+    assert read(tmp_path, f"x{ending}", delimited(separator)).rows == ROWS
+
+
+def test_another_separator_than_the_ending_says_is_told(tmp_path: Path) -> None:
+    assert "semicolons" in " ".join(read(tmp_path, "x.csv", "text;score\na;1,5\nb;2,5\n").notes)
+    assert not read(tmp_path, "y.csv", "text,score\na;b,1\nc,2\n").notes
+
+
+def test_excels_sep_line_names_the_separator_and_counts_as_a_line(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.csv", "\ufeffsep=;\r\ntext;label\r\nfoo, bar;a\r\nbaz;b\r\n")
+    assert table.rows == [{"text": "foo, bar", "label": "a"}, {"text": "baz", "label": "b"}]
+    assert table.lines == [3, 4]
+    assert read(tmp_path, "y.csv", '"sep=^"\ntext^label\nfoo^a\n').rows == [{"text": "foo", "label": "a"}]
+
+
+def test_spaces_behind_separators_belong_to_no_name_and_no_quote(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.csv", 'text, label\n"one, two", a\nthree, "b"\n')
+    assert table.rows == [{"text": "one, two", "label": "a"}, {"text": "three", "label": "b"}]
+
+
+def test_a_column_without_a_name_is_called_after_its_place(tmp_path: Path) -> None:
+    assert read(tmp_path, "x.csv", ",text,label\n0,a,b\n1,c,d\n").columns == ["column 1", "text", "label"]
+
+
+def test_numbered_columns_are_a_header(tmp_path: Path) -> None:
+    assert read(tmp_path, "x.csv", "0,1\na text,1\nanother,0\n").columns == ["0", "1"]
+
+
+def test_blank_lines_are_cells_of_one_column_and_nothing_else(tmp_path: Path) -> None:
+    assert [row["text"] for row in read(tmp_path, "x.csv", "text\na\n\nb\n\n\n").rows] == ["a", "", "b"]
+    assert read(tmp_path, "y.csv", "text,label\n\na,x\n\nb,y\n\n").lines == [3, 5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_encodings_and_packing(tmp_path: Path, encoding: str, ending: str) -> None:
+    raw = "text,label\nein schönes Ding,a\n".encode(encoding)
+    table = read(tmp_path, f"x{ending}", gzip.compress(raw) if ending.endswith(".gz") else raw)
+    assert table.rows == [{"text": "ein schönes Ding", "label": "a"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        "\n".join(map(json.dumps, ROWS)),
+        json.dumps({"version": 2, "data": ROWS}, indent=1),
+    ],
+)
+@pytest.mark.parametrize("ending", [".json", ""])
+def test_json_in_its_shapes(tmp_path: Path, content: str, ending: str) -> None:
+    if ending or "version" not in content:
+        assert read(tmp_path, f"x{ending}", content).rows == ROWS
+
+
+def test_a_json_array_knows_the_lines_of_its_objects(tmp_path: Path) -> None:
+    assert read(tmp_path, "x.json", '[\n  {"text": "a"},\n\n  {\n"text": "b"}\n]\n').lines == [2, 4]
+
+
+def test_arrow_files_and_streams(tmp_path: Path) -> None:
+    import pyarrow
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    table = pyarrow.table({"text": ["a", "b"], "label": [1, 0]})
+    for name, new in (("x.feather", pyarrow.ipc.new_file), ("x.arrow", pyarrow.ipc.new_stream)):
+        sink = io.BytesIO()
+        with new(sink, table.schema) as writer:
+            writer.write_table(table)
+        assert read(tmp_path, name, sink.getvalue()).rows == [{"text": "a", "label": 1}, {"text": "b", "label": 0}]
+    named = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    Dataset.from_dict({"text": ["a"], "label": [1]}, features=named).save_to_disk(tmp_path / "saved")
+    arrow = next((tmp_path / "saved").glob("*.arrow"))
+    assert read_table(arrow).rows == [{"text": "a", "label": "good"}]
+
+
+SENTENCES = [(["Ann", '"', "left"], ["B-PER", "O", "O"]), (["in", "York"], ["O", "B-LOC"])]
+
+
+@pytest.mark.parametrize("name", ["x.conll", "x.txt", "x.tsv", "x.bio"])
+@pytest.mark.parametrize("between", [" ", "\t"])
+def test_conll_files(tmp_path: Path, name: str, between: str) -> None:
+    lines = ["-DOCSTART- -X- -X-", "", "# sent 1"]
+    for tokens, tags in SENTENCES:
+        lines += [between.join((token, "NN", tag)) for token, tag in zip(tokens, tags, strict=True)] + [""]
+    table = read(tmp_path, name, "\r\n".join(lines if name.endswith((".conll", ".bio")) else lines[3:]))
+    assert [(row["tokens"], row["tags"]) for row in table.rows] == SENTENCES
+    assert table.columns == ["tokens", "column 2", "tags"]
+
+
+def test_conll_with_counted_words_and_two_layers_of_tags(tmp_path: Path) -> None:
+    content = "#\turl\n1\tAnn\tB-PER\tO\n2\tleft\tO\tO\n\n#\turl\n1\tYork\tB-LOC\tO\n"
+    table = read(tmp_path, "germeval.tsv", content.replace("#\turl\n", ""))
+    assert table.rows[0] == {"tokens": ["Ann", "left"], "column 3": ["B-PER", "O"], "tags": ["O", "O"]}
+
+
+@pytest.mark.parametrize(
+    ("written", "held"),
+    [
+        ("['B-PER', 'O']", ["B-PER", "O"]),
+        ('["B-PER", "O"]', ["B-PER", "O"]),
+        ("['B-PER' 'O']", ["B-PER", "O"]),
+        ("['B-PER'\n 'O']", ["B-PER", "O"]),
+        ("('B-PER', 'O')", ["B-PER", "O"]),
+        ("[B-PER, O]", ["B-PER", "O"]),
+        ("""['it\\'s', "O"]""", ["it's", "O"]),
+        ("[0, 1]", [0, 1]),
+        ('[{"role": "user", "content": "hi"}]', [{"role": "user", "content": "hi"}]),
+    ],
+)
+def test_lists_written_as_text(tmp_path: Path, written: str, held: list[Any]) -> None:
+    quoted = '"' + written.replace('"', '""') + '"'
+    assert read(tmp_path, "x.csv", f"id,tags\n1,{quoted}\n2,{quoted}\n").rows[1]["tags"] == held
+
+
+def test_texts_in_brackets_are_no_lists(tmp_path: Path) -> None:
+    rows = read(tmp_path, "x.csv", "text,label\n[deleted],a\n[see below] it goes on,b\n").rows
+    assert rows[0]["text"] == "[deleted]"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Sentence #,Word,Tag\nSentence: 1,Ann,B-PER\n,left,O\nSentence: 2,York,B-LOC\n,is,O\n",
+        "sent_id,token,ner\n1,Ann,B-PER\n1,left,O\n2,York,B-LOC\n2,is,O\n",
+        "block,w,ner\n7,Ann,B-PER\n7,left,O\n8,York,B-LOC\n8,is,O\n",
+        "word,tag\nAnn,B-PER\nleft,O\n\nYork,B-LOC\nis,O\n",
+    ],
+)
+def test_words_become_sentences(tmp_path: Path, content: str) -> None:
+    table = read(tmp_path, "x.csv", content)
+    assert [list(row.values())[-2:] for row in table.rows] == [
+        [["Ann", "left"], ["B-PER", "O"]],
+        [["York", "is"], ["B-LOC", "O"]],
+    ]
+    assert "2 sentences" in table.notes[-1]
+
+
+def test_words_to_predict_become_sentences_without_tags(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.csv", "sentence_id,word\n1,Ann\n1,left\n2,York\n2,is\n")
+    assert [row["word"] for row in table.rows] == [["Ann", "left"], ["York", "is"]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sentence,label\nit rained,good\nit rained,bad\nwe left,good\nwe left,bad\n",
+        "user,word\n1,good\n1,bad\n2,good\n2,bad\n",
+        "id,text,label\n1,good soup,B\n2,bad soup,A\n",
+    ],
+)
+def test_other_rows_stay_rows(tmp_path: Path, content: str) -> None:
+    assert len(read(tmp_path, "x.csv", content).rows) == content.count("\n") - 1
+
+
+PLAIN = [f"text {i} of many\t{'good' if i % 2 else 'bad'}" for i in range(40)]
+
+
+def with_quotes(lines: list[str]) -> list[str]:
+    lines = list(lines)
+    lines[10] = '"' + lines[10]
+    lines[16] = lines[16].replace("\t", '"\t')
+    return ["text\tlabel", *lines]
+
+
+def test_a_tsv_without_quoting_keeps_all_rows(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.tsv", "\n".join(with_quotes(PLAIN)))
+    assert len(table.rows) == 40
+    assert table.rows[10]["text"] == '"text 10 of many'
+    assert "line 12" in table.notes[0]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_quoted_cell_that_swallows_rows_is_named(tmp_path: Path, separator: str) -> None:
+    content = "\n".join(with_quotes(PLAIN)).replace("\t", separator)
+    with pytest.raises(UserError, match="line 12: a quote opens a cell that goes on to line 18"):
+        read(tmp_path, "x.csv", content)
+    kept = read(tmp_path, "x.csv", content, skip=True)
+    assert (len(kept.rows), len(kept.rejected)) == (38, 2)
+
+
+def test_a_swallowing_cell_in_a_file_to_predict(tmp_path: Path) -> None:
+    texts = [line.split("\t")[0] for line in PLAIN]
+    texts[10], texts[16] = '"' + texts[10], texts[16] + '"'
+    with pytest.raises(UserError, match="line 12"):
+        read(tmp_path, "x.csv", "text\n" + "\n".join(texts))
+    with pytest.raises(UserError, match="line 12"):
+        read(tmp_path, "y.csv", "id,text\n" + "\n".join(f"{i},{text}" for i, text in enumerate(texts)))
+
+
+def test_line_breaks_that_belong_to_a_text_are_kept_and_told(tmp_path: Path) -> None:
+    rows = "".join(f'"Hello, world {i}\nsee you",good\nplain {i},bad\n' for i in range(5))
+    table = read(tmp_path, "x.csv", "text,label\n" + rows)
+    assert table.rows[0] == {"text": "Hello, world 0\nsee you", "label": "good"}
+    assert "5 of 10 rows hold line breaks" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "told"),
+    [
+        ("x.csv", "text,label\na,b\na,b,c\nc,d\n", 2, ["line 3"]),
+        ("x.csv", 'text,label\na,b\n"open,b\nc,d\n', 2, ["line 3"]),
+        ("x.csv", b"text,label\na,b\n\xe9,b\nn\0,d\ne,f\n", 2, ["line 3", "line 4"]),
+        ("x.jsonl", '{"text": "a"}\n{"text"\n["b"]\n{"text": "c"}\n', 2, ["line 2", "line 3"]),
+        ("x.json", '[{"text": "a"},\n3,\n{"text": "c"}]', 2, ["line 2"]),
+        ("x.conll", "Ann B-PER\n\nBob\nleft O\n\nEve B-PER\nis O\n", 2, ["line 3"]),
+    ],
+)
+def test_bad_rows_are_told_when_they_are_skipped(
+    tmp_path: Path, name: str, content: str | bytes, rows: int, told: list[str]
+) -> None:
+    table = read(tmp_path, name, content, skip=True)
+    assert len(table.rows) == rows
+    assert len(table.rejected) == len(told)
+    assert all(place in problem for place, problem in zip(told, table.rejected, strict=True))
+
+
+def test_standard_input_shows_its_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    for content in (delimited("\t"), delimited(","), json.dumps(ROWS), "\n".join(map(json.dumps, ROWS))):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        assert read_table("-").rows == ROWS
