@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftcost import pricing
-from peftcost.pricing import Plan
+from peftcost import planning
+from peftcost.planning import Plan
 from peftcost.progress import status
 from peftcost.runner.child import in_child
 from peftcost.task.given import given_task
@@ -56,7 +56,7 @@ def plan(
         if task is not None or data is not None:
             task, model = given_task(task, data, label, model, Path(folder)), None
         return in_child(
-            pricing.plan,
+            planning.plan,
             tell,
             task=task,
             model=model,

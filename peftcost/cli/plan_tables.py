@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.box import SIMPLE
 from rich.console import RenderableType
 from rich.table import Table
@@ -9,66 +11,62 @@ from rich.text import Text
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
-from peftcost.pricing import Plan, PlannedSetup
+from peftcost.core.setup import TRAINING_DEFAULTS
+from peftcost.core.setup_words import setup_words
+from peftcost.planning import Plan, PlannedSetup
 
-SHOWN = ("rank", "top_layers", "bottleneck", "virtual_tokens")
-"""Choices that tell a plan's setups apart."""
+ASIDE = (
+    "memory: of all tensors at the peak, which --json takes apart; needs: what the device must have free for it, to be sure. "
+    "step: of one batch; epoch: of all rows, once."
+)
+SMALLER_PASSES = (
+    "4 a pass: it fits in micro-batches of 4, which accumulate; ckpt: with gradient checkpointing, a third slower."
+)
 
 
 def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
-    """A line of what was assumed, the table, what cannot be trained, and what the budget buys."""
+    """A line of what was assumed, the table, what cannot be trained, and what the budget buys. Made for 80 columns."""
     head = Text(
         f"{plan.model} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
         f"tokens, {plan.batch_size} a step. Predicted, nothing was trained."
     )
-    shown: list[RenderableType] = [head, setups_table(plan)]
+    shown: list[RenderableType] = [head]
+    possible = [s for s in plan.setups if s.reason is None]
+    if possible:
+        shown += [setups_table(possible), Text(ASIDE, style="dim")]
+    if any(s.would_fit_with for s in possible):
+        shown.append(Text(SMALLER_PASSES, style="dim"))
     refused = [s for s in plan.setups if s.reason is not None]
     shown += [Text(f"{s.method} cannot be trained: {s.reason}", style="dim") for s in refused]
-    shown.append(
-        Text("memory: of all tensors at the peak; needs: what the device must have free for it, to be sure.", style="dim")
-    )
     if plan.buys is not None:
         shown.append(Text(buys_sentence(plan, str(budget))))
     return shown
 
 
-def setups_table(plan: Plan) -> Table:
-    """One row a setup; what its memory is made of stands below its name."""
-    table = Table(box=SIMPLE, pad_edge=False, expand=True)
-    table.add_column("setup\ntrained, a step", ratio=1)
-    table.add_column("memory\nweights+state+activ", justify="right", no_wrap=True)
-    priced = any(s.price is not None for s in plan.setups)
-    for name in ["needs", "step", "epoch", *(["price"] if priced else [])]:
+def setups_table(setups: Sequence[PlannedSetup]) -> Table:
+    """One line a setup."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=0)
+    table.add_column("setup", min_width=20)
+    priced = any(s.price is not None for s in setups)
+    for name in ["trained", "memory", "needs", "step", "epoch", *(["price"] if priced else [])]:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("fits", max_width=14)
-    for setup in plan.setups:
-        if setup.reason is None:
-            price = [f"{setup.price:.2f}"] if setup.price is not None else []
-            table.add_row(described(setup), memory_cell(setup), *figures(setup), *price, Text(fit_words(setup)))
+    table.add_column("fits", no_wrap=True)
+    for setup in setups:
+        price = [f"{setup.price:.2f}"] if setup.price is not None else []
+        table.add_row(Text(name_of(setup), style="bold"), *figures(setup), *price, Text(fit_words(setup)))
     return table
 
 
-def described(setup: PlannedSetup) -> Text:
-    """The setup, what it trains and computes."""
-    gflop = f"{setup.flops_per_step / 1e9:,.0f} GFLOP"
-    return Text.assemble((name_of(setup), "bold"), (f"\n{count(setup.trainable_parameters)}, {gflop}", "dim"))
-
-
-def memory_cell(setup: PlannedSetup) -> Text:
-    """The peak, and what it is made of: weights, gradients with optimizer states, activations with temporaries."""
-    parts = setup.parts
-    sums = (parts["weights"], parts["gradients"] + parts["optimizer"], parts["activations"] + parts["temporary"])
-    made_of = "+".join(short(n) for n in sums)
-    return Text.assemble(format_bytes(setup.peak_bytes), (f"\n{made_of}", "dim"))
-
-
 def name_of(setup: PlannedSetup) -> str:
-    told = [f"{key.replace('_', ' ')} {setup.hyperparameters[key]}" for key in SHOWN if setup.hyperparameters.get(key)]
-    return " ".join([setup.method, *told])
+    """The method with its own choices."""
+    own = {key: value for key, value in setup.hyperparameters.items() if key not in TRAINING_DEFAULTS}
+    return setup_words(setup.method, own, None)
 
 
 def figures(setup: PlannedSetup) -> list[str]:
     return [
+        count(setup.trainable_parameters),
+        format_bytes(setup.peak_bytes),
         format_bytes(setup.needed_bytes),
         spell_step(setup.seconds_per_step),
         format_seconds(setup.gpu_seconds),
@@ -79,10 +77,6 @@ def spell_step(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds * 1e3:.2g} ms"
 
 
-def short(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.1f}G" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f}M"
-
-
 def count(n: int) -> str:
     for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
         if n >= size:
@@ -91,17 +85,15 @@ def count(n: int) -> str:
 
 
 def fit_words(setup: PlannedSetup) -> str:
-    """Yes; or what would make it fit."""
-    if setup.fits:
-        return "yes"
+    """Yes, no, or what would make it fit."""
     if setup.would_fit_with is None:
-        return "no; nf4-lora takes least" if setup.method != "nf4-lora" else "no"
+        return "yes" if setup.fits else "no"
     words = []
     if "micro_batch_size" in setup.would_fit_with:
-        words.append(f"micro-batches of {setup.would_fit_with['micro_batch_size']}")
+        words.append(f"{setup.would_fit_with['micro_batch_size']} a pass")
     if setup.would_fit_with.get("gradient_checkpointing"):
-        words.append("gradient checkpointing")
-    return "with " + " and ".join(words)
+        words.append("ckpt")
+    return ", ".join(words)
 
 
 def buys_sentence(plan: Plan, budget: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from transformers import LlamaConfig
 
 import peftcost
-from peftcost import pricing
+from peftcost.cli.plan_tables import plan_tables
 from peftcost.core.setup import Scalar
-from peftcost.pricing import PlannedSetup
+from peftcost.planning import Plan, PlannedSetup
+from peftcost.planning import plan as make_plan
 from peftcost.task.task import load_task
 
 BIN = Path(sys.executable).with_name("peftcost")
@@ -57,10 +60,40 @@ def test_a_config_alone_is_enough(config_only: Path, tmp_path: Path) -> None:
     assert set(found["buys"]["methods"]) == {"lora", "nf4-lora"}
 
 
-def test_the_table_for_a_task(tmp_path: Path) -> None:
-    done = plan("--task", "builtin:tweets", "--device", "t4", "--methods", "full,frozen", cwd=tmp_path)
+def test_the_table_for_a_task_has_a_line_a_setup_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = plan("--task", "builtin:tweets", "--device", "t4", "--methods", "full,frozen", "--price", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "full" in done.stdout and "frozen top" in done.stdout and "yes" in done.stdout
+    head, *rows = table_lines(done.stdout)
+    assert head.split() == ["setup", "trained", "memory", "needs", "step", "epoch", "price", "fits"]
+    assert [row.split("  ")[0].strip() for row in sorted(rows)] == ["frozen head only", "frozen top 2 layers", "full"]
+    assert all(row.rstrip().endswith("yes") for row in rows)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def table_lines(text: str) -> list[str]:
+    """The table's head and rows, without rules and blank lines."""
+    lines = text.splitlines()
+    start = next(at for at, line in enumerate(lines) if line.split()[:2] == ["setup", "trained"])
+    end = next(at for at, line in enumerate(lines) if line.startswith("memory:"))
+    return [line for line in lines[start:end] if line.strip(" ─")]
+
+
+def test_what_makes_setups_fit_is_told_in_a_word_and_below_in_full() -> None:
+    choices: dict[str, Scalar] = {"rank": 8, "micro_batch_size": 16}
+    changes: dict[str, Scalar] = {"micro_batch_size": 4, "gradient_checkpointing": True}
+    setups = [
+        PlannedSetup("lora", choices, 10, 100, 10**9, 2 * 10**9, {}, 1e9, 0.1, 60.0, None, False, changes),
+        PlannedSetup("full", choices, 100, 100, 10**11, 2 * 10**11, {}, 1e9, 0.1, 60.0, None, False, None),
+    ]
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    for part in plan_tables(Plan("m", "t4", 16 * 10**9, 16, 128, 1000, setups, None), None):
+        console.print(part)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lora, full = table_lines(text)[1:]
+    assert lora.rstrip().endswith("4 a pass, ckpt")
+    assert full.rstrip().endswith("no")
+    assert "gradient checkpointing" in text
 
 
 def test_a_budget_buys_what_a_search_of_the_task_would_try(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +102,11 @@ def test_a_budget_buys_what_a_search_of_the_task_would_try(monkeypatch: pytest.M
     ) -> PlannedSetup:
         return PlannedSetup(method, choices, seconds_per_step=0.1, gpu_seconds=60.0, fits=True)
 
-    monkeypatch.setattr(pricing, "planned", planned)  # estimating every method takes half a minute
+    monkeypatch.setattr(
+        sys.modules["peftcost.planning.overview"], "planned", planned
+    )  # estimating every method takes half a minute
     task = load_task("builtin:tweets").model_copy(update={"methods": ["frozen", "lora"]})
-    found = pricing.plan(task, device="t4", budget="1gpu-h")
+    found = make_plan(task, device="t4", budget="1gpu-h")
     assert found.buys is not None and sorted(found.buys["methods"]) == ["frozen", "lora"]
     assert "full" in {setup.method for setup in found.setups}
 

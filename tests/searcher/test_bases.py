@@ -47,7 +47,7 @@ def test_the_reports_name_both(run: peftcost.Run, tiny_bert: Path, tiny_llama: P
 
 
 def test_commands_for_one_base_say_so(tiny_bert: Path, tiny_llama: Path) -> None:
-    from peftcost.pricing import plan
+    from peftcost.planning import plan
 
     task = load_task("builtin:tweets").model_copy(update={"model": [str(tiny_bert), str(tiny_llama)]})
     with pytest.raises(UserError, match="names 2 models"):

@@ -42,7 +42,7 @@ def plan(
     from rich.console import Console
 
     from peftcost.cli.plan_tables import plan_tables
-    from peftcost.pricing import plan as make_plan
+    from peftcost.planning import plan as make_plan
 
     found = make_plan(
         "task.yaml" if task is None and model is None else task,

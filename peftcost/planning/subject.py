@@ -1,0 +1,93 @@
+"""What is to be planned for: a task with its data, or a model's configuration with assumed data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peftcost.data.fingerprint import model_config_folder, model_fingerprint, resolve_model
+from peftcost.engine.job import NullReporter, prepare_payload
+from peftcost.errors import UserError
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Task
+from peftcost.tasks import TaskType, get_task_type
+from peftcost.tasks.targets import Classes, Targets
+
+ROWS, TOKENS, CLASSES = 10_000, 128, Classes(("0", "1"))
+"""What is assumed of the data when only a model is given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be trained: the model's configuration and the shape of the data, in tokens. positions: the longest input
+    that the model takes."""
+
+    model: str
+    config: Any
+    task_type: TaskType
+    targets: Targets
+    positions: int
+    longest: int
+    usual: int
+    rows: int
+    dev_rows: int
+    test_rows: int
+
+
+def task_subject(task: Task, max_length: int | None) -> Subject:
+    """From a task: its data is read and tokenized, its model's weights are not loaded."""
+    from transformers import AutoConfig
+
+    from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, padded_tokens
+    from peftcost.engine.prepare import prepare
+
+    if max_length is not None:
+        task = task.model_copy(update={"max_length": checked_length(max_length, None)})
+    data = load_task_data(task, 0)
+    folder = resolve_model(task.only_model)
+    payload = prepare_payload(task, 0, str(folder), model_fingerprint(folder))
+    prepared = Path(prepare(payload, NullReporter())["prepared"])
+    train, info = load_split(prepared, "train"), load_dataset_info(prepared)
+    checked_length(max_length, info.max_positions)
+    batches = batches_of_epoch(train.lengths, 16, 0, 0)
+    return Subject(
+        model=task.only_model,
+        config=AutoConfig.from_pretrained(folder),
+        task_type=data.task_type,
+        targets=data.targets,
+        positions=info.max_positions,
+        longest=int(train.lengths.max()),
+        usual=max(1, round(padded_tokens(train, batches) / len(train))),
+        rows=len(data.train),
+        dev_rows=len(data.dev),
+        test_rows=len(data.test),
+    )
+
+
+def model_subject(model: str | None, max_length: int | None, rows: int | None) -> Subject:
+    """From a model alone, which may be no more than its config.json."""
+    if model is None:
+        raise UserError("There is nothing to plan for: give --task (or write a task.yaml with init), or --model.")
+    from transformers import AutoConfig
+
+    from peftcost.engine.prepare import max_positions
+
+    folder = model_config_folder(model)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (ValueError, KeyError, OSError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
+    positions = max_positions(str(folder))
+    tokens = checked_length(max_length, positions) or min(TOKENS, positions)
+    n = rows or ROWS
+    return Subject(model, config, get_task_type("text-classification"), CLASSES, positions, tokens, tokens, n, n // 5, n // 5)
+
+
+def checked_length(max_length: int | None, positions: int | None) -> int | None:
+    if max_length is not None and max_length < 1:
+        raise UserError(f"--max-length {max_length} leaves nothing of the inputs; give at least 1.")
+    if max_length is not None and positions is not None and max_length > positions:
+        raise UserError(f"--max-length {max_length} is above the model's maximum of {positions} tokens; give at most that.")
+    return max_length
