@@ -1,6 +1,7 @@
-"""Writes what of the reference is made from the code: docs/api.md and docs/result.schema.json.
+"""Writes what of the reference is made from the code: docs/api.md, docs/cli.md, docs/result.schema.json and
+the picture of the layers.
 
-`python scripts/reference.py` writes both. A test holds that they are up to date.
+`python scripts/reference.py` writes all. A test holds that they are up to date.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
+
+import typer
 
 import peftcost
+from peftcost.cli.app import app
 from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.trainable import TrainableRecipe
 from peftcost.recommend.schema import json_schema
@@ -24,6 +30,15 @@ HEAD = """# Python API
 [python.md](python.md) shows it by example. This page is made from the docstrings by `python scripts/reference.py`.
 
 """
+
+CLI_HEAD = """# Command line
+
+`peftcost COMMAND --help` says the same. This page is made from the commands by `python scripts/reference.py`. Exit codes:
+[exit-codes.md](exit-codes.md).
+
+"""
+WIDTH, HEIGHT, GAP = 760, 34, 8
+"""Of the layers' picture, in pixels: the whole, a box, the space between."""
 
 
 def api_page() -> str:
@@ -91,7 +106,55 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-PAGES = {"api.md": api_page, "result.schema.json": schema_text}
+def cli_page() -> str:
+    """The reference of the command line: each command's use, arguments and options."""
+    group = typer.main.get_command(app)
+    parts = []
+    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
+        context = command.make_context(name, [], resilient_parsing=True)
+        usage = " ".join([f"peftcost {name}", *command.collect_usage_pieces(context)])
+        rows = [row for parameter in command.get_params(context) if (row := option_row(parameter, context)) is not None]
+        table = "| | |\n|---|---|\n" + "\n".join(f"| {left} | {right} |" for left, right in rows)
+        parts.append(f"## peftcost {name}\n\n```text\n{usage}\n```\n\n{inspect.cleandoc(command.help or '')}\n\n{table}")
+    return CLI_HEAD + "\n\n".join(parts) + "\n"
+
+
+def option_row(parameter: Any, context: Any) -> tuple[str, str] | None:
+    """An argument's or option's names and help; None for a hidden one."""
+    if getattr(parameter, "hidden", False):
+        return None
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument":
+        names = f"`{parameter.name.upper()}`"
+    text = " ".join((getattr(parameter, "help", None) or "").split())
+    return names, text.replace("|", "\\|")
+
+
+def layers_picture() -> str:
+    """The packages as pyproject.toml layers them: each row may import from the rows below it."""
+    contracts = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    rows = [[name.strip().removeprefix("peftcost.") for name in layer.split("|")] for layer in layers]
+    boxes = []
+    for number, names in enumerate(rows):
+        width = (WIDTH - GAP * (len(names) + 1)) / len(names)
+        for at, name in enumerate(names):
+            x, y = GAP + at * (width + GAP), GAP + number * (HEIGHT + GAP)
+            boxes.append(
+                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{HEIGHT}" rx="4" fill="#e8eef7" stroke="#5b7db1"/>'
+                f'<text x="{x + width / 2:.1f}" y="{y + HEIGHT / 2 + 5}" text-anchor="middle">{escape(name)}</text>'
+            )
+    height = GAP + len(rows) * (HEIGHT + GAP)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="14" '
+        f'role="img" aria-label="Layers of packages, the upper ones import the lower ones">'
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>{"".join(boxes)}</svg>\n'
+    )
+
+
+PAGES = {"api.md": api_page, "cli.md": cli_page, "result.schema.json": schema_text, "layers.svg": layers_picture}
 
 if __name__ == "__main__":
     for name, made in PAGES.items():

@@ -14,7 +14,7 @@ from peftcost.planning.budget import what_it_buys
 from peftcost.planning.predict import PlannedSetup, planned, typical
 from peftcost.planning.subject import model_subject, task_subject
 from peftcost.planning.target import machine_target, target_here
-from peftcost.searcher.question import methods_named, methods_of
+from peftcost.searcher.spec import methods_named, methods_of
 from peftcost.task.task import Task, load_task
 
 
