@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ def run_search(
     show_result(run, shown)
 
 
+def rounded_up(gpu_seconds: float) -> str:
+    """A budget that can be typed, and is no less."""
+    return f"{math.ceil(gpu_seconds)}gpu-s" if gpu_seconds < 120 else f"{math.ceil(gpu_seconds / 60)}gpu-min"
+
+
 def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
     spec = load_spec(task, **asked)
@@ -55,5 +61,5 @@ def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     for name, gpu_seconds in budget_sizes(spec).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
-        print(f"  {name:<10} --budget {gpu_seconds / 60:.0f}gpu-min   ({wall} on the clock{money})")
+        print(f"  {name:<10} --budget {rounded_up(gpu_seconds)}   ({wall} on the clock{money})")
     print("Choose one with --budget.")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -44,13 +45,21 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+def sqlite_url(path: Path) -> str:
+    """Where Optuna keeps a study; a question mark or a per cent sign in the path stands for itself."""
+    return f"sqlite:///file:{quote(str(path.absolute()))}?uri=true"
+
+
 class Study:
     """Writes one Optuna study; without a path it is kept in memory. Made and written by the controller alone."""
 
     @quiet_optuna()
     def __init__(self, path: Path | None, name: str, spaces: Spaces) -> None:
+        """name: of a new study; one that is there keeps its own, whatever its folder is called now."""
         self.spaces = spaces
-        storage = None if path is None else f"sqlite:///{path}"
+        storage = None if path is None else sqlite_url(path)
+        if storage is not None and path is not None and path.exists():
+            name = next(iter(optuna.get_all_study_names(storage)), name)
         study = optuna.create_study(
             study_name=name, storage=storage, directions=list(OBJECTIVES.values()), load_if_exists=path is not None
         )

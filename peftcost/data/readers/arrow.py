@@ -25,6 +25,7 @@ class Parquet(Reader):
 
         try:
             table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.raw))
+            table.validate(full=True)  # damaged offsets would abort the process later
         except Exception as error:  # pyarrow raises its own errors, OSError, ValueError and what damaged counts lead to
             raise UserError(f"{source.name} is no readable Parquet file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -46,6 +47,7 @@ class Arrow(Reader):
         opened = pyarrow.ipc.open_file if source.raw.startswith(b"ARROW1") else pyarrow.ipc.open_stream
         try:
             table = opened(pyarrow.BufferReader(source.raw)).read_all()
+            table.validate(full=True)
         except Exception as error:  # as for Parquet
             raise UserError(f"{source.name} is no readable Arrow file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -88,7 +90,7 @@ def _from_arrow(path: str, table: Any) -> Table:
         if name in table.column_names[:i]:
             raise UserError(f"{path}: the column name {name!r} stands twice; rename one of them.")
     try:
-        dataset = Dataset(InMemoryTable(table))
+        dataset = Dataset(InMemoryTable(table), fingerprint="read")  # else it would hash all that it holds
     except Exception:  # what another writer noted as features, or types that `datasets` does not know
         return _table(path, table.column_names, _rows(path, table.to_pylist))
     return _from_dataset(path, dataset)
