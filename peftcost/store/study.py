@@ -47,7 +47,7 @@ def quiet_optuna() -> Iterator[None]:
 
 def sqlite_url(path: Path) -> str:
     """Where Optuna keeps a study; a question mark or a per cent sign in the path stands for itself."""
-    return f"sqlite:///file:{quote(str(path.absolute()))}?uri=true"
+    return f"sqlite:///{quote(str(path.absolute()))}"
 
 
 class Study:
