@@ -33,8 +33,8 @@ HEAD = """# Python API
 
 CLI_HEAD = """# Command line
 
-`peftcost COMMAND --help` says the same. This page is made from the commands by `python scripts/reference.py`. Exit codes:
-[exit-codes.md](exit-codes.md).
+Each command says the same of itself with the option `--help`. This page is made from the commands by
+`python scripts/reference.py`. Exit codes: [exit-codes.md](exit-codes.md).
 
 """
 WIDTH, HEIGHT, GAP = 760, 34, 8

