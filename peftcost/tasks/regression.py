@@ -16,7 +16,7 @@ from peftcost.tasks.base import Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.metrics import negative_rmse, pearson, spearman
 from peftcost.tasks.targets import Targets, Values, expect
-from peftcost.tasks.text_inputs import TextInputs, lengths_of, token_columns
+from peftcost.tasks.text_inputs import TextInputs, lengths_of, text_columns, tfidf_predictions
 
 if TYPE_CHECKING:
     import torch
@@ -64,8 +64,7 @@ class Regression(TextInputs):
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
-        texts = [e["text"] for e in examples]
-        columns = token_columns(processor(texts, truncation=True, max_length=max_length) if texts else {"input_ids": []})
+        columns = text_columns(processor, [e["text"] for e in examples], max_length)
         values = np.zeros(len(examples), dtype=np.float32) if targets is None else standardized(examples, targets)
         return Split({**columns, "targets": Column(values)}, lengths_of(columns))
 
@@ -113,15 +112,8 @@ def mean_rows(train: Sequence[Example], test: Sequence[Example], targets: Target
 
 
 def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray | None:
-    """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    """TF-IDF with ridge regression; None when no text holds a word of two characters."""
     from sklearn.linear_model import Ridge
 
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    try:
-        features = vectorizer.fit_transform([e["text"] for e in train])
-    except ValueError:  # empty vocabulary
-        return None
-    model = Ridge().fit(features, standardized(train, targets))
-    predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
-    return np.stack([predicted, standardized(test, targets)], axis=1).astype(np.float32)
+    predicted = tfidf_predictions(Ridge(), train, standardized(train, targets), test)
+    return None if predicted is None else np.stack([predicted, standardized(test, targets)], axis=1).astype(np.float32)

@@ -18,7 +18,7 @@ from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import accuracy, macro_f1
 from peftcost.tasks.targets import Classes, Targets, expect
-from peftcost.tasks.text_inputs import TextInputs, lengths_of, token_columns
+from peftcost.tasks.text_inputs import TextInputs, lengths_of, text_columns, tfidf_predictions
 
 if TYPE_CHECKING:
     import torch
@@ -95,13 +95,8 @@ class TextClassification(TextInputs, ClassTargets):
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
-        texts = [e["text"] for e in examples]
-        encoded = processor(texts, truncation=True, max_length=max_length) if texts else {"input_ids": []}
-        # a text of nothing but characters that the tokenizer drops still has to be an input
-        ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
-        columns = token_columns({**encoded, "input_ids": ids})
-        lengths = lengths_of(columns)
-        return Split({**columns, "targets": class_column(examples, targets)}, lengths)
+        columns = text_columns(processor, [e["text"] for e in examples], max_length)
+        return Split({**columns, "targets": class_column(examples, targets)}, lengths_of(columns))
 
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         from torch.nn.functional import cross_entropy
@@ -147,18 +142,11 @@ def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Ta
 
 
 def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray | None:
-    """Words and pairs of words, sublinear counts; None when no text holds a word of two characters."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    """TF-IDF with logistic regression; None when no text holds a word of two characters."""
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    try:
-        features = vectorizer.fit_transform([e["text"] for e in train])
-    except ValueError:  # empty vocabulary
-        return None
-    model = LogisticRegression(max_iter=1000).fit(features, [e["label"] for e in train])
-    predicted = model.predict(vectorizer.transform([e["text"] for e in test]))
-    return rows_of([str(label) for label in predicted], test, targets)
+    predicted = tfidf_predictions(LogisticRegression(max_iter=1000), train, [e["label"] for e in train], test)
+    return None if predicted is None else rows_of([str(label) for label in predicted], test, targets)
 
 
 def rows_of(predicted: Sequence[str], test: Sequence[Example], targets: Targets) -> np.ndarray:

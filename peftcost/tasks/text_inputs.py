@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.errors import UserError
-from peftcost.tasks.base import TaskType
+from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
@@ -101,6 +101,13 @@ class TextInputs(TaskType):
         return found
 
 
+def text_columns(processor: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> dict[str, Column]:
+    """Columns of texts, cut to max_length. A text of nothing but characters that the tokenizer drops still is an input."""
+    encoded = processor(list(texts), truncation=True, max_length=max_length) if texts else {"input_ids": []}
+    ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
+    return token_columns({**encoded, "input_ids": ids})
+
+
 def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:
     """Columns of what a tokenizer gives: token ids, and segment ids where there are two segments."""
     columns = {"input_ids": ragged(encoded["input_ids"])}
@@ -115,6 +122,21 @@ def lengths_of(columns: Mapping[str, Column]) -> np.ndarray:
     offsets = columns["input_ids"].offsets
     assert offsets is not None
     return np.diff(offsets)
+
+
+def tfidf_predictions(
+    model: Any, train: Sequence[Example], answers: Sequence[Any] | np.ndarray, test: Sequence[Example]
+) -> np.ndarray | None:
+    """What one of scikit-learn's linear models makes of test from words and pairs of words, with sublinear counts; None when
+    no text holds a word of two characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    try:
+        features = vectorizer.fit_transform([e["text"] for e in train])
+    except ValueError:  # empty vocabulary
+        return None
+    return np.asarray(model.fit(features, answers).predict(vectorizer.transform([e["text"] for e in test])))
 
 
 def aligned(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
