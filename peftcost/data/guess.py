@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from peftcost.data.cells import LOOKED_AT
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
 
-LOOKED_AT = 200
-"""Rows that are enough to see what a column holds."""
 LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
 """What a label column is called where nobody says."""
 

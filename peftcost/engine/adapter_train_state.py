@@ -22,7 +22,6 @@ from peftcost.engine.train_state import (
     made_trainable,
     make_optimizer,
     new_accelerator,
-    two_rows_of,
 )
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
@@ -96,7 +95,8 @@ def build_together(
     hold_weights(model, spec.weights)
     model = accelerator.prepare_model(model)
     plain = accelerator.unwrap_model(model)
-    frozen_layers = cut(plain, method.frozen_depth(plain, shared), two_rows_of(info, base.config, accelerator.device))
+    two_rows = info.task_type.two_rows(base.config, info.targets).to(accelerator.device)
+    frozen_layers = cut(plain, method.frozen_depth(plain, shared), two_rows)
     return [
         AdapterTrainState(
             method,

@@ -188,7 +188,7 @@ def estimate_step(
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         held = {id(p): dtype for p, dtype in held_dtypes(model, str(choices.get(WEIGHTS, "fp32"))).items()}
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=held.get(id(tensor), tensor.dtype)))
-        two_rows = task_type.dummy_batch(config, targets, (4, 3))
+        two_rows = task_type.two_rows(config, targets)
         frozen_layers = cut(model, method.frozen_depth(model, choices), two_rows, check=False)
         model.train()
         optimizer = make_optimizer(model, choices)

@@ -62,7 +62,7 @@ def _can_pack(loop: Loop) -> bool:
     if train_state.frozen_layers is not None or train_state.device.type == "cuda" or "input_ids" not in collator.padding:
         return False
     config = train_state.plain.config
-    two_rows = collator.task_type.dummy_batch(config, collator.targets, (4, 3))  # type: ignore[arg-type]
+    two_rows = collator.task_type.two_rows(config, collator.targets)  # type: ignore[arg-type]
     return can_pack(train_state.model, two_rows, collator.padding["input_ids"])
 
 

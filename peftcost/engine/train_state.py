@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine import ranks
@@ -19,7 +19,6 @@ from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
-from peftcost.tasks.batch import Batch
 
 CPU = torch.device("cpu")
 SCALER_STATE = ("scale", "_growth_tracker")
@@ -134,7 +133,7 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     collator = collator_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
-    two_rows = two_rows_of(info, base.config, accelerator.device)
+    two_rows = info.task_type.two_rows(base.config, info.targets).to(accelerator.device)
     frozen_layers = cut(plain, method.frozen_depth(plain, choices), two_rows)
     return TrainState(method, choices, accelerator, model, optimizer.optimizer, collator, frozen_layers, quantizing.seconds)
 
@@ -154,11 +153,6 @@ def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, 
 def allow_checkpointing(model: torch.nn.Module) -> None:
     """Recompute each trained layer in the backward pass."""
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-
-
-def two_rows_of(info: DatasetInfo, config: PretrainedConfig, device: torch.device) -> Batch:
-    """Two short rows of different length, to try how a model computes."""
-    return info.task_type.dummy_batch(config, info.targets, (4, 3)).to(device)
 
 
 def collator_for(info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> Collator:

@@ -15,15 +15,13 @@ from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.task.check import contradictions, count, lookalikes, unjudged, was
+from peftcost.task.check import SPLITS, contradictions, count, lookalikes, unjudged, was
 from peftcost.task.columns import fit_columns
 from peftcost.task.rows import GROUP, TIME, told_in_short, usable_rows, with_order
 from peftcost.task.sampling import hold_out, latest, sample, split_sizes, together
 from peftcost.task.task import Rows, Shares, Task, check_metric_name
 from peftcost.tasks.base import Example, Metric, TaskType
 from peftcost.tasks.targets import Targets
-
-SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,10 @@ class TaskType(ABC):
         """A batch of rows of these lengths, of any content, on torch's default device: for estimates and for trying how a
         model computes."""
 
+    def two_rows(self, config: PretrainedConfig, targets: Targets) -> Batch:
+        """A dummy batch of two short rows of different length, to try how a model computes."""
+        return self.dummy_batch(config, targets, (4, 3))
+
     @abstractmethod
     def model_options(self, targets: Targets) -> dict[str, Any]:
         """Options of the model's configuration: num_labels, id2label, problem_type."""
