@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.recommend.schema import Result
+from peftcost.recommend.schema import Result, SetupResult
 from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
@@ -126,7 +126,8 @@ def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dic
 
 
 def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:
-    """The entry of a setup that has at least one trial. Its quality is what it would be on all of dev, as far as is known."""
+    """The entry of a setup that has at least one trial. quality: what it is expected to be on all of dev; its interval is
+    about that. reading: the mean of what was read, on a sample of dev perhaps."""
     trials = state.trials_of(setup.id)
     measurements = [t.measurement for t in trials if t.measurement is not None]
     entry = {
@@ -142,14 +143,15 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         },
     }
     if not measurements:
-        return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
+        return entry | dict.fromkeys(FIGURES) | dict.fromkeys(("quality", "quality_interval", "reading"))
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
-    quality, interval = mean_of(decisive, "quality"), None
+    reading, interval = mean_of(decisive, "quality"), None
+    quality = reading
     if replicates is not None and setup.id in replicates.observed:
-        quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
+        quality, interval = replicates.as_expected.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
-    return entry | means | {"quality": quality, "quality_interval": interval}
+    return entry | means | {"quality": quality, "quality_interval": interval, "reading": reading}
 
 
 TIMES = ("gpu_seconds", "latency_seconds")
@@ -186,6 +188,7 @@ def bare_entry(arm: str, status: str, reason: str) -> dict[str, Any]:
         "predicted": None,
         "quality": None,
         "quality_interval": None,
+        "reading": None,
         **dict.fromkeys(FIGURES),
     }
 
@@ -196,19 +199,22 @@ def front_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return front({e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured})
 
 
-def evidence_of(entries: Sequence[Mapping[str, Any]]) -> list[Evidence]:
+def evidence_of(setups: Iterable[SetupResult]) -> list[Evidence]:
     """What the policies need to know of each measured setup."""
-    return [
-        Evidence(
-            id=entry["id"],
-            quality=entry["quality"],
-            gpu_seconds=entry["gpu_seconds"],
-            peak_bytes=entry["peak_bytes"],
-            confirm_seeds=sum(m["role"] == "confirm" for m in entry["measurements"]),
-        )
-        for entry in entries
-        if entry["status"] == "measured"
-    ]
+    found = []
+    for setup in setups:
+        if setup.status == "measured":
+            assert setup.id is not None and setup.quality is not None
+            assert setup.gpu_seconds is not None and setup.peak_bytes is not None
+            fresh_seeds = sum(m.role == "confirm" for m in setup.measurements)
+            facts = setup.quality, setup.gpu_seconds, setup.peak_bytes, fresh_seeds
+            found.append(Evidence(setup.id, *facts, setup.words))
+    return found
+
+
+def evidence_of_entries(entries: Iterable[Mapping[str, Any]]) -> list[Evidence]:
+    """The same of entries that no result holds yet."""
+    return evidence_of(SetupResult.model_validate(entry) for entry in entries)
 
 
 def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _label(
         axes.text(
             0,
             0,
-            row.label if inches == WIDE else row.label.replace(" observed", ""),
+            row.label,
             fontsize=9.5,
             color=INK if row.on_front or row.recommended else SOFT,
             fontweight="bold" if row.recommended else "normal",

@@ -135,7 +135,7 @@ def result() -> dict[str, Any]:
 
 def shown(result: dict[str, Any], width: int, every_setup: bool = False) -> str:
     to = console(width)
-    for table in result_tables(result, every_setup):
+    for table in result_tables(result, "runs/tweets", every_setup):
         to.print(table)
     assert all(len(line) <= width for line in said(to).splitlines())
     return words(said(to))
@@ -176,7 +176,7 @@ def test_the_end_of_a_search_has_a_line_for_each_trade_off_and_for_the_best_of_e
 def tried_lines(result: dict[str, Any]) -> list[str]:
     """The lines of the table of what was tried, in a terminal of 80 columns."""
     to = console(80)
-    to.print(result_tables(result)[0])
+    to.print(result_tables(result, "runs/tweets")[0])
     return [line for line in said(to).splitlines()[4:] if line.strip()]
 
 
