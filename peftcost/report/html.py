@@ -62,13 +62,17 @@ def html_text(view: View, result: Mapping[str, Any], folder: Path) -> str:
     """
     page = page_of(view, result, folder)
     plotly, script = source(PLOTLY), page_script()
-    return environment().get_template("report.html").render(
-        view=view,
-        page=page,
-        data=htmlsafe_json_dumps(page_data(page, view, result, folder.resolve().name), ensure_ascii=False),
-        plotly=Markup(plotly),
-        script=Markup(script),
-        script_policy=f"{digest(plotly)} {digest(script)}",
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            view=view,
+            page=page,
+            data=htmlsafe_json_dumps(page_data(page, view, result, folder.resolve().name), ensure_ascii=False),
+            plotly=Markup(plotly),
+            script=Markup(script),
+            script_policy=f"{digest(plotly)} {digest(script)}",
+        )
     )
 
 

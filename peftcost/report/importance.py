@@ -42,7 +42,9 @@ def importance(name: str, entries: Sequence[Entry]) -> Importance | None:
     entries = entries[:: max(1, -(-len(entries) // MOST))]
     choices = {"method": [e["method"] for e in entries]} if name == ALL else {}
     shared = set.intersection(*(set(all_choices(e)) for e in entries)) if entries else set()
-    choices |= {key: [all_choices(e)[key] for e in entries] for key in all_choices(entries[0]) if key in shared} if entries else {}
+    choices |= (
+        {key: [all_choices(e)[key] for e in entries] for key in all_choices(entries[0]) if key in shared} if entries else {}
+    )
     varied = {key: values for key, values in choices.items() if len({repr(v) for v in values}) > 1}
     qualities = [e["quality"] for e in entries]
     if len(entries) < FEWEST or not varied or len(set(qualities)) == 1:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from peftcost.core.setup_words import setup_words
 from peftcost.report.by_method import Figures, MethodRow, common_length, epochs, figures, is_measured, method_rows
 from peftcost.report.importance import Importance, importances
 from peftcost.report.marks import Mark, mark_of, outline
@@ -50,7 +49,9 @@ def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None) -
     methods, train_rows = method_rows(result), result["task"]["rows"]["train"]
     marks = {row.method: mark_of(row.method) for row in methods}
     stop = common_length(measured)
-    ends = [cell.known for row in methods if row.best and row.best.low.value is not None for cell in (row.best.low, row.best.high)]
+    ends = [
+        cell.known for row in methods if row.best and row.best.low.value is not None for cell in (row.best.low, row.best.high)
+    ]
     told = {entry["id"]: figures(entry, train_rows) for entry in measured}
     return Page(
         methods=methods,

@@ -62,15 +62,13 @@ def draw(view: View) -> Figure:
     return figure
 
 
-def _mark(
-    axes: Axes, rows: Sequence[SetupRow], method: str, strong: bool, widths: Mapping[str, float], bars: bool
-) -> None:
+def _mark(axes: Axes, rows: Sequence[SetupRow], method: str, strong: bool, widths: Mapping[str, float], bars: bool) -> None:
     """Setups of one method: marks, and intervals."""
     mark, light = mark_of(method), 1.0 if strong else 0.38
     told = [row for row in rows if row.low.value is not None and row.high.value is not None]
     if bars and told:
-        ends = [[row.low.known for row in told], [row.high.known for row in told]]
-        axes.vlines([row.cost.known for row in told], *ends, color=mark.light, alpha=0.7 * light, linewidth=1.3, zorder=2)
+        costs, lows, highs = zip(*((row.cost.known, row.low.known, row.high.known) for row in told), strict=True)
+        axes.vlines(costs, lows, highs, color=mark.light, alpha=0.7 * light, linewidth=1.3, zorder=2)
     axes.scatter(
         [row.cost.known for row in rows],
         [row.quality.known for row in rows],

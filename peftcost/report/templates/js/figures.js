@@ -50,11 +50,11 @@ const drawCurves = () => {
 const drawPredicted = () => {
   const plot = $("predicted"), panels = [["time", "predicted_time", DATA.cost_word, seconds, NICE_SECONDS], ["memory", "predicted_memory", "peak memory", bytes]];
   const draw = () => {
-    const narrow = plot.clientWidth < 600, traces = [], layout = {grid: {rows: 1, columns: 2, pattern: "independent", xgap: narrow ? 0.25 : 0.15}, margin: {l: 66, r: 14, t: 12, b: 50},
+    const narrow = plot.clientWidth < 600, traces = [], layout = {grid: {rows: narrow ? 2 : 1, columns: narrow ? 1 : 2, pattern: "independent", xgap: 0.15, ygap: 0.3}, margin: {l: 66, r: 14, t: 12, b: 50},
       hoverlabel: {bgcolor: css("--back"), bordercolor: css("--line"), font: {color: css("--ink")}}};
     panels.forEach(([measured, predicted, title, spell, nice], i) => {
       const n = i ? i + 1 : "", own = DATA.setups.filter(s => s[measured] > 0 && s[predicted] > 0), values = own.flatMap(s => [s[measured], s[predicted]]);
-      const low = Math.min(...values) / 1.2, high = Math.max(...values) * 1.2, range = [Math.log10(low), Math.log10(high)], ticks = ticksOf(low, high, spell, narrow ? 2 : 4, nice);
+      const low = Math.min(...values) / 1.2, high = Math.max(...values) * 1.2, range = [Math.log10(low), Math.log10(high)], ticks = ticksOf(low, high, spell, 4, nice);
       traces.push({x: [low, high], y: [low, high], mode: "lines", line: {color: css("--soft"), width: 1}, hoverinfo: "skip", xaxis: `x${n}`, yaxis: `y${n}`});
       for (const method of Object.keys(DATA.methods)) {
         const mine = own.filter(s => s.method === method);
@@ -63,7 +63,7 @@ const drawPredicted = () => {
           marker: {color: colourOf(method), symbol: DATA.methods[method].shape, size: 8, opacity: 0.8}});
       }
       layout[`xaxis${n}`] = axisOf({type: "log", range, title: {text: `${title}, measured`}, ...ticks});
-      layout[`yaxis${n}`] = axisOf({type: "log", range, title: {text: i ? "" : "predicted", standoff: 4}, ...ticks});
+      layout[`yaxis${n}`] = axisOf({type: "log", range, title: {text: i && !narrow ? "" : "predicted", standoff: 4}, ...ticks});
     });
     Plotly.react(plot, traces, layoutOf(layout), CONFIG);
   };

@@ -16,10 +16,10 @@ const drawFront = () => {
   const qualities = setups => {
     const sorted = setups.map(s => s.quality).sort((a, b) => a - b), n = sorted.length;
     const quarter = sorted[Math.floor(n / 4)], width = sorted[Math.floor(3 * n / 4)] - quarter;
-    const floor = Math.min(quarter - Math.max(width, 0.02), ...setups.filter(s => s.recommended).map(s => s.quality));
-    const inside = all ? setups : setups.filter(s => s.quality >= floor);
+    const usual = Math.max(width, 0.02), floor = quarter - 1.5 * usual;
+    const inside = all ? setups : setups.filter(s => s.quality >= floor || s.recommended || (s.front && s.quality >= quarter - 4 * usual));
     const low = Math.min(...inside.map(s => many && !s.front ? s.quality : s.low ?? s.quality)), high = Math.max(...inside.map(s => s.high ?? s.quality));
-    const bottom = all ? low : Math.max(low, floor - width);
+    const bottom = all ? low : Math.max(low, Math.min(...inside.map(s => s.quality)) - usual / 2);
     const room = 0.06 * (high - bottom) || 0.01;
     return {range: [bottom - room, high + room], beyond: n - inside.length};
   };
@@ -57,7 +57,7 @@ const drawFront = () => {
       xaxis: axisOf({type: "log", fixedrange: false, title: {text: `${title} (log scale)`}, range: zoomed?.x ?? [Math.log10(low), Math.log10(high)], ...ticksOf(left, right, spell, narrow ? 4 : 8, nice)}),
       yaxis: axisOf({fixedrange: false, title: {text: `${DATA.metric} on dev`}, range: zoomed?.y ?? range, tickformat: ".3~f", nticks: 8}),
       shapes: [{type: "rect", xref: "paper", x0: 0, x1: 1, y0: best - DATA.margin, y1: best, fillcolor: css("--band"), line: {width: 0}, layer: "below"}],
-      annotations: recommended ? [{x: Math.log10(AXES[axis].of(recommended)), y: recommended.quality, text: "recommended", font: {color: css("--ink"), size: 13}, ax: 0, ay: 38, yanchor: "top", arrowcolor: css("--soft"), arrowwidth: 1, standoff: 12}] : [],
+      annotations: recommended ? [{x: Math.log10(AXES[axis].of(recommended)), y: recommended.quality, text: "recommended", font: {color: css("--ink"), size: 13}, bgcolor: faint(css("--back"), 0.8), ax: 46, ay: 34, xanchor: "left", arrowcolor: css("--soft"), arrowwidth: 1, standoff: 12}] : [],
     }), CONFIG);
     $("beyond").textContent = beyond ? `${plain(beyond)} setup${beyond > 1 ? "s lie" : " lies"} below the picture.` : "";
     $("zoom-all").hidden = !(beyond || all || zoomed);
