@@ -189,7 +189,7 @@ class TaskType(ABC):
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
-        """The predicted and the true class id of each example, shape (n, 2), of rows that `predict` gave; None where an example
+        """The predicted and the true class id of each example, shape (n, 2), of the rows of `predict`; None where an example
         has not one class."""
         return None
 

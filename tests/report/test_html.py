@@ -184,7 +184,7 @@ def test_the_recommendation_comes_with_its_evidence(page: Page, written: dict[st
 
 def test_the_test_split_stands_beside_its_baselines(page: Page, result: Result) -> None:
     rows = [row for row in page.tables["test"] if row]
-    assert [float(row[1][1] or 0) for row in rows] == [entry["quality"] for entry in result["test"].values()]
+    assert [float(row[0][1] or 0) for row in rows] == [entry["quality"] for entry in result["test"].values()]
 
 
 def test_markdown_tables_survive_texts_of_users(written: dict[str, Path]) -> None:
