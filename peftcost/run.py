@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
 from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
+from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import Result, SetupResult
@@ -109,6 +111,7 @@ class Run:
             min_quality=min_quality,
             max_memory_bytes=max_memory_bytes,
             max_gpu_seconds=max_gpu_seconds,
+            caveats_of=partial(caveats_of, state, margin=task["margin"]),
         )
 
     def report(self) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from peftcost.store.journal import Journal
 from peftcost.task.splits import load_task_data
 
 COST_TOLERANCE = 1.5
-"""A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""
+"""A training that takes this many times the recipe's gpu-seconds, on as many devices of the same kind, breaks the promise."""
 COST_SLACK_SECONDS = 5.0
-"""On top of that: a training of a second or two varies by more than half on a machine that is in use."""
+"""On top of that, for each device: a training of a second or two varies by more than half on a machine that is in use."""
 
 TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
@@ -46,8 +46,8 @@ def train_recipe(
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
     UserError if `out` exists; GateError, with the model kept, if dev quality falls below the prediction interval
-    or the cost rises above COST_TOLERANCE times the recipe's on the same device. PeftcostError, with nothing written, if the
-    model predicts otherwise once it is reloaded.
+    or the cost, on as many of the same devices, rises above COST_TOLERANCE times the recipe's. PeftcostError, with nothing
+    written, if the model predicts otherwise once it is reloaded.
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
@@ -113,34 +113,39 @@ def task_data(path: str) -> Any:
     return str(Path(path).absolute())
 
 
-def report_of(recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool) -> dict[str, Any]:
-    """training.json: what was promised, what was measured, what was broken."""
-    expected = recipe.expected
+def broken_promises(recipe: Recipe, measured: Mapping[str, Any], device: str, new_data: bool) -> list[str]:
+    """A sentence for each promise of the recipe that this training has not kept. Costs are compared on as many devices of
+    one kind alone, in device-seconds."""
+    expected, broken = recipe.expected, []
     low, high = expected.new_data_interval if new_data else expected.prediction_interval
-    broken = []
     if measured["quality"] < low:
         broken.append(
             f"Dev quality is {measured['quality']:.3f}, below the {low:.3f} to {high:.3f} that the recipe promises."
         )
-    if (
-        device == expected.device
-        and not new_data
-        and measured["gpu_seconds"] > COST_TOLERANCE * expected.gpu_seconds + COST_SLACK_SECONDS
-    ):
+    same_devices = (device, measured["ranks"]) == (expected.device, expected.ranks)
+    most = COST_TOLERANCE * expected.gpu_seconds + expected.ranks * COST_SLACK_SECONDS
+    if same_devices and not new_data and measured["gpu_seconds"] > most:
         broken.append(
             f"Training took {measured['gpu_seconds']:.1f} gpu-s, more than {COST_TOLERANCE} times the recipe's "
             f"{expected.gpu_seconds:.1f}."
         )
+    return broken
+
+
+def report_of(recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool) -> dict[str, Any]:
+    """training.json: what was promised, what was measured, what was broken."""
+    expected = recipe.expected
     return {
         "quality": measured["quality"],
-        "promised_interval": [low, high],
+        "promised_interval": list(expected.new_data_interval if new_data else expected.prediction_interval),
         "new_data": new_data,
         "gpu_seconds": measured["gpu_seconds"],
+        "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
         "seed": order.seed,
         "rows": {"train": len(order.data.train), "dev": len(order.data.dev)},
         "fingerprints": order.fingerprints,
-        "broken_promises": broken,
+        "broken_promises": broken_promises(recipe, measured, device, new_data),
         "recipe_run": recipe.run,
         "versions": versions(),
     }

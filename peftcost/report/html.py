@@ -47,7 +47,7 @@ def write_report(run_folder: Path) -> dict[str, Path]:
 
 def write_files(folder: Path, result: Mapping[str, Any]) -> dict[str, Path]:
     """The reports of a result."""
-    view = view_of(result)
+    view = view_of(result, folder.resolve().name)
     paths = {kind: folder / name for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))}
     paths["html"].write_text(html_text(view, result, folder), encoding="utf-8")
     paths["md"].write_text(markdown_text(view), encoding="utf-8")

@@ -44,7 +44,8 @@ def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAUL
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
         raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
     data = spec.data
-    cost = CostModel(probed, len(data.dev), len(data.test), len(data.train))
+    ranks = len(controller.executor.slots[0].devices)
+    cost = CostModel(probed, len(data.dev), len(data.test), len(data.train), ranks)
     by_base: dict[str | None, list[str]] = {}
     for arm in probed:
         by_base.setdefault(model_of(arm), []).append(arm)
@@ -65,6 +66,7 @@ def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAUL
         train_rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
+        ranks=ranks,
         limits=[limit if math.isfinite(limit) else None for limit in data.metric.limits],
     )
     return prepared

@@ -110,6 +110,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
         controller = Controller(executor, journal, state, [*observers, *onlookers(folder, trackers)])
         controller.release()  # what was held when the last session ended is booked up to its last sign of life
         with executor, Holding(controller):
+            controller.record("continued")
             if budget is not None:
                 more = parse_budget(budget.removeprefix("+"), price)
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
