@@ -21,6 +21,7 @@ from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.task.task import Task
 from peftcost.tasks import Metric
+from peftcost.tasks.targets import Classes
 
 
 def build_result(
@@ -77,6 +78,7 @@ def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
         "margin": data.margin,
         "seed": spec.seed,
         "targets": data.targets.describe(),
+        "classes": list(data.targets.names) if isinstance(data.targets, Classes) else [],
         "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }

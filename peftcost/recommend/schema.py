@@ -43,6 +43,7 @@ class TaskFacts(Part):
     margin: float = Field(description="Quality that one would give up for a cheaper setup.")
     seed: int = Field(description="Of the split and of the search.")
     targets: str = Field(default="", description="What is known of them: the classes, or their range.")
+    classes: list[str] = Field(default=[], description="Their names in the order of their ids; none where there are none.")
     fingerprints: dict[str, str] = Field(description="SHA-256 of the data and of the model's weights.")
     rows: Rows
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftcost.core.budget import format_seconds
+from peftcost.core.setup_words import setup_words
 from peftcost.report.choices import choices_of
 from peftcost.report.numbers import percent, period, plural
 
@@ -142,8 +143,9 @@ def neighbours(result: Result) -> str | None:
     for name, kind in (("next_better", "better"), ("next_cheaper", "cheaper")):
         entry = by_id.get(advice.get(name)) if advice else None
         if entry is not None:
+            words = setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
             found.append(
-                f"the next {kind}, {entry['id']}, reaches {entry['quality']:.3f} at {format_seconds(entry['gpu_seconds'])}"
+                f"the next {kind}, {words}, reaches {entry['quality']:.3f} at {format_seconds(entry['gpu_seconds'])}"
             )
     text = "; ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else None

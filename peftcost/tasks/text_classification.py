@@ -108,6 +108,9 @@ class TextClassification(TextInputs, ClassTargets):
         predicted = logits.argmax(dim=-1)
         return np.stack([predicted.cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
 
+    def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
+        return rows.astype(np.int64)
+
     def baselines(self) -> Mapping[str, Baseline]:
         return {
             "majority": Baseline("the majority class", majority_rows),

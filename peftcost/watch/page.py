@@ -62,7 +62,8 @@ class LivePage:
             self._evidence = evidence_in(self.follower.folder, metric, task["seed"])
         entries = setup_entries(state, self._evidence.replicates(state))
         result = build_result(events, state, task, entries, None, None, None)
-        return html_text(view_of(json.loads(result.model_dump_json())))
+        facts = json.loads(result.model_dump_json())
+        return html_text(view_of(facts), facts, self.follower.folder.path)
 
 
 def with_status(report: str, progress: ProgressState, alive: bool) -> str:
