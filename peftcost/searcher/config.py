@@ -36,6 +36,9 @@ class SearchConfig:
     explore_dev_rows: int = 500
     """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
 
+    planning_share: float = 0.1
+    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are not searched."""
+
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
     opening_share: float = 0.12
