@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from peftcost.data.cells import LOOKED_AT
 from peftcost.data.table import Table
@@ -10,6 +12,23 @@ from peftcost.errors import UserError, did_you_mean
 
 LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
 """What a label column is called where nobody says."""
+
+
+PAIR_NAMES = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("texta", "textb"),
+    ("text1", "text2"),
+    ("sentencea", "sentenceb"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("question", "passage"),
+    ("question", "sentence"),
+    ("question", "answer"),
+    ("text", "textpair"),
+)
+"""What two texts that belong together are called, without case and signs."""
 
 
 def label_column(table: Table, label: str | None) -> str:
@@ -36,9 +55,25 @@ def holds(table: Table, column: str, kind: type) -> bool:
     return all(isinstance(value, kind) for value in values if value is not None) and any(values)
 
 
-def check_columns_exist(table: Table, columns: Mapping[str, str]) -> None:
+def pair_columns(table: Table, names: list[str]) -> tuple[str, str] | None:
+    """Of these columns the two that hold texts which belong together, by their names; or None."""
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in names if holds(table, name, str)}
+    return next(((plain[a], plain[b]) for a, b in PAIR_NAMES if a in plain and b in plain), None)
+
+
+def names_of(columns: Iterable[str | list[str]]) -> list[str]:
+    """The columns' names, where each may be a list of them."""
+    return [name for column in columns for name in ([column] if isinstance(column, str) else column)]
+
+
+def shown(column: str | list[str]) -> str:
+    """A column, or several that are read as one, for messages."""
+    return " + ".join(map(repr, names_of([column])))
+
+
+def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:
     """UserError for a column that the file does not have."""
-    for role, column in columns.items():
+    for role, column in [(role, name) for role, found in columns.items() for name in names_of([found])]:
         if column not in table.columns:
             raise UserError(
                 f"{table.path} has no column {column!r} for the {role}.{did_you_mean(column, table.columns)} "

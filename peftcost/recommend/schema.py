@@ -38,7 +38,7 @@ class TaskFacts(Part):
     model: str | list[str] = Field(description="The base, or the bases.")
     data: str | dict[str, str | None] = Field(description="A file, or one for each split.")
     task: str = Field(description="The task type.")
-    columns: dict[str, str] = Field(description="The column of each role.")
+    columns: dict[str, str | list[str]] = Field(description="The column of each role; several where they are read as one.")
     metric: str
     margin: float = Field(description="Quality that one would give up for a cheaper setup.")
     seed: int = Field(description="Of the split and of the search.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup_words import setup_words
+from peftcost.data.guess import names_of
 from peftcost.report.choices import choices_of
 from peftcost.report.numbers import percent, period, plural
 
@@ -88,7 +89,7 @@ def particulars(result: Result) -> list[tuple[str, str]]:
     """What was asked, in detail: data, rows, budget, device."""
     task, budget, devices = result["task"], result["budget"], result["devices"]
     rows, targets = task["rows"], task.get("targets")
-    columns = ", ".join(f"{role}: {column}" for role, column in task["columns"].items())
+    columns = ", ".join(f"{role}: {' + '.join(names_of([column]))}" for role, column in task["columns"].items())
     found = [
         ("data", f"{data_text(result)}; columns {columns}"),
         ("rows", f"{rows['train']:,} to train on, {rows['dev']:,} to compare on (dev), {rows['test']:,} to test on"),

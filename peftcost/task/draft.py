@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from peftcost.core.one_line import one_line
+from peftcost.data.guess import shown
 from peftcost.data.readers import read_table
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
@@ -31,10 +32,10 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
-    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {columns[kind.target_roles[-1]]!r}")
+    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {shown(list(columns.values())[-1])}")
     task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
-    seen = ", ".join(f"{column!r} looks like the {role}" for role, column in columns.items())
+    seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"

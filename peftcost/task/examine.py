@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from peftcost.data.fingerprint import resolve_model
 from peftcost.errors import EnvironmentFailure, UserError
@@ -21,7 +22,7 @@ class Checked:
     split. tokens: how the first base's tokenizer sees the training rows. rejected: rows left out."""
 
     task: str
-    columns: dict[str, str]
+    columns: dict[str, Any]
     metric: str
     margin: float
     rows: dict[str, int]

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from peftcost.data.builtin import PREFIX, builtin_table
-from peftcost.data.guess import check_columns_exist
+from peftcost.data.guess import check_columns_exist, shown
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
@@ -33,7 +34,7 @@ class TaskData:
     """
 
     task_type: TaskType
-    columns: dict[str, str]
+    columns: dict[str, Any]
     targets: Targets
     train: list[Example]
     dev: list[Example]
@@ -62,7 +63,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         rejected += told
     metric, why_metric = _metric(kind, task.metric, given["train"])
     margin = task.margin if task.margin is not None else metric.default_margin
-    where = f"{tables['train'].path}, column {columns[kind.target_roles[-1]]!r}"
+    where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
     targets = checked_targets(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
@@ -116,7 +117,7 @@ def fingerprint(kind: TaskType, splits: dict[str, list[Example]]) -> str:
     digest = hashlib.sha256()
     for name in SPLITS:
         for example in splits[name]:
-            values = [name, *(example[role] for role in kind.roles)]
+            values = [name, *(example[role] for role in (*kind.roles, *kind.optional_roles) if role in example)]
             digest.update(json.dumps(values, ensure_ascii=True).encode() + b"\n")
     return digest.hexdigest()
 
@@ -150,7 +151,7 @@ def _order_columns(task: Task) -> dict[str, str]:
     return {key: column for key, column in ((GROUP, task.group), (TIME, task.time)) if column is not None}
 
 
-def _examples(table: Table, kind: TaskType, columns: dict[str, str], task: Task) -> list[Example]:
+def _examples(table: Table, kind: TaskType, columns: dict[str, Any], task: Task) -> list[Example]:
     examples = kind.read(table, columns)
     return with_order(examples, table, task) if _order_columns(task) else examples
 

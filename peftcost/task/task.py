@@ -88,7 +88,7 @@ class Task(BaseModel):
     """A task.yaml.
 
     model: a hub id, a folder, or builtin:NAME; or several, to search over. data: a file, or one for each split. columns:
-    role -> column.
+    role -> column, or several columns that are one text.
     margin: quality that one would give up for a cheaper setup. max_length: tokens at which inputs are cut.
     splits: the shares that are split off. group: a column; rows of equal value go to one split. time: a column; the
     latest rows are dev and test. skip_bad_rows: leave out, and tell, rows that cannot be used.
@@ -99,7 +99,7 @@ class Task(BaseModel):
     model: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
     task: str | None = None
     data: Annotated[Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)]
-    columns: dict[str, str] | None = None
+    columns: dict[str, str | Annotated[list[str], Field(min_length=1)]] | None = None
     metric: str | None = None
     margin: float | None = Field(default=None, gt=0, lt=1)
     methods: list[str] | Literal["all"] | None = None
@@ -119,12 +119,15 @@ class Task(BaseModel):
 
     @field_validator("columns")
     @classmethod
-    def _known_roles(cls, columns: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+    def _known_roles(cls, columns: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
         if columns and info.data.get("task"):
-            roles = list(get_task_type(info.data["task"]).roles)
-            for role in columns:
+            kind = get_task_type(info.data["task"])
+            roles = list(dict.fromkeys(role for shape in kind.shapes for role in shape))
+            for role, column in columns.items():
                 if role not in roles:
                     raise ValueError(f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}.")
+                if isinstance(column, list) and role not in kind.several:
+                    raise ValueError(f"{role!r} takes one column, but got {column}.")
         return columns
 
     @field_validator("metric")

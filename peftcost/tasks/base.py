@@ -6,7 +6,7 @@ Everything that the controller calls (validation, metric) needs no torch; the re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Example = dict[str, Any]
 """One validated row: the keys are the task type's roles (text, label; tokens, tags), and "place": where it stands, for
 messages, as in "reviews.csv, line 7"."""
+Columns = Mapping[str, Any]
+"""Role -> the column's name; or a list of names, where the task type takes several columns in one role."""
 IGNORED = -100
 """A whole-number target that no loss counts; of other numbers it is NaN."""
 
@@ -57,6 +59,7 @@ class TaskType(ABC):
     """One kind of task.
 
     input_roles, target_roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml.
+    optional_roles: inputs that a row may have beside. several: roles that a list of columns may play.
     metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first.
@@ -65,6 +68,8 @@ class TaskType(ABC):
     name: ClassVar[str]
     input_roles: ClassVar[tuple[str, ...]]
     target_roles: ClassVar[tuple[str, ...]]
+    optional_roles: ClassVar[tuple[str, ...]] = ()
+    several: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[dict[str, Metric]]
     auto_model: ClassVar[str]
     fresh_head: ClassVar[bool] = True
@@ -72,18 +77,32 @@ class TaskType(ABC):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """All columns of a row."""
+        """All that an example holds beside its place."""
         return (*self.input_roles, *self.target_roles)
+
+    @property
+    def shapes(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of columns that a file may have for such examples, by the roles that they play; the first that a file can
+        fill is taken. Most types know one."""
+        return (
+            ((*self.input_roles, *self.optional_roles, *self.target_roles), self.roles)
+            if self.optional_roles
+            else (self.roles,)
+        )
+
+    def inputs_of_shape(self, shape: Collection[str]) -> tuple[str, ...]:
+        """Which of a shape's columns are looked at where examples are read unlabelled."""
+        return (*self.input_roles, *(role for role in self.optional_roles if role in shape))
 
     # Rows: free of torch
 
     @abstractmethod
-    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, Any] | None:
         """The column of each role in a file of which at most the label column is known; None where the file is not of this
         type. UserError where it is, but does not show which column is which."""
 
     @abstractmethod
-    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+    def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         """Validated rows; UserError with file, row and column for the first that is not usable. labelled: with the targets;
         else no target column is looked at."""
 

@@ -1,4 +1,4 @@
-"""Regression: one text, one number."""
+"""Regression: one text, or two, and one number."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import number_of, text_of
+from peftcost.data.cells import LOOKED_AT, is_missing, number_of
 from peftcost.data.features import Column, Split
+from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Baseline, Example, Metric
+from peftcost.tasks.base import Baseline, Columns, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.metrics import negative_rmse, pearson, spearman
+from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
 from peftcost.tasks.targets import Targets, Values, expect
-from peftcost.tasks.text_inputs import TextInputs, lengths_of, text_columns, tfidf_predictions
+from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
 
-class Regression(TextInputs):
+class Regression(OneTextOrTwo):
     """Rows for the metrics: (predicted, true), both as (value - mean) / deviation of the training rows, as they are learnt.
     So the margin of every metric means the same whatever the unit."""
 
     name = "regression"
-    input_roles = ("text",)
     target_roles = ("value",)
     metrics = {  # noqa: RUF012
         "pearson": Metric("pearson", 0.01, pearson, (-1.0, 1.0)),
@@ -36,17 +37,21 @@ class Regression(TextInputs):
         "negative_rmse": Metric("negative_rmse", 0.01, negative_rmse, (-math.inf, 0.0)),
     }
     auto_model = "AutoModelForSequenceClassification"
+    precedence = 80
 
-    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
-        """Only where somebody says so: ratings from 1 to 5 may be classes as well."""
-        return None
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, Any] | None:
+        """Where somebody says which column it is, and it holds numbers that are not whole. Ratings from 1 to 5 may be classes
+        as well."""
+        if label is None:
+            return None
+        check_columns_exist(table, {"label": label})
+        return {**guess_texts(table, label, "value"), "value": label} if holds_fractions(table, label) else None
 
-    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+    def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []
         for i, row in enumerate(table.rows):
             place = table.place(i)
-            text = text_of(row.get(columns["text"]), f"{place}, column {columns['text']!r}")
-            example: Example = {"text": text, "place": place}
+            example: Example = {**read_texts(row, columns, place), "place": place}
             if labelled:
                 example["value"] = number_of(row.get(columns["value"]), f"{place}, column {columns['value']!r}")
             found.append(example)
@@ -58,13 +63,10 @@ class Regression(TextInputs):
             raise UserError(f"the {len(train)} training rows hold one number alone; there is nothing to learn.")
         return Values(float(values.mean()), float(values.std()), float(values.min()), float(values.max()))
 
-    def content(self, example: Example) -> str:
-        return " ".join(example["text"].split())
-
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
-        columns = text_columns(processor, [e["text"] for e in examples], max_length)
+        columns = self.token_columns_of(processor, examples, max_length)
         values = np.zeros(len(examples), dtype=np.float32) if targets is None else standardized(examples, targets)
         return Split({**columns, "targets": Column(values)}, lengths_of(columns))
 
@@ -97,6 +99,16 @@ class Regression(TextInputs):
             "mean": Baseline("the mean", mean_rows),
             "tfidf": Baseline("TF-IDF with ridge regression", tfidf_rows),
         }
+
+
+def holds_fractions(table: Table, column: str) -> bool:
+    """Whether the first cells that are there are numbers, and some of them not whole."""
+    cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
+    try:
+        numbers = [float(str(cell)) for cell in cells if not is_missing(cell) and str(cell).strip()]
+    except (TypeError, ValueError):
+        return False
+    return all(map(math.isfinite, numbers)) and any(not number.is_integer() for number in numbers)
 
 
 def standardized(examples: Sequence[Example], targets: Targets) -> np.ndarray:

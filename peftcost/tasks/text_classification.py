@@ -1,4 +1,4 @@
-"""Text classification: one text, one of several classes."""
+"""Text classification: one text, or two, and one of several classes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import label_of, text_of
+from peftcost.data.cells import label_of
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import label_column, text_column
+from peftcost.data.guess import label_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Baseline, Example, Metric
+from peftcost.tasks.base import Baseline, Columns, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import accuracy, macro_f1
+from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
 from peftcost.tasks.targets import Classes, Targets, expect
-from peftcost.tasks.text_inputs import TextInputs, lengths_of, text_columns, tfidf_predictions
+from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
 
 if TYPE_CHECKING:
     import torch
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
 
+LONG_LABEL, MANY_LABELS = 5, 20
+"""Words of a label on average, and different labels, above which they are answers, not classes."""
+
 IMBALANCE = 4
 """The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
 
 
-class TextClassification(TextInputs, ClassTargets):
+class TextClassification(OneTextOrTwo, ClassTargets):
     """Rows for the metrics: (predicted class id, true class id)."""
 
     name = "text-classification"
-    input_roles = ("text",)
     target_roles = ("label",)
     metrics = {  # noqa: RUF012
         "accuracy": Metric("accuracy", 0.01, accuracy),
@@ -44,21 +47,15 @@ class TextClassification(TextInputs, ClassTargets):
     auto_model = "AutoModelForSequenceClassification"
     precedence = 90
 
-    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, Any] | None:
         label = label_column(table, label)
-        text = text_column(table, [name for name in table.columns if name != label])
-        if text is None:
-            raise UserError(
-                f"{table.path} does not show which column holds the text ({table.listed}); write a task.yaml "
-                f"with `columns: {{text: …, label: {label}}}`."
-            )
-        return {"text": text, "label": label}
+        return {**guess_texts(table, label), "label": label}
 
-    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+    def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []
         for i, row in enumerate(table.rows):
             place = table.place(i)
-            example = {"text": text_of(row.get(columns["text"]), f"{place}, column {columns['text']!r}"), "place": place}
+            example = {**read_texts(row, columns, place), "place": place}
             if labelled:
                 example["label"] = label_of(row.get(columns["label"]), f"{place}, column {columns['label']!r}")
             found.append(example)
@@ -84,18 +81,20 @@ class TextClassification(TextInputs, ClassTargets):
                 f"{len(found)} different labels in {len(train)} rows are too many to learn from (for example "
                 f"{found.names[0]!r}); is this the label column?"
             )
+        if len(found) > MANY_LABELS and sum(len(name.split()) for name in found.names) > LONG_LABEL * len(found):
+            raise UserError(
+                f"{len(found)} different labels of {LONG_LABEL} words and more are texts, not classes (for example "
+                f"{found.names[0][:60]!r}); is this the label column?"
+            )
         return found
 
     def stratum(self, example: Example) -> str:
         return str(example["label"])
 
-    def content(self, example: Example) -> str:
-        return " ".join(example["text"].split())
-
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
-        columns = text_columns(processor, [e["text"] for e in examples], max_length)
+        columns = self.token_columns_of(processor, examples, max_length)
         return Split({**columns, "targets": class_column(examples, targets)}, lengths_of(columns))
 
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:

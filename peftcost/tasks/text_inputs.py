@@ -77,8 +77,14 @@ class TextInputs(TaskType):
     def check_encoded(self, split: Split, model: str) -> None:
         from transformers import AutoConfig
 
-        size = AutoConfig.from_pretrained(model).get_text_config().vocab_size
+        config = AutoConfig.from_pretrained(model).get_text_config()
+        size = config.vocab_size
         ids = split.columns["input_ids"].values
+        if "token_type_ids" in split.columns and getattr(config, "type_vocab_size", 2) < 2:
+            raise UserError(
+                f"The tokenizer in {model} marks the second text of a pair, and the model beside it knows no second; take "
+                "token_type_ids out of model_input_names in its tokenizer_config.json."
+            )
         highest = int(ids.max()) if len(ids) else 0
         if highest >= size:  # on a GPU it would end the process
             raise UserError(
@@ -101,9 +107,14 @@ class TextInputs(TaskType):
         return found
 
 
-def text_columns(processor: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> dict[str, Column]:
-    """Columns of texts, cut to max_length. A text of nothing but characters that the tokenizer drops still is an input."""
-    encoded = processor(list(texts), truncation=True, max_length=max_length) if texts else {"input_ids": []}
+def text_columns(
+    processor: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, pairs: Sequence[str] | None = None
+) -> dict[str, Column]:
+    """Columns of texts, or of texts and their pairs, cut to max_length; of a pair the longer one is cut.
+
+    A text of nothing but characters that the tokenizer drops still is an input."""
+    both = [list(some) for some in (texts, pairs) if some is not None]
+    encoded = processor(*both, truncation=True, max_length=max_length) if texts else {"input_ids": []}
     ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
     return token_columns({**encoded, "input_ids": ids})
 
@@ -127,16 +138,29 @@ def lengths_of(columns: Mapping[str, Column]) -> np.ndarray:
 def tfidf_predictions(
     model: Any, train: Sequence[Example], answers: Sequence[Any] | np.ndarray, test: Sequence[Example]
 ) -> np.ndarray | None:
-    """What one of scikit-learn's linear models makes of test from words and pairs of words, with sublinear counts; None when
-    no text holds a word of two characters."""
+    """What one of scikit-learn's linear models makes of test from words and pairs of words, with sublinear counts.
+
+    Of two texts a row: from those of each, those that both have, and how alike they are. None when no text holds a word of
+    two characters."""
+    from scipy.sparse import csr_array, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    roles = [role for role in ("text", "text_pair") if role in train[0]]
     try:
-        features = vectorizer.fit_transform([e["text"] for e in train])
+        vectorizer.fit([e[role] for role in roles for e in train])
     except ValueError:  # empty vocabulary
         return None
-    return np.asarray(model.fit(features, answers).predict(vectorizer.transform([e["text"] for e in test])))
+
+    def common(a: Any, b: Any) -> list[Any]:
+        both = a.multiply(b)
+        return [both.sqrt(), csr_array(both.sum(axis=1).reshape(-1, 1))]
+
+    def features(examples: Sequence[Example]) -> Any:
+        parts = [vectorizer.transform([e[role] for e in examples]) for role in roles]
+        return parts[0] if len(parts) == 1 else hstack([*parts, *common(*parts)], format="csr")
+
+    return np.asarray(model.fit(features(train), answers).predict(features(test)))
 
 
 def aligned(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -59,7 +59,7 @@ class TaskTypeContract:
 
     def test_a_row_without_its_input_or_target_is_refused_with_its_place(self) -> None:
         kind = self.kind()
-        for role in kind.roles:
+        for role in self.columns:
             broken = [dict(row) for row in self.rows]
             broken[2][self.columns[role]] = None
             with pytest.raises(UserError, match="line 3"):

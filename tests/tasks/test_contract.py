@@ -27,6 +27,24 @@ class TestTextClassification(OnTinyBert):
         return get_task_type("text-classification")
 
 
+class TestTextPairClassification(OnTinyBert):
+    rows = [  # noqa: RUF012
+        {"premise": text, "hypothesis": TEXTS[-1 - i], "label": ["same", "other"][i % 2]} for i, text in enumerate(TEXTS)
+    ]
+    columns = {"text": "premise", "text_pair": "hypothesis", "label": "label"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("text-classification")
+
+
+class TestTextPairRegression(OnTinyBert):
+    rows = [{"a": text, "b": TEXTS[-1 - i], "score": i / 3} for i, text in enumerate(TEXTS)]  # noqa: RUF012
+    columns = {"text": "a", "text_pair": "b", "value": "score"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("regression")
+
+
 class TestTokenClassification(OnTinyBert):
     rows = [  # noqa: RUF012
         {"words": text.split(), "tags": ["B-x" if word[0].isupper() else "O" for word in text.split()]} for text in TEXTS

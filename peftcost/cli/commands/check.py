@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peftcost.cli.options import TASK, JsonOption, LabelOption, SeedOption, SkipBadRowsOption
+from peftcost.data.guess import shown
 
 if TYPE_CHECKING:
     from peftcost.task.examine import Checked
@@ -43,7 +44,7 @@ def check(
 
 def lines_of(found: Checked) -> list[str]:
     """The findings as people read them."""
-    roles = ", ".join(f"{role} = {column!r}" for role, column in found.columns.items())
+    roles = ", ".join(f"{role} = {shown(column)}" for role, column in found.columns.items())
     lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}", ""]
     for name in ORDER:
         origin = "its own file" if name in found.given else "split off from train"
