@@ -23,8 +23,10 @@ WIDTH = 2 * NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 
 def changes(before: Result, after: Result) -> dict[str, Any]:
-    """asked: what of the question differs. recommended, methods: quality, cost and memory then and now. UserError when the runs
-    cannot be compared, since they are told in different metrics."""
+    """asked: what of the question differs. recommended, methods: quality, cost and memory then and now.
+
+    UserError when the runs are told in different metrics.
+    """
     metrics = before["task"]["metric"], after["task"]["metric"]
     if metrics[0] != metrics[1]:
         raise UserError(
@@ -53,7 +55,7 @@ def best_by_method(result: Result) -> dict[str, Entry]:
 
 
 def compared(before: Entry | None, after: Entry | None) -> dict[str, Any]:
-    """Two setups. interval: of the change in quality, 95 %, as of two runs that share nothing; significant: zero is not in it."""
+    """Two setups. interval: of the change in quality, 95 %, as of independent runs; significant: zero is not in it."""
     found = {"before": before and figures(before), "after": after and figures(after)}
     if before is None or after is None:
         return found | {"change": None, "interval": None, "significant": False}
@@ -74,14 +76,15 @@ def figures(entry: Entry) -> dict[str, Any]:
 
 
 def regression(found: Mapping[str, Any], margin: float) -> str | None:
-    """One sentence, when the recommended quality has fallen by more than the margin, and significantly; or is there no more."""
+    """One sentence, when the recommended quality has fallen significantly and by more than the margin, or is gone."""
     advice = found["recommended"]
     if advice["before"] is not None and advice["after"] is None:
         return "The first run recommends a setup, the second none."
     if advice["significant"] and advice["change"] < -margin:
+        then, now, (low, high) = advice["before"]["quality"], advice["after"]["quality"], advice["interval"]
         return (
-            f"The recommended {found['metric']} fell from {advice['before']['quality']:.3f} to {advice['after']['quality']:.3f}, "
-            f"by more than {margin:g}, and by more than chance ({advice['interval'][0]:+.3f} to {advice['interval'][1]:+.3f})."
+            f"The recommended {found['metric']} fell from {then:.3f} to {now:.3f}, by more than {margin:g}, and by more than "
+            f"chance ({low:+.3f} to {high:+.3f})."
         )
     return None
 
@@ -104,8 +107,8 @@ def change_lines(name: str, pair: Mapping[str, Any]) -> list[str]:
     low, high = pair["interval"]
     setup = now["setup"] if then["id"] == now["id"] else f"{then['setup']} -> {now['setup']}"
     return [
-        f"{name}: {then['quality']:.3f} -> {now['quality']:.3f} ({pair['change']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, {sure}), "
-        f"{format_seconds(then['gpu_seconds'])} -> {format_seconds(now['gpu_seconds'])}, "
+        f"{name}: {then['quality']:.3f} -> {now['quality']:.3f} ({pair['change']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, "
+        f"{sure}), {format_seconds(then['gpu_seconds'])} -> {format_seconds(now['gpu_seconds'])}, "
         f"{format_bytes(then['peak_bytes'])} -> {format_bytes(now['peak_bytes'])}",
         f"  {setup}",
     ]
