@@ -313,7 +313,7 @@ def build(
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
     config = type(config).from_dict({**config.to_dict(), **task_type.model_options(targets)})
-    if config.pad_token_id is None:
+    if getattr(config, "pad_token_id", 0) is None:
         config.pad_token_id = 0
     with torch.device("meta"):
         model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32)
