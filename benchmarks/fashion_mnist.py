@@ -1,8 +1,8 @@
 """A small ViT base for pictures, and pictures of other classes to fine-tune it on; both of Fashion-MNIST.
 
 No package brings a pretrained ViT. So the base is trained here, on the first five classes (T-shirt to coat), and the data to
-fine-tune on are pictures of the other five (sandal to ankle boot), as one folder a class. The base is no more than that: it shows
-that everything works, not how good a ViT of a hub is.
+fine-tune on are pictures of the other five (sandal to ankle boot), as one folder a class. The base is no more than that: it
+shows that everything works, not how good a ViT of a hub is.
 
     apt-get install dataset-fashion-mnist
     python benchmarks/fashion_mnist.py fashion

@@ -81,7 +81,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "without costs": {"cost_exponent": 0.0},
     "with costs in full": {"cost_exponent": 1.0},
     "without full and LoRA first": {"opening_share": 0.0},
-    "without LoRA further": {"yardstick_chance": NEVER},
+    "without following references": {"rising_chance": NEVER},
     "without confirmation": {
         "explore_share": 1.0,
         "most_reserved": 0.0,
@@ -90,11 +90,10 @@ CHANGES: dict[str, dict[str, Any]] = {
         "most_confirm_seeds": 0,
     },
     "without going back": {"explore_again_chance": NEVER},
-    "with random proposals": {"startup_trials": 10**9},
 }
 """Parts that are left out by other numbers. What is bought is what adds most whatever it takes, or per gpu-second; full and
-LoRA are opened, and LoRA goes on before confirming, when they are worth it, like all others; all is spent on exploring, and
-the best expected is recommended; the search ends when confirming does; Optuna draws at random."""
+LoRA are opened, and go on before confirming, when they are worth it, like all others; all is spent on exploring, and the
+cheapest expected to be as good is recommended; the search ends when confirming does."""
 
 
 def warm(earlier: Callable[[RecordedTable], RecordedTable], table: RecordedTable, seed: int, recipe: bool = False) -> Outcome:

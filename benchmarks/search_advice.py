@@ -33,7 +33,7 @@ REPLAYS = 16
 INTERVALS = 180
 """Replays a budget, each in a world of its own (those of the advice share theirs)."""
 BUDGETS = 1000
-CONFIRMED = "the recommendation is confirmed"
+SETTLED = "the recommendation is settled"
 """Why a search ends. It ends early, too, where it says after a semicolon that the rest would hardly change the advice."""
 
 
@@ -186,7 +186,7 @@ def ended(table: RecordedTable, seed: int) -> Ended:
     except UserError:
         return Ended("too small")
     overspent, because = found.spent_gpu_seconds > limit, found.because.partition(";")[0]
-    if found.because == because and because != CONFIRMED:
+    if found.because == because and because != SETTLED:
         share = (found.spent_gpu_seconds + found.state.cost.closing_seconds()) / limit
         return Ended(because, overspent, share if "budget" in because else None)
     rest = simulate(table, limit, seed, **conditions, config=replace(DEFAULT_CONFIG, explore_again_chance=0.0))

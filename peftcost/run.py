@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
 from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
+from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import Result, SetupResult
@@ -70,6 +72,7 @@ class Run:
         min_quality: float | None = None,
         max_memory_bytes: float | None = None,
         max_gpu_seconds: float | None = None,
+        setup: str | None = None,
     ) -> Recommendation:
         """Put another question to the same evidence; nothing is trained.
 
@@ -80,6 +83,7 @@ class Run:
             min_quality: The least quality on dev, in the task's metric.
             max_memory_bytes: The most memory of a training's tensors, in bytes.
             max_gpu_seconds: The most device time of a training, in seconds.
+            setup: The id of the setup that you have chosen yourself, as in "lora-51711709bb".
 
         Returns:
             A setup, with its evidence.
@@ -93,10 +97,13 @@ class Run:
         found = evidence_in(self.folder, metric, task["seed"]).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
+        evidence = [e for e in evidence_of(result["setups"]) if setup in (None, e.id)]
+        if not evidence:
+            raise UserError(f"{self.folder.path} has no measured setup {setup!r}; report.html lists them all.")
         if confidence is None:
             confidence = (result["recommendation"] or {}).get("confidence")
         return recommend(
-            evidence_of(result["setups"]),
+            evidence,
             found,
             NonInferiority(task["margin"], checked_confidence(confidence, state.config)),
             policy,
@@ -104,6 +111,7 @@ class Run:
             min_quality=min_quality,
             max_memory_bytes=max_memory_bytes,
             max_gpu_seconds=max_gpu_seconds,
+            caveats_of=partial(caveats_of, state, margin=task["margin"]),
         )
 
     def report(self) -> dict[str, Path]:

@@ -116,7 +116,7 @@ def running_table(trials: list[Running]) -> Table:
     for trial in trials:
         table.add_row(
             Text(f"device {trial.device}", style="dim"),
-            Text(trial.setup_id, style="cyan"),
+            Text(one_line(trial.words), style="cyan"),
             Text(f"{trial.role}, seed {trial.seed}"),
             Text(steps_text(trial)),
             Text(figures_text(trial)),
@@ -137,16 +137,17 @@ def figures_text(trial: Running) -> str:
 
 def running_text(trial: Running) -> str:
     figures = figures_text(trial)
-    return f"{trial.setup_id} still running: {steps_text(trial)}" + (f", {figures}" if figures else "")
+    told = f"still running: {trial.words}: {steps_text(trial)}" + (f", {figures}" if figures else "")
+    return f"{told} [{trial.setup_id}]"
 
 
 def front_table(rows: list[FrontRow]) -> Table:
     """The best trade-offs so far, cheapest first."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("best trade-offs so far", no_wrap=True)
+    table.add_column("best trade-offs so far")
     for name in ("quality", "cost", "memory", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: row.gpu_seconds):
         cost, memory = format_seconds(row.gpu_seconds), format_bytes(row.peak_bytes)
-        table.add_row(Text(row.id), f"{row.quality:.3f}", cost, memory, str(row.seeds))
+        table.add_row(Text(one_line(row.words)), f"{row.quality:.3f}", cost, memory, str(row.seeds))
     return table

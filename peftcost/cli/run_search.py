@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from peftcost import api
 from peftcost.cli.progress import announce, watching
 from peftcost.cli.show_result import Shown, show_result
 from peftcost.cli.signals import signals
-from peftcost.core.budget import format_seconds
+from peftcost.core.budget import format_seconds, typed_budget
 from peftcost.searcher.spec import load_spec
 from peftcost.session.search import budget_sizes
 from peftcost.store.run_folder import free_run_path
@@ -48,11 +47,6 @@ def run_search(
     show_result(run, shown)
 
 
-def rounded_up(gpu_seconds: float) -> str:
-    """A budget that can be typed, and is no less."""
-    return f"{math.ceil(gpu_seconds)}gpu-s" if gpu_seconds < 120 else f"{math.ceil(gpu_seconds / 60)}gpu-min"
-
-
 def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
     spec = load_spec(task, **asked)
@@ -61,5 +55,5 @@ def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     for name, gpu_seconds in budget_sizes(spec).items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
-        print(f"  {name:<10} --budget {rounded_up(gpu_seconds)}   ({wall} on the clock{money})")
+        print(f"  {name:<10} --budget {typed_budget(gpu_seconds)}   ({wall} on the clock{money})")
     print("Choose one with --budget.")

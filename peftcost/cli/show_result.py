@@ -34,7 +34,7 @@ def show_result(run: Run, shown: Shown) -> None:
     if shown.quiet:
         console.print(result["recommendation"]["because"], markup=False, highlight=False)
         return
-    for table in result_tables(result, shown.every_setup):
+    for table in result_tables(result, str(run.folder.path), shown.every_setup):
         console.print(table)
     for name in ("report.html", "recipe.yaml"):
         print(run.folder.path / name)

@@ -17,12 +17,12 @@ from peftcost.report.choices import Entry
 from peftcost.report.view import SetupRow, View, view_of
 
 
-def result_tables(result: dict[str, Any], every_setup: bool = False) -> list[RenderableType]:
+def result_tables(result: dict[str, Any], run: str, every_setup: bool = False) -> list[RenderableType]:
     """What was tried, test, ledger, warnings, and last (where one looks first) the recommendation. Made for 80 columns.
 
-    every_setup: in place of the trade-offs and each method's best.
+    run: the run's folder, as it is typed. every_setup: in place of the trade-offs and each method's best.
     """
-    view = view_of(result)
+    view = view_of(result, run)
     shown: list[RenderableType] = []
     if view.measured:
         rows = view.measured if every_setup else worth_a_row(view)
@@ -44,7 +44,8 @@ def result_tables(result: dict[str, Any], every_setup: bool = False) -> list[Ren
 
 def advice_panel(view: View) -> Panel:
     """The recommendation; while it is not confirmed, with what would settle it."""
-    lines = [Text(view.headline, style="bold"), Text(" ".join(view.advice)), *map(Text, view.beside)]
+    bullets = [Text(f"• {text}") for text in view.advice]
+    lines = [Text(view.headline, style="bold"), *bullets, *map(Text, view.beside)]
     colour = "green" if view.confirmed else "yellow"
     return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
 

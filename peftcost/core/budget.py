@@ -94,3 +94,8 @@ def format_seconds(seconds: float) -> str:
     parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
     shown = [f"{n} {unit}" for n, unit in parts if n]
     return " ".join(shown[:2]) or "0 s"
+
+
+def typed_budget(gpu_seconds: float) -> str:
+    """A budget that can be typed, and is no less: "90gpu-s", "7gpu-min"."""
+    return f"{math.ceil(gpu_seconds)}gpu-s" if gpu_seconds < 120 else f"{math.ceil(gpu_seconds / 60)}gpu-min"

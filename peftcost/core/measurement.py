@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -56,6 +58,24 @@ class Measurement:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Measurement:
         return cls(**raw)
+
+
+def reading_scale(measurements: Sequence[Measurement], dev_rows: int, limits: tuple[float, float]) -> float:
+    """What readings are measured by: the width of the metric's range; without limits, twice the median deviation of one
+    example, which is the same for a share of hits at one half (1 where nothing is known). dev_rows: of the whole split."""
+    low, high = limits
+    if math.isfinite(high - low):
+        return high - low
+    single = [m.quality_error * math.sqrt(m.dev_rows or dev_rows) for m in measurements if m.quality_error]
+    return 2 * statistics.median(single) if single else 1.0
+
+
+def reading_error(measurement: Measurement, dev_rows: int, scale: float) -> float:
+    """The standard error of a quality over the dev examples: the bootstrap's (an old run: the largest that a share of hits
+    can have), never less than ten hits in a thousand let expect, since few examples may agree by chance. scale: as
+    `reading_scale` gives it."""
+    single = scale / math.sqrt(measurement.dev_rows or dev_rows)
+    return 0.5 * single if measurement.quality_error is None else max(measurement.quality_error, 0.1 * single)
 
 
 def timed_undisturbed(measurements: Sequence[Measurement]) -> list[Measurement]:

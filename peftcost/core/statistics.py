@@ -295,6 +295,7 @@ def resolvable_difference(replicates: Replicates, setup_id: str, alpha: float = 
 def prediction_interval(
     qualities: Sequence[float],
     n_dev: int,
+    example_error: float,
     pooled_sd: float | None = None,
     pooled_freedom: int | None = None,
     new_data: bool = False,
@@ -303,21 +304,21 @@ def prediction_interval(
 ) -> tuple[float, float]:
     """Where the quality of one new seed falls: on the same dev data, or on as many new rows of the same kind.
 
-    qualities: one per seed already measured. Student t on the spread between seeds (the given pooled one, else their
-    own), widened by sqrt(1 + 1 / k); for new data the sampling noise of both dev sets, at most that of a proportion,
-    is added. With neither several seeds nor a pooled figure, the noise of a proportion stands in for it. A few seeds
-    that agree by chance do not promise more than to within one example.
-    limits: the metric's lowest and highest possible value.
+    qualities: one per seed already measured. example_error: the standard error of one of them over the n_dev examples, in
+    units of the metric. Student t on the spread between seeds (the given pooled one, else their own), widened by
+    sqrt(1 + 1 / k); for new data the sampling noise of both dev sets is added. With neither several seeds nor a pooled
+    figure, the sampling noise stands in for it. A few seeds that agree by chance do not promise more than to within one
+    example. limits: the metric's lowest and highest possible value.
     """
-    k, mean = len(qualities), float(np.mean(qualities))
-    proportion, one_example = max(mean * (1 - mean), 1e-4) / max(1, n_dev), (1 / max(1, n_dev)) ** 2
+    k, mean, sampling = len(qualities), float(np.mean(qualities)), example_error**2
+    one_example = 4 * sampling / max(1, n_dev)  # (1 / n)^2 for a share of hits of one half
     if pooled_sd is not None:
         variance, freedom = max(pooled_sd**2, one_example), max(1, pooled_freedom or k - 1)
     elif k > 1:
         variance, freedom = max(float(np.var(qualities, ddof=1)), one_example), k - 1
     else:
-        variance, freedom = proportion, 10**6
-    spread = variance * (1 + 1 / k) + (2 * proportion if new_data else 0.0)
+        variance, freedom = sampling, 10**6
+    spread = variance * (1 + 1 / k) + (2 * sampling if new_data else 0.0)
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(spread)
     low, high = np.clip([mean - half, mean + half], *limits)
     return float(low), float(high)

@@ -14,6 +14,9 @@ FIXED_SECONDS = 1.5
 
 
 WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
+ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
+"""On each device: what passes between seeing that the budget is at its end and having released it. A group of processes
+takes longer to end than one."""
 PLENTY = 4
 """A device with this many times the memory that a method's first setup takes has room for all of them."""
 
@@ -101,13 +104,14 @@ class CostModel:
     """Predicts from probes, by arm; `corrected` by measurements it learns.
 
     kept: by `frozen_key`, of how many rows of train and of dev the activations of the frozen layers are on disk, so that no
-    trial pays for them again.
+    trial pays for them again. ranks: how many devices train a setup together; all seconds here are of all of them.
     """
 
     probes: Mapping[str, Probe]
     dev_rows: int
     test_rows: int
     train_rows: int = 0
+    ranks: int = 1
     corrections: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -129,7 +133,7 @@ class CostModel:
                 probe.training_seconds(stable_examples(parent), self.train_rows, kept_train_rows) - probe.fixed_seconds
             )
         peak_bytes = self.peaks.get(setup.memory_key, probe.predicted_peak_bytes or probe.peak_bytes)
-        beside = probe.startup_seconds + evaluation + FIXED_SECONDS
+        beside = probe.startup_seconds + evaluation + self.ranks * FIXED_SECONDS
         return Prediction(gpu_seconds, peak_bytes, correction * training + beside)
 
     def base_bytes(self, setup: Setup) -> int:
@@ -162,14 +166,15 @@ class CostModel:
         return setup.memory_key not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
     def closing_seconds(self, models: int = 2) -> float:
-        """What the test takes of the device at the end: `models` artifacts, one of them of the slowest method, and the
-        untuned one over the test split."""
+        """What the test takes of the devices at the end: `models` artifacts, one of them of the slowest method, and the
+        untuned one over the test split; of a group of devices also what ending it takes."""
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
         per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
         rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
-        return (models + 1) * (startup + FIXED_SECONDS) + rows
+        ending = self.ranks * GROUP_ENDING_SECONDS if self.ranks > 1 else 0.0
+        return (models + 1) * (startup + self.ranks * FIXED_SECONDS) + rows + ending
 
 
 def frozen_key(setup: Setup) -> str:

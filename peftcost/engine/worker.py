@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import Device
@@ -80,6 +81,8 @@ def run_jobs(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str, s
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    if not Path(log).parent.is_dir():  # the runner has ended, and taken it along, while the fork server still imported
+        return
     redirect_output(log)
     reporter, baseline, goes_on = PipeReporter(pipe), None, True
     with contextlib.closing(pipe), contextlib.suppress(EOFError):  # no more jobs, or the runner is gone

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from peftcost.core.front import front
 from peftcost.engine.messages import Progress
-from peftcost.observers.narration import lines_of
+from peftcost.observers.narration import lines_of, words_of
 from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
 from peftcost.searcher.state import SearchState
@@ -19,11 +20,12 @@ NOT_YET = Progress(0, 0, float("nan"))
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that a worker holds. quality: of its lineage so far, when it has been measured before."""
+    """A trial that a worker holds. words: its setup's choices. quality: of its lineage so far, when it has been measured
+    before."""
 
     device: str
     setup_id: str
-    method: str
+    words: str
     role: str
     seed: int
     step: int
@@ -35,9 +37,10 @@ class Running:
 
 @dataclass(frozen=True)
 class FrontRow:
-    """One of the best trade-offs so far."""
+    """One of the best trade-offs so far. words: its choices."""
 
     id: str
+    words: str
     quality: float
     gpu_seconds: float
     peak_bytes: int
@@ -66,6 +69,8 @@ class SearchProgress(Observer):
         self.log: list[str] = []
         self._progress: dict[int, Progress] = {}
         """By trial, of those that run."""
+        self._front: list[FrontRow] | None = None
+        """None until the first look: it changes with measurements alone."""
 
     def update(self, progress: ProgressState) -> None:
         """Show this."""
@@ -73,12 +78,12 @@ class SearchProgress(Observer):
     def on_event(self, event: Mapping[str, Any], state: Books) -> None:
         assert isinstance(state, SearchState)
         self.take_in(event, state)
-        self.update(progress_of(state, self._progress, self.log))
+        self.update(self.progress(state, self._progress))
 
     def on_progress(self, trial: int, progress: Progress, state: Books) -> None:
         assert isinstance(state, SearchState)
         self._progress[trial] = progress
-        self.update(progress_of(state, self._progress, self.log))
+        self.update(self.progress(state, self._progress))
 
     def take_in(self, event: Mapping[str, Any], state: SearchState) -> None:
         """What an event has to say, without showing it. A warning is told once."""
@@ -86,34 +91,38 @@ class SearchProgress(Observer):
         self.log += [line for line in lines if event["event"] != "warned" or line not in self.log]
         if event["event"] in ("started", "resumed"):
             self._progress.pop(event["trial"], None)
+        if event["event"] == "measured":
+            self._front = None
+
+    def progress(self, state: SearchState, heard: Mapping[int, Progress]) -> ProgressState:
+        """How far the search is. heard: the last of each running trial."""
+        if self._front is None:
+            self._front = front_of(state)
+        return progress_of(state, heard, self._front, self.log)
 
 
-def progress_of(state: SearchState, progress: Mapping[int, Progress], log: list[str]) -> ProgressState:
-    """What a view needs of the state. progress: the last that was heard of each running trial."""
+def front_of(state: SearchState) -> list[FrontRow]:
+    """The best trade-offs among the last readings of each setup."""
+    read = {t.setup.id: (t.setup, t.measurement) for t in state.measured() if t.measurement is not None}
+    points = {name: (m.quality, m.gpu_seconds, float(m.peak_bytes)) for name, (_, m) in read.items()}
+    seeds = Counter(t.setup.id for t in state.measured())
+    return [
+        FrontRow(name, words_of(setup), m.quality, m.gpu_seconds, m.peak_bytes, seeds[name])
+        for name, (setup, m) in ((name, read[name]) for name in front(points))
+    ]
+
+
+def progress_of(state: SearchState, progress: Mapping[int, Progress], best: list[FrontRow], log: list[str]) -> ProgressState:
+    """What a view needs of the state. progress: the last that was heard of each running trial. best: the front."""
     spent = state.ledger.spent(state.last_t)
-    measured = [t for t in state.measured() if t.measurement is not None]
-    points = {
-        t.setup.id: (t.measurement.quality, t.measurement.gpu_seconds, float(t.measurement.peak_bytes))
-        for t in measured
-        if t.measurement is not None
-    }
     return ProgressState(
         spent_gpu_seconds=spent,
         limit_gpu_seconds=state.limit_gpu_seconds,
         eta_seconds=max(0.0, state.limit_gpu_seconds - spent) / max(1, len(state.held)),
         phase=state.phase,
         running=[running_of(trial, progress.get(trial.number, NOT_YET), state) for trial in state.running()],
-        front=[
-            FrontRow(
-                id=setup_id,
-                quality=points[setup_id][0],
-                gpu_seconds=points[setup_id][1],
-                peak_bytes=int(points[setup_id][2]),
-                seeds=sum(t.setup.id == setup_id for t in measured),
-            )
-            for setup_id in front(points)
-        ],
-        measured=len(measured),
+        front=best,
+        measured=len(state.measured()),
         failed=sum(t.status == "failed" for t in state.trials.values()),
         log=list(log),
     )
@@ -125,7 +134,7 @@ def running_of(trial: Trial, progress: Progress, state: SearchState) -> Running:
     return Running(
         device=str(trial.slot),
         setup_id=trial.setup.id,
-        method=trial.setup.arm,
+        words=words_of(trial.setup),
         role=trial.role,
         seed=trial.seed,
         step=progress.step,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
 from peftcost.core.setup import PACKING, TRAINING_DEFAULTS, Setup
 from peftcost.core.statistics import prediction_interval
@@ -20,6 +24,8 @@ from peftcost.task.task import Task, absolute_paths
 from peftcost.tasks import get_task_type
 
 SCHEMA_VERSION = 1
+PROMISE_SEEDS = 3
+"""Fewer say too little of how far seeds differ."""
 
 
 class SetupFields(BaseModel):
@@ -36,19 +42,22 @@ class SetupFields(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the recipe promises: where a new seed's dev quality falls (95 %), and what a training costs."""
+    """What the recipe promises: where a new seed's dev quality falls (95 %; None before there are PROMISE_SEEDS), measured on
+    so many dev rows, and what a training costs on so many devices (ranks) together."""
 
     model_config = ConfigDict(extra="forbid")
     quality: float
-    prediction_interval: tuple[float, float]
-    new_data_interval: tuple[float, float]
+    prediction_interval: tuple[float, float] | None = None
+    new_data_interval: tuple[float, float] | None = None
+    dev_rows: int | None = None
     gpu_seconds: float
     peak_bytes: int
     device: str
+    ranks: int = 1
 
 
 class Recipe(BaseModel):
-    """Fingerprints, setup, seeds, versions, expected quality and cost."""
+    """Fingerprints, setup, seeds, versions, expected quality and cost. targets: what was known of them, in words."""
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
@@ -58,6 +67,7 @@ class Recipe(BaseModel):
     seeds: list[int]
     expected: Expected
     confirmed: bool
+    targets: str = ""
     fingerprints: dict[str, str]
     versions: dict[str, str]
     run: str
@@ -72,20 +82,29 @@ def seeds_apart(result: Result) -> list[list[float]]:
     return list(groups.values())
 
 
+def example_error_of(result: Result, decisive: Sequence[Measurement], limits: tuple[float, float]) -> float:
+    """The standard error of one of these qualities over the dev examples, in units of the metric."""
+    dev_rows = result.task.rows.dev
+    scale = reading_scale([m for entry in result.setups for m in entry.measurements], dev_rows, limits)
+    return math.sqrt(statistics.fmean(reading_error(m, dev_rows, scale) ** 2 for m in decisive))
+
+
 def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_seed: int, run: str) -> Recipe:
     """The recipe of a recommended setup: on its base alone, where the task names several."""
     entry = result.setup(recommendation.id)
     decisive = [m for m in entry.measurements if m.role == "confirm"] or entry.measurements
     qualities = [m.quality for m in decisive]
-    rows = decisive[0].dev_rows or result.task.rows.dev
     deviation, freedom = pooled_deviation(seeds_apart(result))
+    limits = get_task_type(result.task.task).metrics[result.task.metric].limits
+    dev_rows, is_promise = decisive[0].dev_rows or result.task.rows.dev, len(decisive) >= PROMISE_SEEDS
     interval = partial(
         prediction_interval,
         qualities,
-        rows,
+        dev_rows,
+        example_error_of(result, decisive, limits),
         pooled_sd=deviation if freedom else None,
         pooled_freedom=freedom,
-        limits=get_task_type(result.task.task).metrics[result.task.metric].limits,
+        limits=limits,
     )
     choices = dict(entry.hyperparameters)
     model = str(choices.pop("model", task.models[0]))
@@ -101,13 +120,16 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
         seeds=[m.seed for m in decisive],
         expected=Expected(
             quality=recommendation.quality,
-            prediction_interval=interval(),
-            new_data_interval=interval(new_data=True),
+            prediction_interval=interval() if is_promise else None,
+            new_data_interval=interval(new_data=True) if is_promise else None,
+            dev_rows=dev_rows,
             gpu_seconds=recommendation.gpu_seconds,
             peak_bytes=recommendation.peak_bytes,
             device=result.devices.name,
+            ranks=decisive[0].ranks,
         ),
         confirmed=recommendation.confirmed,
+        targets=result.task.targets,
         fingerprints={**result.task.fingerprints, "model": prints[model]},
         versions=result.versions,
         run=run,

@@ -13,6 +13,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
+from peftcost.recipe.gate import broken_promises, obstacles, promised_interval
 from peftcost.recipe.model import TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
@@ -21,11 +22,6 @@ from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
 from peftcost.store.journal import Journal
 from peftcost.task.splits import load_task_data
-
-COST_TOLERANCE = 1.5
-"""A training that takes this many times the recipe's gpu-seconds, on the same kind of device, breaks the promise."""
-COST_SLACK_SECONDS = 5.0
-"""On top of that: a training of a second or two varies by more than half on a machine that is in use."""
 
 TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
@@ -40,18 +36,26 @@ def train_recipe(
     devices: str | None = None,
     devices_per_setup: int = 1,
     early_stopping: int | None = None,
+    min_quality: float | None = None,
+    gate: bool = True,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
-    UserError if `out` exists; GateError, with the model kept, if dev quality falls below the prediction interval
-    or the cost rises above COST_TOLERANCE times the recipe's on the same device. PeftcostError, with nothing written, if the
-    model predicts otherwise once it is reloaded.
+    min_quality: the least dev quality, whatever the recipe promises. gate: whether it is held to any promise.
+
+    UserError if `out` exists. GateError, with nothing trained, if new data has other classes or too few dev rows for a gate;
+    with the model kept, if dev quality falls below the prediction interval or the cost, on as many of the same devices, rises
+    above COST_TOLERANCE times the recipe's. PeftcostError, with nothing written, if the model predicts otherwise once it is
+    reloaded.
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
     order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
+    against = obstacles(recipe, order.data) if gate and data is not None else []
+    if against:
+        raise GateError(f"{' '.join(against)} Nothing was trained.")
     setup = recipe.setup.to_setup()
     chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
@@ -71,13 +75,13 @@ def train_recipe(
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
-        report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
+        report = report_of(recipe, measured, order, chosen[0].name, data is not None, min_quality)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         try:
             shutil.copytree(work / "model", out)
         except OSError as error:
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
-    if report["broken_promises"]:
+    if gate and report["broken_promises"]:
         raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
     return TrainedModel(out)
 
@@ -113,34 +117,22 @@ def task_data(path: str) -> Any:
     return str(Path(path).absolute())
 
 
-def report_of(recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool) -> dict[str, Any]:
+def report_of(
+    recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool, min_quality: float | None
+) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
-    expected = recipe.expected
-    low, high = expected.new_data_interval if new_data else expected.prediction_interval
-    broken = []
-    if measured["quality"] < low:
-        broken.append(
-            f"Dev quality is {measured['quality']:.3f}, below the {low:.3f} to {high:.3f} that the recipe promises."
-        )
-    if (
-        device == expected.device
-        and not new_data
-        and measured["gpu_seconds"] > COST_TOLERANCE * expected.gpu_seconds + COST_SLACK_SECONDS
-    ):
-        broken.append(
-            f"Training took {measured['gpu_seconds']:.1f} gpu-s, more than {COST_TOLERANCE} times the recipe's "
-            f"{expected.gpu_seconds:.1f}."
-        )
+    dev_rows = len(order.data.dev)
     return {
         "quality": measured["quality"],
-        "promised_interval": [low, high],
+        "promised_interval": promised_interval(recipe, dev_rows, new_data),
         "new_data": new_data,
         "gpu_seconds": measured["gpu_seconds"],
+        "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
         "seed": order.seed,
-        "rows": {"train": len(order.data.train), "dev": len(order.data.dev)},
+        "rows": {"train": len(order.data.train), "dev": dev_rows},
         "fingerprints": order.fingerprints,
-        "broken_promises": broken,
+        "broken_promises": broken_promises(recipe, measured, device, dev_rows, new_data, min_quality),
         "recipe_run": recipe.run,
         "versions": versions(),
     }

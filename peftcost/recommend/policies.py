@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from peftcost.core.budget import format_seconds
@@ -27,7 +27,8 @@ CHEAPER = 0.95
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a measured setup; confirm_seeds: how many fresh seeds it was trained again with."""
+    """What is known of a measured setup. quality: what is expected of it, all readings taken together; confirm_seeds: how
+    many fresh seeds it was trained again with."""
 
     id: str
     quality: float
@@ -37,11 +38,21 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Caveat:
+    """Why a recommendation is not confirmed, however good the setup is among what was measured. gpu_seconds: what finding out
+    takes."""
+
+    text: str
+    gpu_seconds: float
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
-    best: the best observed. next_better: the cheapest of better quality, as
-    observed; next_cheaper: the best of those that cost at least a twentieth less. None where there is none.
+    best: the best expected. next_better: the cheapest of better quality; next_cheaper: the best of those that cost at least
+    a twentieth less. None where there is none. caveats: with any of them nothing is confirmed. more_gpu_seconds: what would
+    tell, as far as a larger budget can; None where it is confirmed.
     """
 
     id: str
@@ -59,6 +70,8 @@ class Recommendation:
     resolvable_difference: float
     next_better: str | None = None
     next_cheaper: str | None = None
+    caveats: tuple[Caveat, ...] = ()
+    more_gpu_seconds: float | None = None
 
 
 def recommend(
@@ -70,14 +83,15 @@ def recommend(
     min_quality: float | None = None,
     max_memory_bytes: float | None = None,
     max_gpu_seconds: float | None = None,
+    caveats_of: Callable[[str], tuple[Caveat, ...]] = lambda setup_id: (),
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
-    A setup is compared with its `comparators` (peftcost.core.statistics).
+    A setup is compared with its `comparators` (peftcost.core.statistics). caveats_of: the caveats of recommending a setup.
 
-    non-inferior: the cheapest shown to be within the margin of the best, else the best observed. best-quality: the
-    best observed. cheapest: the lowest cost. lowest-memory: the least memory shown to be within the margin, else of
-    the best. knee: farthest above the chord from cheapest to best, quality against log cost.
+    non-inferior: the cheapest shown to be within the margin of the best, else the cheapest expected to be. best-quality: the
+    best expected. cheapest: the lowest cost. lowest-memory: as non-inferior, with the least memory. knee: farthest above the
+    chord from cheapest to best, quality against log cost.
     """
     if policy not in POLICIES:
         raise UserError(
@@ -93,21 +107,24 @@ def recommend(
     as_good = shown_as_good(told, fresh_seeds, criterion)
     shown = [e for e in allowed if e.id in as_good]
     best = max(allowed, key=lambda e: e.quality)
-    chosen = POLICIES[policy](allowed, shown, best)
+    as_expected = [e for e in allowed if e.quality >= best.quality - margin]
+    chosen = POLICIES[policy](allowed, shown or as_expected, best)
     expected = told.as_expected.only({*comparators(told, fresh_seeds), chosen.id})
-    confirmed = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    caveats = caveats_of(chosen.id)
+    is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    confirmed = is_shown and not caveats
     resolvable = resolvable_difference(expected, chosen.id, criterion.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]
-    if confirmed:
+    if is_shown:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
-            f"({criterion.confidence:.0%} confidence)."
+            f"that was measured ({criterion.confidence:.0%} confidence)."
         )
     elif len(allowed) == 1:
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
         verdict = f"It is the only setup {only}, so there is nothing to compare it with."
     elif probability < ALPHA:
-        verdict = f"{too_poor(margin, chosen.id == best.id)}."
+        verdict = f"{too_poor(margin)}."
     else:
         rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
         need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
@@ -118,7 +135,7 @@ def recommend(
         policy=policy,
         margin=margin,
         confidence=criterion.confidence,
-        because=f"{what_it_reaches(chosen, best)} {verdict}",
+        because=" ".join([what_it_reaches(chosen, best), verdict, *(sentence(c.text) for c in caveats)]),
         confirmed=confirmed,
         quality=chosen.quality,
         quality_interval=quality_interval(replicates, chosen.id),
@@ -130,27 +147,29 @@ def recommend(
         next_cheaper=max(
             ((e.quality, e.id) for e in allowed if e.gpu_seconds < CHEAPER * chosen.gpu_seconds), default=(0, None)
         )[1],
+        caveats=caveats,
+        more_gpu_seconds=None if confirmed else sum(c.gpu_seconds for c in caveats) + seeds_seconds(chosen, best),
     )
 
 
-def _non_inferior(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
-    return min(shown, key=lambda e: e.gpu_seconds, default=best)
+def _non_inferior(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
+    return min(as_good, key=lambda e: e.gpu_seconds)
 
 
-def _best_quality(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+def _best_quality(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
     return best
 
 
-def _cheapest(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
+def _cheapest(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
     return min(allowed, key=lambda e: e.gpu_seconds)
 
 
-def _lowest_memory(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
-    return min(shown, key=lambda e: e.peak_bytes, default=best)
+def _lowest_memory(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
+    return min(as_good, key=lambda e: e.peak_bytes)
 
 
-def _knee(allowed: Sequence[Evidence], shown: Sequence[Evidence], best: Evidence) -> Evidence:
-    cheapest = _cheapest(allowed, shown, best)
+def _knee(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
+    cheapest = _cheapest(allowed, as_good, best)
     width = max(0.0, math.log(best.gpu_seconds / cheapest.gpu_seconds)) or 1.0
     height = max(0.0, best.quality - cheapest.quality) or 1.0
 
@@ -169,25 +188,31 @@ POLICIES = {
 }
 
 
+def seeds_seconds(chosen: Evidence, best: Evidence) -> float:
+    """gpu-seconds of training what is recommended, and what it is held against, with as many fresh seeds again."""
+    again = {e.id: max(CONFIRM_SEEDS - e.confirm_seeds, 1) * e.gpu_seconds for e in (chosen, best)}
+    return sum(again.values())
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
-    """Quality, cost and memory of the choice in one sentence, beside those of the best observed."""
+    """Quality, cost and memory of the choice in one sentence, beside those of the best expected."""
     cost = f"{chosen.quality:.3f} at {format_seconds(chosen.gpu_seconds)} and {format_bytes(chosen.peak_bytes)}"
     if chosen.id == best.id:
-        return f"{chosen.id} has the best quality observed: {cost}."
+        return f"{chosen.id} is expected to be the best: {cost}."
     share = chosen.gpu_seconds / best.gpu_seconds
     return (
-        f"{chosen.id} reaches {cost}; the best observed, {best.id}, reaches {best.quality:.3f} at "
+        f"{chosen.id} reaches {cost}; the best, {best.id}, reaches {best.quality:.3f} at "
         f"{format_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
     )
 
 
-def too_poor(margin: float, is_best_observed: bool) -> str:
+def too_poor(margin: float) -> str:
     """Of a choice that is hardly within the margin of the best."""
-    if is_best_observed:
-        return (
-            "That reading was probably lucky: all readings together let expect another setup to be better by more than "
-            f"{margin:g}"
-        )
     return f"It is worse than the best by more than {margin:g}, as far as can be told"
 
 

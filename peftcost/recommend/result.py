@@ -21,6 +21,7 @@ from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.task.task import Task
 from peftcost.tasks import Metric
+from peftcost.tasks.targets import Classes
 
 
 def build_result(
@@ -77,6 +78,7 @@ def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
         "margin": data.margin,
         "seed": spec.seed,
         "targets": data.targets.describe(),
+        "classes": list(data.targets.names) if isinstance(data.targets, Classes) else [],
         "fingerprints": spec.fingerprints,
         "rows": {"train": len(data.train), "dev": len(data.dev), "test": len(data.test)},
     }
@@ -126,7 +128,8 @@ def setup_entries(state: SearchState, replicates: Replicates | None) -> list[dic
 
 
 def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | None) -> dict[str, Any]:
-    """The entry of a setup that has at least one trial. Its quality is what it would be on all of dev, as far as is known."""
+    """The entry of a setup that has at least one trial. quality: what it is expected to be on all of dev; its interval is
+    about that. reading: the mean of what was read, on a sample of dev perhaps."""
     trials = state.trials_of(setup.id)
     measurements = [t.measurement for t in trials if t.measurement is not None]
     entry = {
@@ -142,14 +145,15 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         },
     }
     if not measurements:
-        return entry | dict.fromkeys(FIGURES) | {"quality": None, "quality_interval": None}
+        return entry | dict.fromkeys(FIGURES) | dict.fromkeys(("quality", "quality_interval", "reading"))
     decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
-    quality, interval = mean_of(decisive, "quality"), None
+    reading, interval = mean_of(decisive, "quality"), None
+    quality = reading
     if replicates is not None and setup.id in replicates.observed:
-        quality, interval = replicates.observed[setup.id], quality_interval(replicates, setup.id)
+        quality, interval = replicates.as_expected.observed[setup.id], quality_interval(replicates, setup.id)
     timed = timed_undisturbed(decisive)
     means = {name: mean_of(timed if name in TIMES else decisive, name) for name in FIGURES}
-    return entry | means | {"quality": quality, "quality_interval": interval}
+    return entry | means | {"quality": quality, "quality_interval": interval, "reading": reading}
 
 
 TIMES = ("gpu_seconds", "latency_seconds")
@@ -186,6 +190,7 @@ def bare_entry(arm: str, status: str, reason: str) -> dict[str, Any]:
         "predicted": None,
         "quality": None,
         "quality_interval": None,
+        "reading": None,
         **dict.fromkeys(FIGURES),
     }
 

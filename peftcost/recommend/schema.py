@@ -42,6 +42,7 @@ class TaskFacts(Part):
     margin: float = Field(description="Quality that one would give up for a cheaper setup.")
     seed: int = Field(description="Of the split and of the search.")
     targets: str = Field(default="", description="What is known of them: the classes, or their range.")
+    classes: list[str] = Field(default=[], description="Their names in the order of their ids; none where there are none.")
     fingerprints: dict[str, str] = Field(description="SHA-256 of the data and of the model's weights.")
     rows: Rows
 
@@ -81,8 +82,11 @@ class SetupResult(Part):
     status: Literal["measured", "failed", "infeasible", "skipped"]
     reason: str | None = Field(description="Why it was not measured.")
     measurements: list[Measurement] = Field(description="One a seed.")
-    quality: float | None = Field(description="The estimate of the metric on all of dev; higher is better.")
-    quality_interval: Interval | None = Field(description="95 %.")
+    quality: float | None = Field(
+        description="What the metric on all of dev is expected to be, all readings taken together; higher is better."
+    )
+    quality_interval: Interval | None = Field(description="95 %, about this quality.")
+    reading: float | None = Field(default=None, description="What was read, on a sample of dev perhaps; a mean over seeds.")
     gpu_seconds: float | None = Field(description="The cost of this training alone, from its start.")
     peak_bytes: int | None = Field(description="The peak of live tensors.")
     process_peak_bytes: int | None = Field(default=None, description="The peak that the system or the driver saw.")

@@ -1,4 +1,4 @@
-"""Writes report.html, report.md and front.png of a run, from its result.json alone."""
+"""Writes report.html, report.md and front.png of a run, from its folder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from peftcost.errors import UserError
-from peftcost.report.picture import NARROW, WIDE, memory_range, png_bytes, svg_element
-from peftcost.report.predicted import predicted_svg
+from peftcost.report.markdown import escape_markdown
+from peftcost.report.page import page_data, page_of
+from peftcost.report.picture import memory_range, png_bytes
 from peftcost.report.view import View, view_of
 
 TEMPLATES = PackageLoader("peftcost.report")
+SCRIPTS = ("base", "front", "figures", "setups", "start")
+PLOTLY = "vendor/plotly-basic.min.js"
 UNIT = r"(?<=\d) (?=(s|min|h|ms|KB|MB|GB|%)\b|%)"
 """The space before a unit, where no line should break."""
 
@@ -42,35 +47,38 @@ def write_report(run_folder: Path) -> dict[str, Path]:
 
 def write_files(folder: Path, result: Mapping[str, Any]) -> dict[str, Path]:
     """The reports of a result."""
-    view = view_of(result)
+    view = view_of(result, folder.resolve().name)
     paths = {kind: folder / name for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))}
-    paths["html"].write_text(html_text(view), encoding="utf-8")
+    paths["html"].write_text(html_text(view, result, folder), encoding="utf-8")
     paths["md"].write_text(markdown_text(view), encoding="utf-8")
     paths["png"].write_bytes(png_bytes(view))
     return paths
 
 
-def html_text(view: View) -> str:
-    """One page that needs nothing else. Its policy forbids all requests, and every script but its own."""
-    script = TEMPLATES.get_source(Environment(), "report.js")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters["unbroken"] = lambda text: re.sub(UNIT, "\u00a0", text)
-    return page.get_template("report.html").render(
-        view=view,
-        wide=svg_element(view, WIDE, "wide"),
-        narrow=svg_element(view, NARROW, "narrow"),
-        predictions=predicted_svg(view),
-        memory_range=memory_range(view),
-        script=Markup(script),
-        script_policy=f"'sha256-{digest}'",
+def html_text(view: View, result: Mapping[str, Any], folder: Path) -> str:
+    """One page that needs nothing else. Its policy forbids all requests, and every script but its own two.
+
+    folder: the run's; what is not there (curves, rows) is left out.
+    """
+    page = page_of(view, result, folder)
+    plotly, script = source(PLOTLY), page_script()
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            view=view,
+            page=page,
+            data=htmlsafe_json_dumps(page_data(page, view, result, folder.resolve().name), ensure_ascii=False),
+            plotly=Markup(plotly),
+            script=Markup(script),
+            script_policy=f"{digest(plotly)} {digest(script)}",
+        )
     )
 
 
 def notebook_html(result: Mapping[str, Any]) -> str:
     """What a notebook shows of a result: the recommendation, and the best trade-offs, all of it escaped."""
-    page = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.get_template("notebook.html").render(view=view_of(result))
+    return environment().get_template("notebook.html").render(view=view_of(result))
 
 
 def markdown_text(view: View) -> str:
@@ -87,11 +95,26 @@ def markdown_text(view: View) -> str:
     return page.get_template("report.md").render(view=view, memory_range=memory_range(view))
 
 
-def escape_markdown(value: object) -> str:
-    """A text that cannot break out of its line or table cell, nor bring markup, formulas or HTML with it."""
-    if isinstance(value, Markup):
-        return str(value)
-    flat = " ".join(str(value).split())
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    flat = re.sub(r"(?<=\w)_(?=\w)|([\\`*_\[\]|~$])", lambda m: f"\\{m[1]}" if m[1] else m[0], flat)
-    return re.sub(r"^(?:([#+-])|(\d+)([.)])(?=\s|$))", lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", flat)
+def environment() -> Environment:
+    """Of pages: everything is escaped that is no Markup."""
+    found = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["unbroken"] = lambda text: re.sub(UNIT, "\u00a0", str(text))
+    return found
+
+
+@cache
+def source(name: str) -> str:
+    """A file that lies among the templates."""
+    return TEMPLATES.get_source(Environment(), name)[0]
+
+
+def page_script() -> str:
+    """The page's own scripts as one, with nothing in the global scope."""
+    parts = "\n".join(source(f"js/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();'
+
+
+@cache
+def digest(script: str) -> str:
+    """How a policy names a script that it allows."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

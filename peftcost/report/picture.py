@@ -1,4 +1,4 @@
-"""The front as a picture: quality against cost, once for a wide page (and front.png) and once for a phone."""
+"""The front as a picture for Markdown and trackers: quality against cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,23 +15,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
 from peftcost.report.labels import Box, nearest, place
-from peftcost.report.svg import BAND, INK, LINE, PAPER, SOFT, svg_of
+from peftcost.report.marks import mark_of, matplotlib_marker
 from peftcost.report.view import SetupRow, View
 
-WIDE, NARROW = (10.0, 5.6), (4.4, 5.0)
-"""Inches. At 160 dots per inch the wide one is 1600 pixels."""
+INCHES = (10.0, 5.6)
+"""At 160 dots per inch 1600 by 896 pixels."""
 
-MARKS = (
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "D"),
-    ("#CC79A7", "^"),
-    ("#B58900", "v"),
-    ("#8C6D5A", "P"),
-    ("#3A9BD9", "X"),
-    ("#7B8794", "h"),
-)
-"""Colour and shape of each method: Okabe and Ito's palette, a little darker where it was too light for white paper."""
+INK, SOFT, LINE, PAPER, BAND = "#1b1f24", "#5b6571", "#d8dee5", "#fefefe", "#e7f3ee"
+
+MOST_BARS = 150
+"""Setups; of more, those that are no trade-offs are drawn without their intervals."""
 
 RING = 9
 """Points by which the ring around the recommended setup is wider than its mark."""
@@ -43,52 +35,68 @@ NICE_SECONDS = (
 )
 
 
-def draw(view: View, inches: tuple[float, float] = WIDE, titled: bool = False) -> Figure:
+def draw(view: View) -> Figure:
     """Cost on a log axis against quality with 95 % intervals; the area of a mark is memory; the front is joined."""
-    figure = Figure(figsize=inches, dpi=160, layout="constrained", facecolor=PAPER)
+    figure = Figure(figsize=INCHES, dpi=160, layout="constrained", facecolor=PAPER)
     axes = figure.add_subplot(facecolor="none")
     rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
     if not rows:
         axes.text(0.5, 0.5, "nothing was measured", ha="center", color=SOFT, transform=axes.transAxes)
         axes.set_axis_off()
         return figure
-    _dress(axes, view, rows, max_ticks=9 if inches == WIDE else 5)
-    if titled:
-        axes.set_title(view.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=12, parse_math=False)
+    _dress(axes, view, rows, max_ticks=9)
+    axes.set_title(view.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=12, parse_math=False)
     if view.best_quality is not None:
         axes.axhspan(view.best_quality - view.margin, view.best_quality, color=BAND, linewidth=0, zorder=0)
-        if inches == WIDE:
-            name, left = f"within {view.margin:g} of the best", axes.get_yaxis_transform()
-            axes.text(0.006, view.best_quality, name, transform=left, fontsize=8.5, color=SOFT, va="bottom", zorder=5)
+        name, left = f"within {view.margin:g} of the best", axes.get_yaxis_transform()
+        axes.text(0.006, view.best_quality, name, transform=left, fontsize=8.5, color=SOFT, va="bottom", zorder=5)
     _join_front(axes, rows)
-    style = {method: MARKS[i % len(MARKS)] for i, method in enumerate(dict.fromkeys(r.method for r in rows))}
     most = max(row.memory.value or 0 for row in rows) or 1
     widths = {row.id: (30 + 230 * (row.memory.value or 0) / most) ** 0.5 for row in rows}
-    for number, row in enumerate(rows):
-        _mark(axes, row, *style[row.method], width=widths[row.id], gid=f"setup-{number}")
-    _label(figure, axes, rows, inches, widths)
+    for method in dict.fromkeys(row.method for row in rows):
+        for strong in (False, True):
+            own = [row for row in rows if row.method == method and (row.on_front or row.recommended) == strong]
+            _mark(axes, own, method, strong, widths, bars=strong or len(rows) <= MOST_BARS)
+    _ring(axes, rows, widths)
+    _label(figure, axes, rows, widths)
     return figure
 
 
-def _mark(axes: Axes, row: SetupRow, colour: str, shape: str, width: float, gid: str) -> None:
-    """One setup: its mark, its interval, and a ring when it is recommended."""
-    x, y = row.cost.known, row.quality.known
-    light = 1.0 if row.on_front or row.recommended else 0.38
-    if row.low.value is not None and row.high.value is not None:
-        axes.vlines(x, row.low.value, row.high.value, color=colour, alpha=0.7 * light, linewidth=1.3, zorder=2)
-    drawn = axes.scatter(
-        x, y, s=width**2, color=colour, marker=shape, alpha=light, edgecolors=PAPER, linewidths=0.8, zorder=3
+def _mark(axes: Axes, rows: Sequence[SetupRow], method: str, strong: bool, widths: Mapping[str, float], bars: bool) -> None:
+    """Setups of one method: marks, and intervals."""
+    mark, light = mark_of(method), 1.0 if strong else 0.38
+    told = [row for row in rows if row.low.value is not None and row.high.value is not None]
+    if bars and told:
+        costs, lows, highs = zip(*((row.cost.known, row.low.known, row.high.known) for row in told), strict=True)
+        axes.vlines(costs, lows, highs, color=mark.light, alpha=0.7 * light, linewidth=1.3, zorder=2)
+    axes.scatter(
+        [row.cost.known for row in rows],
+        [row.quality.known for row in rows],
+        s=[widths[row.id] ** 2 for row in rows],
+        color=mark.light,
+        marker=matplotlib_marker(mark.shape),
+        alpha=light,
+        edgecolors=PAPER,
+        linewidths=0.8,
+        zorder=3,
     )
-    drawn.set_gid(gid)
-    if row.recommended:
-        axes.scatter(x, y, s=(width + RING) ** 2, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
+
+
+def _ring(axes: Axes, rows: Sequence[SetupRow], widths: Mapping[str, float]) -> None:
+    """Around the recommended setup."""
+    for row in rows:
+        if row.recommended:
+            size = (widths[row.id] + RING) ** 2
+            axes.scatter(
+                row.cost.known, row.quality.known, s=size, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4
+            )
 
 
 def _join_front(axes: Axes, rows: Sequence[SetupRow]) -> None:
     """A step line: the best quality on the front at each cost (memory is the third side, told by the marks' area)."""
     steps = front_steps(rows)
     cost, quality = [r.cost.known for r in steps], [r.quality.known for r in steps]
-    axes.step(cost, quality, where="post", color=SOFT, linewidth=1, zorder=1, gid="front")
+    axes.step(cost, quality, where="post", color=SOFT, linewidth=1, zorder=1)
 
 
 def front_steps(rows: Sequence[SetupRow]) -> list[SetupRow]:
@@ -133,7 +141,6 @@ def _label(
     figure: Figure,
     axes: Axes,
     rows: Sequence[SetupRow],
-    inches: tuple[float, float],
     widths: Mapping[str, float],
 ) -> None:
     """Names beside their points. Who matters most is placed first: the recommended one, then by quality.
@@ -159,7 +166,7 @@ def _label(
         axes.text(
             0,
             0,
-            row.label if inches == WIDE else row.label.replace(" observed", ""),
+            row.label,
             fontsize=9.5,
             color=INK if row.on_front or row.recommended else SOFT,
             fontweight="bold" if row.recommended else "normal",
@@ -197,28 +204,8 @@ def _label(
 def png_bytes(view: View) -> bytes:
     """front.png, 1600 pixels wide."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(draw(view, WIDE, titled=True)).print_png(buffer)
+    FigureCanvasAgg(draw(view)).print_png(buffer)
     return buffer.getvalue()
-
-
-def svg_element(view: View, inches: tuple[float, float], name: str) -> Markup:
-    """The picture as an SVG element of a page: real text, the page's colours and font, and a tooltip on each mark.
-
-    name: tells the ids of several pictures on a page apart.
-    """
-    rows = [row for row in view.measured if row.quality.value is not None and row.cost.known > 0]
-    label = f"{view.metric} against {view.cost_word} of {len(rows)} setups; the table below has the numbers."
-    text = str(svg_of(draw(view, inches), name, label))
-    for number, row in enumerate(rows):
-        tip = f'<g class="mark"><title>{escape(tooltip(row, view.metric))}</title>'
-        text = text.replace(f'<g id="setup-{number}">', tip)
-    return Markup(text)
-
-
-def tooltip(row: SetupRow, metric: str) -> str:
-    interval = f" ({row.low.text} to {row.high.text})" if row.low.value is not None else ""
-    verdict = f"\n{row.verdict}" if row.verdict else ""
-    return f"{row.id}\n{row.choices}\n{metric} {row.quality.text}{interval}\n{row.cost.text}, {row.memory.text}{verdict}"
 
 
 def memory_range(view: View) -> str:

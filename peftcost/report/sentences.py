@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftcost.core.budget import format_seconds
-from peftcost.core.memory import format_bytes
-from peftcost.core.statistics import ALPHA
-from peftcost.recommend.policies import too_poor, what_it_takes
+from peftcost.core.setup_words import setup_words
 from peftcost.report.choices import choices_of
 from peftcost.report.numbers import percent, period, plural
 
 HEADLINE_CHOICES = {"model", "learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
 
 POLICIES = {
-    "non-inferior": "the cheapest setup shown to be within {margin:g} of the best, else the best observed",
-    "best-quality": "the best observed",
+    "non-inferior": "the cheapest setup shown to be within {margin:g} of the best, else the cheapest expected to be",
+    "best-quality": "the best expected",
     "cheapest": "the lowest cost, whatever its quality",
-    "lowest-memory": "the least memory among the setups shown to be within {margin:g} of the best, else the best observed",
+    "lowest-memory": "the least memory among the setups shown to be within {margin:g} of the best, else expected to be",
     "knee": "where more cost starts to buy little quality",
 }
 
@@ -38,16 +36,16 @@ def recommended_entry(result: Result) -> Entry | None:
 
 
 def best_entry(result: Result) -> Entry | None:
-    """The best quality observed on dev, of the setups that were compared."""
+    """The best quality on dev, of the setups that were compared."""
     advice = result["recommendation"]
     if advice and advice.get("best"):
         return next(e for e in measured_entries(result) if e["id"] == advice["best"])
     return max(measured_entries(result), key=lambda e: e["quality"], default=None)
 
 
-def best_full_entry(result: Result) -> Entry | None:
-    """The best full fine-tuning: what people would have done without a search."""
-    full = [entry for entry in measured_entries(result) if entry["method"] == "full"]
+def full_as_far(result: Result, entry: Entry) -> Entry | None:
+    """The best full fine-tuning that was trained at least as far: what people would have done without a search."""
+    full = [e for e in measured_entries(result) if e["method"] == "full" and e["stop_examples"] >= entry["stop_examples"]]
     return max(full, key=lambda e: e["quality"], default=None)
 
 
@@ -124,69 +122,6 @@ def headline(result: Result) -> str:
     return f"{start} {entry['method']} with {choices_of(entry, HEADLINE_CHOICES)}"
 
 
-def advice_sentences(result: Result) -> list[str]:
-    """Three sentences: what it reaches at which price, against what, and how sure that is."""
-    entry, advice = recommended_entry(result), result["recommendation"]
-    if entry is None:
-        return ["No setup was measured, so nothing can be recommended; the reasons are below."]
-    low, high = advice["quality_interval"]
-    interval = "" if math.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
-    reached = (
-        f"It reaches {advice['quality']:.3f} {result['task']['metric']} on dev{interval}, and one training takes "
-        f"{format_seconds(advice['gpu_seconds'])} of {cost_word(result)} and {format_bytes(advice['peak_bytes'])} of memory."
-    )
-    return [reached, against(result, entry), how_sure(result, entry)]
-
-
-def against(result: Result, entry: Entry) -> str:
-    """The recommended setup beside the best observed and full fine-tuning."""
-    best, full = best_entry(result), best_full_entry(result)
-    if best is None or len(measured_entries(result)) == 1:
-        return "It is the only setup that was measured, so there is nothing to compare it with."
-    if full is None:
-        aside = " Full fine-tuning was not measured."
-    elif full["id"] in (entry["id"], best["id"]):
-        aside = ""
-    else:
-        as_long = full["stop_examples"] == entry["stop_examples"]
-        name = full["id"] if as_long else f"{full['id']}, {full['stop_examples']:,} examples"
-        aside = f" Full fine-tuning ({name}) reaches {full['quality']:.3f}; this takes {shares(entry, full)}."
-    if best["id"] == entry["id"]:
-        kind = "It is full fine-tuning, and" if entry["method"] == "full" else "It is"
-        return f"{kind} the best observed.{aside}"
-    name = f"full fine-tuning ({best['id']})" if best["method"] == "full" else best["id"]
-    return f"The best observed, {name}, reaches {best['quality']:.3f}; this takes {shares(entry, best)}.{aside}"
-
-
-def shares(entry: Entry, other: Entry) -> str:
-    cost, memory = entry["gpu_seconds"] / other["gpu_seconds"], entry["peak_bytes"] / other["peak_bytes"]
-    return f"{percent(cost)} of its cost and {percent(memory)} of its memory"
-
-
-def how_sure(result: Result, entry: Entry) -> str:
-    """Confirmed or not, with the probability, the difference that this evidence can resolve, and what more would take."""
-    advice, rows = result["recommendation"], result["task"]["rows"]["dev"]
-    again, margin, difference = confirmations(entry), advice["margin"], advice["resolvable_difference"]
-    fresh = plural(again, "fresh seed")
-    if len(measured_entries(result)) == 1:
-        return f"It was trained again with {fresh}." if again else "It was not trained again with fresh seeds."
-    sure = f"probability {percent(advice['probability_within_margin'])}"
-    told = f"differences above {difference:.3f} can be told apart on {rows:,} dev rows" if difference >= 0.0005 else ""
-    if advice["confirmed"]:
-        more = f"; {told}" if told else ""
-        return f"Trained again with {fresh}, it is shown to be within {margin:g} of the best ({sure}{more})."
-    if advice["probability_within_margin"] < ALPHA:
-        return f"{too_poor(margin, entry == best_entry(result))} ({sure})."
-    more = f"; only {told}" if difference > margin else ""
-    need = what_it_takes(margin, difference, rows, again)
-    return f"Whether it is truly within {margin:g} of the best cannot be told yet ({sure}{more}). {need}"
-
-
-def confirmations(entry: Entry) -> int:
-    """How many fresh seeds a setup was trained again with."""
-    return sum(m["role"] == "confirm" for m in entry["measurements"])
-
-
 def policy_text(result: Result) -> str:
     """By which rule the recommended setup was chosen; empty when nothing is recommended."""
     advice = result["recommendation"]
@@ -208,9 +143,9 @@ def neighbours(result: Result) -> str | None:
     for name, kind in (("next_better", "better"), ("next_cheaper", "cheaper")):
         entry = by_id.get(advice.get(name)) if advice else None
         if entry is not None:
+            words = setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
             found.append(
-                f"the next {kind}, {entry['id']}, reaches {entry['quality']:.3f} as observed at "
-                f"{format_seconds(entry['gpu_seconds'])}"
+                f"the next {kind}, {words}, reaches {entry['quality']:.3f} at {format_seconds(entry['gpu_seconds'])}"
             )
     text = "; ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else None
@@ -229,14 +164,13 @@ def twice_the_budget(result: Result) -> str | None:
 
 
 def payback(result: Result) -> str | None:
-    """After how many retrainings the search has paid for itself; None when the advice saves nothing."""
+    """After how many retrainings the search has paid for itself, where a full fine-tuning trained as far takes longer."""
     entry = recommended_entry(result)
-    other = best_full_entry(result) or best_entry(result)
-    if entry is None or other is None or other["gpu_seconds"] <= entry["gpu_seconds"]:
+    full = full_as_far(result, entry) if entry else None
+    if entry is None or full is None or full["gpu_seconds"] <= entry["gpu_seconds"]:
         return None
-    saved, spent = other["gpu_seconds"] - entry["gpu_seconds"], result["budget"]["spent_gpu_seconds"]
-    name = "full fine-tuning" if other["method"] == "full" else other["id"]
+    saved, spent = full["gpu_seconds"] - entry["gpu_seconds"], result["budget"]["spent_gpu_seconds"]
     return (
-        f"Each training saves {format_seconds(saved)} against {name}: after {plural(math.ceil(spent / saved), 'retraining')} "
-        f"the {format_seconds(spent)} of this search are paid back."
+        f"Each training saves {format_seconds(saved)} against full fine-tuning: after "
+        f"{plural(math.ceil(spent / saved), 'retraining')} the {format_seconds(spent)} of this search are paid back."
     )

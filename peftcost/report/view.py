@@ -8,12 +8,13 @@ from typing import Any
 
 from peftcost.core.ledger import CATEGORIES
 from peftcost.report import numbers, sentences
+from peftcost.report.advice import advice
 from peftcost.report.choices import choices_of, common_choices, varied
 from peftcost.report.numbers import Cell
 
 TEST_NAMES = {
     "recommended": "recommended",
-    "best": "best observed on dev",
+    "best": "best on dev",
     "untuned": "untuned model (fresh head)",
 }
 
@@ -103,9 +104,12 @@ class View:
     command: str
 
 
-def view_of(result: Mapping[str, Any]) -> View:
-    """The view of a result.json. Raises KeyError when it lacks a field of schema version 1."""
-    task, budget, advice = result["task"], result["budget"], result["recommendation"]
+def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
+    """The view of a result.json. run: the run's folder, as it is typed.
+
+    Raises KeyError when it lacks a field of schema version 1.
+    """
+    task, budget, told = result["task"], result["budget"], result["recommendation"]
     rows = [setup_row(entry, result) for entry in result["setups"]]
     best = sentences.best_entry(result)
     return View(
@@ -114,9 +118,9 @@ def view_of(result: Mapping[str, Any]) -> View:
         question=sentences.question(result),
         particulars=sentences.particulars(result),
         headline=sentences.headline(result),
-        status="Confirmed" if advice and advice["confirmed"] else "Not confirmed" if advice else "No recommendation",
-        confirmed=bool(advice and advice["confirmed"]),
-        advice=sentences.advice_sentences(result),
+        status="Confirmed" if told and told["confirmed"] else "Not confirmed" if told else "No recommendation",
+        confirmed=bool(told and told["confirmed"]),
+        advice=advice(result, run),
         beside=sentences.beside(result),
         policy=sentences.policy_text(result),
         metric=task["metric"],
@@ -178,7 +182,7 @@ def labels(result: Mapping[str, Any]) -> dict[str, str]:
         own = [entry for entry in sentences.measured_entries(result) if entry["method"] == method]
         named[max(own, key=lambda e: e["quality"])["id"]] = method
     if best:
-        named[best["id"]] = f"{best['method']}, best observed"
+        named[best["id"]] = f"{best['method']}, best"
     if advised:
         if advised["id"] not in named:
             named = {i: text for i, text in named.items() if text != advised["method"]}
@@ -187,7 +191,7 @@ def labels(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
-    """The models on the test split; the best observed is left out where it is the recommended one."""
+    """The models on the test split; the best is left out where it is the recommended one."""
     tests = {name: entry for name, entry in (result["test"] or {}).items() if entry}
     if not tests:
         return []
@@ -196,7 +200,7 @@ def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
     names = TEST_NAMES | {name: entry["title"] for name, entry in tests.items() if "title" in entry}
     if "recommended" in tests and ids["recommended"] == ids["best"]:
         tests.pop("best", None)
-        names["recommended"] = "recommended, also the best observed on dev"
+        names["recommended"] = "recommended, also the best on dev"
     low = min(entry["quality_interval"][0] for entry in tests.values())
     span = max(entry["quality_interval"][1] for entry in tests.values()) - low or 1.0
     return [

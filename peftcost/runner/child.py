@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from peftcost.errors import EnvironmentFailure, PeftcostError
-from peftcost.runner.worker_process import without_main_module
+from peftcost.runner.worker_process import out_of_reach_of_ctrl_c, without_main_module
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def in_child(function: Callable[..., T], on_progress: Callable[[str], None], **a
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_call, args=(theirs, function, arguments), daemon=True)
-    with without_main_module():
+    with without_main_module(), out_of_reach_of_ctrl_c():
         process.start()
     theirs.close()
     try:

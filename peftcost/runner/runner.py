@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
+from peftcost.cost.model import ENDING_SECONDS, GROUP_ENDING_SECONDS
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress, died
 from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
 from peftcost.runner.books import Books
@@ -17,8 +18,6 @@ from peftcost.store.journal import Journal
 
 MOMENT_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
-ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
-"""Per device: what passes between seeing that the budget is at its end and having released the devices."""
 
 
 class BudgetSpent(UserError):
@@ -159,7 +158,7 @@ class Runner:
         return heard
 
     def _ending_seconds(self) -> float:
-        """On the clock. A group of processes takes longer to end than one."""
+        """On the clock."""
         return ENDING_SECONDS if all(len(slot.devices) == 1 for slot in self.executor.slots) else GROUP_ENDING_SECONDS
 
     def _seconds_left(self) -> float:

@@ -6,9 +6,11 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
@@ -33,6 +35,12 @@ class Worker:
     process: BaseProcess
     pipe: Connection
     state: Literal["importing", "resting", "busy"]
+
+    @classmethod
+    def of(cls, process: BaseProcess, ours: Connection, theirs: Connection, state: Literal["importing", "busy"]) -> Worker:
+        """Of a process that was started. theirs: the pipe's other end, which is closed here."""
+        theirs.close()
+        return cls(process, ours, state)
 
     def give(self, kind: str, payload: dict[str, Any], log: str) -> None:
         """Hand it a job, which it begins when its imports are done."""
@@ -79,8 +87,11 @@ def fork(device: Device, log: str) -> Worker:
     context.set_forkserver_preload(["peftcost.engine.preload"])
     ours, theirs = context.Pipe()
     process = context.Process(target=run_jobs, args=(theirs, [device.as_dict()], log, False), daemon=True)
-    with environment(OF_ALL_FORKED):
-        return started(process, ours, theirs, "busy")
+    with environment(OF_ALL_FORKED), without_main_module():
+        with out_of_reach_of_ctrl_c():
+            forkserver.ensure_running()
+        process.start()  # waits until the server has imported; Ctrl-C may end that
+    return Worker.of(process, ours, theirs, "busy")
 
 
 def spawn(device: Device, log: str) -> Worker:
@@ -89,7 +100,7 @@ def spawn(device: Device, log: str) -> Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=run_spawned, args=(theirs, [device.as_dict()], log), daemon=True)
     with environment(environment_of(device)):
-        return started(process, ours, theirs, "importing")
+        return start_spawned(process, ours, theirs)
 
 
 def spawn_group(devices: Sequence[Device], log: str) -> Worker:
@@ -97,14 +108,13 @@ def spawn_group(devices: Sequence[Device], log: str) -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=run_group, args=(theirs, [device.as_dict() for device in devices], log), daemon=True)
-    return started(process, ours, theirs, "importing")
+    return start_spawned(process, ours, theirs)
 
 
-def started(process: BaseProcess, ours: Connection, theirs: Connection, state: Literal["importing", "busy"]) -> Worker:
-    with without_main_module():
+def start_spawned(process: BaseProcess, ours: Connection, theirs: Connection) -> Worker:
+    with without_main_module(), out_of_reach_of_ctrl_c():
         process.start()
-    theirs.close()
-    return Worker(process, ours, state)
+    return Worker.of(process, ours, theirs, "importing")
 
 
 @contextlib.contextmanager
@@ -120,6 +130,18 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def out_of_reach_of_ctrl_c() -> Iterator[None]:
+    """Processes that are started in this block never see SIGINT: a terminal sends it to them, too, and what is importing then
+    would print a traceback. It reaches the caller when the block ends."""
+    resource_tracker.ensure_running()  # multiprocessing lets SIGINT through again when it starts this
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
 
 
 @contextlib.contextmanager

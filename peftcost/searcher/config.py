@@ -36,12 +36,15 @@ class SearchConfig:
     explore_dev_rows: int = 500
     """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
 
+    planning_share: float = 0.1
+    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are not searched."""
+
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
     opening_share: float = 0.12
     """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
     At 0 only the first reference goes first (benchmarks/search.md, "full and LoRA compete for their first stop, too")."""
-    first_share: float = 0.1
+    first_share: float = 0.4
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
     the budget. Elsewhere only the references' are, and the others' compete."""
     recipe_share: float = 0.25
@@ -67,9 +70,9 @@ class SearchConfig:
     most_lineages: int = 50
     """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick (benchmarks/search.md,
     "Scale")."""
-    yardstick_chance: float = 0.05
-    """LoRA's prior-best setup is trained on before anything is confirmed while the chance that this changes the
-    recommendation is not below this (benchmarks/search.md, "without LoRA going on before confirming")."""
+    rising_chance: float = 0.5
+    """A reference is trained on before anything is confirmed, and nothing is called confirmed, while it is at least so likely
+    that this lifts the reference above the recommended setup by more than the margin."""
     explore_again_chance: float = 0.05
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
     not below this (benchmarks/search.md, "without going back to exploring")."""
@@ -111,19 +114,12 @@ class SearchConfig:
 
     # -- proposals (proposals.py) ------------------------------------------------------------------------------------
 
-    startup_trials: int = 4
-    """Of each arm, drawn at random before its sampler models anything; the prior-best setup is one. Drawing all at random is
-    hardly worse (benchmarks/search.md, "random proposals in place of TPE's")."""
     neighbour_trials: int = 4
     """Until an arm has so many setups, the neighbours of its prior-best one are proposed, too."""
     neighbour_factors: tuple[float, ...] = (1 / 3, 3.0)
     """Times the prior-best rate: the neighbours' rates, as in a grid that people would lay out."""
     proposals_per_arm: int = 6
-    """Proposals of an arm that are compared."""
-    news_factor: float = 1.05
-    """Proposals are drawn anew when so many times as much is known of an arm."""
-    most_told: int = 200
-    """Setups of an arm that its sampler is told of: those that are running, and the best. It grows slower with each."""
+    """Quasi-random points of an arm that the surrogate compares."""
 
     # -- what is kept back for confirmation (decide.py, confirm.py) --------------------------------------------------
 

@@ -22,7 +22,8 @@ from peftcost.searcher.state import SearchState
 def contenders(
     replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig = DEFAULT_CONFIG
 ) -> list[str]:
-    """Setups worth confirming: what is expected to be the best, then the others by what confirming them may bring.
+    """Setups worth confirming: the cheapest that is expected to be as good as the best, which would be recommended, then the
+    best, then the others by what confirming them may bring.
 
     That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
     of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
@@ -38,8 +39,16 @@ def contenders(
     def worth(s: str) -> float:
         return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + config.bar_weight * top[s]
 
-    others = [s for s in within if s != best and within[s] >= config.plausible_within]
-    return [best, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
+    first = dict.fromkeys([cheapest_expected(replicates, margin, gpu_seconds), best])
+    others = [s for s in within if s not in first and within[s] >= config.plausible_within]
+    return [*first, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
+
+
+def cheapest_expected(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> str:
+    """The cheapest setup whose expected quality lies within the margin of the best expected one."""
+    expected = replicates.as_expected.observed
+    bar = max(expected.values()) - margin
+    return min((s for s in expected if expected[s] >= bar), key=lambda s: (gpu_seconds[s], s))
 
 
 def gpu_seconds_of(state: SearchState, replicates: Replicates) -> dict[str, float]:
@@ -76,7 +85,7 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
     if not running and settled(state, replicates, criterion) is not None:
         only = len(replicates.observed) == 1
-        return Stop("only one setup could be paid for" if only else "the recommendation is confirmed")
+        return Stop("only one setup could be paid for" if only else "the recommendation is settled")
     wanted = confirmable(state, replicates, criterion.margin, available, done)
     if not wanted:
         return Wait() if running else Stop("the budget pays for no more confirmations")
@@ -130,6 +139,6 @@ def settled(state: SearchState, replicates: Replicates, criterion: NonInferiorit
 
 
 def recommended_now(state: SearchState, replicates: Replicates, criterion: NonInferiority) -> str:
-    """What would be recommended: the settled one, else the best as far as is expected."""
-    expected = replicates.as_expected.observed
-    return settled(state, replicates, criterion) or max(expected, key=lambda s: expected[s])
+    """What would be recommended: the settled one, else the cheapest that is expected to be as good as the best."""
+    known = settled(state, replicates, criterion)
+    return known or cheapest_expected(replicates, criterion.margin, gpu_seconds_of(state, replicates))

@@ -1,10 +1,11 @@
 """What to do next with the budget. Pure: the same state gives the same answer.
 
-The order of things: at the first stop the prior-best setups of the cheapest method, of full, of LoRA and, where the budget is
-not small, of the others, if they can be afforded; then whatever is expected to add most to the front for what it costs, a
-promotion or a proposal (`explore`); then LoRA on, if it may be better than what would be recommended; then confirmation of
-the contenders with fresh seeds (`confirm`); then, with what is left, what may still change the recommendation (`forecast`),
-to be confirmed in its turn; then the end. What confirmation and test will take is kept back from the start.
+The order of things: at the first stop the prior-best setups of all methods, where together they take no more than a share
+of the budget, else of the cheapest method, of full and of LoRA; then whatever is expected to add most to the front for what
+it costs, a promotion or a proposal (`explore`); then the references on, while they are likely to overtake what would be
+recommended (`references`); then confirmation of the contenders with fresh seeds (`confirm`); then, with what is left, what
+may still change the recommendation (`forecast`), to be confirmed in its turn; then the end. What confirmation and test will
+take is kept back from the start.
 """
 
 from __future__ import annotations
@@ -22,13 +23,11 @@ from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
 from peftcost.searcher.explore import Candidate, StartingPoints, Suggest, candidates, needs_along, promotions
 from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.references import follow
 from peftcost.searcher.state import SearchState
 
 REFERENCE_METHODS = ("full", "lora")
 """References besides the cheapest method: what everything else is held against."""
-YARDSTICK = "lora"
-"""Everybody would have tried it: before anything is confirmed its prior-best setup is trained on, where that can be paid and
-is likely enough to change the recommendation."""
 
 
 def references_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
@@ -70,8 +69,9 @@ def next_action(
     explored = further or explore_more(state, starts, suggest, present, share, criterion.margin, left, now)
     if explored is None and replicates is not None and present and state.exploring:
         recommended = state.setup(recommended_now(state, replicates, criterion))
-        explored = yardstick_further(state, starts, suggest, recommended, criterion.margin, left)
-        explored = explored or explore_in_place_of_proof(state, suggest, recommended, criterion.margin, left)
+        beyond = left - config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
+        explored = follow(state, recommended, criterion.margin, beyond)
+        explored = explored or explore_in_place_of_proof(state, suggest, recommended, criterion.margin, beyond)
     if explored is not None:
         return explored
     if state.exploring and state.running():
@@ -148,25 +148,12 @@ def explore_more(
     return None
 
 
-def yardstick_further(
-    state: SearchState, starts: StartingPoints, suggest: Suggest, recommended: Setup, margin: float, available: float
-) -> Promote | Propose | None:
-    """The yardstick's next stop, where that is likely enough to change what would be recommended now."""
-    yardsticks = {starts[arm][0].lineage for arm in state.references if method_of(arm) == YARDSTICK}
-    options = [option for option in options_of(state, suggest) if option.setup.lineage in yardsticks]
-    further = forecast(state, options, margin, recommended, available, or_cheaper=False)
-    return further.action if further.chance >= state.config.yardstick_chance else None
-
-
 def explore_in_place_of_proof(
     state: SearchState, suggest: Suggest, recommended: Setup, margin: float, available: float
 ) -> Promote | Propose | None:
-    """Confirming what something better is likely to overtake is a waste: then most of what is kept back for it is explored
-    with."""
-    kept = state.config.least_reserved * (state.limit_gpu_seconds - state.spent_before_gpu_seconds)
-    if available <= kept:
-        return None
-    further = forecast(state, options_of(state, suggest), margin, recommended, available - kept, or_cheaper=False)
+    """Confirming what something better is likely to overtake is a waste: then it is explored with what is available, which is
+    most of what was kept back for that."""
+    further = forecast(state, options_of(state, suggest), margin, recommended, available, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
@@ -211,5 +198,6 @@ def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str,
     return (
         f"The budget of {format_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
         f"({cheapest}) with planning and test needs about {format_seconds(needs_gpu_seconds)}; "
-        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more."
+        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
+        "make it smaller."
     )

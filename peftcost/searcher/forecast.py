@@ -79,7 +79,8 @@ def forecast(
     changed = better.max(axis=1) > -np.inf
     good = better >= better.max(axis=1, keepdims=True) - margin
     chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
-    gain = np.where(changed, better[np.arange(len(better)), chosen], quality) - quality
+    reached = np.where(changed, better[np.arange(len(better)), chosen], quality)
+    gain = np.clip(reached, *state.limits) - np.clip(quality, *state.limits)
     share = np.where(changed, costs[bought][chosen] / cost, 1.0)
     return BudgetForecast(
         gpu_seconds=available,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from peftcost.core.measurement import Measurement, Role
+from peftcost.core.measurement import Measurement, Role, reading_error, reading_scale
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Prediction, Probe
 from peftcost.runner.books import Books
@@ -88,20 +87,13 @@ class SearchState(Books):
 
     @property
     def unit(self) -> float:
-        """The width of the metric's range; without limits, twice the deviation of one example, which is the same for a share
-        of hits at one half."""
-        low, high = self.limits
-        if math.isfinite(high - low):
-            return high - low
+        """What qualities are measured by: `reading_scale` of the best readings."""
         found = [t.measurement for t in self.explored.best(self.config.most_readings)]
-        single = [m.quality_error * math.sqrt(m.dev_rows or self.cost.dev_rows) for m in found if m and m.quality_error]
-        return 2 * statistics.median(single) if single else 1.0
+        return reading_scale([m for m in found if m is not None], self.cost.dev_rows, self.limits)
 
     def reading_error(self, m: Measurement) -> float:
-        """The standard error of a quality over the dev examples: the bootstrap's (an old run: the largest that a share of
-        hits can have), never less than ten hits in a thousand let expect, since few examples may agree by chance."""
-        single = self.unit / math.sqrt(m.dev_rows or self.cost.dev_rows)
-        return 0.5 * single if m.quality_error is None else max(m.quality_error, 0.1 * single)
+        """The standard error of a quality over the dev examples."""
+        return reading_error(m, self.cost.dev_rows, self.unit)
 
     def closing_seconds(self) -> float:
         """What the test takes at the end."""
@@ -142,7 +134,8 @@ class SearchState(Books):
         self.config = SearchConfig.from_dict(event.get("config", {}))  # an old run has the default
         probes = {name: Probe(**raw) for name, raw in event["probes"].items()}
         peaks = {probe.memory_key: probe.predicted_peak_bytes for probe in probes.values()}
-        self.cost = CostModel(probes, event["dev_rows"], event["test_rows"], event["train_rows"], peaks=peaks)
+        rows = event["dev_rows"], event["test_rows"], event["train_rows"]
+        self.cost = CostModel(probes, *rows, ranks=event.get("ranks", 1), peaks=peaks)
         low, high = event.get("limits", (0.0, 1.0))
         self.limits = (-math.inf if low is None else low, math.inf if high is None else high)
         self.arms = event["methods"]

@@ -6,6 +6,7 @@ from functools import partial
 
 from peftcost.errors import PeftcostError
 from peftcost.recipe.recipe import recipe_of, recipe_yaml
+from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import recommend
 from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, task_facts
 from peftcost.report.html import write_report
@@ -31,7 +32,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     entries = setup_entries(state, evidence)
     recommendation = more = None
     if evidence is not None:
-        recommendation = recommend(evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev))
+        caveats = partial(caveats_of, state, margin=run.criterion.margin)
+        recommendation = recommend(
+            evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev), caveats_of=caveats
+        )
         controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)
         recommended = state.setup(recommendation.id)

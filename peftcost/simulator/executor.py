@@ -60,7 +60,7 @@ class SimulatedExecutor:
     def start(self, slot: Slot, kind: str, payload: dict[str, Any]) -> None:
         job = next(self._order)
         self._busy[slot] = job
-        for t, message in self._script(kind, payload, len(slot.devices)):
+        for t, message in self._script(kind, payload, max(1, len(slot.devices))):
             heapq.heappush(self._messages, (t, next(self._order), slot, job, message))
 
     def poll(self, timeout: float) -> Iterator[tuple[Slot, Message]]:

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from peftcost.cost.model import Probe
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.methods.encoding import encode
+from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of, setup_entries
 from peftcost.runner.slot import slots_of
@@ -166,7 +168,8 @@ def simulate(
     entries = setup_entries(state, replicates)
     recommendation = None
     if replicates is not None:
-        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(replay.chosen))
+        caveats = partial(caveats_of, state, margin=criterion.margin)
+        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(replay.chosen), caveats_of=caveats)
     return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 

@@ -195,6 +195,11 @@ class TaskType(ABC):
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
+    def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
+        """The predicted and the true class id of each example, shape (n, 2), of the rows of `predict`; None where an example
+        has not one class."""
+        return None
+
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Per example what `peftcost predict` writes: label and probabilities, tags, a number, a text."""

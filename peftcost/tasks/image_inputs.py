@@ -99,6 +99,17 @@ class ImageInputs(TaskType):
 def pixel_reader(model: str) -> PixelReader:
     """The reader of the base in this folder. UserError where the folder has no image processor, or one that does not suit
     the base."""
+    processor, config, channels = parts_of(model)
+    sample = [in_channels(image, channels) for image in _samples()]
+    wanted = processed(processor, sample, raw=False)
+    shape = tuple(int(n) for n in wanted.shape[1:])
+    factors, offsets = _scaling(processor, sample, wanted)
+    return PixelReader(processor, channels, shape, positions_of(config, shape, model), factors, offsets)
+
+
+def parts_of(model: str) -> tuple[BaseImageProcessor, PretrainedConfig, int]:
+    """The image processor and the configuration in this folder, and the channels that the base takes. UserError where there
+    are none that can be used."""
     from transformers import AutoConfig, AutoImageProcessor
 
     try:
@@ -112,11 +123,7 @@ def pixel_reader(model: str) -> PixelReader:
     channels = int(getattr(config, "num_channels", 3) or 3)
     if channels not in (1, 3):
         raise UserError(f"{model} takes pictures of {channels} channels; give a model that takes 1 or 3.")
-    sample = [in_channels(image, channels) for image in _samples()]
-    wanted = processed(processor, sample, raw=False)
-    shape = tuple(int(n) for n in wanted.shape[1:])
-    factors, offsets = _scaling(processor, sample, wanted)
-    return PixelReader(processor, channels, shape, positions_of(config, shape, model), factors, offsets)
+    return processor, config, channels
 
 
 def processed(processor: BaseImageProcessor, images: Sequence[Image], raw: bool) -> np.ndarray:
@@ -154,10 +161,16 @@ def input_shape(config: PretrainedConfig) -> tuple[int, ...]:
     """Of one picture as the base takes it: channels, height, width. As its processor makes it, else as it was built."""
     folder = str(getattr(config, "_name_or_path", "") or "")
     if folder and (Path(folder) / "preprocessor_config.json").is_file():
-        return pixel_reader(folder).shape
+        return _processed_shape(folder)
     size = getattr(config, "image_size", None) or 224
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     return int(getattr(config, "num_channels", 3) or 3), int(height), int(width)
+
+
+@lru_cache(maxsize=4)
+def _processed_shape(model: str) -> tuple[int, ...]:
+    processor, _, channels = parts_of(model)
+    return processed(processor, [in_channels(_samples()[0], channels)], raw=True).shape[1:]
 
 
 def in_channels(image: Image, channels: int) -> Image:

@@ -70,6 +70,9 @@ class OneClass(ClassTargets):
         predicted = logits.argmax(dim=-1)
         return np.stack([predicted.cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
 
+    def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
+        return rows.astype(np.int64)
+
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         names = expect(Classes, targets).names
         probabilities = logits.float().softmax(dim=-1).cpu().numpy()

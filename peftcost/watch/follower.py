@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from peftcost.engine.messages import Progress
-from peftcost.observers.progress import NOT_YET, ProgressState, SearchProgress, progress_of
+from peftcost.observers.progress import NOT_YET, ProgressState, SearchProgress
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 from peftcost.store.journal import Event
@@ -33,7 +33,7 @@ class Follower(SearchProgress):
             self.state.apply(event)
             self.take_in(event, self.state)
         heard = {trial.number: self._heard_of(trial) for trial in self.state.running()}
-        return progress_of(self.state, heard, self.log)
+        return self.progress(self.state, heard)
 
     @property
     def is_finished(self) -> bool:

@@ -62,7 +62,8 @@ class LivePage:
             self._evidence = evidence_in(self.follower.folder, metric, task["seed"])
         entries = setup_entries(state, self._evidence.replicates(state))
         result = build_result(events, state, task, entries, None, None, None)
-        return html_text(view_of(json.loads(result.model_dump_json())))
+        facts = json.loads(result.model_dump_json())
+        return html_text(view_of(facts), facts, self.follower.folder.path)
 
 
 def with_status(report: str, progress: ProgressState, alive: bool) -> str:
@@ -81,7 +82,7 @@ def status(progress: ProgressState, alive: bool) -> Markup:
     for trial in progress.running:
         loss = "" if math.isnan(trial.train_loss) else f", loss {trial.train_loss:.3f}"
         steps = f" {trial.step}/{trial.total_steps}" if trial.total_steps else ""
-        lines.append(f"device {trial.device}: {trial.setup_id}, {trial.role}, seed {trial.seed}, {trial.phase}{steps}{loss}")
+        lines.append(f"device {trial.device}: {trial.words}, {trial.role}, seed {trial.seed}, {trial.phase}{steps}{loss}")
     lines += progress.log[-3:]
     items = Markup("\n").join(Markup("<li>{}</li>").format(line) for line in lines)
     return Markup('<section id="status" aria-label="What is going on"><ul>\n{}\n</ul></section>').format(items)

@@ -187,3 +187,26 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     said = process.stderr.read()
     assert process.wait(60) == 130
     assert "peftcost resume" in said
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("after_seconds", [0.3, 1.5, 2.2, 2.6, 3.0, 4.0, 6.0])
+def test_ctrl_c_at_any_moment_of_the_start_leaves_one_line(tmp_path: Path, after_seconds: float) -> None:
+    """As a terminal sends it: to the command and to all processes that it has started."""
+    (tmp_path / "reviews.csv").write_text("review,stars\n" + GOOD)
+    command = [BIN, "search", "reviews.csv", "--label", "stars", "--budget", "1gpu-h", "--methods", "frozen"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(after_seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("peftcost: Interrupted")
+    assert said.count("peftcost:") == 1

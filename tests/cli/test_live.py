@@ -26,8 +26,11 @@ def state(**changes: Any) -> ProgressState:
         "limit_gpu_seconds": 600.0,
         "eta_seconds": 480.0,
         "phase": "explore",
-        "running": [Running("0", "lora-[/x]", "lora", "explore", 0, 31, 125, 0.8312, "train", 0.66)],
-        "front": [FrontRow("frozen-1", 0.65, 6.3, 115_545_096, 1), FrontRow("full-1", 0.71, 70.0, 600_000_000, 3)],
+        "running": [Running("0", "lora-1", "lora [/x]", "explore", 0, 31, 125, 0.8312, "train", 0.66)],
+        "front": [
+            FrontRow("frozen-1", "frozen head only", 0.65, 6.3, 115_545_096, 1),
+            FrontRow("full-1", "full lr 1e-4", 0.71, 70.0, 600_000_000, 3),
+        ],
         "measured": 3,
         "failed": 1,
         "log": ["frozen-1 measured"],
@@ -72,7 +75,7 @@ def test_plain_mode_breaks_a_long_silence_but_does_not_chatter() -> None:
         for second in range(130):
             now[0] = float(second)
             view.update(state())
-    assert said(to).count("lora-[/x] still running: train 31/125, loss 0.831, quality 0.660") == 2
+    assert said(to).count("still running: lora [/x]: train 31/125, loss 0.831, quality 0.660 [lora-1]") == 2
     assert len(said(to).splitlines()) == 4
 
 
@@ -100,11 +103,11 @@ def test_the_live_panel_shows_budget_work_and_trade_offs() -> None:
     for shown in (
         "explore: 3 measured, 1 failed",
         "2 min spent, 8 min left; at most 8 min to go",
-        "lora-[/x]",
+        "lora [/x]",
         "train 31/125",
         "loss 0.831, quality 0.660",
         "lora [/x] [red]:smile: failed",
-        "frozen-1",
+        "frozen head only",
         "600 MB",
     ):
         assert shown in said(to)
@@ -132,7 +135,7 @@ def result() -> dict[str, Any]:
 
 def shown(result: dict[str, Any], width: int, every_setup: bool = False) -> str:
     to = console(width)
-    for table in result_tables(result, every_setup):
+    for table in result_tables(result, "runs/tweets", every_setup):
         to.print(table)
     assert all(len(line) <= width for line in said(to).splitlines())
     return words(said(to))
@@ -173,7 +176,7 @@ def test_the_end_of_a_search_has_a_line_for_each_trade_off_and_for_the_best_of_e
 def tried_lines(result: dict[str, Any]) -> list[str]:
     """The lines of the table of what was tried, in a terminal of 80 columns."""
     to = console(80)
-    to.print(result_tables(result)[0])
+    to.print(result_tables(result, "runs/tweets")[0])
     return [line for line in said(to).splitlines()[4:] if line.strip()]
 
 

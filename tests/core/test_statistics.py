@@ -128,31 +128,41 @@ def test_the_resolvable_difference_shrinks_with_rows() -> None:
 
 def test_a_new_seed_falls_into_its_prediction_interval() -> None:
     """Nominal 95 %: three seeds measured, the fourth looked up; and the same on new data."""
-    random, inside, inside_new = np.random.default_rng(0), 0, 0
+    random, inside, inside_new, error = np.random.default_rng(0), 0, 0, float(np.sqrt(0.75 * 0.25 / 1000))
     for _ in range(400):
         level = 0.75 + random.normal(size=5) * 0.01
-        dev_error = random.normal() * np.sqrt(0.75 * 0.25 / 1000)
-        low, high = prediction_interval(list(level[:3] + dev_error), 1000)
+        dev_error = random.normal() * error
+        low, high = prediction_interval(list(level[:3] + dev_error), 1000, error)
         inside += low <= level[3] + dev_error <= high
-        low, high = prediction_interval(list(level[:3] + dev_error), 1000, new_data=True)
-        inside_new += low <= level[4] + random.normal() * np.sqrt(0.75 * 0.25 / 1000) <= high
+        low, high = prediction_interval(list(level[:3] + dev_error), 1000, error, new_data=True)
+        inside_new += low <= level[4] + random.normal() * error <= high
     assert 0.92 <= inside / 400 <= 0.98
     assert inside_new / 400 >= 0.93
+
+
+@pytest.mark.parametrize("new_data", [False, True])
+@pytest.mark.parametrize("qualities", [[0.70, 0.72], [0.70]], ids=["two seeds", "one seed"])
+def test_a_prediction_interval_has_the_units_of_the_metric(qualities: list[float], new_data: bool) -> None:
+    """An error in euros is predicted as well as a share of hits."""
+    low, high = prediction_interval(qualities, 500, 0.02, new_data=new_data)
+    in_euros = [100 * quality - 5000 for quality in qualities]
+    assert prediction_interval(in_euros, 500, 2.0, new_data=new_data) == pytest.approx((100 * low - 5000, 100 * high - 5000))
+    assert high - low > 0.001
 
 
 def test_told_intervals_stay_within_the_metrics_limits() -> None:
     rows = {"poor": [np.eye(1, 30).T, np.zeros((30, 1)), np.ones((30, 1))]}
     found = resample_qualities(rows, lambda r, w: w @ r[:, 0] / w.sum(axis=1), 200)
     assert quality_interval(replace(found, limits=(0.0, 1.0)), "poor")[0] == 0.0
-    assert prediction_interval([0.95, 0.99], 20, limits=(0.0, 1.0))[1] == 1.0
-    assert prediction_interval([0.95, 0.99], 20)[1] > 1.0
+    assert prediction_interval([0.95, 0.99], 20, 0.04, limits=(0.0, 1.0))[1] == 1.0
+    assert prediction_interval([0.95, 0.99], 20, 0.04)[1] > 1.0
 
 
 def test_the_pooled_spread_counts_the_seeds_of_all_setups() -> None:
     deviation, freedom = pooled_deviation([[0.70, 0.72], [0.60, 0.62, 0.64], [0.5]])
     assert freedom == 3
-    narrow = prediction_interval([0.70, 0.72], 800, pooled_sd=deviation, pooled_freedom=freedom)
-    alone = prediction_interval([0.70, 0.72], 800)
+    narrow = prediction_interval([0.70, 0.72], 800, 0.016, pooled_sd=deviation, pooled_freedom=freedom)
+    alone = prediction_interval([0.70, 0.72], 800, 0.016)
     assert narrow[1] - narrow[0] < alone[1] - alone[0]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from peftcost.core.setup import Setup
-from peftcost.cost.model import CostModel, Probe
+from peftcost.cost.model import FIXED_SECONDS, GROUP_ENDING_SECONDS, CostModel, Probe
 from peftcost.methods import get_method
 
 FULL_DEPTH = Probe(1.0, 0.042, 0.011, 300_000_000, 1_000_000, 22_700_000, layers=6)
@@ -65,3 +67,13 @@ def test_what_is_kept_of_the_frozen_prefix_is_not_paid_again_by_the_search() -> 
 def test_a_length_of_nothing_takes_what_stands_beside_training() -> None:
     cost = CostModel({"frozen": HEAD_ALONE}, 1000, 1000)
     assert cost.predict(of("frozen", 0, 0)).trial_seconds == pytest.approx(1.0 + 1.5 + 0.011 * 1000)
+
+
+def test_closing_a_group_of_devices_counts_its_end_and_each_devices_seconds() -> None:
+    """The runner gives up the test where less than the end of each device is left."""
+    alone = CostModel({"frozen": HEAD_ALONE}, 1000, 1000)
+    pair = replace(alone, ranks=2)
+    assert pair.closing_seconds() == alone.closing_seconds() + 3 * FIXED_SECONDS + 2 * GROUP_ENDING_SECONDS
+    asked = of("frozen", 0)
+    assert pair.predict(asked).trial_seconds == alone.predict(asked).trial_seconds + FIXED_SECONDS
+    assert pair.predict(asked).gpu_seconds == alone.predict(asked).gpu_seconds

@@ -120,10 +120,10 @@ REFUSED = {
     **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart")},
     ("ia3", "xlnet"): "no key and value layers",
     **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in PICTURES},
-    **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "int8-lora", "nf4-lora", "ia3", "houlsby")},
+    **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
     ("ia3", "convnext"): "no key and value layers",
     ("houlsby", "convnext"): NO_OUTPUTS,
-    ("int8-lora", "convnext"): "take no feature maps",
+    **{("int8-lora", name): "take no feature maps" for name in ("convnext", "resnet")},
     **{("bitfit", name): "have no biases to train" for name in ("modernbert", "llama")},
 }
 """A part of the sentence with which a method refuses an architecture."""

@@ -10,6 +10,8 @@ from peftcost.engine.messages import Progress
 from peftcost.observers.progress import ProgressState, SearchProgress
 from peftcost.searcher.state import SearchState
 
+WORDS = "lora r=8, lr 1e-3, 300 examples"
+
 
 class Shown(SearchProgress):
     def __init__(self) -> None:
@@ -37,10 +39,10 @@ def test_what_happens_is_told_in_words_and_a_warning_once() -> None:
         "planned: 1 methods, stops at 300, 600 examples",
         "ia3 cannot run: out of memory",
         "warning: The dev set is small.",
-        f"{SETUP.id} started (explore, seed 0)",
-        f"{SETUP.id} measured: quality 0.750 at 12.0 gpu-s",
-        f"{SETUP.id} started (explore, seed 1)",
-        f"{SETUP.id} failed: the loss is nan",
+        f"started {WORDS}, seed 0 (explore) [{SETUP.id}]",
+        f"measured {WORDS}: quality 0.750 at 12.0 gpu-s [{SETUP.id}]",
+        f"started {WORDS}, seed 1 (explore) [{SETUP.id}]",
+        f"failed {WORDS}: the loss is nan [{SETUP.id}]",
         "search ended: nothing better is likely",
     ]
 
@@ -65,3 +67,20 @@ def test_a_trial_that_is_resumed_has_no_steps_of_before() -> None:
         state.apply(event)
         view.on_event(event, state)
     assert view.last is not None and view.last.running[0].step == 0
+
+
+def test_a_run_that_goes_on_says_in_one_line_what_was_done_before() -> None:
+    state = SearchState()
+    limit = {"event": "budget", "t": 0.0, "limit_gpu_seconds": 600.0}
+    failed = {"event": "failed", "t": 8.0, "trial": 1, "reason": "the loss is nan"}
+    released = {"event": "released", "t": 61.0, "device": 0}
+    for event in (limit, PLANNED, ACQUIRED, started(0), measured(0), started(1, seed=1, t=6.0), failed, released):
+        state.apply(event)
+    view, continued = Shown(), {"event": "continued", "t": 61.0}
+    state.apply(continued)
+    view.on_event(continued, state)
+    assert view.log == [
+        "going on with a run: 1 training of 1 setup measured, 1 failed, 1 min of 10 min spent; "
+        f"the best reading is 0.750 of {WORDS}"
+    ]
+    assert view.last is not None and [row.words for row in view.last.front] == [WORDS]

@@ -19,7 +19,7 @@ STATE = ProgressState(
     eta_seconds=90.0,
     phase="explore",
     running=[],
-    front=[FrontRow("lora-1", 0.7512, 3.0, 10**8, 1)],
+    front=[FrontRow("lora-1", "lora r=8", 0.7512, 3.0, 10**8, 1)],
     measured=4,
     failed=0,
     log=[],

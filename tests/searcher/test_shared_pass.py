@@ -10,7 +10,7 @@ import pytest
 import peftcost
 from peftcost.methods import get_method
 from peftcost.methods.lora import Lora
-from peftcost.searcher import controller
+from peftcost.searcher import controller, surrogate
 from peftcost.searcher.state import SearchState
 from peftcost.task.task import Rows, load_task
 
@@ -26,8 +26,11 @@ def run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> peftcost.R
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(controller, "SHARED", ("cpu",))
         patch.setattr(Lora, "space", lambda self: {name: space[name] for name in ("learning_rate", "rank")})
+        surrogate._vector.cache_clear()  # vectors of the whole space, from other tests
         out = tmp_path_factory.mktemp("runs") / "shared"
-        return peftcost.search(task, "60gpu-s", methods=["lora"], seed=1, out=out, devices="cpu")
+        run = peftcost.search(task, "60gpu-s", methods=["lora"], seed=1, out=out, devices="cpu")
+    surrogate._vector.cache_clear()
+    return run
 
 
 def test_setups_are_trained_together_and_told_apart(run: peftcost.Run) -> None:

@@ -28,6 +28,9 @@ def recommend(
     max_gpu_seconds: Annotated[
         float | None, typer.Option("--max-gpu-seconds", help="The most device time of a training.", rich_help_panel=QUESTION)
     ] = None,
+    setup: Annotated[
+        str | None, typer.Option("--setup", help="The id of a setup that you have chosen yourself.", rich_help_panel=QUESTION)
+    ] = None,
     confidence: ConfidenceOption = None,
     price: PriceOption = None,
     out: Annotated[
@@ -51,6 +54,7 @@ def recommend(
         min_quality=min_quality,
         max_memory_bytes=parse_bytes(max_memory) if max_memory else None,
         max_gpu_seconds=max_gpu_seconds,
+        setup=setup,
     )
     result, facts = opened.result, asdict(found)
     if out is not None:

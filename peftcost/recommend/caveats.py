@@ -1,0 +1,72 @@
+"""Why a recommendation is not confirmed, however good it looks among what was measured: what was not measured, what was still
+learning, and what was measured on a busy machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from peftcost.core.setup import Setup, method_of
+from peftcost.recommend.policies import Caveat
+from peftcost.searcher.planner import priors
+from peftcost.searcher.references import Reference, reading, rising_at
+from peftcost.searcher.state import SearchState
+
+
+def caveats_of(state: SearchState, setup_id: str, margin: float) -> tuple[Caveat, ...]:
+    """Of recommending this setup; none where only its bound decides."""
+    if not state.stops:
+        return ()
+    setup = state.setup(setup_id)
+    found = [unmeasured(state), rising(state, setup, margin), contended(state, setup)]
+    return tuple(caveat for caveat in found if caveat is not None)
+
+
+def unmeasured(state: SearchState) -> Caveat | None:
+    """The methods that were asked for, run here, and have no measurement."""
+    measured = {trial.setup.arm for trial in state.measured("explore")}
+    missing = [a for a in dict.fromkeys([*state.arms, *state.skipped]) if a not in measured and a not in state.infeasible]
+    if not missing:
+        return None
+    first = priors([arm for arm in missing if arm in state.cost.probes], state.stops[0], state.cost.probes)
+    needs = sum(state.cost.predict(setup, dev_rows=state.dev_sample).trial_seconds for setup in first.values())
+    verb = "was" if len(missing) == 1 else "were"
+    return Caveat(f"{listed(dict.fromkeys(method_of(arm) for arm in missing))} {verb} not measured", needs)
+
+
+def rising(state: SearchState, recommended: Setup, margin: float) -> Caveat | None:
+    """The references that had not learnt all they can."""
+    found = rising_at(state, recommended, margin)
+    if not found:
+        return None
+    verb = "was" if len(found) == 1 else "were"
+    names = listed(curve_text(state, reference) for reference in found)
+    return Caveat(f"{names} {verb} still rising", sum(going_on_seconds(state, reference) for reference in found))
+
+
+def contended(state: SearchState, recommended: Setup) -> Caveat | None:
+    """Costs of a busy machine are too long, so which setup is the cheapest is not known."""
+    decisive = [t.measurement for t in state.decisive(recommended.id) if t.measurement is not None]
+    if not all(m.contended for m in decisive):
+        return None
+    return Caveat("its times were measured while other programs used the processor", decisive[0].gpu_seconds)
+
+
+def curve_text(state: SearchState, reference: Reference) -> str:
+    """The method with its qualities and lengths: "full (.041, .192 after 0.9, 1.8 epochs)"."""
+    rows, name = state.cost.train_rows, reference.trial.setup.arm
+    qualities = ", ".join(f"{reading(trial):.3f}" for trial in reference.curve)
+    epochs = ", ".join(f"{trial.setup.stop_examples / rows:.2g}" for trial in reference.curve)
+    return f"{name} ({qualities} after {epochs} epochs)"
+
+
+def going_on_seconds(state: SearchState, reference: Reference) -> float:
+    """gpu-seconds of training it on to twice its length."""
+    setup = reference.trial.setup
+    ahead = setup.until(state.config.stop_factor * setup.stop_examples)
+    return state.cost.predict(ahead, setup if reference.trial.has_checkpoint else None, state.dev_sample).trial_seconds
+
+
+def listed(names: Iterable[str]) -> str:
+    """ "a, b and c"."""
+    found = list(names)
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"

@@ -1,0 +1,98 @@
+"""The advice in three sentences: what, how sure, and what next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from peftcost.core.budget import format_seconds, typed_budget
+from peftcost.core.memory import format_bytes
+from peftcost.core.setup_words import setup_words
+from peftcost.core.statistics import ALPHA
+from peftcost.recommend.policies import sentence, too_poor, what_it_takes
+from peftcost.report.numbers import percent, plural
+from peftcost.report.sentences import best_entry, cost_word, full_as_far, measured_entries, recommended_entry
+
+SURPLUS = 1.25
+"""What is asked for is so much more than what is needed: preparing and the test split are to be paid again."""
+LIKELY = 0.8
+"""Of a probability: below this it is no more than a guess."""
+
+Result = Mapping[str, Any]
+Entry = Mapping[str, Any]
+
+
+def advice(result: Result, run: str) -> list[str]:
+    """What to use, how sure that is and why not surer, and the command that comes next. run: the run's folder."""
+    entry = recommended_entry(result)
+    if entry is None:
+        return ["No setup was measured, so nothing can be recommended; the reasons are below."]
+    return [what(result, entry), how_sure(result, entry), what_next(result, run)]
+
+
+def what(result: Result, entry: Entry) -> str:
+    """Quality and price, beside those of the best and of a full fine-tuning that was trained as far."""
+    told, (low, high) = result["recommendation"], result["recommendation"]["quality_interval"]
+    interval = "" if math.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
+    reached = (
+        f"{words_of(entry)}: {told['quality']:.3f} {result['task']['metric']} on dev{interval}. A training takes "
+        f"{format_seconds(told['gpu_seconds'])} of {cost_word(result)} and {format_bytes(told['peak_bytes'])} of memory."
+    )
+    best, full = best_entry(result), full_as_far(result, entry)
+    if best is None or len(measured_entries(result)) == 1:
+        return f"{reached} It is the only setup that was measured."
+    is_best = best["id"] == entry["id"]
+    beside = ["nothing that was measured is better" if is_best else f"the best, {against(entry, best)}"]
+    if full is None:
+        beside.append("full fine-tuning was not trained as far")
+    elif full["id"] not in (entry["id"], best["id"]):
+        beside.append(f"full fine-tuning trained as far, {against(entry, full)}")
+    return f"{reached} {sentence('; '.join(beside))}"
+
+
+def against(entry: Entry, other: Entry) -> str:
+    """Another setup's quality, and this one's price as a share of its."""
+    cost, memory = entry["gpu_seconds"] / other["gpu_seconds"], entry["peak_bytes"] / other["peak_bytes"]
+    return (
+        f"{words_of(other)}, reaches {other['quality']:.3f} and this takes {percent(cost)} of its time and "
+        f"{percent(memory)} of its memory"
+    )
+
+
+def words_of(entry: Entry) -> str:
+    """A setup by its choices."""
+    return setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
+
+
+def how_sure(result: Result, entry: Entry) -> str:
+    """Confirmed or not; where not, what stands against it, and how it stands among what was measured."""
+    told, rows, margin = result["recommendation"], result["task"]["rows"]["dev"], result["recommendation"]["margin"]
+    fresh, difference = plural(confirmations(entry), "fresh seed"), told["resolvable_difference"]
+    probability = f"probability {percent(told['probability_within_margin'])}"
+    if told["confirmed"]:
+        return f"Confirmed: trained again with {fresh}, it is shown to be within {margin:g} of the best ({probability})."
+    caveats = "; ".join(caveat["text"] for caveat in told.get("caveats", ()))
+    start = f"Not confirmed: {caveats}." if caveats else "Not confirmed."
+    if len(measured_entries(result)) == 1:
+        return f"{start} There is nothing to compare it with."
+    if told["probability_within_margin"] < ALPHA:
+        return f"{start} {too_poor(margin)} ({probability})."
+    among = f"Among what was measured it is likely within {margin:g} of the best ({probability}, {fresh})"
+    if told["probability_within_margin"] < LIKELY:
+        among = f"Whether it is within {margin:g} of the best that was measured cannot be told ({probability}, {fresh})"
+    need = "" if caveats else f" {what_it_takes(margin, difference, rows, confirmations(entry))}"
+    return f"{start} {among}.{need}"
+
+
+def confirmations(entry: Entry) -> int:
+    """How many fresh seeds a setup was trained again with."""
+    return sum(m["role"] == "confirm" for m in entry["measurements"])
+
+
+def what_next(result: Result, run: str) -> str:
+    """A command that can be typed."""
+    more = result["recommendation"].get("more_gpu_seconds")
+    if not more:
+        return f"Next: peftcost train {run}/recipe.yaml -o model"
+    return f"To be surer: peftcost resume {run} --budget +{typed_budget(SURPLUS * more)}"

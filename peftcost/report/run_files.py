@@ -1,0 +1,114 @@
+"""What a run's folder holds beside result.json that a report shows: learning curves, and the predictions of a setup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.errors import PeftcostError
+from peftcost.report.by_method import is_measured
+from peftcost.report.numbers import Cell, quality
+from peftcost.store.learning_curve import learning_curve
+from peftcost.store.run_folder import RunFolder
+from peftcost.tasks import get_task_type
+
+MOST_POINTS = 200
+"""Of a loss curve; more cannot be told apart on a page."""
+MOST_CLASSES = 20
+"""Of a confusion matrix; more cannot be read."""
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The training loss of a method's best setup, over the examples seen."""
+
+    method: str
+    id: str
+    examples: list[int]
+    losses: list[float]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class: of the examples called so, how many are (precision); of those that are, how many were called so (recall)."""
+
+    name: str
+    examples: int
+    precision: Cell
+    recall: Cell
+    f1: Cell
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """The recommended setup by class. counts: true class by predicted class, for those shown. split: where the rows are of.
+    left_out: how many classes are not shown."""
+
+    split: str
+    examples: int
+    rows: list[ClassRow]
+    counts: list[list[int]]
+    left_out: int
+
+
+def loss_curves(folder: Path, result: Mapping[str, Any]) -> list[LossCurve]:
+    """One a method: of its best setup, in the seed that was measured first. Those that left no curve are passed over."""
+    best: dict[str, Mapping[str, Any]] = {}
+    for entry in sorted((e for e in result["setups"] if is_measured(e)), key=lambda e: e["quality"]):
+        best[entry["method"]] = entry
+    found = []
+    for method, entry in best.items():
+        try:
+            curve = learning_curve(folder, entry["id"], entry["measurements"][0]["seed"])
+        except (PeftcostError, KeyError, IndexError):
+            continue
+        batch = entry["hyperparameters"].get("batch_size", 1)
+        every = -(-len(curve.steps) // MOST_POINTS) or 1
+        if curve.steps:
+            examples = [step * batch for step in curve.steps]
+            found.append(LossCurve(method, entry["id"], examples[::every], curve.train_loss[::every]))
+    return found
+
+
+def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
+    """None where nothing is recommended, the rows are gone, or an example has not one class."""
+    advised = result["recommendation"]
+    entry = next((e for e in result["setups"] if advised and e["id"] == advised["id"]), None)
+    if entry is None:
+        return None
+    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
+    folders = [RunFolder(folder).trial(entry["id"], m["seed"]) for m in decisive]
+    for split, name in (("test", "test_rows.npy"), ("dev", "dev_rows.npy")):
+        files = [trial / name for trial in folders if (trial / name).exists()]
+        if files:
+            pairs = get_task_type(result["task"]["task"]).class_pairs(np.load(files[0], allow_pickle=False))
+            return None if pairs is None else class_rows(pairs, result["task"].get("classes") or [], split)
+    return None
+
+
+def class_rows(pairs: np.ndarray, names: Sequence[str], split: str) -> ByClass:
+    """pairs: predicted and true class id of each example, shape (n, 2)."""
+    n = max(len(names), int(pairs.max()) + 1 if len(pairs) else 0)
+    counts = np.zeros((n, n), dtype=int)
+    np.add.at(counts, (pairs[:, 1], pairs[:, 0]), 1)
+    true, called, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    shown = np.sort(np.argsort(-true, kind="stable")[:MOST_CLASSES])
+    rows = [
+        ClassRow(
+            names[i] if i < len(names) else f"class {i}",
+            int(true[i]),
+            share(hits[i], called[i]),
+            share(hits[i], true[i]),
+            share(2 * hits[i], called[i] + true[i]),
+        )
+        for i in shown
+    ]
+    return ByClass(split, len(pairs), rows, counts[np.ix_(shown, shown)].tolist(), n - len(shown))
+
+
+def share(part: int, whole: int) -> Cell:
+    return quality(part / whole if whole else None)

@@ -1,0 +1,6 @@
+if (DATA.setups.length) {
+  useTable();
+  drawFront();
+  drawCurves();
+  if ($("predicted")) drawPredicted();
+}

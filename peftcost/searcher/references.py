@@ -1,0 +1,93 @@
+"""Whether the reference methods have learnt what they can, so that advice is about what is worth training and not about what
+was tried. Pure.
+
+A reference is judged by its own curve, since a method that learns late looks hopeless to whatever has seen others learn.
+With q its expected quality at its longest stop, g the gain of the last doubling of the length, f the one before that, and d
+the doublings ahead,
+
+    quality ahead = q + d g min(1, g / f)
+
+is normal, as the readings are: curves flatten in the end, and before that a gain may be followed by a larger one. After one
+reading nothing is known of the curve.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from scipy import stats
+
+from peftcost.core.setup import Setup
+from peftcost.searcher.actions import Promote
+from peftcost.searcher.explore import needs_along, promotions, surrogate_of
+from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference method's longest training. curve: its trials up to there. chance: that training it on, to twice its length
+    or to the recommended setup's, makes it better than that by more than the margin."""
+
+    curve: tuple[Trial, ...]
+    chance: float
+
+    @property
+    def trial(self) -> Trial:
+        """The last of the curve."""
+        return self.curve[-1]
+
+
+def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Reference]:
+    """The references that were measured and are likely enough to overtake, if they are trained on."""
+    curves = [curve for arm in state.references if (curve := longest_curve(state, arm))]
+    found = [Reference(curve, chance_of(state, curve, recommended, margin)) for curve in curves]
+    return [reference for reference in found if reference.chance >= state.config.rising_chance]
+
+
+def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, margin: float) -> float:
+    """That the quality ahead lies above the recommended setup's by more than the margin."""
+    if len(curve) == 1:
+        return 1.0
+    lengths = [math.log2(trial.setup.stop_examples) for trial in curve]
+    gains = [(reading(b) - reading(a)) / (t - s) for (a, s), (b, t) in pairwise(zip(curve, lengths, strict=True))]
+    before, last = gains[-2:] if len(gains) > 1 else (gains[0], gains[0])
+    flattening = min(1.0, max(0.0, last / before)) if before > 0 else 1.0
+    ahead = max(math.log2(state.config.stop_factor), math.log2(recommended.stop_examples) - lengths[-1])
+    error = reading_deviation(state, curve[-1]) * math.hypot(1 + ahead, ahead, 1.0)  # of the readings, and of recommended's
+    level, bar = (p.mean for p in surrogate_of(state).predict([curve[-1].setup, recommended]))
+    return float(stats.norm.sf(bar + margin, level + ahead * last * flattening, error))
+
+
+def reading_deviation(state: SearchState, trial: Trial) -> float:
+    """Of a reading, beyond what is common to all that were read on the same examples."""
+    assert trial.measurement is not None
+    own = surrogate_of(state).own_noise or 0.0
+    return math.hypot(own, math.sqrt(state.config.own_sample_share) * state.reading_error(trial.measurement))
+
+
+def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | None:
+    """The next stop of a reference that is still rising and can be paid for, the cheapest first."""
+    ways = {way.action.trial: way for way in promotions(state) if isinstance(way.action, Promote)}
+    ahead = [ways[r.trial.number] for r in rising_at(state, recommended, margin) if r.trial.number in ways]
+    payable = [(needs, way.action) for way in ahead if (needs := needs_along(state, way)[0]) <= available]
+    action = min(payable, key=lambda each: each[0])[1] if payable else None
+    return action if isinstance(action, Promote) else None
+
+
+def longest_curve(state: SearchState, arm: str) -> tuple[Trial, ...]:
+    """The trials, by length, of the arm's longest lineage, of several the best one; none before anything was measured."""
+    own = [t for t in state.measured("explore") if t.setup.arm == arm]
+    longest = max(own, key=lambda t: (t.setup.stop_examples, reading(t)), default=None)
+    if longest is None:
+        return ()
+    lineage = [t for t in own if t.setup.lineage == longest.setup.lineage]
+    return tuple(sorted(lineage, key=lambda t: t.setup.stop_examples))
+
+
+def reading(trial: Trial) -> float:
+    """The quality of a measured trial, as it was read."""
+    assert trial.measurement is not None
+    return trial.measurement.quality
