@@ -95,8 +95,8 @@ def cut_warning(share: float, max_length: int) -> list[str]:
     if share <= NOTICEABLE:
         return []
     return [
-        f"{share:.0%} of the texts are longer than {max_length} tokens and are cut there; raise `max_length` if the base allows "
-        "it, or put what matters first."
+        f"{share:.0%} of the texts are longer than {max_length} tokens and are cut there; raise `max_length` if the base "
+        "allows it, or put what matters first."
     ]
 
 
@@ -105,8 +105,8 @@ def unknown_warning(share: float, model: str, script: str = "these") -> list[str
     if share <= NOTICEABLE:
         return []
     return [
-        f"{model} does not know {share:.0%} of the tokens of {script} texts (it makes unknown ones of them); choose a base that "
-        "was trained on this language, such as a multilingual one."
+        f"{model} does not know {share:.0%} of the tokens of {script} texts (it makes unknown ones of them); choose a base "
+        "that was trained on this language, such as a multilingual one."
     ]
 
 
