@@ -14,9 +14,10 @@ from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.recipe.gate import broken_promises, obstacles, promised_interval
-from peftcost.recipe.model import TrainedModel
+from peftcost.recipe.model import CURVE, TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
+from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
@@ -61,13 +62,15 @@ def train_recipe(
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
         with LocalExecutor(chosen, work / "worker.log", devices_per_setup) as executor:
-            runner = Runner(executor, Journal(), Books())
+            curve = CurveFile(work / CURVE)
+            runner = Runner(executor, Journal(), Books(), [curve])
             on_progress("preparing data")
             prepared = prepare_data(runner, order)
             runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
             measured = runner.run_one("train", job.as_dict())
+            curve.end(measured)
             on_progress("reloading what was written")
             written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}
             check_reloaded(**runner.run_one("reload", written))
@@ -76,6 +79,8 @@ def train_recipe(
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
         report = report_of(recipe, measured, order, chosen[0].name, data is not None, min_quality)
+        if curve.file.exists():  # else it was over before anything was told
+            shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         try:
             shutil.copytree(work / "model", out)

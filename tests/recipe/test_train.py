@@ -56,6 +56,7 @@ def model(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = train_recipe(promising(recipe, (0.0, 1.0)), out)
     assert 0.0 < done.report["quality"] < 1.0
     assert done.report["seed"] not in recipe.seeds
+    assert done.learning_curve.evaluations[-1][2] == done.report["quality"]
     return out
 
 
