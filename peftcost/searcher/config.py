@@ -37,7 +37,8 @@ class SearchConfig:
     """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
 
     planning_share: float = 0.1
-    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are not searched."""
+    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are thought to be as dear
+    as the dearest that was probed, until they are trained."""
 
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
