@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scipy import stats
-
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
@@ -101,9 +99,8 @@ class Moment:
 
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried."""
-        most = reserved_share(self.replicates, self.criterion, self.config) * self.budget
         needs = self.state.cost.predict(upcoming).trial_seconds
-        return min(most, confirm_reserve(self.contenders_seconds, needs, self.config))
+        return min(self.config.most_reserved * self.budget, confirm_reserve(self.contenders_seconds, needs, self.config))
 
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
@@ -217,15 +214,6 @@ def committed_seconds(state: SearchState, now: float) -> float:
     return sum(
         max(0.0, safety * t.predicted.trial_seconds - len(t.slot.devices) * (now - t.started_t)) for t in state.running()
     )
-
-
-def reserved_share(replicates: Replicates | None, criterion: NonInferiority, config: SearchConfig) -> float:
-    """The share of the budget that is kept back for confirmation at most: less where two setups that are equally good would
-    be shown to be so in less than half of the cases, since the difference of their confirmations errs by too much."""
-    if replicates is None:
-        return config.most_reserved
-    error = float(stats.norm.ppf(criterion.confidence)) * replicates.seed_deviation * math.sqrt(2 / CONFIRM_SEEDS)
-    return config.most_reserved if error <= criterion.margin else config.reserved_out_of_reach
 
 
 def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str, safety: float) -> str:
