@@ -19,6 +19,9 @@ from transformers import (
     BertForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
+    ViTConfig,
+    ViTImageProcessorPil,
+    ViTModel,
     logging,
 )
 
@@ -39,6 +42,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tokenized data of tests goes to a folder of their own."""
     os.environ["PEFTCOST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield
+
+
+@pytest.fixture(autouse=True)
+def as_python_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line, called within a process, words errors in its own terms from then on."""
+    from peftcost.errors import PeftcostError
+
+    monkeypatch.setattr(PeftcostError, "on_command_line", False)
 
 
 @pytest.fixture(scope="session")
@@ -95,4 +106,17 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
     )
     LlamaForSequenceClassification(config).model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random ViT for pictures of 8 x 8 pixels, with its processor."""
+    folder = tmp_path_factory.mktemp("tiny-vit")
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, image_size=8, patch_size=2
+    )
+    ViTModel(config).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 8, "width": 8}).save_pretrained(folder)
     return folder

@@ -21,8 +21,8 @@ from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
-from peftcost.searcher.explore import StartingPoints, Suggest, candidates, needs_along, promotions
-from peftcost.searcher.forecast import BudgetForecast, forecast, options_of
+from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
+from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.references import follow
 from peftcost.searcher.state import SearchState
 
@@ -105,8 +105,8 @@ class Moment:
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
         assert self.recommended is not None
-        options = options_of(self.state, self.suggest)
-        return forecast(self.state, options, self.criterion.margin, self.recommended, available, or_cheaper)
+        found = reachable(self.state, self.suggest)
+        return forecast(self.state, found, self.criterion.margin, self.recommended, available, or_cheaper)
 
 
 # -- cover -----------------------------------------------------------------------------------------------------------------
@@ -161,14 +161,14 @@ def recipe_further(moment: Moment) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
     state = moment.state
     recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, moment.starts[arm])]
-    ways = {way.ahead[0].lineage: way for way in promotions(state)} if recipes else {}
+    promoted = {candidate.ahead[0].lineage: candidate for candidate in promotions(state)} if recipes else {}
     for recipe in recipes:
-        way, latest = ways.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
-        if way is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+        candidate, latest = promoted.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
+        if candidate is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
             continue
-        at = next((at for at, longer in enumerate(way.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
-        if needs_along(state, way)[at] <= state.config.recipe_share * moment.left:
-            return Promote(latest.number, way.ahead[at].stop_examples)
+        at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
+        if candidate.needs[at] <= state.config.recipe_share * moment.left:
+            return Promote(latest.number, candidate.ahead[at].stop_examples)
     return None
 
 
@@ -180,7 +180,7 @@ def most_promising(moment: Moment) -> Promote | Propose | None:
     if left <= 0 or not moment.contenders_seconds or not state.exploring:
         return None
     for candidate in candidates(state, moment.starts, moment.suggest, moment.criterion.margin):
-        is_payable = candidate.needs_gpu_seconds + moment.reserve(candidate.setup) <= moment.left
+        is_payable = candidate.needs[0] + moment.reserve(candidate.ahead[0]) <= moment.left
         if candidate.gain_rate * left >= config.negligible_gain and is_payable:
             return candidate.action
     return None

@@ -208,7 +208,7 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         table = read_table(splits_of_folder(path).get("train", path), skip_bad_rows)
         kind, columns = guess_columns(table, label)
         skip = skip_bad_rows or None
-        return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
+        return Task(model=kind.default_model, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not path.exists():
