@@ -10,7 +10,7 @@ from peftcost.data.readers import read_table
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
 from peftcost.task.splits import checked_targets
-from peftcost.task.task import DEFAULT_MODEL, Task, task_yaml
+from peftcost.task.task import Task, task_yaml
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.targets import Targets
 
@@ -31,8 +31,8 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
-    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {columns[kind.target_roles[-1]]!r}")
-    task = Task(model=DEFAULT_MODEL, task=kind.name, data=data, columns=columns, metric=metric)
+    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {list(columns.values())[-1]!r}")
+    task = Task(model=kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     seen = ", ".join(f"{column!r} looks like the {role}" for role, column in columns.items())
     return (

@@ -45,6 +45,13 @@ BUILTIN_TASKS: dict[str, dict[str, Any]] = {
         "columns": {"tokens": "tokens", "tags": "tags"},
         "metric": "entity_f1",
     },
+    "dialogue": {
+        "model": "builtin:smollm2",
+        "task": "causal-lm",
+        "data": "builtin:dialogue",
+        "columns": {"prompt": "prompt", "completion": "completion"},
+        "metric": "negative_loss",
+    },
 }
 
 
@@ -121,7 +128,7 @@ class Task(BaseModel):
     @classmethod
     def _known_roles(cls, columns: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
         if columns and info.data.get("task"):
-            roles = list(get_task_type(info.data["task"]).roles)
+            roles = list(dict.fromkeys(role for shape in get_task_type(info.data["task"]).shapes for role in shape))
             for role in columns:
                 if role not in roles:
                     raise ValueError(f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}.")
@@ -208,7 +215,7 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         table = read_table(splits_of_folder(path).get("train", path), skip_bad_rows)
         kind, columns = guess_columns(table, label)
         skip = skip_bad_rows or None
-        return Task(model=DEFAULT_MODEL, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
+        return Task(model=kind.default_model, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not path.exists():

@@ -45,6 +45,19 @@ class TestRegression(OnTinyBert):
         return get_task_type("regression")
 
 
+class TestCausalLM(TaskTypeContract):
+    rows = [{"question": text, "answer": " ".join(reversed(text.split()))} for text in TEXTS]  # noqa: RUF012
+    columns = {"prompt": "question", "completion": "answer"}  # noqa: RUF012
+
+    @pytest.fixture(params=["tiny_chat_lm", "tiny_gpt2"])
+    def model(self, request: pytest.FixtureRequest) -> Path:
+        folder: Path = request.getfixturevalue(request.param)
+        return folder
+
+    def kind(self) -> TaskType:
+        return get_task_type("causal-lm")
+
+
 def test_no_task_type_is_left_out() -> None:
-    tested = {case().kind().name for case in OnTinyBert.__subclasses__()}
+    tested = {case().kind().name for case in (*OnTinyBert.__subclasses__(), TestCausalLM)}
     assert tested == set(task_types())
