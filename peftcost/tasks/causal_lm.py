@@ -219,7 +219,7 @@ def asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[int]:
     if tokenizer.chat_template and example[FORM] != "text":
         return coded_prompt(tokenizer, example["prompt"], example["place"])
     talk = [*plain_turns(example["prompt"]), ("Assistant: ", False)] if example[FORM] == "chat" else []
-    ids, _ = coded_pieces(tokenizer, [*_start(tokenizer), *(talk or [(plain_prompt(example), False)])])
+    ids, _ = coded_pieces(tokenizer, [*_start(tokenizer), *(talk or [(plain_prompt(example), False)])], ends=True)
     return ids or [int(tokenizer.eos_token_id or 0)]
 
 
