@@ -4,7 +4,7 @@ python benchmarks/peft_table.py FOLDER     FOLDER: method_comparison/MetaMathQA/
 
 63 trainings of Llama-3.2-3B on MetaMathQA (bfloat16, 5,000 steps of batch 4, one NVIDIA L40S). Recorded are seconds, memory,
 train loss and accuracy on 50 examples along the way, and in the end the accuracy on 1,319 test examples. What is not recorded
-is made up from that, and docs/table.md says so: the quality at an earlier stop, which examples were solved, other seeds.
+is made up from that (docs/benchmarks/table.md): the quality at an earlier stop, which examples were solved, other seeds.
 """
 
 from __future__ import annotations

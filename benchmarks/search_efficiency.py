@@ -1,7 +1,7 @@
 """How much of a table's best trade-offs a search finds for a budget, against what people use today, and whether its advice
 is true.
 
-python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, with the columns of docs/table.md.
+python benchmarks/search_efficiency.py --table FILE [SECTION ...]     FILE: Parquet, as docs/benchmarks/table.md says.
 Sections: hypervolume, advice, intervals, budget, ablations, scale, seeds. Each writes its part of
 results/search_efficiency-NAME.json when it is done, with the day on which it was recorded.
 

@@ -12,16 +12,29 @@ from typing import TYPE_CHECKING, Any
 from peftcost.errors import EnvironmentFailure, GateError, PeftcostError, UserError
 
 if TYPE_CHECKING:
-    from peftcost.api import Run, load_model, load_recipe, load_run, load_task, plan, resume, search
+    from peftcost.api import (
+        LearningCurve,
+        Run,
+        learning_curve,
+        load_model,
+        load_recipe,
+        load_run,
+        load_task,
+        plan,
+        resume,
+        search,
+    )
 
     __version__: str
 
 __all__ = [
     "EnvironmentFailure",
     "GateError",
+    "LearningCurve",
     "PeftcostError",
     "Run",
     "UserError",
+    "learning_curve",
     "load_model",
     "load_recipe",
     "load_run",

@@ -18,10 +18,22 @@ from peftcost.run import Run
 from peftcost.runner.observer import Observer
 from peftcost.searcher.spec import load_spec
 from peftcost.session.search import begin, go_on
+from peftcost.store.learning_curve import LearningCurve, learning_curve
 from peftcost.task.given import given_task
 from peftcost.task.task import Task, load_task
 
-__all__ = ["Run", "load_model", "load_recipe", "load_run", "load_task", "plan", "resume", "search"]
+__all__ = [
+    "LearningCurve",
+    "Run",
+    "learning_curve",
+    "load_model",
+    "load_recipe",
+    "load_run",
+    "load_task",
+    "plan",
+    "resume",
+    "search",
+]
 
 
 def search(

@@ -21,6 +21,7 @@ from peftcost.engine.messages import Done, failure_of
 from peftcost.errors import UserError
 from peftcost.recipe.recipe import SetupFields, check_choices
 from peftcost.runner.books import Books
+from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import on_base, prepare_data
 from peftcost.runner.runner import Runner
@@ -90,12 +91,16 @@ def run_task(
     data = load_task_data(task, seed=0)
     base = on_base(task, data, seed=0)
     with LocalExecutor(devices, folder / "workers.log", devices_per_setup) as executor:
-        runner = Runner(executor, Journal(), Books())
+        curve = CurveFile(folder / "measurements" / "curve.jsonl")
+        runner = Runner(executor, Journal(), Books(), [curve])
         prepared = prepare_data(runner, base)
         runner.acquire()
         for setup, seed in missing:
-            facts = measure(runner, prepared, setup, seed)
             file = measurement_file(folder, name, setup, seed)
+            curve.begin(file.with_suffix(".curve.jsonl"))
+            facts = measure(runner, prepared, setup, seed)
+            if facts["reason"] is None:
+                curve.end(facts)
             text = json.dumps({"task": name, **setup.as_dict(), "id": setup.id, **facts}, indent=1)
             file.write_text(text, encoding="utf-8")
             shown = (

@@ -91,27 +91,27 @@ class Run:
         Raises:
             UserError: When no measured setup meets the constraints (the nearest is named), or the policy is unknown.
         """
-        result, state = self.folder.read_result(), self._state()
-        task = result["task"]
-        metric = get_task_type(task["task"]).metrics[task["metric"]]
-        found = evidence_in(self.folder, metric, task["seed"]).replicates(state)
+        result, state = self.result, self._state()
+        task = result.task
+        metric = get_task_type(task.task).metrics[task.metric]
+        found = evidence_in(self.folder, metric, task.seed).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        evidence = [e for e in evidence_of(result["setups"]) if setup in (None, e.id)]
+        evidence = [e for e in evidence_of(result.setups) if setup in (None, e.id)]
         if not evidence:
             raise UserError(f"{self.folder.path} has no measured setup {setup!r}; report.html lists them all.")
-        if confidence is None:
-            confidence = (result["recommendation"] or {}).get("confidence")
+        if confidence is None and result.recommendation is not None:
+            confidence = result.recommendation.confidence
         return recommend(
             evidence,
             found,
-            NonInferiority(task["margin"], checked_confidence(confidence, state.config)),
+            NonInferiority(task.margin, checked_confidence(confidence, state.config)),
             policy,
-            task["rows"]["dev"],
+            task.rows.dev,
             min_quality=min_quality,
             max_memory_bytes=max_memory_bytes,
             max_gpu_seconds=max_gpu_seconds,
-            caveats_of=partial(caveats_of, state, margin=task["margin"]),
+            caveats_of=partial(caveats_of, state, margin=task.margin),
         )
 
     def report(self) -> dict[str, Path]:

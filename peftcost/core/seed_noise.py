@@ -12,7 +12,7 @@ EXPECTED_FREEDOM = 8
 """How much an expectation of a setup's own noise counts, beside what fresh seeds show of it."""
 COMMON_SHARE, COMMON_FREEDOM = 0.5, 2
 """Of that expectation, the variance of what seeds do to all setups alike (none to 1.4 times a setup's own on the recorded
-tables, docs/table.md), and how much this counts."""
+tables, docs/benchmarks/table.md), and how much this counts."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The statistics of the advice: paired resampling of examples and seeds, and comparisons with the best.
 
-docs/statistics.md says why, and what simulations showed.
+docs/internals/statistics.md says why, and what simulations showed.
 """
 
 from __future__ import annotations

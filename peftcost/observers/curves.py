@@ -10,7 +10,7 @@ from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
-from peftcost.store.learning_curve import append_lines, curve_file
+from peftcost.store.learning_curve import Line, append_lines, curve_file, evaluation_line, first_line, progress_lines
 from peftcost.store.run_folder import RunFolder
 
 
@@ -26,12 +26,11 @@ class LearningCurves(Observer):
 
     def on_progress(self, trial: int, progress: Progress, state: Books) -> None:
         assert isinstance(state, SearchState)
-        lines: list[dict[str, Any]] = []
+        lines = progress_lines(progress)
         if trial not in self._total_steps:
-            lines.append(first_line(state.trials[trial], progress, state))
+            parent = state.trials[trial].parent
+            lines.insert(0, first_line(progress, None if parent is None else state.trials[parent].setup.id))
         self._total_steps[trial] = progress.total_steps
-        lines += [{"step": int(step), "train_loss": loss} for step, loss in progress.losses]
-        lines += [evaluation_line(int(step), loss, quality) for step, loss, quality in progress.evaluations]
         self._append(state.trials[trial], lines)
 
     def on_event(self, event: Mapping[str, Any], state: Books) -> None:
@@ -42,16 +41,6 @@ class LearningCurves(Observer):
         line = evaluation_line(step, measurement["dev_loss"], measurement["quality"])
         self._append(state.trials[event["trial"]], [line])
 
-    def _append(self, trial: Trial, lines: list[dict[str, Any]]) -> None:
+    def _append(self, trial: Trial, lines: list[Line]) -> None:
         if lines:
             append_lines(curve_file(self.folder, trial.setup.id, trial.seed), lines)
-
-
-def first_line(trial: Trial, progress: Progress, state: SearchState) -> dict[str, Any]:
-    """What the curve of a training begins with. parent: the setup that it goes on from, if it does."""
-    parent = None if trial.parent is None else state.trials[trial.parent].setup.id
-    return {"total_steps": progress.total_steps, "first_step": progress.first_step, "parent": parent}
-
-
-def evaluation_line(step: int, dev_loss: float, quality: float) -> dict[str, Any]:
-    return {"step": step, "dev_loss": dev_loss, "quality": quality}

@@ -10,8 +10,11 @@ from typing import Any
 
 from peftcost.data.in_memory import file_of
 from peftcost.recipe.predict import described_in_worker, read_card
+from peftcost.store.learning_curve import LearningCurve, curve_of, read_lines
 from peftcost.task.inputs import read_inputs
 from peftcost.tasks import get_task_type
+
+CURVE = "curve.jsonl"
 
 
 class TrainedModel:
@@ -33,6 +36,11 @@ class TrainedModel:
         """What training.json says: what was promised, what was measured (quality, gpu_seconds, peak_bytes), seed and rows."""
         report: dict[str, Any] = json.loads((self.folder / "training.json").read_text(encoding="utf-8"))
         return report
+
+    @property
+    def learning_curve(self) -> LearningCurve:
+        """The losses and evaluations of the training."""
+        return curve_of(read_lines(self.folder / CURVE))
 
     def predict(self, rows: Any, *, devices: str | None = None) -> list[dict[str, Any]]:
         """Label rows, in a process of their own.

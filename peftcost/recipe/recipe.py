@@ -24,6 +24,8 @@ from peftcost.task.task import Task, absolute_paths
 from peftcost.tasks import get_task_type
 
 SCHEMA_VERSION = 1
+PROMISE_SEEDS = 3
+"""Fewer say too little of how far seeds differ."""
 
 
 class SetupFields(BaseModel):
@@ -40,13 +42,14 @@ class SetupFields(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the recipe promises: where a new seed's dev quality falls (95 %), and what a training costs on so many devices
-    (ranks) together."""
+    """What the recipe promises: where a new seed's dev quality falls (95 %; None before there are PROMISE_SEEDS), measured on
+    so many dev rows, and what a training costs on so many devices (ranks) together."""
 
     model_config = ConfigDict(extra="forbid")
     quality: float
-    prediction_interval: tuple[float, float]
-    new_data_interval: tuple[float, float]
+    prediction_interval: tuple[float, float] | None = None
+    new_data_interval: tuple[float, float] | None = None
+    dev_rows: int | None = None
     gpu_seconds: float
     peak_bytes: int
     device: str
@@ -54,7 +57,7 @@ class Expected(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Fingerprints, setup, seeds, versions, expected quality and cost."""
+    """Fingerprints, setup, seeds, versions, expected quality and cost. targets: what was known of them, in words."""
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
@@ -64,6 +67,7 @@ class Recipe(BaseModel):
     seeds: list[int]
     expected: Expected
     confirmed: bool
+    targets: str = ""
     fingerprints: dict[str, str]
     versions: dict[str, str]
     run: str
@@ -92,10 +96,11 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
     qualities = [m.quality for m in decisive]
     deviation, freedom = pooled_deviation(seeds_apart(result))
     limits = get_task_type(result.task.task).metrics[result.task.metric].limits
+    dev_rows, is_promise = decisive[0].dev_rows or result.task.rows.dev, len(decisive) >= PROMISE_SEEDS
     interval = partial(
         prediction_interval,
         qualities,
-        decisive[0].dev_rows or result.task.rows.dev,
+        dev_rows,
         example_error_of(result, decisive, limits),
         pooled_sd=deviation if freedom else None,
         pooled_freedom=freedom,
@@ -115,14 +120,16 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
         seeds=[m.seed for m in decisive],
         expected=Expected(
             quality=recommendation.quality,
-            prediction_interval=interval(),
-            new_data_interval=interval(new_data=True),
+            prediction_interval=interval() if is_promise else None,
+            new_data_interval=interval(new_data=True) if is_promise else None,
+            dev_rows=dev_rows,
             gpu_seconds=recommendation.gpu_seconds,
             peak_bytes=recommendation.peak_bytes,
             device=result.devices.name,
             ranks=decisive[0].ranks,
         ),
         confirmed=recommendation.confirmed,
+        targets=result.task.targets,
         fingerprints={**result.task.fingerprints, "model": prints[model]},
         versions=result.versions,
         run=run,

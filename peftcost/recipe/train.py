@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,16 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
-from peftcost.recipe.model import TrainedModel
+from peftcost.recipe.gate import broken_promises, obstacles, promised_interval
+from peftcost.recipe.model import CURVE, TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
+from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
 from peftcost.store.journal import Journal
 from peftcost.task.splits import load_task_data
-
-COST_TOLERANCE = 1.5
-"""A training that takes this many times the recipe's gpu-seconds, on as many devices of the same kind, breaks the promise."""
-COST_SLACK_SECONDS = 5.0
-"""On top of that, for each device: a training of a second or two varies by more than half on a machine that is in use."""
 
 TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
@@ -40,30 +37,40 @@ def train_recipe(
     devices: str | None = None,
     devices_per_setup: int = 1,
     early_stopping: int | None = None,
+    min_quality: float | None = None,
+    gate: bool = True,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
     data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
-    UserError if `out` exists; GateError, with the model kept, if dev quality falls below the prediction interval
-    or the cost, on as many of the same devices, rises above COST_TOLERANCE times the recipe's. PeftcostError, with nothing
-    written, if the model predicts otherwise once it is reloaded.
+    min_quality: the least dev quality, whatever the recipe promises. gate: whether it is held to any promise.
+
+    UserError if `out` exists. GateError, with nothing trained, if new data has other classes or too few dev rows for a gate;
+    with the model kept, if dev quality falls below the prediction interval or the cost, on as many of the same devices, rises
+    above COST_TOLERANCE times the recipe's. PeftcostError, with nothing written, if the model predicts otherwise once it is
+    reloaded.
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
     order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
+    against = obstacles(recipe, order.data) if gate and data is not None else []
+    if against:
+        raise GateError(f"{' '.join(against)} Nothing was trained.")
     setup = recipe.setup.to_setup()
     chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
         with LocalExecutor(chosen, work / "worker.log", devices_per_setup) as executor:
-            runner = Runner(executor, Journal(), Books())
+            curve = CurveFile(work / CURVE)
+            runner = Runner(executor, Journal(), Books(), [curve])
             on_progress("preparing data")
             prepared = prepare_data(runner, order)
             runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
             job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
             measured = runner.run_one("train", job.as_dict())
+            curve.end(measured)
             on_progress("reloading what was written")
             written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}
             check_reloaded(**runner.run_one("reload", written))
@@ -71,13 +78,15 @@ def train_recipe(
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
-        report = report_of(recipe, measured, order, chosen[0].name, new_data=data is not None)
+        report = report_of(recipe, measured, order, chosen[0].name, data is not None, min_quality)
+        if curve.file.exists():  # else it was over before anything was told
+            shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         try:
             shutil.copytree(work / "model", out)
         except OSError as error:
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
-    if report["broken_promises"]:
+    if gate and report["broken_promises"]:
         raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
     return TrainedModel(out)
 
@@ -113,39 +122,22 @@ def task_data(path: str) -> Any:
     return str(Path(path).absolute())
 
 
-def broken_promises(recipe: Recipe, measured: Mapping[str, Any], device: str, new_data: bool) -> list[str]:
-    """A sentence for each promise of the recipe that this training has not kept. Costs are compared on as many devices of
-    one kind alone, in device-seconds."""
-    expected, broken = recipe.expected, []
-    low, high = expected.new_data_interval if new_data else expected.prediction_interval
-    if measured["quality"] < low:
-        broken.append(
-            f"Dev quality is {measured['quality']:.3f}, below the {low:.3f} to {high:.3f} that the recipe promises."
-        )
-    same_devices = (device, measured["ranks"]) == (expected.device, expected.ranks)
-    most = COST_TOLERANCE * expected.gpu_seconds + expected.ranks * COST_SLACK_SECONDS
-    if same_devices and not new_data and measured["gpu_seconds"] > most:
-        broken.append(
-            f"Training took {measured['gpu_seconds']:.1f} gpu-s, more than {COST_TOLERANCE} times the recipe's "
-            f"{expected.gpu_seconds:.1f}."
-        )
-    return broken
-
-
-def report_of(recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool) -> dict[str, Any]:
+def report_of(
+    recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool, min_quality: float | None
+) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
-    expected = recipe.expected
+    dev_rows = len(order.data.dev)
     return {
         "quality": measured["quality"],
-        "promised_interval": list(expected.new_data_interval if new_data else expected.prediction_interval),
+        "promised_interval": promised_interval(recipe, dev_rows, new_data),
         "new_data": new_data,
         "gpu_seconds": measured["gpu_seconds"],
         "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
         "seed": order.seed,
-        "rows": {"train": len(order.data.train), "dev": len(order.data.dev)},
+        "rows": {"train": len(order.data.train), "dev": dev_rows},
         "fingerprints": order.fingerprints,
-        "broken_promises": broken_promises(recipe, measured, device, new_data),
+        "broken_promises": broken_promises(recipe, measured, device, dev_rows, new_data, min_quality),
         "recipe_run": recipe.run,
         "versions": versions(),
     }

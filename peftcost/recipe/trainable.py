@@ -26,6 +26,8 @@ class TrainableRecipe(Recipe):
         devices: str | None = None,
         devices_per_setup: int = 1,
         early_stopping: int | None = None,
+        min_quality: float | None = None,
+        gate: bool = True,
         quiet: bool = False,
     ) -> TrainedModel:
         """Train the recipe's setup from scratch, and hold it to what the recipe promises.
@@ -38,13 +40,16 @@ class TrainableRecipe(Recipe):
             devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
             devices_per_setup: On how many devices it is trained, as in devices="cuda:4", devices_per_setup=4.
             early_stopping: Stop after so many evaluations of dev without a rise.
+            min_quality: The least dev quality, whatever the recipe promises.
+            gate: Whether it is held to any promise.
             quiet: Show no progress.
 
         Returns:
             The model. Its `report` says what was measured.
 
         Raises:
-            GateError: When quality or cost is not what the recipe promises. The model is kept.
+            GateError: When quality or cost is not what the recipe promises; the model is kept. When new data has other
+                classes or too few dev rows for a gate; nothing is trained then.
             UserError: When `out` exists, or data or model are not what the recipe was made from.
             PeftcostError: When the written model predicts otherwise once it is reloaded. Nothing is kept then.
         """
@@ -59,5 +64,7 @@ class TrainableRecipe(Recipe):
                 devices=devices,
                 devices_per_setup=devices_per_setup,
                 early_stopping=early_stopping,
+                min_quality=min_quality,
+                gate=gate,
                 on_progress=tell,
             )

@@ -28,13 +28,19 @@ CHEAPER = 0.95
 @dataclass(frozen=True)
 class Evidence:
     """What is known of a measured setup. quality: what is expected of it, all readings taken together; confirm_seeds: how
-    many fresh seeds it was trained again with."""
+    many fresh seeds it was trained again with; words: its choices."""
 
     id: str
     quality: float
     gpu_seconds: float
     peak_bytes: int
     confirm_seeds: int
+    words: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its choices, with its hash behind; the hash alone where they are not known."""
+        return f"{self.words} [{self.id}]" if self.words else self.id
 
 
 @dataclass(frozen=True)
@@ -203,10 +209,10 @@ def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
     """Quality, cost and memory of the choice in one sentence, beside those of the best expected."""
     cost = f"{chosen.quality:.3f} at {format_seconds(chosen.gpu_seconds)} and {format_bytes(chosen.peak_bytes)}"
     if chosen.id == best.id:
-        return f"{chosen.id} is expected to be the best: {cost}."
+        return f"{chosen.name} is expected to be the best: {cost}."
     share = chosen.gpu_seconds / best.gpu_seconds
     return (
-        f"{chosen.id} reaches {cost}; the best, {best.id}, reaches {best.quality:.3f} at "
+        f"{chosen.name} reaches {cost}; the best, {best.name}, reaches {best.quality:.3f} at "
         f"{format_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
     )
 
@@ -254,6 +260,6 @@ def nothing_fits(
         asked.append(f"at most {max_gpu_seconds:g} gpu-s")
     near = min(evidence, key=lambda e: excess(e, min_quality, max_memory_bytes, max_gpu_seconds))
     return (
-        f"No measured setup has {' and '.join(asked)}; the nearest is {near.id} with quality {near.quality:.3f}, "
+        f"No measured setup has {' and '.join(asked)}; the nearest is {near.name} with quality {near.quality:.3f}, "
         f"{format_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s. Loosen a constraint."
     )

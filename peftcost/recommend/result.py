@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
 from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
 from peftcost.recommend.policies import Evidence, Recommendation
-from peftcost.recommend.schema import Result
+from peftcost.recommend.schema import Result, SetupResult
 from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
@@ -201,19 +201,22 @@ def front_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return front({e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured})
 
 
-def evidence_of(entries: Sequence[Mapping[str, Any]]) -> list[Evidence]:
+def evidence_of(setups: Iterable[SetupResult]) -> list[Evidence]:
     """What the policies need to know of each measured setup."""
-    return [
-        Evidence(
-            id=entry["id"],
-            quality=entry["quality"],
-            gpu_seconds=entry["gpu_seconds"],
-            peak_bytes=entry["peak_bytes"],
-            confirm_seeds=sum(m["role"] == "confirm" for m in entry["measurements"]),
-        )
-        for entry in entries
-        if entry["status"] == "measured"
-    ]
+    found = []
+    for setup in setups:
+        if setup.status == "measured":
+            assert setup.id is not None and setup.quality is not None
+            assert setup.gpu_seconds is not None and setup.peak_bytes is not None
+            fresh_seeds = sum(m.role == "confirm" for m in setup.measurements)
+            facts = setup.quality, setup.gpu_seconds, setup.peak_bytes, fresh_seeds
+            found.append(Evidence(setup.id, *facts, setup.words))
+    return found
+
+
+def evidence_of_entries(entries: Iterable[Mapping[str, Any]]) -> list[Evidence]:
+    """The same of entries that no result holds yet."""
+    return evidence_of(SetupResult.model_validate(entry) for entry in entries)
 
 
 def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:

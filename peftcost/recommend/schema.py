@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Scalar
+from peftcost.core.setup_words import setup_words
 from peftcost.recommend.policies import Recommendation
 
 Interval = tuple[float, float]
@@ -95,6 +96,11 @@ class SetupResult(Part):
     trainable_parameters: int | None
     total_parameters: int | None
     predicted: Predicted | None
+
+    @property
+    def words(self) -> str:
+        """The choices in few words, as in "lora r=8, lr 5e-4, 4,000 examples"."""
+        return setup_words(self.method, self.hyperparameters, self.stop_examples)
 
 
 class MoreBudget(Part):

@@ -36,6 +36,9 @@ class SearchConfig:
     explore_dev_rows: int = 500
     """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
 
+    planning_share: float = 0.1
+    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are not searched."""
+
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
     opening_share: float = 0.12
@@ -100,7 +103,7 @@ class SearchConfig:
     """Distance of choices at which setups share e^(-1/2) of what is theirs: the length of a squared exponential kernel."""
     own_noises: tuple[float, ...] = (0.0075, 0.015, 0.03)
     """Deviation of the best one's readings that no sample explains, between seeds and from stop to stop: as likely as each
-    is. At the top of the recorded tables seeds deviate by .011 to .014 (docs/table.md, "own")."""
+    is. At the top of the recorded tables seeds deviate by .011 to .014 (docs/benchmarks/table.md, "own")."""
     unsettled_readings: float = 0.25
     """By so much more, per quality that a setup lies below the best, does its reading err: it may still take off, or
     diverge. At least `unsettled_seeds`, since a setup is also not what its neighbours and its earlier stops say."""
@@ -155,7 +158,7 @@ class SearchConfig:
     most_compared: int = 200
     """Setups whose qualities are resampled after each result, the best. The recommendation compares all."""
     unsettled_seeds: float = 0.1
-    """By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/table.md)."""
+    """By so much more, per quality that a setup lies below the best, do its seeds deviate (docs/benchmarks/table.md)."""
     forecast_draws: int = 1000
     """Draws of what is measured and what could be tried: a chance of 5 % errs by 0.7 %."""
     cheaper_share: float = 0.9

@@ -198,5 +198,6 @@ def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str,
     return (
         f"The budget of {format_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
         f"({cheapest}) with planning and test needs about {format_seconds(needs_gpu_seconds)}; "
-        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more."
+        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
+        "make it smaller."
     )

@@ -32,20 +32,19 @@ def prepare_all(controller: Controller, spec: SearchSpec) -> dict[str, str]:
     return {name: prepare_data(controller, asked) for name, asked in spec.bases.items()}
 
 
-def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAULT_CONFIG) -> dict[str, str]:
+def plan(
+    controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAULT_CONFIG, most_gpu_seconds: float = math.inf
+) -> dict[str, str]:
     """Prepare, acquire the devices, probe and choose the length; recorded as `planned`, with the config. Returns the folders
-    of the prepared data, by base.
+    of the prepared data, by base. most_gpu_seconds: for probing; a share of the budget, if that is less.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
     prepared = prepare_all(controller, spec)
-    probed, infeasible = probe_arms(controller, spec.methods, prepared, spec.seed, config)
-    if not probed:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
-        raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
-    data = spec.data
-    ranks = len(controller.executor.slots[0].devices)
-    cost = CostModel(probed, len(data.dev), len(data.test), len(data.train), ranks)
+    most = min(most_gpu_seconds, config.planning_share * controller.books.limit_gpu_seconds)
+    probed, infeasible, unprobed = probe_arms(controller, spec, prepared, config, most)
+    data, ranks = spec.data, len(controller.executor.slots[0].devices)
+    cost = cost_model(spec, probed, ranks)
     by_base: dict[str | None, list[str]] = {}
     for arm in probed:
         by_base.setdefault(model_of(arm), []).append(arm)
@@ -69,7 +68,18 @@ def plan(controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAUL
         ranks=ranks,
         limits=[limit if math.isfinite(limit) else None for limit in data.metric.limits],
     )
+    for arm in unprobed:
+        controller.record("skipped", method=arm, reason=UNPROBED)
     return prepared
+
+
+UNPROBED = "trying its first steps would have taken more than a tenth of the budget; a larger one pays for that"
+
+
+def cost_model(spec: SearchSpec, probed: Mapping[str, Probe], ranks: int) -> CostModel:
+    """What the probes let expect on the task's rows. ranks: how many devices train a setup together."""
+    data = spec.data
+    return CostModel(dict(probed), len(data.dev), len(data.test), len(data.train), ranks)
 
 
 def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] | None = None) -> dict[str, Setup]:
@@ -106,30 +116,43 @@ def starting_points(
 
 
 def probe_arms(
-    controller: Controller, methods: Sequence[str], prepared: Mapping[str, str], seed: int, config: SearchConfig
-) -> tuple[dict[str, Probe], dict[str, str]]:
-    """Acquire the devices and try a few steps of each arm: probes of those that run here, and why the others do not.
-    prepared: by base."""
+    controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], config: SearchConfig, most_gpu_seconds: float
+) -> tuple[dict[str, Probe], dict[str, str], list[str]]:
+    """Acquire the devices and try a few steps of each arm, in the order of funding: probes of those that run here, why others
+    do not, and those that are left when probing one more would take it beyond `most_gpu_seconds`. prepared: by base.
+
+    UserError when none runs here, or as soon as the first probe shows that the budget cannot buy even one setup.
+    """
     several = len(prepared) > 1
-    arms = [arm_of(name, model if several else None) for name in methods for model in prepared]
+    arms = [arm_of(name, model if several else None) for name in spec.methods for model in prepared]
     probed: dict[str, Probe] = {}
-    ranks = len(controller.executor.slots[0].devices)
+    slots, ranks = controller.executor.slots, len(controller.executor.slots[0].devices)
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
         jobs = {}
         for number, (arm, setup) in enumerate(priors(arms, config.probe_examples).items()):
             memory_bytes = min(device.memory_bytes for device in controller.executor.devices)
             folder = prepared[model_of(arm) or next(iter(prepared))]
-            job = TrainJob(folder, setup, seed, str(Path(out) / str(number)), memory_bytes=memory_bytes, ranks=ranks)
+            job = TrainJob(folder, setup, spec.seed, str(Path(out) / str(number)), memory_bytes=memory_bytes, ranks=ranks)
             jobs[arm] = job.as_dict()
         jobs, infeasible = estimated(controller, jobs)
         controller.acquire()
-        messages = controller.run_all("probe", list(jobs.values()))
-    for arm, message in zip(jobs, messages, strict=True):
-        if isinstance(message, Done):
-            probed[arm] = Probe(**message.result)
-        else:
-            infeasible[arm] = failure_of(message)
-    return probed, infeasible
+        waiting, dearest = list(jobs), 0.0
+        while waiting:
+            before, batch = controller.spent(), waiting[: len(slots)]
+            if probed and before + dearest > most_gpu_seconds:
+                break
+            for arm, message in zip(batch, controller.run_all("probe", [jobs[arm] for arm in batch]), strict=True):
+                if isinstance(message, Done):
+                    probed[arm] = Probe(**message.result)
+                else:
+                    infeasible[arm] = failure_of(message)
+            if probed and not dearest:
+                check_one_can_be_paid(controller, cost_model(spec, probed, ranks), config)
+            waiting, dearest = waiting[len(batch) :], max(dearest, controller.spent() - before)
+    if not probed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
+        raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
+    return probed, infeasible, waiting
 
 
 def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -149,19 +172,23 @@ def choose_length(
     controller: Controller, cost: CostModel, references: Sequence[str], rows: int, config: SearchConfig
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
-    closing = config.safety * cost.closing_seconds()
-    probes = cost.probes
-    setups = priors(list(probes), 0)
+    check_one_can_be_paid(controller, cost, config)
+    setups = priors(list(cost.probes), 0)
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
     costs = costs_per_trial(cost, setups, references, config)
-    left = controller.left_after(closing)
-    stops = choose_stops(rows, batch_size, costs, left, config)
-    cheapest = min(priors(list(probes), stops[0]).values(), key=lambda setup: cost.predict(setup).trial_seconds)
-    trial_seconds = config.safety * cost.predict(cheapest).trial_seconds
+    left = controller.left_after(config.safety * cost.closing_seconds())
+    return reaching_beyond(choose_stops(rows, batch_size, costs, left, config), rows, config)
+
+
+def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig) -> None:
+    """UserError where not even the cheapest setup that was probed can be trained as far as the first stop and tested."""
+    closing = config.safety * cost.closing_seconds()
+    first = min(cost.train_rows, config.fewest_steps * 16)
+    cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
+    trial_seconds, left = config.safety * cost.predict(cheapest).trial_seconds, controller.left_after(closing)
     if trial_seconds > left:
         gone = controller.spent() + closing
         raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method, config.safety))
-    return reaching_beyond(stops, rows, config)
 
 
 def costs_per_trial(
@@ -196,6 +223,8 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
     costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
+    unprobed = replace(max(costs, key=lambda each: each.per_example), is_reference=False)
+    costs += [unprobed] * len(state.skipped)
 
     def search(longest: int) -> float:
         return needs_of(ladder(longest, least, config), costs, config)

@@ -8,7 +8,7 @@ from peftcost.errors import PeftcostError
 from peftcost.recipe.recipe import recipe_of, recipe_yaml
 from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import recommend
-from peftcost.recommend.result import build_result, evidence_of, front_of, setup_entries, task_facts
+from peftcost.recommend.result import build_result, evidence_of_entries, front_of, setup_entries, task_facts
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.forecast import forecast, options_of
@@ -34,7 +34,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     if evidence is not None:
         caveats = partial(caveats_of, state, margin=run.criterion.margin)
         recommendation = recommend(
-            evidence_of(entries), evidence, run.criterion, n_dev=len(spec.data.dev), caveats_of=caveats
+            evidence_of_entries(entries), evidence, run.criterion, n_dev=len(spec.data.dev), caveats_of=caveats
         )
         controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)

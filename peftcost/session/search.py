@@ -130,12 +130,16 @@ def with_data_kept(spec: SearchSpec, given: Path, folder: RunFolder) -> SearchSp
     return replace(spec, task=task, bases=bases)
 
 
+SIZES_SECONDS = 20.0
+"""For probing, where only the sizes of a search are asked for. Methods that are left count as the dearest that was probed."""
+
+
 def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
     with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
         executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
-            plan(controller, spec)
+            plan(controller, spec, most_gpu_seconds=SIZES_SECONDS)
             return sizes(controller.state, len(spec.data.train))
 
 

@@ -23,7 +23,7 @@ from peftcost.methods import get_method
 from peftcost.methods.encoding import encode
 from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import evidence_of, setup_entries
+from peftcost.recommend.result import evidence_of_entries, setup_entries
 from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
@@ -169,7 +169,9 @@ def simulate(
     recommendation = None
     if replicates is not None:
         caveats = partial(caveats_of, state, margin=criterion.margin)
-        recommendation = recommend(evidence_of(entries), replicates, criterion, n_dev=len(replay.chosen), caveats_of=caveats)
+        recommendation = recommend(
+            evidence_of_entries(entries), replicates, criterion, n_dev=len(replay.chosen), caveats_of=caveats
+        )
     return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
 
 

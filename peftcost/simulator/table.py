@@ -1,4 +1,4 @@
-"""A table of recorded trainings, which searches can be simulated on. docs/table.md describes its columns."""
+"""A table of recorded trainings, which searches can be simulated on. docs/benchmarks/table.md describes its columns."""
 
 from __future__ import annotations
 

@@ -16,6 +16,15 @@ REVIEWS = "review,stars\n" + "".join(f"number {i} {words},{label}\n" for i in ra
 pytestmark = pytest.mark.timed
 
 
+FORMS = {"setup: # in # s, # MB", "recommended: setup"}
+
+
+def form(line: str) -> str:
+    """A line without its numbers and without the words of a setup."""
+    words = r"(frozen|lora) [^:]* examples"
+    return re.sub(r"(?<= )[\d.]+(?= |$)", "#", re.sub(words, "setup", line))
+
+
 def blocks_of(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
@@ -30,5 +39,9 @@ def test_blocks_run_in_their_order(page: str, tmp_path: Path, monkeypatch: pytes
         for block in blocks_of(page):
             exec(compile(block, page, "exec"), names)
     assert printed.getvalue()
+    if page == "README.md":
+        (shown,) = re.findall(r"^```text\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        assert {form(line) for line in printed.getvalue().splitlines()} <= FORMS
+        assert {form(line) for line in shown.splitlines()} <= FORMS
     if page == "docs/python.md":
         assert "Did you mean 'stars'?" in printed.getvalue()

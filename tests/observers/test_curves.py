@@ -10,8 +10,10 @@ from search_events import ACQUIRED, PLANNED, SETUP, measured, started
 from peftcost.engine.messages import Progress
 from peftcost.errors import UserError
 from peftcost.observers.curves import LearningCurves
+from peftcost.runner.books import Books
+from peftcost.runner.curve import CurveFile
 from peftcost.searcher.state import SearchState
-from peftcost.store.learning_curve import LearningCurve, curve_file, learning_curve
+from peftcost.store.learning_curve import LearningCurve, curve_file, curve_of, learning_curve, read_lines
 from peftcost.store.run_folder import RunFolder
 
 LONGER = SETUP.until(600)
@@ -69,3 +71,15 @@ def test_a_stretch_that_is_trained_again_after_a_crash_counts_once(folder: RunFo
 def test_without_a_curve_the_error_names_the_file(folder: RunFolder) -> None:
     with pytest.raises(UserError, match="curve.jsonl: the setup was not trained with seed 0"):
         learning_curve(folder.path, SETUP.id, 0)
+
+
+def test_one_training_after_the_other_has_its_own_curve_without_a_search(tmp_path: Path) -> None:
+    curve = CurveFile(tmp_path / "first.jsonl")
+    curve.on_progress(0, Progress(40, 40, 0.6, [[20, 0.9], [40, 0.7]]), Books())
+    curve.end({"dev_loss": 0.5, "quality": 0.8})
+    (tmp_path / "second.jsonl").write_text("left by one that was interrupted\n")
+    curve.begin(tmp_path / "second.jsonl")
+    curve.on_progress(0, Progress(10, 30, 0.9, [[10, 1.1]]), Books())
+    curve.on_progress(0, Progress(30, 30, 0.8, [[30, 0.8]]), Books())
+    assert curve_of(read_lines(tmp_path / "first.jsonl")) == LearningCurve(40, [20, 40], [0.9, 0.7], [(40, 0.5, 0.8)])
+    assert curve_of(read_lines(tmp_path / "second.jsonl")) == LearningCurve(30, [10, 30], [1.1, 0.8], [])

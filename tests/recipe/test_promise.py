@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from peftcost.recipe.gate import COST_SLACK_SECONDS, broken_promises, obstacles, promised_interval
 from peftcost.recipe.recipe import Recipe, recipe_of
-from peftcost.recipe.train import COST_SLACK_SECONDS, broken_promises
 from peftcost.recommend.schema import Result
-from peftcost.task.task import load_task
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Rows, load_task
 
 FIXTURE = Path(__file__).parents[1] / "report" / "result_fixture.json"
 EUROS, ERROR = 250.0, 4.0
@@ -41,6 +42,7 @@ def in_euros(raw: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_promise_for_a_metric_in_euros_is_as_wide_as_its_readings_err() -> None:
     promised = recipe_from(in_euros(raw_result())).expected
+    assert promised.prediction_interval is not None and promised.new_data_interval is not None
     for low, high in (promised.prediction_interval, promised.new_data_interval):
         assert low < promised.quality < high <= 0.0
     width = promised.new_data_interval[1] - promised.new_data_interval[0]
@@ -52,23 +54,25 @@ def test_a_dearer_training_breaks_the_promise_on_the_same_devices_alone() -> Non
     expected = recipe.expected
     most = 1.5 * expected.gpu_seconds + COST_SLACK_SECONDS
     kept = {"quality": expected.quality, "ranks": 1, "gpu_seconds": most - 1}
-    assert broken_promises(recipe, kept, expected.device, new_data=False) == []
-    (sentence,) = broken_promises(recipe, {**kept, "gpu_seconds": most + 1}, expected.device, new_data=False)
+    assert broken_promises(recipe, kept, expected.device, 4000, new_data=False) == []
+    (sentence,) = broken_promises(recipe, {**kept, "gpu_seconds": most + 1}, expected.device, 4000, new_data=False)
     assert "gpu-s, more than 1.5 times" in sentence
     on_two = {**kept, "gpu_seconds": most + 1, "ranks": 2}
-    assert broken_promises(recipe, on_two, expected.device, new_data=False) == []
+    assert broken_promises(recipe, on_two, expected.device, 4000, new_data=False) == []
     two = recipe.model_copy(update={"expected": expected.model_copy(update={"ranks": 2})})
-    assert broken_promises(two, on_two, expected.device, new_data=False) == []
-    assert broken_promises(two, {**on_two, "gpu_seconds": most + COST_SLACK_SECONDS + 1}, expected.device, new_data=False)
+    assert broken_promises(two, on_two, expected.device, 4000, new_data=False) == []
+    assert broken_promises(
+        two, {**on_two, "gpu_seconds": most + COST_SLACK_SECONDS + 1}, expected.device, 4000, new_data=False
+    )
 
 
 def test_worse_quality_breaks_it_by_the_interval_that_suits_the_data() -> None:
     recipe = recipe_from(raw_result())
     tight, wide = recipe.expected.prediction_interval, recipe.expected.new_data_interval
-    assert wide[0] < tight[0]
+    assert tight is not None and wide is not None and wide[0] < tight[0]
     measured = {"quality": (tight[0] + wide[0]) / 2, "ranks": 1, "gpu_seconds": 0.0}
-    assert broken_promises(recipe, measured, "any", new_data=False)
-    assert not broken_promises(recipe, measured, "any", new_data=True)
+    assert broken_promises(recipe, measured, "any", 4000, new_data=False)
+    assert not broken_promises(recipe, measured, "any", 4000, new_data=True)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -78,3 +82,31 @@ def test_the_recipe_says_on_how_many_devices(ranks: int) -> None:
         for measurement in entry["measurements"]:
             measurement["ranks"] = ranks
     assert recipe_from(raw).expected.ranks == ranks
+
+
+def test_two_seeds_promise_nothing_yet() -> None:
+    raw = raw_result()
+    advised = next(e for e in raw["setups"] if e["id"] == raw["recommendation"]["id"])
+    confirmations = [m for m in advised["measurements"] if m["role"] == "confirm"]
+    advised["measurements"] = [m for m in advised["measurements"] if m not in confirmations[2:]]
+    recipe = recipe_from(raw)
+    assert recipe.expected.prediction_interval is None
+    measured = {"quality": 0.1, "ranks": 1, "gpu_seconds": 0.0}
+    assert broken_promises(recipe, measured, "any", 4000, new_data=False) == []
+    (sentence,) = broken_promises(recipe, measured, "any", 4000, new_data=False, min_quality=0.7)
+    assert "below the 0.7 of --min-quality" in sentence
+
+
+def test_fewer_dev_rows_promise_less_and_too_few_are_no_gate() -> None:
+    recipe = recipe_from(raw_result())
+    many, few = (promised_interval(recipe, rows, new_data=True) for rows in (4000, 100))
+    assert many is not None and few is not None and few[0] < many[0]
+    data = load_task_data(load_task("builtin:tweets").model_copy(update={"rows": Rows(train=60, dev=1, test=20)}), 0)
+    assert "A dev split of 1 row is too small for a gate" in " ".join(obstacles(recipe, data))
+
+
+def test_other_classes_are_named_before_anything_is_trained() -> None:
+    recipe = recipe_from(raw_result()).model_copy(update={"targets": "Labels (2): bad, good"})
+    data = load_task_data(load_task("builtin:tweets").model_copy(update={"rows": Rows(train=60, dev=400, test=20)}), 0)
+    (sentence,) = obstacles(recipe, data)
+    assert "other classes than the recipe (Labels (3): negative, neutral, positive; the recipe Labels (2)" in sentence

@@ -56,6 +56,7 @@ def model(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = train_recipe(promising(recipe, (0.0, 1.0)), out)
     assert 0.0 < done.report["quality"] < 1.0
     assert done.report["seed"] not in recipe.seeds
+    assert done.learning_curve.evaluations[-1][2] == done.report["quality"]
     return out
 
 
@@ -125,8 +126,6 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
         writer = csv.writer(file)
         writer.writerow(["text", "sentiment"])
         writer.writerows([row["text"], row["sentiment"]] for row in table.rows[::95])
-    tight, wide = recipe.expected.prediction_interval, recipe.expected.new_data_interval
-    assert wide[0] < tight[0] and wide[1] > tight[1]
     done = train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", data=str(data))
     assert done.report["new_data"]
     assert done.report["promised_interval"] == [0.0, 1.0]

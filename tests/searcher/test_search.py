@@ -223,7 +223,6 @@ def test_a_setup_that_fails_ends_alone(tiny_bert: Path, tmp_path: Path, monkeypa
 def test_the_recipe_names_what_a_colleague_needs(run: peftcost.Run) -> None:
     recipe = yaml.safe_load(run.folder.recipe_file.read_text())
     assert recipe["setup"]["method"] in ("full", "frozen", "lora", "bitfit")
-    low, high = recipe["expected"]["prediction_interval"]
-    assert low <= recipe["expected"]["quality"] <= high
+    assert ("prediction_interval" in recipe["expected"]) == (len(recipe["seeds"]) >= 3), "fewer seeds promise nothing"
     assert recipe["fingerprints"].keys() == {"data", "model"}
     assert multiprocessing.active_children() == []

@@ -43,7 +43,6 @@ def recommend(
 
     from peftcost.api import Run
     from peftcost.core.memory import parse_bytes
-    from peftcost.core.setup_words import setup_words
     from peftcost.recipe.recipe import recipe_of, recipe_yaml
     from peftcost.task.task import load_task
 
@@ -65,9 +64,7 @@ def recommend(
     if as_json:
         print_json(facts)
         return
-    chosen = result.setup(found.id)
-    words = setup_words(chosen.method, chosen.hyperparameters, chosen.stop_examples)
-    print(f"{words} ({found.id})\n{found.because}")
+    print(f"{result.setup(found.id).words} ({found.id})\n{found.because}")
     if price is not None:
         print(f"A training costs {facts['usd']:.4f} at {price} per GPU-hour.")
     if out is not None:

@@ -11,6 +11,7 @@ from peftcost.cli.options import OUTPUT, TASK, DevicesOption, DevicesPerSetupOpt
 from peftcost.cli.output import print_json, progress_printer
 
 TRAINING = "Training"
+GATE = "Gate"
 
 
 def train(
@@ -26,12 +27,19 @@ def train(
         int | None,
         typer.Option("--early-stopping", help="Stop after so many dev evaluations without a rise.", rich_help_panel=TRAINING),
     ] = None,
+    min_quality: Annotated[
+        float | None, typer.Option("--min-quality", help="The least dev quality, as in 0.9.", rich_help_panel=GATE)
+    ] = None,
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="Hold it to no promise, whatever the data.", rich_help_panel=GATE)
+    ] = False,
     devices: DevicesOption = None,
     devices_per_setup: DevicesPerSetupOption = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Production: train a recipe's setup again, on new data, with a quality and cost gate (exit code 3)."""
+    from peftcost.recipe.gate import promise_text
     from peftcost.recipe.recipe import load_recipe
     from peftcost.recipe.train import train_recipe
 
@@ -43,10 +51,14 @@ def train(
         devices=devices,
         devices_per_setup=devices_per_setup,
         early_stopping=early_stopping,
+        min_quality=min_quality,
+        gate=not no_gate,
         on_progress=progress_printer(quiet),
     )
     if as_json:
         print_json(done.report)
         return
-    low, high = done.report["promised_interval"]
-    print(f"{done.folder}: dev quality {done.report['quality']:.3f} (promised {low:.3f} to {high:.3f})")
+    promise = promise_text(done.report["promised_interval"])
+    print(
+        f"{done.folder}: dev quality {done.report['quality']:.3f} on {done.report['rows']['dev']} rows (promised: {promise})"
+    )
