@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 import torch
 from conftest import CHAT_TEMPLATE, byte_tokenizer
 
+from peftcost.core.setup import Setup
 from peftcost.data.features import Split
 from peftcost.data.table import Table
+from peftcost.engine.artifact import predict, reload, write_card
+from peftcost.engine.dataset import load_split
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
+from peftcost.engine.prepare import prepare
+from peftcost.engine.train import train
 from peftcost.errors import UserError
+from peftcost.methods import get_method
 from peftcost.task.columns import fit_columns, guess_columns
+from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
 from peftcost.tasks.base import IGNORED
 from peftcost.tasks.targets import Tokens
@@ -217,3 +226,32 @@ def test_long_examples_weigh_by_their_tokens() -> None:
     rows = np.array([[8.0, 2, 1], [2.0, 8, 8]])
     assert KIND.metrics["negative_loss"].compute(rows, np.array([[1, 1], [2, 0]])).tolist() == [-1.0, -4.0]
     assert KIND.metrics["token_accuracy"].compute(rows, np.ones((1, 2))).tolist() == [0.9]
+
+
+@pytest.mark.parametrize(("method", "rate", "reached"), [("full", 5e-3, -1.0), ("lora", 2e-2, -5.3)])
+def test_it_trains_comes_back_and_answers(
+    tiny_chat_lm: Path, tmp_path: Path, method: str, rate: float, reached: float
+) -> None:
+    """From a file to answers, from a quality of -5.6: 260 tokens that are equally likely. Random frozen embeddings, which
+    are the head too, leave LoRA little to reach."""
+    pairs = [(letter * n, "yes" if letter in "abc" else "no") for letter in "abcdef" for n in range(1, 21)]
+    lines = [json.dumps({"question": question, "answer": answer}) for question, answer in pairs]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
+    columns = {"prompt": "question", "completion": "answer"}
+    task = Task(model=str(tiny_chat_lm), task="causal-lm", data=str(tmp_path / "data.jsonl"), columns=columns)
+    prepared = str(prepare(prepare_payload(task, 0, str(tiny_chat_lm), "tiny"), NullReporter())["prepared"])
+    out = tmp_path / "out"
+    out.mkdir()
+    setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": rate}, 4000)
+    measured = train(TrainJob(prepared, setup, 1, str(out)), NullReporter())
+    assert measured["quality"] > reached
+    again = reload({"prepared": prepared, "setup": setup.as_dict(), "seed": 7, "out": str(out)}, NullReporter())
+    assert again == {"rows": len(load_split(Path(prepared), "dev")), "differing": 0}
+    card = {"prepared": prepared, "setup": setup.as_dict(), "columns": columns, "folder": str(out / "model")}
+    write_card(card, NullReporter())
+    written = json.loads((out / "model" / "peftcost.json").read_text())
+    asks = KIND.read(table({"question": "aaa"}, {"question": "eeeee"}), {"prompt": "question"}, labelled=False)
+    said = predict({"folder": str(out / "model"), "card": written, "examples": asks}, NullReporter())["rows"]
+    assert len(said) == 2
+    if method == "full":
+        assert {row["completion"] for row in said} <= {"yes", "no"}, "it says what it has learnt to, and ends"
