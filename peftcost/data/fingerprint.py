@@ -14,16 +14,17 @@ MIB = 2**20
 FULL_HASH_BYTES = 2**30
 """Up to this much weight in total every byte is hashed; above, names, sizes and both ends of each file."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "merges.txt")
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
 def model_fingerprint(folder: Path) -> str:
-    """sha256 over the configuration, the tokenizer and the weights of a model's folder."""
+    """sha256 over the configuration, the tokenizer or processor, and the weights of a model's folder."""
     weights = sorted(folder.glob("*.safetensors"))
     in_full = sum(path.stat().st_size for path in weights) <= FULL_HASH_BYTES
     digest = hashlib.sha256()
-    names = ("config.json", *TOKENIZER_FILES, *TOKENIZER_SETTINGS)
+    names = ("config.json", *TOKENIZER_FILES, *TOKENIZER_SETTINGS, *PROCESSOR_FILES)
     for path in [*(folder / name for name in names), *weights]:
         if path.exists():
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -76,7 +77,7 @@ def looks_like_a_path(model: str) -> bool:
 
 
 def checked_model_folder(folder: Path) -> Path:
-    """The folder, if it holds a configuration, readable safetensors weights and a tokenizer; else UserError."""
+    """The folder, if it holds a configuration, safetensors weights and a tokenizer or image processor; else UserError."""
     if not (folder / "config.json").is_file():
         adapter = (folder / "adapter_config.json").exists()
         raise UserError(
@@ -85,10 +86,10 @@ def checked_model_folder(folder: Path) -> Path:
         )
     _read_json(folder / "config.json")
     _check_weights(folder)
-    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+    if not any((folder / name).exists() for name in (*TOKENIZER_FILES, *PROCESSOR_FILES)):
         raise UserError(
-            f"{folder} lacks a tokenizer (none of {', '.join(TOKENIZER_FILES)}); save it there with "
-            "`tokenizer.save_pretrained`."
+            f"{folder} lacks a tokenizer (none of {', '.join(TOKENIZER_FILES)}) and an image processor "
+            f"({PROCESSOR_FILES[0]}); save it there with `tokenizer.save_pretrained`."
         )
     return folder
 

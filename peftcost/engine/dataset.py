@@ -27,8 +27,8 @@ WINDOW_BATCHES = 50
 class DatasetInfo:
     """What workers know of a task: everything that is not in the splits.
 
-    padding: what ragged columns are filled up with. max_positions: the longest input that the model takes; max_length: where
-    this task's inputs are cut.
+    padding: the processor's numbers that batches need. max_positions: the longest input that the model takes; max_length:
+    where this task's inputs are cut.
     """
 
     model: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,6 +50,8 @@ class FrozenLayers:
         for module in self._modules:
             self._redirect(module)
         hidden = self.run(two_rows.inputs)
+        if hidden.ndim == 3 and "attention_mask" not in two_rows.inputs:  # inputs of one size: all positions are real
+            self.two_rows = two_rows = replace(two_rows, width=hidden.shape[1])
         if hidden.shape[:2] != (two_rows.rows, two_rows.width) or hidden.ndim != 3:
             raise ValueError(f"the layers hand on a tensor of shape {tuple(hidden.shape)}, not (rows, tokens, width)")
         self.width, self.dtype = hidden.shape[2], hidden.dtype

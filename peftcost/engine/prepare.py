@@ -13,10 +13,11 @@ from transformers import AutoConfig, AutoModel
 from peftcost.data.builtin import cache_folder
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
+from peftcost.errors import UserError
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept between runs; other formats are made anew."""
 LONGEST = 512
 """Where inputs are cut when the task does not say."""
@@ -43,7 +44,10 @@ def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
     """Write the task's splits as numbers for this base. UserError where they do not suit it."""
     kind, positions = data.task_type, max_positions(model)
-    processor, length = kind.processor(model), min(task.max_length or LONGEST, positions)
+    if kind.one_size and task.max_length is not None:
+        raise UserError(f"max_length cuts texts, and {kind.name} has none; remove it from the task.")
+    processor = kind.processor(model)
+    length = positions if kind.one_size else min(task.max_length or LONGEST, positions)
     splits = {
         name: kind.encode(processor, examples, data.targets, length)
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))

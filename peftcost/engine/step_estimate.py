@@ -313,13 +313,13 @@ def build(
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
     config = type(config).from_dict({**config.to_dict(), **task_type.model_options(targets)})
-    if config.pad_token_id is None:
+    if getattr(config, "pad_token_id", 0) is None:
         config.pad_token_id = 0
     with torch.device("meta"):
         model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32)
         of_head = [n for n, _ in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}.")]
         mark_fresh(model, of_head if task_type.fresh_head else [])
-        replace_tensors(model, lambda tensor: torch.zeros(1, dtype=tensor.dtype, device="cpu").expand(tensor.shape))
+        replace_tensors(model, lambda tensor: torch.zeros((), dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:
             quantize_in_place(model, quantization, device_kind, lambda n: tracker.add(f"{quantization}_elements", n))
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -144,10 +144,24 @@ def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, 
         for module in base.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = float(choices["dropout"])
+    keep_statistics(base)
     model = method.apply(base, choices, total_steps)
     if choices["gradient_checkpointing"]:
         allow_checkpointing(model)
     return model
+
+
+def keep_statistics(base: PreTrainedModel) -> None:
+    """Let batch normalization use the base's statistics, as it does when it predicts: they are no parameters, which a method
+    would train and save, and those of small batches are poor."""
+    for module in base.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            setattr(module, "train", partial(_as_it_is, module))  # noqa: B010  (torch types all attributes as modules)
+
+
+def _as_it_is(module: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
+    return module
 
 
 def allow_checkpointing(model: torch.nn.Module) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optuna.distributions import BaseDistribution
 
 from peftcost.methods.lora import Lora
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class Int8Lora(Lora):
@@ -19,3 +24,8 @@ class Int8Lora(Lora):
 
     def space(self) -> dict[str, BaseDistribution]:
         return {key: value for key, value in super().space().items() if key != "dora"}
+
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+        if hasattr(config, "depths") and not hasattr(config, "num_heads"):  # a network of convolutions
+            return f"int8 layers take no feature maps of {config.model_type}, which have height and width; use nf4-lora"
+        return super().unsupported_reason(config, device_kind)

@@ -44,13 +44,16 @@ def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str,
 
 def linear_names(model: torch.nn.Module, top_layers: Scalar = None) -> list[str]:
     """Names of the linear layers inside the transformer layers (quantized ones and GPT-2's `Conv1D` too), of the top k or of
-    all."""
+    all. LookupError where there is none, as in a network of convolutions alone."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
     inside = layer_names(model, top_layers)
     kinds = (torch.nn.Linear, Conv1D)
-    return [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, kinds)]
+    found = [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, kinds)]
+    if not found:
+        raise LookupError(f"the layers in {transformer_layers(model)[0]} hold no linear layer")
+    return found
 
 
 def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:
@@ -65,9 +68,11 @@ def trained_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach().contiguous().cpu() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def peft_task_type(model: torch.nn.Module) -> str:
-    """PEFT's name for what the model class does."""
+def peft_task_type(model: torch.nn.Module) -> str | None:
+    """PEFT's name for what the model class does; None where it takes no tokens, of which PEFT knows no task."""
     name = type(model).__name__
+    if getattr(model, "main_input_name", "input_ids") != "input_ids":
+        return None
     if "SequenceClassification" in name:
         return "SEQ_CLS"
     if "TokenClassification" in name:

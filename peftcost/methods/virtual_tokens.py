@@ -37,6 +37,11 @@ class VirtualTokens(PeftMethod):
             return f"{self.name} does not fit classifiers with an encoder and a decoder in PEFT; use lora"
         return super().unsupported_reason(config, device_kind)
 
+    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+        if model.main_input_name != "input_ids":
+            raise LookupError(f"{self.name} puts virtual tokens before a text, and the base's input is none; use lora")
+        return super().apply(model, choices, total_steps)
+
     def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
         """Only what is new of the head: what the checkpoint has of it stays as it is."""
         return {**self.shared(model), "modules_to_save": list(fresh_modules(model)) or None}

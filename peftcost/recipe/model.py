@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,9 @@ class TrainedModel:
         """Label rows, in a process of their own.
 
         Args:
-            rows: Texts (or lists of tokens), a data frame, a `datasets.Dataset`, a list of dicts, or a data file's path. Of
-                columns, the task's is read, or the one that is called like its role (`text`, `tokens`).
+            rows: Texts (or lists of tokens; pictures or their paths), a data frame, a `datasets.Dataset`, a list of dicts, or
+                a data file's path. Of columns, the task's is read, or the one that is called like its role (`text`,
+                `tokens`, `image`).
             devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
 
         Returns:
@@ -64,6 +65,6 @@ class TrainedModel:
 
 
 def with_column(rows: Any, column: str) -> Any:
-    """Bare inputs (texts, or lists of tokens) as rows of this column; whatever else is left as it is."""
+    """Bare inputs (texts, lists of tokens, pictures, paths) as rows of this column; whatever else is left as it is."""
     is_bare = isinstance(rows, Sequence) and not isinstance(rows, str) and len(rows) > 0
-    return [{column: row} for row in rows] if is_bare and isinstance(rows[0], str | list | tuple) else rows
+    return [{column: row} for row in rows] if is_bare and not isinstance(rows[0], Mapping) else rows

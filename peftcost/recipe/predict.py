@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import choose_devices
+from peftcost.data.images import is_picture
 from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
@@ -49,7 +50,7 @@ def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = Fal
     examples, used, rejected = usable_rows(partial(inputs_of, task=task, columns=card["columns"]), table, skip_bad_rows)
     described = described_in_worker(folder, card, examples, None)
     roles = get_task_type(task).roles
-    rows = [{**table.rows[i], **renamed(said, table.columns, roles)} for i, said in zip(used, described, strict=True)]
+    rows = [{**named(table.rows[i]), **renamed(said, table.columns, roles)} for i, said in zip(used, described, strict=True)]
     write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
     return Predicted(len(rows), rejected, table.notes)
 
@@ -93,6 +94,11 @@ def renamed(said: dict[str, Any], columns: list[str], roles: tuple[str, ...]) ->
         OURS + name if name in roles or name in columns else name: round(value, 6) if isinstance(value, float) else value
         for name, value in said.items()
     }
+
+
+def named(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the name of a picture in place of its bytes."""
+    return {name: value["path"] if is_picture(value) and isinstance(value, dict) else value for name, value in row.items()}
 
 
 def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from peftcost.core.one_line import one_line
 from peftcost.data.readers import read_table
+from peftcost.data.split_folder import splits_of_folder
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
 from peftcost.task.splits import checked_targets
@@ -27,7 +28,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
 
     folder: where the task.yaml will lie (default: the working directory); the data's path is relative to it.
     """
-    table = read_table(path)
+    table = read_table(splits_of_folder(Path(path)).get("train", path))
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
@@ -38,11 +39,12 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"
-        f"# {one_line(why)}\n"
+        + "".join(f"# {one_line(note)}\n" for note in table.notes)
+        + f"# {one_line(why)}\n"
         "# Check it (peftcost check), then: peftcost search --budget 10gpu-min\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
-        + "".join(f"{line}\n" for line in CHOICES.values())
+        + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length"))
     )
 
 

@@ -18,7 +18,8 @@ LARGEST_CLASSES = 200
 @dataclass(frozen=True)
 class Checked:
     """rows: of each split, as used. given: the splits that have a file of their own. classes: name -> examples of it in each
-    split. tokens: how the first base's tokenizer sees the training rows. rejected: rows left out."""
+    split. tokens: how the first base's tokenizer sees the training rows. inputs: what there is to tell of other inputs, one
+    line each. rejected: rows left out."""
 
     task: str
     columns: dict[str, str]
@@ -28,6 +29,7 @@ class Checked:
     given: list[str]
     classes: dict[str, dict[str, int]]
     tokens: Tokenized | None
+    inputs: list[str]
     rejected: list[str]
     warnings: list[str]
 
@@ -47,7 +49,7 @@ def examine(task: Task, seed: int = 0) -> Checked:
     total = sum(counts.values(), start=counts["train"].copy())
     names = [name for name, _ in total.most_common(LARGEST_CLASSES)]
     seen, problems = None, []
-    for model in task.models[:1]:
+    for model in () if data.task_type.one_size else task.models[:1]:
         try:
             seen = tokenized([data.task_type.content(e) for e in data.train], resolve_model(model), task.max_length)
             problems = told(seen, model) if seen is not None else []
@@ -62,6 +64,7 @@ def examine(task: Task, seed: int = 0) -> Checked:
         given=[name for name in SPLITS if name in files_of(task)],
         classes={label: {name: counts[name][label] for name in SPLITS} for label in names},
         tokens=seen,
+        inputs=data.task_type.facts([example for examples in splits.values() for example in examples]),
         rejected=data.rejected,
         warnings=data.warnings + problems,
     )

@@ -59,8 +59,9 @@ class TaskType(ABC):
     input_roles, target_roles: the columns that a row needs, as in `columns: {text: review, label: sentiment}` of task.yaml.
     metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
-    theirs, when nobody has said so; the most special come first. default_model: where the user names none. generates: its
-    answers are texts that the model writes, token by token.
+    theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
+    whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
+    texts that the model writes, token by token.
     """
 
     name: ClassVar[str]
@@ -72,6 +73,7 @@ class TaskType(ABC):
     precedence: ClassVar[int] = 50
     default_model: ClassVar[str] = "builtin:minilm"
     generates: ClassVar[bool] = False
+    one_size: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -134,6 +136,10 @@ class TaskType(ABC):
     def content(self, example: Example) -> str:
         """The inputs without the targets: two examples with the same content are duplicates."""
 
+    def facts(self, examples: Sequence[Example]) -> list[str]:
+        """What `peftcost check` tells of the inputs, one line each."""
+        return []
+
     def baselines(self) -> Mapping[str, Baseline]:
         """Predictions that need no base, by name."""
         return {}
@@ -157,7 +163,7 @@ class TaskType(ABC):
         return []
 
     def padding(self, processor: Any) -> dict[str, float]:
-        """What `collate` fills each ragged column up with."""
+        """The processor's numbers that `collate` needs: what ragged columns are filled up with, how bytes are scaled."""
         return {}
 
     @abstractmethod

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peftcost.data.cells import label_of, text_of
-from peftcost.data.features import Column, Split
+from peftcost.data.features import Split
 from peftcost.data.guess import label_column, text_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import Baseline, Example, Metric
-from peftcost.tasks.batch import Batch
-from peftcost.tasks.class_targets import ClassTargets
-from peftcost.tasks.metrics import accuracy, macro_f1
-from peftcost.tasks.targets import Classes, Targets, expect
+from peftcost.tasks.base import Baseline, Example
+from peftcost.tasks.one_class import OneClass, class_column, majority_rows, rows_of
+from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import TextInputs, lengths_of, text_columns, tfidf_predictions
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
-FEWEST_ROWS_A_LABEL = 2.0
-"""On average; a column with fewer is an id, a number or a text, not a class."""
 
-IMBALANCE = 4
-"""The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
-
-
-class TextClassification(TextInputs, ClassTargets):
+class TextClassification(TextInputs, OneClass):
     """Rows for the metrics: (predicted class id, true class id)."""
 
     name = "text-classification"
     input_roles = ("text",)
     target_roles = ("label",)
-    metrics = {  # noqa: RUF012
-        "accuracy": Metric("accuracy", 0.01, accuracy),
-        "macro_f1": Metric("macro_f1", 0.01, macro_f1),
-    }
     auto_model = "AutoModelForSequenceClassification"
     precedence = 90
 
@@ -64,31 +50,6 @@ class TextClassification(TextInputs, ClassTargets):
             found.append(example)
         return found
 
-    def classes_of(self, example: Example) -> list[str]:
-        return [example["label"]]
-
-    def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
-        counts = Counter(e["label"] for e in train).most_common()
-        (largest, most), (rarest, fewest) = counts[0], counts[-1]
-        if most < IMBALANCE * fewest:
-            return "accuracy", None
-        return "macro_f1", (
-            f"The metric is macro_f1, since the classes are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
-            "set `metric: accuracy` if each row counts the same."
-        )
-
-    def targets(self, train: Sequence[Example]) -> Targets:
-        found = expect(Classes, super().targets(train))
-        if len(found) > 2 and len(train) / len(found) < FEWEST_ROWS_A_LABEL:
-            raise UserError(
-                f"{len(found)} different labels in {len(train)} rows are too many to learn from (for example "
-                f"{found.names[0]!r}); is this the label column?"
-            )
-        return found
-
-    def stratum(self, example: Example) -> str:
-        return str(example["label"])
-
     def content(self, example: Example) -> str:
         return " ".join(example["text"].split())
 
@@ -98,50 +59,11 @@ class TextClassification(TextInputs, ClassTargets):
         columns = text_columns(processor, [e["text"] for e in examples], max_length)
         return Split({**columns, "targets": class_column(examples, targets)}, lengths_of(columns))
 
-    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
-        from torch.nn.functional import cross_entropy
-
-        loss = cross_entropy(logits.float(), batch.targets, reduction="sum", label_smoothing=label_smoothing)
-        return loss, batch.rows
-
-    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
-        predicted = logits.argmax(dim=-1)
-        return np.stack([predicted.cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
-
-    def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
-        return rows.astype(np.int64)
-
     def baselines(self) -> Mapping[str, Baseline]:
         return {
             "majority": Baseline("the majority class", majority_rows),
             "tfidf": Baseline("TF-IDF with logistic regression", tfidf_rows),
         }
-
-    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
-        names = expect(Classes, targets).names
-        probabilities = logits.float().softmax(dim=-1).cpu().numpy()
-        return [
-            {
-                "label": names[int(row.argmax())],
-                **{f"probability_{label}": float(p) for label, p in zip(names, row, strict=True)},
-            }
-            for row in probabilities
-        ]
-
-
-def class_column(examples: Sequence[Example], targets: Targets | None) -> Column:
-    """The class id of each example; zeros where the classes are not known."""
-    if targets is None:
-        return Column(np.zeros(len(examples), dtype=np.int32))
-    ids = expect(Classes, targets).ids
-    return Column(np.array([ids[e["label"]] for e in examples], dtype=np.int32))
-
-
-def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
-    """The most frequent class for every example."""
-    counts = Counter(e["label"] for e in train)
-    majority = max(expect(Classes, targets).names, key=lambda label: counts[label])
-    return rows_of([majority] * len(test), test, targets)
 
 
 def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray | None:
@@ -150,10 +72,3 @@ def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targe
 
     predicted = tfidf_predictions(LogisticRegression(max_iter=1000), train, [e["label"] for e in train], test)
     return None if predicted is None else rows_of([str(label) for label in predicted], test, targets)
-
-
-def rows_of(predicted: Sequence[str], test: Sequence[Example], targets: Targets) -> np.ndarray:
-    """What `predict` gives for these predictions."""
-    ids = expect(Classes, targets).ids
-    pairs = [(ids[p], ids[e["label"]]) for p, e in zip(predicted, test, strict=True)]
-    return np.array(pairs, dtype=np.float32).reshape(-1, 2)

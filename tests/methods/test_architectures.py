@@ -21,7 +21,8 @@ from peftcost.tasks import get_task_type
 from peftcost.tasks.targets import Classes
 
 LABELS = ("a", "b", "c")
-OPTIONS = get_task_type("text-classification").model_options(Classes(LABELS))
+TEXT, IMAGE = "text-classification", "image-classification"
+OPTIONS = get_task_type(TEXT).model_options(Classes(LABELS))
 WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 VOCABULARY = {"vocab_size": 120, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 END = VOCABULARY["eos_token_id"]
@@ -29,11 +30,12 @@ END = VOCABULARY["eos_token_id"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """saved_as: the class whose checkpoint people have. fresh: what loading makes anew."""
+    """saved_as: the class whose checkpoint people have. fresh: what loading makes anew. task: of what kind of inputs."""
 
     config: transformers.PretrainedConfig
     saved_as: str
     fresh: tuple[str, ...]
+    task: str = TEXT
 
 
 ARCHITECTURES = {
@@ -87,14 +89,41 @@ ARCHITECTURES = {
         ("score",),
     ),
     "llama": Architecture(transformers.LlamaConfig(**WIDTH, **VOCABULARY), "AutoModelForCausalLM", ("score",)),
+    "vit": Architecture(
+        transformers.ViTConfig(**WIDTH, image_size=16, patch_size=8), "AutoModel", ("classifier",), IMAGE
+    ),
+    "vit with another classifier": Architecture(
+        transformers.ViTConfig(**WIDTH, image_size=16, patch_size=8, num_labels=5), "AutoModelForImageClassification",
+        ("classifier",), IMAGE,
+    ),
+    "swin": Architecture(
+        transformers.SwinConfig(
+            image_size=16, patch_size=2, embed_dim=16, depths=[1, 2], num_heads=[2, 2], window_size=2
+        ),
+        "AutoModel", ("classifier",), IMAGE,
+    ),
+    "convnext": Architecture(
+        transformers.ConvNextConfig(hidden_sizes=[8, 16, 16, 24], depths=[1, 1, 2, 1], image_size=32),
+        "AutoModel", ("classifier",), IMAGE,
+    ),
+    "resnet": Architecture(
+        transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"),
+        "AutoModel", ("classifier",), IMAGE,
+    ),
 }  # fmt: skip
 NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
 BOTH = "an encoder and a decoder"
+PICTURES = [name for name, architecture in ARCHITECTURES.items() if architecture.task == IMAGE]
 REFUSED = {
     **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet")},
     **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5")},
     **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart")},
     ("ia3", "xlnet"): "no key and value layers",
+    **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in PICTURES},
+    **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
+    ("ia3", "convnext"): "no key and value layers",
+    ("houlsby", "convnext"): NO_OUTPUTS,
+    **{("int8-lora", name): "take no feature maps" for name in ("convnext", "resnet")},
     **{("bitfit", name): "have no biases to train" for name in ("modernbert", "llama")},
 }
 """A part of the sentence with which a method refuses an architecture."""
@@ -107,6 +136,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     model = getattr(transformers, architecture.saved_as).from_config(architecture.config)
     folder = tmp_path_factory.mktemp("architecture")
     model.save_pretrained(folder)
+    (folder / "task").write_text(architecture.task)
     return folder
 
 
@@ -115,7 +145,18 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
 
 
-def inputs() -> dict[str, torch.Tensor]:
+def auto_model(folder: Path) -> str:
+    return get_task_type(task_of(folder)).auto_model
+
+
+def task_of(folder: Path) -> str:
+    return (folder / "task").read_text()
+
+
+def inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    if getattr(model, "main_input_name", "") == "pixel_values":
+        size = getattr(model.config, "image_size", 32)
+        return {"pixel_values": torch.rand((4, 3, size, size), generator=torch.Generator().manual_seed(0))}
     ids = torch.randint(5, 100, (4, 9), generator=torch.Generator().manual_seed(0))
     ids[:, -1] = END
     mask = torch.ones_like(ids)
@@ -126,18 +167,18 @@ def inputs() -> dict[str, torch.Tensor]:
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model.eval()(**inputs()).logits.float()
+        found: torch.Tensor = model.eval()(**inputs(model)).logits.float()
     return found
 
 
 def trained(name: str, folder: Path) -> TrainState:
     method = get_method(name)
     setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
-    info = DatasetInfo(str(folder), "text-classification", "accuracy", Classes(LABELS), {"input_ids": 0}, 60, 60)
+    info = DatasetInfo(str(folder), task_of(folder), "accuracy", Classes(LABELS), {"input_ids": 0}, 60, 60)
     train_state = build(setup, 1, info, 4)
     train_state.model.train()
     for step in range(4):
-        out = train_state.model(**inputs()).logits.float()
+        out = train_state.model(**inputs(train_state.model)).logits.float()
         torch.nn.functional.cross_entropy(out, torch.tensor([0, 1, 2, 0])).backward()
         train_state.optimizer.step()
         method.after_step(train_state.plain, step)
@@ -148,7 +189,7 @@ def trained(name: str, folder: Path) -> TrainState:
 @pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
 def test_the_head_is_what_loading_makes_anew(folder: Path, request: pytest.FixtureRequest) -> None:
     architecture = ARCHITECTURES[request.node.callspec.params["folder"]]
-    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", OPTIONS)
+    spec = BaseSpec(str(folder), auto_model(folder), OPTIONS)
     one, again, other = (load_base(spec, seed) for seed in (1, 1, 2))
     assert fresh_modules(one) == architecture.fresh
     is_fresh: Any = tuple(f"{name}." for name in architecture.fresh)
@@ -174,6 +215,6 @@ def test_reloaded_with_another_seed_it_predicts_the_same(
     method, before = train_state.method, logits(train_state.model)
     (tmp_path / "model").mkdir()
     method.save(train_state.plain, tmp_path / "model")
-    spec = BaseSpec(str(folder), "AutoModelForSequenceClassification", OPTIONS, quantization=method.quantization)
+    spec = BaseSpec(str(folder), auto_model(folder), OPTIONS, quantization=method.quantization)
     reloaded = method.load(load_base(spec, 99), tmp_path / "model")
     assert torch.allclose(logits(reloaded), before, atol=2e-3 if method.quantization else 1e-5)

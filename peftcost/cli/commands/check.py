@@ -65,6 +65,8 @@ def lines_of(found: Checked) -> list[str]:
             f"{seen.cut:.1%} are cut at {seen.max_length}",
             f"tokens that the base does not know, by script: {scripts}",
         ]
+    if found.inputs:
+        lines += ["", *found.inputs]
     if found.rejected:
         lines += ["", f"{len(found.rejected)} bad rows are left out:", *(f"  {problem}" for problem in found.rejected)]
     lines += ["", *(f"! {warning}" for warning in found.warnings)] if found.warnings else ["", "Nothing is wrong with it."]

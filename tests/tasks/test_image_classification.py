@@ -1,0 +1,188 @@
+"""Image classification: files and cells, what is told of them, and real trainings with a ViT and with convolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    AutoConfig,
+    BitImageProcessorPil,
+    ConvNextImageProcessorPil,
+    ResNetConfig,
+    ResNetModel,
+    ViTImageProcessorPil,
+)
+
+from peftcost.core.setup import Setup
+from peftcost.data.builtin import builtin_table
+from peftcost.data.table import Table
+from peftcost.engine.dataset import load_dataset_info, load_split
+from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
+from peftcost.engine.prepare import prepare
+from peftcost.engine.step_estimate import Shape, estimate_step
+from peftcost.engine.train import train
+from peftcost.engine.train_state import build
+from peftcost.errors import UserError
+from peftcost.methods import get_method
+from peftcost.task.columns import guess_columns
+from peftcost.task.draft import draft_task_yaml
+from peftcost.task.examine import examine
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import Task
+from peftcost.tasks import get_task_type
+from peftcost.tasks.image_inputs import pixel_reader
+
+KIND = get_task_type("image-classification")
+COLUMNS = {"image": "image", "label": "digit"}
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of noisy red, green and blue pictures."""
+    folder, random = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir()
+        for i in range(60):
+            pixels = random.integers(0, 160, (8, 8, 3), np.uint8)
+            pixels[..., channel] += 70
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def prepared_for(model: Path, colours: Path, **fields: object) -> str:
+    task = Task(model=str(model), data=str(colours), **fields)  # type: ignore[arg-type]
+    return str(prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())["prepared"])
+
+
+@pytest.fixture(scope="module")
+def tiny_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small, random, with batch normalization and no list of transformer layers."""
+    folder = tmp_path_factory.mktemp("tiny-resnet")
+    torch.manual_seed(0)
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")).save_pretrained(
+        folder
+    )
+    ConvNextImageProcessorPil(size={"shortest_edge": 16}, crop_pct=1.0).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared_colours(tiny_vit: Path, colours: Path) -> str:
+    return prepared_for(tiny_vit, colours)
+
+
+def test_pictures_are_kept_as_bytes_and_come_out_as_the_processor_makes_them(prepared_colours: str, tiny_vit: Path) -> None:
+    split, info = load_split(Path(prepared_colours), "train"), load_dataset_info(Path(prepared_colours))
+    assert split.columns["pixel_values"].values.dtype == np.uint8
+    batch = KIND.collate(split, np.array([3]), info.padding, info.max_length)
+    reader = pixel_reader(str(tiny_vit))
+    picture = Image.fromarray(split.columns["pixel_values"].values[3].transpose(1, 2, 0))
+    wanted = reader.processor([picture])["pixel_values"][0]
+    np.testing.assert_allclose(batch.inputs["pixel_values"][0], wanted, atol=1e-5)
+    assert batch.width == split.lengths[3] == 17  # patches, and the one in front
+
+
+@pytest.mark.parametrize("method", ["full", "frozen", "lora"])
+def test_a_vit_trains(prepared_colours: str, tmp_path: Path, method: str) -> None:
+    setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": 3e-3 if method == "full" else 1e-2}, 800)
+    measured = train(TrainJob(prepared_colours, setup, 1, str(tmp_path)), NullReporter())
+    assert measured["quality"] > 0.8
+
+
+def test_the_layers_below_are_computed_once(prepared_colours: str) -> None:
+    info = load_dataset_info(Path(prepared_colours))
+    state = build(Setup.of("lora", {**get_method("lora").prior(), "top_layers": 1}, 64), 0, info, 10)
+    assert state.frozen_layers is not None
+    assert state.frozen_layers.depth == 2
+    batch = state.collator.batch(load_split(Path(prepared_colours), "train"), [0, 1, 2])
+    assert state.frozen_layers.run(batch.inputs).shape == (3, batch.width, 32)
+
+
+def test_batch_normalization_stays_as_the_base_has_it(tiny_resnet: Path, colours: Path, tmp_path: Path) -> None:
+    prepared = prepared_for(tiny_resnet, colours)
+    state = build(Setup.of("full", get_method("full").prior(), 64), 0, load_dataset_info(Path(prepared)), 10)
+    state.model.train()
+    before = {name: buffer.clone() for name, buffer in state.plain.named_buffers()}
+    state.model(**state.collator.batch(load_split(Path(prepared), "train"), range(8)).inputs)
+    assert all(torch.equal(before[name], buffer) for name, buffer in state.plain.named_buffers())
+    setup = Setup.of("full", {**get_method("full").prior(), "learning_rate": 1e-2}, 600)
+    assert train(TrainJob(prepared, setup, 1, str(tmp_path)), NullReporter())["quality"] > 0.8
+
+
+def test_an_estimate_is_made_of_the_pictures_own_shape(tiny_resnet: Path, tiny_vit: Path) -> None:
+    """The config of a ResNet does not know how large pictures are; its processor does."""
+    choices = Setup.of("full", get_method("full").prior(), 64).hyperparameters
+    targets = KIND.targets([{"label": "0"}, {"label": "1"}])
+    for folder, shape in ((tiny_resnet, (3, 16, 16)), (tiny_vit, (3, 8, 8))):
+        config = AutoConfig.from_pretrained(folder)
+        assert KIND.dummy_batch(config, targets, (4, 4)).inputs["pixel_values"].shape == (2, *shape)
+        found = estimate_step(config, KIND, get_method("full"), choices, Shape(8, 17), targets)
+        assert found.peak_bytes > found.parts["weights"] > 0
+        assert found.work.flops > 0
+
+
+def test_a_processor_that_does_not_suit_is_told(tiny_vit: Path, tmp_path: Path) -> None:
+    from shutil import copytree
+
+    copytree(tiny_vit, tmp_path / "other")
+    ViTImageProcessorPil(size={"height": 12, "width": 12}).save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="12 × 12 pixels, which the model beside it does not take"):
+        pixel_reader(str(tmp_path / "other"))
+    BitImageProcessorPil(size={"shortest_edge": 8}, do_center_crop=False).save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="different sizes"):
+        pixel_reader(str(tmp_path / "other"))
+    (tmp_path / "other" / "preprocessor_config.json").unlink()
+    with pytest.raises(UserError, match="no image processor"):
+        pixel_reader(str(tmp_path / "other"))
+
+
+def test_max_length_says_nothing_of_pictures(tiny_vit: Path, colours: Path) -> None:
+    with pytest.raises(UserError, match="max_length cuts texts"):
+        prepared_for(tiny_vit, colours, max_length=16)
+
+
+def test_a_column_of_files_is_recognised_and_copies_do_not_leak(tmp_path: Path) -> None:
+    """Paths are relative to the data file; the same picture under another name is a copy."""
+    (tmp_path / "all").mkdir()
+    lines = ["file,animal,note"]
+    for i in range(40):
+        Image.new("RGB", (8, 8), (6 * (i // 2), 0, 0)).save(tmp_path / "all" / f"{i}.png")
+        lines.append(f"all/{i}.png,{'ab'[i // 2 % 2]},some words that are longer than a path number {i}")
+    (tmp_path / "animals.csv").write_text("\n".join(lines))
+    text = draft_task_yaml(tmp_path / "animals.csv", "animal")
+    assert "task: image-classification" in text
+    assert "columns: {image: file, label: animal}" in text
+    assert "'file' looks like the image" in text
+    task = Task(model="x", data=str(tmp_path / "animals.csv"), task=KIND.name, columns={"image": "file", "label": "animal"})
+    found = examine(task)
+    assert found.inputs == ["sizes: 8 × 8 in 100.0% of the pictures", "colours: RGB 40"]
+    assert any("20 rows are copies" in warning for warning in found.warnings)
+    data = load_task_data(task, 0)
+    assert not {e["image"] for e in data.train} & {e["image"] for e in (*data.dev, *data.test)}
+
+
+def test_a_broken_file_is_refused_or_left_out_and_told(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (9 * i, 0, 0)).save(tmp_path / "ab"[i % 2] / f"{i:02}.png")
+    (tmp_path / "b" / "05.png").write_text("oh")
+    task = Task(model="x", data=str(tmp_path))
+    with pytest.raises(UserError, match="picture 13, column 'image': b/05.png cannot be opened"):
+        load_task_data(task, 0)
+    data = load_task_data(task.model_copy(update={"skip_bad_rows": True}), 0)
+    assert len(data.train) + len(data.dev) + len(data.test) == 19
+    assert len(data.rejected) == 1
+
+
+def test_which_file_is_one_of_pictures() -> None:
+    table = builtin_table("builtin:digits")
+    assert guess_columns(table, None) == (KIND, COLUMNS)
+    texts = Table("t.csv", ["text", "label"], [{"text": "see a.png or b", "label": "x"}], [2])
+    assert KIND.guess_columns(texts, None) is None
+    two = Table("t.csv", ["a", "b", "label"], [{"a": "1.png", "b": "2.png", "label": "x"}], [2])
+    with pytest.raises(UserError, match="several columns"):
+        KIND.guess_columns(two, None)
