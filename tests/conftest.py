@@ -48,6 +48,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
 
 
+@pytest.fixture(autouse=True)
+def as_python_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line, called within a process, words errors in its own terms from then on."""
+    from peftcost.errors import PeftcostError
+
+    monkeypatch.setattr(PeftcostError, "on_command_line", False)
+
+
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The real MiniLM."""

@@ -51,9 +51,11 @@ def advice_panel(view: View) -> Panel:
 
 
 def worth_a_row(view: View) -> list[SetupRow]:
-    """The trade-offs, what is recommended, and of each method the best."""
-    best = {row.method: row.id for row in sorted(view.measured, key=lambda row: row.quality.known)}
-    return [row for row in view.measured if row.on_front or row.recommended or row.id in best.values()]
+    """Of each method the best, then the other trade-offs and what is recommended; best quality first in each part."""
+    ranked = sorted(view.measured, key=lambda row: -row.quality.known)
+    best = {row.method: row for row in reversed(ranked)}
+    others = [row for row in ranked if (row.on_front or row.recommended) and row not in best.values()]
+    return [row for row in ranked if best[row.method] is row] + others
 
 
 def tried_table(view: View, rows: Sequence[SetupRow], entries: Sequence[Entry], with_ids: bool) -> Table:
@@ -66,7 +68,12 @@ def tried_table(view: View, rows: Sequence[SetupRow], entries: Sequence[Entry], 
     table.add_column("setup", ratio=1, min_width=20)
     for name in ("length", view.metric, "cost", "memory", "seeds"):
         table.add_column(Text(name), justify="right", no_wrap=True)
+    methods: set[str] = set()
     for row in rows:
+        if not with_ids and row.method in methods and len(methods) == len({r.method for r in rows}):
+            table.add_section()
+            methods = set()
+        methods.add(row.method)
         entry = by_id[row.id]
         mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
         setup = Text(setup_words(row.method, entry["hyperparameters"], None), style="bold" if row.recommended else "")

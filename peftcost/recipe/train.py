@@ -13,6 +13,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
+from peftcost.recipe.card import model_card
 from peftcost.recipe.gate import broken_promises, obstacles, promised_interval
 from peftcost.recipe.model import CURVE, TrainedModel
 from peftcost.recipe.recipe import Recipe
@@ -82,6 +83,7 @@ def train_recipe(
         if curve.file.exists():  # else it was over before anything was told
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        (work / "model" / "README.md").write_text(model_card(recipe, report, measured, chosen[0].name), encoding="utf-8")
         try:
             shutil.copytree(work / "model", out)
         except OSError as error:

@@ -10,9 +10,9 @@ from peftcost.report.choices import Entry, all_choices
 
 FEWEST = 10
 """Setups; of fewer, nobody can say what mattered."""
-MOST = 300
+MOST = 200
 """Setups that are looked at: more tell no more, and take long."""
-TREES = 32
+TREES = 24
 SHOWN = 6
 ALL = "all methods"
 

@@ -77,36 +77,45 @@ def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None) -
 
 def page_data(page: Page, view: View, result: Mapping[str, Any], run: str) -> dict[str, Any]:
     """What the scripts read. run: the run's folder, as it is typed."""
-    by_id = {entry["id"]: entry for entry in result["setups"]}
+    lineages: dict[str, int] = {}
+    for entry in result["setups"]:
+        lineages.setdefault(entry["lineage"], len(lineages))
+    of = {entry["id"]: lineages[entry["lineage"]] for entry in result["setups"]}
+    rows = [facts_of(row, page, of[row.id]) for row in page.rows]
     return {
         "run": shlex.quote(run),
         "metric": view.metric,
         "margin": view.margin,
         "cost_word": view.cost_word,
         "methods": {row.method: asdict(page.marks[row.method]) for row in page.methods if row.best},
-        "setups": [
-            {
-                "index": number,
-                "id": row.id,
-                "method": row.method,
-                "words": page.words[row.id],
-                "lineage": by_id[row.id]["lineage"],
-                "examples": page.stops[row.id],
-                "quality": row.quality.value,
-                "low": row.low.value,
-                "high": row.high.value,
-                "reading": page.intervals[row.id].reading.value,
-                "time": row.cost.value,
-                "memory": row.memory.value,
-                "latency": row.latency.value,
-                "predicted_time": row.predicted_cost.value,
-                "predicted_memory": row.predicted_memory.value,
-                "front": row.on_front,
-                "recommended": row.recommended,
-            }
-            for number, row in enumerate(page.rows)
-        ],
+        "columns": list(rows[0]) if rows else [],
+        "rows": [list(row.values()) for row in rows],
         "losses": [asdict(curve) for curve in page.losses],
+    }
+
+
+def facts_of(row: SetupRow, page: Page, lineage: int) -> dict[str, Any]:
+    """A measured setup for the figures; numbers as exactly as they can be drawn."""
+    cells = {
+        "quality": row.quality,
+        "low": row.low,
+        "high": row.high,
+        "reading": page.intervals[row.id].reading,
+        "time": row.cost,
+        "memory": row.memory,
+        "latency": row.latency,
+        "predicted_time": row.predicted_cost,
+        "predicted_memory": row.predicted_memory,
+    }
+    return {
+        "id": row.id,
+        "method": row.method,
+        "words": page.words[row.id],
+        "lineage": lineage,
+        "examples": page.stops[row.id],
+        **{name: None if cell.value is None else float(f"{cell.value:.6g}") for name, cell in cells.items()},
+        "front": int(row.on_front),
+        "recommended": int(row.recommended),
     }
 
 

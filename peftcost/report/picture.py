@@ -24,7 +24,7 @@ INCHES = (10.0, 5.6)
 INK, SOFT, LINE, PAPER, BAND = "#1b1f24", "#5b6571", "#d8dee5", "#fefefe", "#e7f3ee"
 
 MOST_BARS = 150
-"""Setups; of more, those that are no trade-offs are drawn without their intervals."""
+"""Setups; of more, those that are no trade-offs are drawn without their intervals, and labels may lie on them."""
 
 RING = 9
 """Points by which the ring around the recommended setup is wider than its mark."""
@@ -179,7 +179,7 @@ def _label(
     ]
     sizes = [(box.width, box.height) for box in (text.get_window_extent(renderer) for text in texts)]
     taken: list[Box] = [(box.x0, box.y0, box.x1, box.y1) for box in fixed]
-    for row in rows:
+    for row in rows if len(rows) <= MOST_BARS else [row for row in rows if row.on_front or row.recommended]:
         (x, y), r = at(row), reach(row)
         taken.append((x - r, y - r, x + r, y + r))
         if row.low.value is not None and row.high.value is not None:

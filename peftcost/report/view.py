@@ -110,7 +110,8 @@ def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
     Raises KeyError when it lacks a field of schema version 1.
     """
     task, budget, told = result["task"], result["budget"], result["recommendation"]
-    rows = [setup_row(entry, result) for entry in result["setups"]]
+    keys, named = varied(_tried(result)), labels(result)
+    rows = [setup_row(entry, result, keys, named.get(entry["id"], "")) for entry in result["setups"]]
     best = sentences.best_entry(result)
     return View(
         title=sentences.title(result),
@@ -142,8 +143,9 @@ def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
     )
 
 
-def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
-    """One setup. Process memory stands per measurement in the contract; its mean is shown."""
+def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any], keys: set[str], label: str) -> SetupRow:
+    """One setup. keys: the choices that are told; label: its name in the picture. Process
+    memory stands per measurement in the contract; its mean is shown."""
     advice, measurements, predicted = result["recommendation"], entry["measurements"], entry["predicted"] or {}
     explore = sum(m["role"] == "explore" for m in measurements)
     process = entry.get("process_peak_bytes") or _mean([m["process_peak_bytes"] for m in measurements])
@@ -154,8 +156,8 @@ def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any]) -> SetupRow:
         method=entry["method"],
         status=entry["status"],
         reason=entry["reason"] or "",
-        choices=choices_of(entry, varied(_tried(result))),
-        label=labels(result).get(entry["id"], ""),
+        choices=choices_of(entry, keys),
+        label=label,
         on_front=entry["id"] in result["front"],
         recommended=bool(advice and entry["id"] == advice["id"]),
         quality=numbers.quality(entry["quality"]),

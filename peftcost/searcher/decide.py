@@ -21,8 +21,8 @@ from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
-from peftcost.searcher.explore import Candidate, StartingPoints, Suggest, candidates, needs_along, promotions
-from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.explore import Candidate, StartingPoints, Suggest, candidates, promotions, reachable
+from peftcost.searcher.forecast import forecast
 from peftcost.searcher.references import follow
 from peftcost.searcher.state import SearchState
 
@@ -101,14 +101,14 @@ def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequ
 def recipe_further(state: SearchState, starts: StartingPoints, available: float) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
     recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, starts[arm])]
-    ways = {way.ahead[0].lineage: way for way in promotions(state)} if recipes else {}
+    promoted = {candidate.ahead[0].lineage: candidate for candidate in promotions(state)} if recipes else {}
     for recipe in recipes:
-        way, latest = ways.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
-        if way is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+        candidate, latest = promoted.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
+        if candidate is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
             continue
-        at = next((at for at, longer in enumerate(way.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
-        if needs_along(state, way)[at] <= state.config.recipe_share * available:
-            return Promote(latest.number, way.ahead[at].stop_examples)
+        at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
+        if candidate.needs[at] <= state.config.recipe_share * available:
+            return Promote(latest.number, candidate.ahead[at].stop_examples)
     return None
 
 
@@ -140,7 +140,7 @@ def explore_more(
         return None
 
     def is_payable(candidate: Candidate) -> bool:
-        return candidate.needs_gpu_seconds + reserve(state, share, present, candidate.setup) <= available
+        return candidate.needs[0] + reserve(state, share, present, candidate.ahead[0]) <= available
 
     for candidate in candidates(state, starts, suggest, margin):
         if candidate.gain_rate * left >= state.config.negligible_gain and is_payable(candidate):
@@ -153,7 +153,7 @@ def explore_in_place_of_proof(
 ) -> Promote | Propose | None:
     """Confirming what something better is likely to overtake is a waste: then it is explored with what is available, which is
     most of what was kept back for that."""
-    further = forecast(state, options_of(state, suggest), margin, recommended, available, or_cheaper=False)
+    further = forecast(state, reachable(state, suggest), margin, recommended, available, or_cheaper=False)
     return further.action if further.chance >= state.config.overtaken_chance else None
 
 
@@ -167,7 +167,7 @@ def explore_again(
 ) -> Promote | Propose | Stop:
     """Where confirming is over and money is left: what may still change the recommendation, if that is likely enough."""
     recommended = state.setup(recommended_now(state, replicates, criterion))
-    further = forecast(state, options_of(state, suggest), criterion.margin, recommended, available)
+    further = forecast(state, reachable(state, suggest), criterion.margin, recommended, available)
     if further.action is None:
         return stop
     if further.chance >= state.config.explore_again_chance:

@@ -10,7 +10,7 @@ one stop at a time, so that a disappointment costs no more than a stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
@@ -33,43 +33,51 @@ StartingPoints = Mapping[str, Sequence[Setup]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """needs_gpu_seconds: of the action itself. worth: by what candidates are compared. gain_rate: expected gain per
-    gpu-second, at the best stop ahead, as a share of what there is."""
+    """What could be explored next: an action, and the setups that it leads to, nearest first.
 
-    action: Promote | Propose
-    setup: Setup
-    needs_gpu_seconds: float
-    worth: float = 0.0
-    gain_rate: float = 0.0
-
-
-@dataclass(frozen=True)
-class Way:
-    """An action, and the setups that it leads to, nearest first. parent: whose checkpoint it goes on from."""
+    needs: gpu-seconds from where it is up to each of these. parent: whose checkpoint it goes on from. worth: by what
+    candidates are compared. gain_rate: expected gain per gpu-second, at the best stop ahead, as a share of what there is.
+    """
 
     action: Promote | Propose
     ahead: Sequence[Setup]
+    needs: Sequence[float]
     parent: Setup | None = None
+    worth: float = 0.0
+    gain_rate: float = 0.0
+
+    @classmethod
+    def of(
+        cls, state: SearchState, action: Promote | Propose, ahead: Sequence[Setup], parent: Setup | None = None
+    ) -> Candidate:
+        """One that is not valued yet."""
+        safety, cost = state.config.safety, state.cost
+        return cls(action, ahead, [safety * cost.predict(s, parent, state.dev_sample).trial_seconds for s in ahead], parent)
 
 
 def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
     """All that could be explored next, the most promising first."""
     surrogate = surrogate_of(state)
     volumes = volumes_of(state, starts, margin, surrogate)
-    ways = [*promotions(state), *proposals(state, suggest)]
-    ahead = [setup for way in ways for setup in way.ahead]
+    found = reachable(state, suggest)
+    ahead = [setup for candidate in found for setup in candidate.ahead]
     posteriors = surrogate.predict(ahead)
     points = [predicted_point(state, setup, posterior.mean) for setup, posterior in zip(ahead, posteriors, strict=True)]
     deviations = [posterior.deviation for posterior in posteriors]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
-    gains = iter(np.asarray(shares).tolist())
-    exponent, found = state.config.cost_exponent, []
-    for way in ways:
-        needs = needs_along(state, way)
-        of_stops = [(next(gains), seconds) for seconds in needs]
+    gains, exponent = iter(np.asarray(shares).tolist()), state.config.cost_exponent
+
+    def valued(candidate: Candidate) -> Candidate:
+        of_stops = [(next(gains), seconds) for seconds in candidate.needs]
         worth, rate = max((worth_of(gain, seconds, exponent), gain / seconds) for gain, seconds in of_stops)
-        found.append(Candidate(way.action, way.ahead[0], needs[0], worth, rate))
-    return sorted(found, key=lambda c: -c.worth)
+        return replace(candidate, worth=worth, gain_rate=rate)
+
+    return sorted([valued(candidate) for candidate in found], key=lambda c: -c.worth)
+
+
+def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
+    """All that could be explored next, not valued yet."""
+    return [*promotions(state), *proposals(state, suggest)]
 
 
 def worth_of(gain: float, gpu_seconds: float, exponent: float) -> float:
@@ -78,12 +86,7 @@ def worth_of(gain: float, gpu_seconds: float, exponent: float) -> float:
     return float(gain / gpu_seconds**exponent)
 
 
-def needs_along(state: SearchState, way: Way) -> list[float]:
-    """gpu-seconds from where it is up to each of the setups ahead."""
-    return [state.config.safety * state.cost.predict(s, way.parent, state.dev_sample).trial_seconds for s in way.ahead]
-
-
-def promotions(state: SearchState) -> list[Way]:
+def promotions(state: SearchState) -> list[Candidate]:
     """The measured lineages that can go on; at each stop the best."""
     found = []
     for stop in state.stops[:-1]:
@@ -92,11 +95,11 @@ def promotions(state: SearchState) -> list[Way]:
         for trial in islice(able, state.config.most_lineages):
             ahead = [trial.setup.until(longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
-            found.append(Way(Promote(trial.number, later[0]), ahead, parent))
+            found.append(Candidate.of(state, Promote(trial.number, later[0]), ahead, parent))
     return found
 
 
-def proposals(state: SearchState, suggest: Suggest) -> list[Way]:
+def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:
     """New setups of the arms that can be paid. A method that needs its length beforehand is begun at any stop and has no
     way on; the others begin at the first."""
     found = []
@@ -107,7 +110,7 @@ def proposals(state: SearchState, suggest: Suggest) -> list[Way]:
         for begins in state.stops if alone else state.stops[:1]:
             for setup in suggest(arm, begins):
                 ahead = [setup.until(stop) for stop in ([begins] if alone else state.stops)]
-                found.append(Way(Propose(ahead[0]), ahead))
+                found.append(Candidate.of(state, Propose(ahead[0]), ahead))
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Suggest, needs_along, promotions, proposals, surrogate_of, worth_a_look
+from peftcost.searcher.explore import Candidate, surrogate_of, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
@@ -39,39 +39,30 @@ class BudgetForecast:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
-class Option:
-    """A setup that could be measured: by which action it is reached, and what it takes to measure it."""
-
-    action: Promote | Propose
-    setup: Setup
-    needs_gpu_seconds: float
-
-
 def forecast(
     state: SearchState,
-    options: Sequence[Option],
+    candidates: Sequence[Candidate],
     margin: float,
     recommended: Setup,
     available: float,
     or_cheaper: bool = True,
 ) -> BudgetForecast:
-    """Of spending `available` gpu_seconds on some of the options; `recommended`: what would be recommended now. or_cheaper:
-    whether being cheaper and as good is a change for the better, too."""
-    options = [option for option in options if option.needs_gpu_seconds <= available]
-    if not options:
+    """Of spending `available` gpu_seconds on some of what the candidates lead to; `recommended`: what would be recommended
+    now. or_cheaper: whether being cheaper and as good is a change for the better, too."""
+    ahead = [(c.action, *stop) for c in candidates for stop in zip(c.ahead, c.needs, strict=True) if stop[1] <= available]
+    if not ahead:
         return BudgetForecast(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())
     config = state.config
-    drawn = surrogate_of(state).sample([*known, *(o.setup for o in options)], config.forecast_draws)
+    drawn = surrogate_of(state).sample([*known, *(setup for _, setup, _ in ahead)], config.forecast_draws)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
-    costs = np.array([state.cost.predict(o.setup).gpu_seconds for o in options])
+    costs = np.array([state.cost.predict(setup).gpu_seconds for _, setup, _ in ahead])
     cost = state.cost.predict(recommended).gpu_seconds
     improves = new > bar[:, None] + margin
     if or_cheaper:
         improves |= (new >= bar[:, None] - margin) & (costs < config.cheaper_share * cost)
-    needs = np.array([o.needs_gpu_seconds for o in options])
+    needs = np.array([seconds for _, _, seconds in ahead])
     order = np.argsort(-improves.mean(axis=0) / needs, kind="stable")
     bought = order[np.cumsum(needs[order]) <= available]
     quality = measured[:, [s.id for s in known].index(recommended.id)]
@@ -87,11 +78,5 @@ def forecast(
         chance=float(changed.mean()),
         quality_gain=float(gain.mean()),
         cost_share=float(np.exp(np.log(share).mean())),
-        action=options[bought[0]].action,
+        action=ahead[bought[0]][0],
     )
-
-
-def options_of(state: SearchState, suggest: Suggest) -> list[Option]:
-    """What could be measured next."""
-    ways = (*promotions(state), *proposals(state, suggest))
-    return [Option(way.action, s, needs) for way in ways for s, needs in zip(way.ahead, needs_along(state, way), strict=True)]

@@ -21,7 +21,7 @@ from scipy import stats
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote
-from peftcost.searcher.explore import needs_along, promotions, surrogate_of
+from peftcost.searcher.explore import promotions, surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 
@@ -70,9 +70,9 @@ def reading_deviation(state: SearchState, trial: Trial) -> float:
 
 def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | None:
     """The next stop of a reference that is still rising and can be paid for, the cheapest first."""
-    ways = {way.action.trial: way for way in promotions(state) if isinstance(way.action, Promote)}
-    ahead = [ways[r.trial.number] for r in rising_at(state, recommended, margin) if r.trial.number in ways]
-    payable = [(needs, way.action) for way in ahead if (needs := needs_along(state, way)[0]) <= available]
+    promoted = {c.action.trial: c for c in promotions(state) if isinstance(c.action, Promote)}
+    ahead = [promoted[r.trial.number] for r in rising_at(state, recommended, margin) if r.trial.number in promoted]
+    payable = [(c.needs[0], c.action) for c in ahead if c.needs[0] <= available]
     action = min(payable, key=lambda each: each[0])[1] if payable else None
     return action if isinstance(action, Promote) else None
 

@@ -11,7 +11,8 @@ from peftcost.recommend.policies import recommend
 from peftcost.recommend.result import build_result, evidence_of_entries, front_of, setup_entries, task_facts
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.forecast import forecast, options_of
+from peftcost.searcher.explore import reachable
+from peftcost.searcher.forecast import forecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.session.final_test import baselines_of, open_tests
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
@@ -39,7 +40,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
         controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)
         recommended = state.setup(recommendation.id)
-        more = forecast(state, options_of(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
+        more = forecast(state, reachable(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, spec, recommendation)
     controller.release()

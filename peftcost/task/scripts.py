@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from peftcost.tasks.text_inputs import cut_warning, unknown_warning
+
 SAMPLE = 2000
 """Texts that are tokenized for a look, evenly spaced."""
-NOTICEABLE = 0.02
-"""Share of unknown tokens, and of texts cut off, from which on it is worth a word."""
 OTHER = "other"
 
 
@@ -71,19 +71,8 @@ def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) 
 
 def told(seen: Tokenized, model: str) -> list[str]:
     """Warnings of what is cut off and what is unknown."""
-    found = []
-    if seen.cut > NOTICEABLE:
-        found.append(
-            f"{seen.cut:.0%} of the texts are longer than {seen.max_length} tokens (5 % have {seen.high} or more) and are "
-            "cut there; raise `max_length` if the base allows it, or put what matters first."
-        )
-    for script, share in seen.unknown.items():
-        if share > NOTICEABLE:
-            found.append(
-                f"{model} does not know {share:.0%} of the tokens of {script} texts (it makes unknown ones "
-                "of them); choose a base that was trained on this language, such as a multilingual one."
-            )
-    return found
+    unknown = [unknown_warning(share, model, script) for script, share in seen.unknown.items()]
+    return sum(unknown, start=cut_warning(seen.cut, seen.max_length))
 
 
 def script_of(text: str) -> str:
@@ -107,5 +96,5 @@ def _unknown_id(file: Path, tokenizer: object) -> int | None:
 def _longest_input(model_folder: Path) -> int:
     """512, or the positions of the model if there are fewer, as training takes it."""
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    positions = config.get("max_position_embeddings")
+    positions = config.get("max_position_embeddings", config.get("n_positions"))  # GPT-2's name for it
     return min(512, positions) if isinstance(positions, int) and positions > 0 else 512

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-MUCH_UNKNOWN = 0.05
-"""Share of tokens unknown to the base's vocabulary above which the user is warned."""
-FEW_CUT = 0.01
-"""Share of rows that may be cut without a warning."""
+NOTICEABLE = 0.02
+"""Share of unknown tokens, and of texts cut off, from which on the user is warned."""
 
 
 class TextInputs(TaskType):
@@ -87,18 +85,29 @@ class TextInputs(TaskType):
             )
 
     def warnings(self, split: Split, model: str, max_length: int) -> list[str]:
-        found = []
         unknown, ids = self.processor(model).unk_token_id, split.columns["input_ids"].values
         share = float(np.mean(ids == unknown)) if unknown is not None and len(ids) else 0.0
-        if share > MUCH_UNKNOWN:
-            found.append(
-                f"The base's vocabulary does not know {share:.0%} of this data's tokens; it may not know the language. "
-                "Try a base that was trained on it."
-            )
-        cut = float(np.mean(split.lengths >= max_length))
-        if cut > FEW_CUT:
-            found.append(f"{cut:.0%} of the training rows are longer than {max_length} tokens and are cut there.")
-        return found
+        return [*cut_warning(float(np.mean(split.lengths >= max_length)), max_length), *unknown_warning(share, "the base")]
+
+
+def cut_warning(share: float, max_length: int) -> list[str]:
+    """That a noticeable share of the texts is longer than max_length tokens."""
+    if share <= NOTICEABLE:
+        return []
+    return [
+        f"{share:.0%} of the texts are longer than {max_length} tokens and are cut there; raise `max_length` if the base "
+        "allows it, or put what matters first."
+    ]
+
+
+def unknown_warning(share: float, model: str, script: str = "these") -> list[str]:
+    """That a noticeable share of the tokens of texts in this script is not in the base's vocabulary."""
+    if share <= NOTICEABLE:
+        return []
+    return [
+        f"{model} does not know {share:.0%} of the tokens of {script} texts (it makes unknown ones of them); choose a base "
+        "that was trained on this language, such as a multilingual one."
+    ]
 
 
 def text_columns(processor: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> dict[str, Column]:

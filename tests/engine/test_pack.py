@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from quick_part import quick
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
@@ -145,7 +146,7 @@ def eight(tweets: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[T
         return jobs, [train(job, NullReporter()) for job in jobs]
 
 
-@pytest.mark.parametrize("k", range(1, 9))
+@pytest.mark.parametrize("k", quick(range(1, 9), 2, 8))
 def test_k_setups_train_as_each_would_alone(
     eight: tuple[list[TrainJob], list[dict[str, Any]]], tmp_path: Path, k: int
 ) -> None:
@@ -164,7 +165,7 @@ def test_a_quantized_base_is_shared(tweets: str, tmp_path: Path, method: str) ->
         compare(job, other, outcome["result"], train(other, NullReporter()), TOLERANCE[method])
 
 
-@pytest.mark.parametrize("model", ["bert tags", "llama", "roberta"])
+@pytest.mark.parametrize("model", quick(["bert tags", "llama", "roberta"], "bert tags"))
 def test_heads_and_tags(model: str, tiny_bert: Path, tiny_llama: Path, tiny_roberta: Path, tmp_path: Path) -> None:
     folder = {"bert tags": tiny_bert, "llama": tiny_llama, "roberta": tiny_roberta}[model]
     prepared = prepared_for(folder, "builtin:wnut16" if model == "bert tags" else "builtin:tweets")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from quick_part import quick
 from transformers import AutoModelForSequenceClassification, DebertaV2Config, ElectraConfig, PretrainedConfig
 
 from peftcost.core.setup import Setup
@@ -129,7 +130,9 @@ def naive_curve(prepared: str, setup: Setup) -> list[float]:
 
 
 @pytest.mark.parametrize("top_layers", [None, 1])
-@pytest.mark.parametrize("name", [name for name in methods() if name != "frozen"])
+@pytest.mark.parametrize(
+    "name", quick([name for name in methods() if name != "frozen"], "full", "lora", "adalora", "nf4-lora")
+)
 def test_every_method_trains_as_the_naive_way_does(prepared: str, tmp_path: Path, name: str, top_layers: int | None) -> None:
     setup = setup_of(name, top_layers)
     naive, tolerance = naive_curve(prepared, setup), TOLERANCE[get_method(name).quantization]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from quick_part import quick
 from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
 
 from peftcost.core.setup import Scalar, Setup
@@ -46,7 +47,7 @@ def measured(folder: Path, method: str, choices: dict[str, Scalar], shape: Shape
 
 
 @pytest.mark.parametrize("method", list(methods()))
-@pytest.mark.parametrize("folder", ["minilm", "tiny_llama"])
+@pytest.mark.parametrize("folder", quick(["minilm", "tiny_llama"], "tiny_llama"))
 def test_peak_memory_is_predicted(request: pytest.FixtureRequest, folder: str, method: str) -> None:
     path = request.getfixturevalue(folder)
     choices, config = choices_of(method), AutoConfig.from_pretrained(path)
@@ -78,8 +79,8 @@ def test_micro_batches_take_less_and_compute_as_much(minilm: Path) -> None:
     assert parts.work.matmul_flops == pytest.approx(whole.work.matmul_flops, rel=1e-6)
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "nf4-lora"])
-@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+@pytest.mark.parametrize("method", quick(["full", "lora", "nf4-lora"], "lora"))
+@pytest.mark.parametrize("kind", quick(["encoder", "decoder"], "encoder"))
 def test_two_depths_give_the_line(method: str, kind: str) -> None:
     sizes = {"hidden_size": 64, "num_hidden_layers": 26, "num_attention_heads": 4, "intermediate_size": 128}
     config = BertConfig(**sizes) if kind == "encoder" else LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0)

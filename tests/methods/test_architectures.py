@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from quick_part import quick
 
 from peftcost.core.setup import Setup
 from peftcost.engine.base_model import BaseSpec, load_base
@@ -201,7 +202,7 @@ def test_the_head_is_what_loading_makes_anew(folder: Path, request: pytest.Fixtu
     assert all(not torch.equal(one.get_parameter(n), other.get_parameter(n)) for n in weights)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", quick(methods(), "full", "frozen", "lora", "prompt"))
 @pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
 def test_reloaded_with_another_seed_it_predicts_the_same(
     folder: Path, name: str, tmp_path: Path, request: pytest.FixtureRequest

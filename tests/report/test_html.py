@@ -135,22 +135,26 @@ def test_the_table_holds_the_numbers_of_the_result(page: Page, result: Result) -
     for row in rows:
         entry = next(entry for setup_id, entry in measured.items() if setup_id in row[0][0])
         values = [float(value) for _, value in row[2:9] if value]
-        assert values == [
-            entry[name]
-            for name in (
-                "quality",
-                "gpu_seconds",
-                "peak_bytes",
-                "process_peak_bytes",
-                "latency_seconds",
-                "artifact_bytes",
-                "trainable_parameters",
-            )
-        ]
+        assert values == pytest.approx(
+            [
+                entry[name]
+                for name in (
+                    "quality",
+                    "gpu_seconds",
+                    "peak_bytes",
+                    "process_peak_bytes",
+                    "latency_seconds",
+                    "artifact_bytes",
+                    "trainable_parameters",
+                )
+            ],
+            rel=1e-5,
+        )
         assert row[2][0].startswith(f"{entry['quality']:.3f}")
         assert row[3][0].startswith(format_seconds(entry["gpu_seconds"]))
         assert f"predicted {format_seconds(entry['predicted']['gpu_seconds'])}" in row[3][0]
-    assert [float(row[2][1] or 0) for row in rows] == sorted((entry["quality"] for entry in measured.values()), reverse=True)
+    told = [float(row[2][1] or 0) for row in rows]
+    assert told == pytest.approx(sorted((entry["quality"] for entry in measured.values()), reverse=True), rel=1e-5)
 
 
 def test_what_was_not_measured_is_listed_with_its_reason(page: Page, result: Result) -> None:

@@ -88,7 +88,7 @@ def test_one_process_trains_one_setup_after_the_other_as_fresh_ones_do(
     staying: LocalExecutor, leaving: LocalExecutor, prepared: str, tmp_path: Path
 ) -> None:
     pids = set()
-    for number, method in enumerate(("lora", "full", "frozen", "lora")):
+    for number, method in enumerate(("lora", "frozen", "lora")):
         warm = result(staying, prepared, tmp_path / f"warm{number}", method)
         pids.add(worker_of(staying))
         fresh = result(leaving, prepared, tmp_path / f"fresh{number}", method)

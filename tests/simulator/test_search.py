@@ -102,7 +102,7 @@ def test_no_budget_is_ever_overspent(share: float, seed: int, devices: int, cras
     assert found.state.ledger.spent() == pytest.approx(sum(found.state.ledger.totals().values()))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(share=st.floats(0.05, 0.4), seed=st.integers(0, 10**6), devices=st.integers(1, 4))
 def test_a_limit_on_the_clock_holds_on_several_devices(share: float, seed: int, devices: int) -> None:
     """What closes the run is done by one device, and takes as long on the clock as it takes one."""
@@ -124,6 +124,7 @@ def test_exploring_goes_on_when_confirming_is_over_and_money_is_left() -> None:
     assert any("the rest of the budget would change the recommendation with a chance of" in one.because for one in found)
 
 
+@pytest.mark.slow
 def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
     truth = true_points(TABLE)
     best = max(quality for quality, _, _ in truth.values())

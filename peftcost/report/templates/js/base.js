@@ -1,5 +1,6 @@
 // What all parts of the page share: the data, how numbers are spelled, and the colours of the moment.
 const DATA = JSON.parse(document.getElementById("data").textContent);
+DATA.setups = DATA.rows.map((row, index) => Object.fromEntries([["index", index], ...row.map((value, i) => [DATA.columns[i], value])]));
 const $ = id => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)"), print = matchMedia("print");
 const live = document.querySelector("meta[http-equiv=refresh]") !== null;

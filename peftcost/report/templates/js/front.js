@@ -24,7 +24,7 @@ const drawFront = () => {
     return {range: [bottom - room, high + room], beyond: n - inside.length};
   };
   const group = (setups, method, strong) => {
-    const own = setups.filter(s => s.method === method && (s.front || s.recommended) === strong), colour = colourOf(method);
+    const own = setups.filter(s => s.method === method && Boolean(s.front || s.recommended) === strong), colour = colourOf(method);
     const bars = strong || !many;
     return {
       x: own.map(AXES[axis].of), y: own.map(s => s.quality), customdata: own.map(s => s.index), type: "scatter", mode: "markers", hoverinfo: "none",

@@ -7,6 +7,7 @@ const showRow = id => {
   if (row.hidden) { $("query").value = ""; $("method").value = ""; $("only-front").checked = false; filterRows(); }
   document.querySelectorAll("tr.shown").forEach(other => other.classList.remove("shown"));
   row.classList.add("shown");
+  row.tabIndex = -1;
   row.scrollIntoView({block: "center"});
   row.focus({preventScroll: true});
 };
@@ -46,7 +47,16 @@ const copyText = async text => {
     field.remove();
   }
 };
+const completeRows = () => {  // on a narrow screen a row is a card, whose figures stand under their names
+  const names = [...$("setups").tHead.rows[0].cells].map(head => head.textContent.trim());
+  for (const row of $("setups").tBodies[0].rows) {
+    for (let i = 1; i < 10; i++) row.cells[i].dataset.name = names[i];
+    const button = row.insertCell().appendChild(document.createElement("button"));
+    Object.assign(button, {type: "button", className: "copy", textContent: "copy recipe"});
+  }
+};
 const useTable = () => {
+  completeRows();
   $("query").addEventListener("input", filterRows);
   $("method").addEventListener("change", filterRows);
   $("only-front").addEventListener("change", filterRows);
