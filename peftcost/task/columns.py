@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
@@ -21,10 +21,12 @@ def fit_columns(table: Table, task: str | None, columns: Mapping[str, str] | Non
     check_columns_exist(table, given)
     if task is not None:
         return (kind := get_task_type(task)), _filled(table, kind, given)
-    fitting = [kind for kind in task_types().values() if set(given) <= set(kind.roles) and not _open(table, kind, given)]
+    known = [(kind, shape) for kind in task_types().values() if (shape := _shape(table, kind, given)) is not None]
+    most = max((len(shape) for _, shape in known), default=0)  # a file with text and label is not a file of mere texts
+    fitting = [kind for kind, shape in known if len(shape) == most]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
-    roles = "; ".join(f"{kind.name}: {', '.join(kind.roles)}" for kind in task_types().values())
+    roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
     why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
     raise UserError(f"{table.path} (columns {table.listed}) {why} ({roles}).")
 
@@ -39,14 +41,32 @@ def guess_columns(table: Table, label: str | None) -> tuple[TaskType, dict[str, 
     raise UserError(f"{table.path} (columns {table.listed}) fits no task; write a task.yaml with `task:` and `columns:`.")
 
 
-def _open(table: Table, kind: TaskType, given: Mapping[str, str]) -> list[str]:
-    return [role for role in kind.roles if role not in given and role not in table.columns]
+def _shape(table: Table, kind: TaskType, given: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The first of the type's shapes that has all roles that are given, and of which the file has the other columns."""
+    for shape in kind.shapes:
+        if set(given) <= set(shape) and not _open(table, shape, given):
+            return shape
+    return None
+
+
+def _open(table: Table, shape: Sequence[str], given: Mapping[str, str]) -> list[str]:
+    return [role for role in shape if role not in given and role not in table.columns]
+
+
+def _listed(kind: TaskType) -> str:
+    return " or ".join(", ".join(shape) for shape in kind.shapes)
 
 
 def _filled(table: Table, kind: TaskType, given: Mapping[str, str]) -> dict[str, str]:
-    for role in _open(table, kind, given):
+    shape = _shape(table, kind, given)
+    if shape is not None:
+        return {role: given.get(role, role) for role in shape}
+    if len(kind.shapes) > 1:
         raise UserError(
-            f"{table.path} has no column {role!r}; say which of {table.listed} it is with "
-            f"`columns: {{{role}: …}}` in the task."
+            f"{table.path} (columns {table.listed}) has not all columns of {kind.name}: {_listed(kind)}; say which they are "
+            "with `columns:` in the task."
         )
-    return {role: given.get(role, role) for role in kind.roles}
+    role = _open(table, kind.roles, given)[0]
+    raise UserError(
+        f"{table.path} has no column {role!r}; say which of {table.listed} it is with `columns: {{{role}: …}}` in the task."
+    )

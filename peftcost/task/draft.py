@@ -32,7 +32,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
-    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {columns[kind.target_roles[-1]]!r}")
+    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {list(columns.values())[-1]!r}")
     task = Task(model=kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     seen = ", ".join(f"{column!r} looks like the {role}" for role, column in columns.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peftcost.data.guess import check_columns_exist
@@ -23,7 +23,13 @@ def read_inputs(path: str | Path, task: str, columns: Mapping[str, str]) -> list
 def inputs_of(table: Table, task: str, columns: Mapping[str, str]) -> list[Example]:
     """As `read_inputs`, of a table."""
     kind = get_task_type(task)
-    chosen = {role: columns.get(role, role) for role in kind.input_roles}
-    chosen = {role: role if name not in table.columns and role in table.columns else name for role, name in chosen.items()}
-    check_columns_exist(table, chosen)
-    return kind.read(table, chosen, labelled=False)
+    chosen = [_chosen(kind.inputs_of_shape(shape), table, columns) for shape in (columns, *kind.shapes)]
+    found = next((some for some in chosen if set(some.values()) <= set(table.columns)), chosen[0])
+    check_columns_exist(table, found)
+    return kind.read(table, found, labelled=False)
+
+
+def _chosen(roles: Sequence[str], table: Table, columns: Mapping[str, str]) -> dict[str, str]:
+    """The column of each role: the task's, or the one that is called like the role."""
+    names = {role: columns.get(role, role) for role in roles}
+    return {role: role if name not in table.columns and role in table.columns else name for role, name in names.items()}

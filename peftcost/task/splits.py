@@ -62,7 +62,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         rejected += told
     metric, why_metric = _metric(kind, task.metric, given["train"])
     margin = task.margin if task.margin is not None else metric.default_margin
-    where = f"{tables['train'].path}, column {columns[kind.target_roles[-1]]!r}"
+    where = f"{tables['train'].path}, column {list(columns.values())[-1]!r}"
     targets = checked_targets(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)

@@ -45,6 +45,13 @@ BUILTIN_TASKS: dict[str, dict[str, Any]] = {
         "columns": {"tokens": "tokens", "tags": "tags"},
         "metric": "entity_f1",
     },
+    "dialogue": {
+        "model": "builtin:smollm2",
+        "task": "causal-lm",
+        "data": "builtin:dialogue",
+        "columns": {"prompt": "prompt", "completion": "completion"},
+        "metric": "negative_loss",
+    },
 }
 
 
@@ -121,7 +128,7 @@ class Task(BaseModel):
     @classmethod
     def _known_roles(cls, columns: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
         if columns and info.data.get("task"):
-            roles = list(get_task_type(info.data["task"]).roles)
+            roles = list(dict.fromkeys(role for shape in get_task_type(info.data["task"]).shapes for role in shape))
             for role in columns:
                 if role not in roles:
                     raise ValueError(f"{role!r} is no role.{did_you_mean(role, roles)} Roles are: {', '.join(roles)}.")

@@ -6,7 +6,7 @@ Everything that the controller calls (validation, metric) needs no torch; the re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,7 +60,8 @@ class TaskType(ABC):
     metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
-    whether the processor makes all inputs one size, so that nothing is cut or padded.
+    whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
+    texts that the model writes, token by token.
     """
 
     name: ClassVar[str]
@@ -71,12 +72,23 @@ class TaskType(ABC):
     fresh_head: ClassVar[bool] = True
     precedence: ClassVar[int] = 50
     default_model: ClassVar[str] = "builtin:minilm"
+    generates: ClassVar[bool] = False
     one_size: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """All columns of a row."""
+        """All that an example holds beside its place."""
         return (*self.input_roles, *self.target_roles)
+
+    @property
+    def shapes(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of columns that a file may have for such examples, by the roles that they play; the first that a file can
+        fill is taken. Most types know one."""
+        return (self.roles,)
+
+    def inputs_of_shape(self, shape: Collection[str]) -> tuple[str, ...]:
+        """Which of a shape's columns are looked at where examples are read unlabelled."""
+        return self.input_roles
 
     # Rows: free of torch
 
@@ -202,4 +214,13 @@ class TaskType(ABC):
 
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
-        """Per example what `peftcost predict` writes: label and probabilities, tags, a number, a text."""
+        """Per example what `peftcost predict` writes: label and probabilities, tags, a number; of a type that generates,
+        nothing."""
+
+    def end_tokens(self, processor: Any) -> list[int]:
+        """The tokens that end what a type that generates writes."""
+        return []
+
+    def written(self, processor: Any, tokens: Sequence[int]) -> dict[str, Any]:
+        """What `peftcost predict` writes of the tokens that the model has generated for one example."""
+        raise NotImplementedError(f"{self.name} generates nothing")
