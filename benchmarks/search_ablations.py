@@ -85,7 +85,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "without confirmation": {
         "explore_share": 1.0,
         "most_reserved": 0.0,
-        "reserved_out_of_reach": 0.0,
         "least_reserved": 0.0,
         "most_confirm_seeds": 0,
     },

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.core.setup import Setup
-from peftcost.data.fingerprint import cache_folder
+from peftcost.data.builtin import cache_folder
 from peftcost.methods import get_method
 from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 

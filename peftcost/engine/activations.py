@@ -24,7 +24,7 @@ import torch
 
 from peftcost.core.memory import folder_bytes
 from peftcost.core.versions import versions
-from peftcost.data.fingerprint import cache_folder
+from peftcost.data.builtin import cache_folder
 
 DISK_SHARE = 0.25
 """Of the disk's free space, what all activations together may take."""

@@ -18,6 +18,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
+from peftcost.engine.generate import generate
 from peftcost.engine.job import Reporter
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
@@ -143,6 +144,10 @@ def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
-    kind = info.task_type
-    split = kind.encode(kind.processor(str(folder)), payload["examples"], None, info.max_length)
+    kind, processor = info.task_type, info.task_type.processor(str(folder))
+    split = kind.encode(processor, payload["examples"], None, info.max_length)
+    if kind.generates:
+        room = info.max_positions - get_method(setup.method).virtual_tokens(setup.hyperparameters)
+        texts = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(processor), room, device)
+        return {"rows": [kind.written(processor, tokens) for tokens in texts]}
     return {"rows": describe(model, split, collator, device)}

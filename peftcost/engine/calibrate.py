@@ -17,7 +17,7 @@ from peftcost.core.versions import versions
 from peftcost.cost.device import Device
 from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
-from peftcost.data.fingerprint import cache_folder
+from peftcost.data.builtin import cache_folder
 from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.step_estimate import Shape, estimate_step, one_step, quiet
 from peftcost.engine.train_state import TrainState, build

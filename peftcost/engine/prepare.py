@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
-from peftcost.data.fingerprint import cache_folder
+from peftcost.data.builtin import cache_folder
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
 from peftcost.errors import UserError

@@ -36,4 +36,6 @@ class Frozen(PlainMethod):
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         freeze_all_but(model, layer_names(model, choices["top_layers"]))
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ValueError("it has nothing to train: this base brings its own head, which stays; set top_layers to 1 or 2")
         return model

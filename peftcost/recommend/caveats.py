@@ -24,10 +24,10 @@ def caveats_of(state: SearchState, setup_id: str, margin: float) -> tuple[Caveat
 def unmeasured(state: SearchState) -> Caveat | None:
     """The methods that were asked for, run here, and have no measurement."""
     measured = {trial.setup.arm for trial in state.measured("explore")}
-    missing = [a for a in dict.fromkeys([*state.arms, *state.skipped]) if a not in measured and a not in state.infeasible]
+    missing = [arm for arm in state.arms if arm not in measured and arm not in state.infeasible]
     if not missing:
         return None
-    first = priors([arm for arm in missing if arm in state.cost.probes], state.stops[0], state.cost.probes)
+    first = priors(missing, state.stops[0], state.cost.probes)
     needs = sum(state.cost.predict(setup, dev_rows=state.dev_sample).trial_seconds for setup in first.values())
     verb = "was" if len(missing) == 1 else "were"
     return Caveat(f"{listed(dict.fromkeys(method_of(arm) for arm in missing))} {verb} not measured", needs)

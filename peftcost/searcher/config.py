@@ -37,7 +37,8 @@ class SearchConfig:
     """Exploring predicts a sample of dev when dev is larger. Contenders are judged on all of it."""
 
     planning_share: float = 0.1
-    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are not searched."""
+    """Of the budget: probing ends when one more probe would take it beyond. Methods that are left are thought to be as dear
+    as the dearest that was probed, until they are trained."""
 
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
 
@@ -127,9 +128,6 @@ class SearchConfig:
     """For how many setups the budget keeps confirmation back: one, and one that it is held against."""
     most_reserved: float = 0.35
     """Of the budget: no more is kept back for confirmation."""
-    reserved_out_of_reach: float = 0.2
-    """In place of `most_reserved` where seeds differ so much that confirming will hardly prove anything. Better setups are
-    worth more than proof that cannot be had."""
     least_reserved: float = 0.12
     """In place of `most_reserved` while something better is likely to be found, see `overtaken_chance`."""
     overtaken_chance: float = 0.25

@@ -43,6 +43,7 @@ def plan(
     prepared = prepare_all(controller, spec)
     most = min(most_gpu_seconds, config.planning_share * controller.books.limit_gpu_seconds)
     probed, infeasible, unprobed = probe_arms(controller, spec, prepared, config, most)
+    probed |= {arm: presumed(arm, probed) for arm in unprobed}
     data, ranks = spec.data, len(controller.executor.slots[0].devices)
     cost = cost_model(spec, probed, ranks)
     by_base: dict[str | None, list[str]] = {}
@@ -68,12 +69,13 @@ def plan(
         ranks=ranks,
         limits=[limit if math.isfinite(limit) else None for limit in data.metric.limits],
     )
-    for arm in unprobed:
-        controller.record("skipped", method=arm, reason=UNPROBED)
     return prepared
 
 
-UNPROBED = "trying its first steps would have taken more than a tenth of the budget; a larger one pays for that"
+def presumed(arm: str, probed: Mapping[str, Probe]) -> Probe:
+    """Of an arm that was not probed: the dearest probe, on its base if there is one. Its first training will correct it."""
+    own = [probe for other, probe in probed.items() if model_of(other) == model_of(arm)]
+    return max(own or probed.values(), key=lambda probe: probe.seconds_per_example)
 
 
 def cost_model(spec: SearchSpec, probed: Mapping[str, Probe], ranks: int) -> CostModel:
@@ -223,8 +225,6 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
         return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
 
     costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
-    unprobed = replace(max(costs, key=lambda each: each.per_example), is_reference=False)
-    costs += [unprobed] * len(state.skipped)
 
     def search(longest: int) -> float:
         return needs_of(ladder(longest, least, config), costs, config)

@@ -57,7 +57,11 @@ class Proposals:
             if arm not in self._studies:
                 seed = zlib.crc32(f"{self.seed} {arm}".encode())
                 self._studies[arm] = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True))
-            drawn += [dict(self._studies[arm].ask(dict(self.spaces[arm])).params) for _ in range(n - len(drawn))]
+            study = self._studies[arm]
+            for _ in range(n - len(drawn)):
+                trial = study.ask(dict(self.spaces[arm]))
+                drawn.append(dict(trial.params))
+                study.tell(trial, 0.0)  # the sampler looks at no value, but takes the space from what is told
         return drawn
 
 

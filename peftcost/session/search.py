@@ -131,7 +131,7 @@ def with_data_kept(spec: SearchSpec, given: Path, folder: RunFolder) -> SearchSp
 
 
 SIZES_SECONDS = 20.0
-"""For probing, where only the sizes of a search are asked for. Methods that are left count as the dearest that was probed."""
+"""For probing, where only the sizes of a search are asked for."""
 
 
 def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:

@@ -45,6 +45,13 @@ BUILTIN_TASKS: dict[str, dict[str, Any]] = {
         "columns": {"tokens": "tokens", "tags": "tags"},
         "metric": "entity_f1",
     },
+    "dialogue": {
+        "model": "builtin:smollm2",
+        "task": "causal-lm",
+        "data": "builtin:dialogue",
+        "columns": {"prompt": "prompt", "completion": "completion"},
+        "metric": "negative_loss",
+    },
 }
 
 

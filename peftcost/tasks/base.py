@@ -63,7 +63,8 @@ class TaskType(ABC):
     metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
-    whether the processor makes all inputs one size, so that nothing is cut or padded.
+    whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
+    texts that the model writes, token by token.
     """
 
     name: ClassVar[str]
@@ -76,6 +77,7 @@ class TaskType(ABC):
     fresh_head: ClassVar[bool] = True
     precedence: ClassVar[int] = 50
     default_model: ClassVar[str] = "builtin:minilm"
+    generates: ClassVar[bool] = False
     one_size: ClassVar[bool] = False
 
     @property
@@ -221,4 +223,13 @@ class TaskType(ABC):
 
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
-        """Per example what `peftcost predict` writes: label and probabilities, tags, a number, a text."""
+        """Per example what `peftcost predict` writes: label and probabilities, tags, a number; of a type that generates,
+        nothing."""
+
+    def end_tokens(self, processor: Any) -> list[int]:
+        """The tokens that end what a type that generates writes."""
+        return []
+
+    def written(self, processor: Any, tokens: Sequence[int]) -> dict[str, Any]:
+        """What `peftcost predict` writes of the tokens that the model has generated for one example."""
+        raise NotImplementedError(f"{self.name} generates nothing")

@@ -131,8 +131,11 @@ class TaskTypeContract:
         kind, targets = self.kind(), self.kind().targets(self.examples())
         split, padding = self.encoded(model)
         batch = kind.collate(split, np.arange(4), padding, MAX_LENGTH)
-        with torch.no_grad():
-            described = kind.describe(self.network(model, targets)(**batch.inputs).logits, batch, targets)
+        if kind.generates:
+            described = [kind.written(kind.processor(str(model)), row[:3].tolist()) for row in batch.inputs["input_ids"]]
+        else:
+            with torch.no_grad():
+                described = kind.describe(self.network(model, targets)(**batch.inputs).logits, batch, targets)
         assert len(described) == 4
         assert all(one and all(isinstance(name, str) for name in one) for one in described)
 

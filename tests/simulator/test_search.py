@@ -16,7 +16,6 @@ from peftcost.core.statistics import NonInferiority
 from peftcost.recommend.result import front_of
 from peftcost.runner.runner import MOMENT_SECONDS
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
-from peftcost.searcher.decide import reserved_share
 from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import draw_replay, read_table
 
@@ -74,12 +73,10 @@ def test_the_same_seed_gives_the_same_search() -> None:
 
 
 def test_a_search_that_keeps_nothing_back_confirms_nothing() -> None:
-    config = SearchConfig(most_reserved=0.0, reserved_out_of_reach=0.0, least_reserved=0.0, most_confirm_seeds=0)
-    found, narrow = simulate(TABLE, TENTH, 0, config=config), NonInferiority(0.005)
+    config = SearchConfig(most_reserved=0.0, least_reserved=0.0, most_confirm_seeds=0)
+    found = simulate(TABLE, TENTH, 0, config=config)
     assert found.state.config == config
     assert not [t for t in found.state.trials.values() if t.role == "confirm"]
-    assert reserved_share(found.replicates, narrow, DEFAULT_CONFIG) == DEFAULT_CONFIG.reserved_out_of_reach
-    assert reserved_share(found.replicates, narrow, config) == 0.0
 
 
 def test_it_finds_most_of_what_there_is_for_a_part_of_the_cost() -> None:

@@ -65,6 +65,19 @@ class TestRegression(OnTinyBert):
         return get_task_type("regression")
 
 
+class TestCausalLM(TaskTypeContract):
+    rows = [{"question": text, "answer": " ".join(reversed(text.split()))} for text in TEXTS]  # noqa: RUF012
+    columns = {"prompt": "question", "completion": "answer"}  # noqa: RUF012
+
+    @pytest.fixture(params=["tiny_chat_lm", "tiny_gpt2"])
+    def model(self, request: pytest.FixtureRequest) -> Path:
+        folder: Path = request.getfixturevalue(request.param)
+        return folder
+
+    def kind(self) -> TaskType:
+        return get_task_type("causal-lm")
+
+
 def drawn(i: int) -> dict[str, object]:
     """A picture as `datasets` writes it."""
     pixels = io.BytesIO()

@@ -1,0 +1,102 @@
+"""Two versions of the search, replayed on the recorded tables with the same seeds.
+
+python benchmarks/search_paired.py record FILE [--seeds 16] [--shares 0.09,0.25] [--margin 0.01] [--config JSON]
+    one line of JSON a replay; run it in each of two checkouts, or with numbers of the search's config changed.
+python benchmarks/search_paired.py compare FILE FILE ...
+    what differs from the first, a table and budget at a time: hypervolume, how far the advice lies below the table's best,
+    its cost over that of the cheapest as good, and how often what is confirmed is wrong against the whole table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from machine import RESULTS
+
+from peftcost.core.front import front
+from peftcost.core.statistics import NonInferiority
+from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.table import read_table
+
+TABLES = ("tweets", "reviews", "metamath")
+Replay = dict[str, Any]
+
+
+def replay(name: str, share: float, seed: int, margin: float, config: SearchConfig) -> Replay:
+    """One search, judged by the truth of the table."""
+    table = read_table(RESULTS / f"table-{name}.parquet")
+    truth = true_points(table)
+    found = simulate(
+        table, share * table.total_gpu_seconds, seed, dev_size=1500, criterion=NonInferiority(margin), config=config
+    )
+    measured = [entry for entry in found.entries if entry["status"] == "measured"]
+    chosen = front({e["id"]: (e["quality"], e["gpu_seconds"], float(e["peak_bytes"])) for e in measured})
+    told: Replay = {"table": name, "share": share, "seed": seed, "setups": len(measured)}
+    told["hypervolume"] = true_hypervolume(table, chosen, truth, reference_of(table))
+    if found.recommendation is not None:
+        best = max(quality for quality, _, _ in truth.values())
+        cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - margin)
+        quality, cost, _ = truth[found.recommendation.id]
+        told |= {"confirmed": found.recommendation.confirmed, "short": best - quality, "cost": cost / cheapest}
+        told["wrong"] = best - quality > margin + 1e-9
+    return told
+
+
+def record(out: Path, seeds: int, shares: Iterable[float], margin: float, config: SearchConfig) -> None:
+    with out.open("a", encoding="utf-8") as file:
+        for name in TABLES:
+            for share in shares:
+                for seed in range(seeds):
+                    print(json.dumps(replay(name, share, seed, margin, config)), file=file, flush=True)
+
+
+def compare(files: list[Path]) -> None:
+    every = [{(r["table"], r["share"], r["seed"]): r for r in map(json.loads, file.open(encoding="utf-8"))} for file in files]
+    common = [key for key in every[0] if all(key in replays and "short" in replays[key] for replays in every)]
+    for group in dict.fromkeys(key[:2] for key in common):
+        keys = [key for key in common if key[:2] == group]
+        print(*group, f"({len(keys)} seeds)")
+        for file, replays in zip(files, every, strict=True):
+            rows = [replays[key] for key in keys]
+            gain = np.array([replays[key]["hypervolume"] - every[0][key]["hypervolume"] for key in keys])
+            confirmed = [row for row in rows if row["confirmed"]]
+            print(
+                f"  {file.name}: hypervolume {mean_of(rows, lambda r: r['hypervolume']):.3f} "
+                f"({gain.mean():+.4f} ± {gain.std() / len(gain) ** 0.5:.4f}), "
+                f"advice {mean_of(rows, lambda r: r['short']):.4f} below the best at "
+                f"{np.exp(mean_of(rows, lambda r: np.log(r['cost']))):.2f} of the cost, "
+                f"confirmed {len(confirmed)}, of these wrong {sum(row['wrong'] for row in confirmed)}"
+            )
+
+
+def mean_of(rows: list[Replay], figure: Callable[[Replay], float]) -> float:
+    return float(np.mean([figure(row) for row in rows]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("record")
+    one.add_argument("out", type=Path)
+    one.add_argument("--seeds", type=int, default=16)
+    one.add_argument("--shares", default="0.09,0.25")
+    one.add_argument("--margin", type=float, default=0.01)
+    one.add_argument("--config", type=json.loads, default={})
+    two = commands.add_parser("compare")
+    two.add_argument("files", type=Path, nargs="+")
+    asked = parser.parse_args()
+    if asked.command == "compare":
+        compare(asked.files)
+    else:
+        shares = [float(share) for share in asked.shares.split(",")]
+        record(asked.out, asked.seeds, shares, asked.margin, replace(DEFAULT_CONFIG, **asked.config))

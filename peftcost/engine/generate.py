@@ -1,0 +1,63 @@
+"""Lets a language model write: greedily, in batches, with its keys and values kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from peftcost.data.features import Split
+from peftcost.engine.evaluate import batches_by_length
+
+NEW_TOKENS = 256
+"""At most so many are written, and no more than the model's positions have room for."""
+
+
+def generate(
+    model: torch.nn.Module,
+    split: Split,
+    pad_id: int,
+    end_ids: Sequence[int],
+    max_positions: int,
+    device: torch.device,
+    new_tokens: int = NEW_TOKENS,
+) -> list[list[int]]:
+    """What the model writes behind each example's tokens, without the end token, in the split's order.
+
+    Prompts are padded on the left, so that all of a batch end where writing begins; of one that leaves no room the end is
+    kept. max_positions: of prompt and answer, without virtual tokens.
+    """
+    model.eval()
+    found: dict[int, list[int]] = {}
+    room = max(1, min(new_tokens, max_positions // 2))
+    for indices in batches_by_length(split.lengths, np.arange(len(split))):
+        prompts = [split.columns["input_ids"][int(i)][-(max_positions - room) :].tolist() for i in indices]
+        ids, mask = left_padded(prompts, pad_id)
+        with torch.inference_mode():
+            out = model.generate(  # type: ignore[operator]
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                max_new_tokens=room,
+                do_sample=False,
+                use_cache=True,
+                eos_token_id=list(end_ids) or None,
+                pad_token_id=pad_id,
+            )
+        for i, tokens in zip(indices, out[:, ids.shape[1] :].tolist(), strict=True):
+            found[int(i)] = until_end(tokens, end_ids)
+    return [found[i] for i in range(len(split))]
+
+
+def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both of shape (rows, width)."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask
+
+
+def until_end(tokens: Sequence[int], end_ids: Sequence[int]) -> list[int]:
+    """The tokens before the first that ends a text."""
+    ends = [i for i, token in enumerate(tokens) if token in end_ids]
+    return list(tokens[: ends[0]] if ends else tokens)

@@ -1,0 +1,266 @@
+"""Causal language models: what to say next, of prompts with completions, conversations, instructions or plain texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peftcost.data.cells import is_missing, text_of
+from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.data.guess import LABEL_NAMES, holds
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+from peftcost.tasks.base import IGNORED, Example, Metric
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, end_tokens, plain_turns
+from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of
+from peftcost.tasks.targets import Targets, Tokens
+from peftcost.tasks.text_inputs import TextInputs, aligned, lengths_of
+from peftcost.tasks.token_metrics import negative_loss, token_accuracy
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+PROMPTS = ("prompt", "question", "query", "user")
+COMPLETIONS = ("completion", "response", "answer", "reply", "output")
+CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
+FORM = "form"
+"""What an example is beside prompt and completion: a pair, an instruction, a chat or a plain text."""
+
+
+class CausalLM(TextInputs):
+    """Rows for the metrics: (summed loss, tokens, right tokens) of an example's counted tokens.
+
+    An example's prompt is the turns before the last reply, its completion that reply. Every reply of a conversation counts,
+    and every token of a plain text. A pretrained head predicts the tokens, so nothing is fresh.
+    """
+
+    name = "causal-lm"
+    input_roles = ("prompt",)
+    target_roles = ("completion",)
+    metrics = {  # noqa: RUF012
+        "negative_loss": Metric("negative_loss", 0.02, negative_loss, (-math.inf, 0.0)),
+        "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
+    }
+    auto_model = "AutoModelForCausalLM"
+    fresh_head = False
+    precedence = 10
+    default_model = "builtin:smollm2"
+    generates = True
+
+    @property
+    def shapes(self) -> tuple[tuple[str, ...], ...]:
+        pairs, instructions = ("prompt", "completion"), ("instruction", "output")
+        return (pairs, ("messages",), ("instruction", "input", "output"), instructions, ("text",))
+
+    def inputs_of_shape(self, shape: Collection[str]) -> tuple[str, ...]:
+        return tuple(role for role in shape if role not in ("completion", "output"))
+
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        names = {name.lower(): name for name in table.columns}
+        if label is not None:
+            return None
+        for name in table.columns:
+            if name.lower() in CONVERSATIONS and any(holds_turns(row.get(name)) for row in table.rows[:1]):
+                return {"messages": name}
+        if set(names) & set(LABEL_NAMES):
+            return None
+        if {"instruction", "output"} <= set(names):
+            return {role: names[role] for role in ("instruction", "input", "output") if role in names}
+        prompt = next((names[name] for name in PROMPTS if name in names), None)
+        completion = next((names[name] for name in COMPLETIONS if name in names), None)
+        if prompt is not None and completion is not None:
+            return {"prompt": prompt, "completion": completion}
+        return {"text": names["text"]} if list(names) == ["text"] and holds(table, names["text"], str) else None
+
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+        found = []
+        for i, row in enumerate(table.rows):
+            place = table.place(i)
+            cells = {role: row.get(column) for role, column in columns.items()}
+            example = self._example(
+                cells, {role: f"{place}, column {column!r}" for role, column in columns.items()}, labelled
+            )
+            found.append({**example, "place": place})
+        return found
+
+    def _example(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
+        if "messages" in cells:
+            return _talk(turns_of(cells["messages"], where["messages"]), where["messages"], labelled)
+        if "text" in cells:
+            text = text_of(cells["text"], where["text"])
+            return {"prompt": [], "completion": text, FORM: "text"} if labelled else {"prompt": _asks(text), FORM: "text"}
+        if "instruction" in cells:
+            prompt, form, answer = _instruction(cells, where), "instruction", "output"
+        elif holds_turns(cells["prompt"]):
+            prompt, form, answer = turns_of(cells["prompt"], where["prompt"]), "chat", "completion"
+        else:
+            prompt, form, answer = _asks(text_of(cells["prompt"], where["prompt"])), "pair", "completion"
+        if not labelled:
+            return {"prompt": prompt, FORM: form}
+        if holds_turns(cells[answer]):
+            return _talk([*prompt, *turns_of(cells[answer], where[answer])], where[answer], labelled)
+        return {"prompt": prompt, "completion": text_of(cells[answer], where[answer]), FORM: form}
+
+    def targets(self, train: Sequence[Example]) -> Targets:
+        return Tokens()
+
+    def answer(self, example: Example) -> None:
+        """One prompt may have several answers: a language model learns how likely each is."""
+
+    def content(self, example: Example) -> str:
+        texts = [turn["content"] for turn in example["prompt"]] or [example.get("completion", "")]
+        return " ".join(" ".join(texts).split())
+
+    def encode(
+        self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
+    ) -> Split:
+        """Inputs alone end where the model is to go on; of those that are too long the end is kept."""
+        ids, wanted = [], []
+        for example in examples:
+            if targets is None:
+                own = asked(processor, example)[-max_length:]
+                coded = own, [False] * len(own)
+            else:
+                coded = cut(told(processor, example), max_length)
+                if not any(coded[1]):
+                    raise UserError(
+                        f"{example['place']}: of the completion no token is left to learn; correct or remove the row."
+                    )
+            ids.append(coded[0])
+            wanted.append([token if counts else IGNORED for token, counts in zip(*coded, strict=True)])
+        columns = {"input_ids": ragged(ids), "targets": ragged(wanted)}
+        return Split(columns, lengths_of(columns))
+
+    def collate(
+        self, split: Split, indices: np.ndarray, padding: Mapping[str, float], max_length: int, width: int = 0
+    ) -> Batch:
+        """An example that is longer than max_length keeps its end, where its targets are."""
+        if (split.lengths[indices] > max_length).any():
+            columns = {
+                name: ragged([column[i][-max_length:].tolist() for i in indices]) for name, column in split.columns.items()
+            }
+            split, indices = Split(columns, lengths_of(columns)), np.arange(len(indices))
+        return super().collate(split, indices, padding, max_length, width)
+
+    def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(padded(column, indices, width, IGNORED))
+
+    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(rows, width, dtype=torch.long)
+
+    def model_options(self, targets: Targets) -> dict[str, Any]:
+        return {}
+
+    def target_counts(self, split: Split, max_length: int) -> np.ndarray:
+        column = split.columns["targets"]
+        assert column.offsets is not None
+        counted = np.concatenate([[0], np.cumsum(column.values != IGNORED)])
+        ends = column.offsets[1:]
+        first = np.maximum(column.offsets[:-1], ends - max_length) + 1  # nothing precedes the first token
+        return np.asarray(counted[ends] - counted[np.minimum(first, ends)])
+
+    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        from torch.nn.functional import cross_entropy
+
+        wanted = next_tokens(batch)
+        loss = cross_entropy(
+            aligned(logits, batch).float().flatten(0, 1),
+            wanted.flatten(),
+            reduction="sum",
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+        )
+        return loss, (wanted != IGNORED).sum()
+
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
+        """Row by row, and of the counted tokens alone: a vocabulary is large."""
+        from torch.nn.functional import cross_entropy
+
+        rows = []
+        for of_row, wanted in zip(aligned(logits, batch), next_tokens(batch), strict=True):
+            counts = wanted != IGNORED
+            own, gold = of_row[counts].float(), wanted[counts]
+            rows.append((float(cross_entropy(own, gold, reduction="sum")), len(gold), int((own.argmax(-1) == gold).sum())))
+        return np.array(rows, dtype=np.float32).reshape(-1, 3)
+
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
+        return [{} for _ in range(batch.rows)]
+
+    def end_tokens(self, processor: PreTrainedTokenizerBase) -> list[int]:
+        return end_tokens(processor)
+
+    def written(self, processor: PreTrainedTokenizerBase, tokens: Sequence[int]) -> dict[str, Any]:
+        return {"completion": str(processor.decode(list(tokens), skip_special_tokens=True)).strip()}
+
+
+def told(tokenizer: PreTrainedTokenizerBase, example: Example) -> Coded:
+    """The whole example as tokens, with a mark on those that count."""
+    turns = [*example["prompt"], {"role": "assistant", "content": example["completion"]}]
+    if tokenizer.chat_template and example[FORM] != "text":
+        return coded_conversation(tokenizer, turns, example["place"])
+    if example[FORM] == "chat":
+        return coded_pieces(tokenizer, [*_start(tokenizer), *plain_turns(turns)], ends=True)
+    return coded_pieces(
+        tokenizer, [*_start(tokenizer), (plain_prompt(example), False), (example["completion"], True)], ends=True
+    )
+
+
+def asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[int]:
+    """What the model is given, to go on."""
+    if tokenizer.chat_template and example[FORM] != "text":
+        return coded_prompt(tokenizer, example["prompt"], example["place"])
+    talk = [*plain_turns(example["prompt"]), ("Assistant: ", False)] if example[FORM] == "chat" else []
+    ids, _ = coded_pieces(tokenizer, [*_start(tokenizer), *(talk or [(plain_prompt(example), False)])], ends=True)
+    return ids or [int(tokenizer.eos_token_id or 0)]
+
+
+def plain_prompt(example: Example) -> str:
+    """What stands before a completion where there is no template."""
+    text = "\n".join(turn["content"] for turn in example["prompt"])
+    if example[FORM] == "instruction":
+        return f"### Instruction:\n{text}\n\n### Response:\n"
+    return text if example[FORM] == "text" or text[-1:].isspace() else f"{text}\n"
+
+
+def next_tokens(batch: Batch) -> torch.Tensor:
+    """What each position is to predict, shape (rows, width): the target one further on."""
+    from torch.nn.functional import pad
+
+    return pad(batch.targets[:, 1:], (0, 1), value=IGNORED)
+
+
+def _start(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, bool]]:
+    """The token that the tokenizer begins texts with, if it has one."""
+    first = tokenizer("a")["input_ids"][:1]
+    starts = bool(first) and tokenizer.bos_token is not None and first[0] == tokenizer.bos_token_id
+    return [(str(tokenizer.bos_token), False)] if starts else []
+
+
+def _talk(turns: list[Turn], where: str, labelled: bool) -> Example:
+    """Of a conversation; unlabelled, the turns to which a reply is wanted."""
+    at = last_reply(turns)
+    if not labelled:
+        return {"prompt": turns[:at] if at == len(turns) - 1 else turns, FORM: "chat"}
+    if at is None:
+        raise UserError(f"{where}: the assistant says nothing, so there is nothing to learn; correct or remove the row.")
+    return {"prompt": turns[:at], "completion": turns[at]["content"], FORM: "chat"}
+
+
+def _asks(text: str) -> list[Turn]:
+    return [{"role": "user", "content": text}]
+
+
+def _instruction(cells: Mapping[str, Any], where: Mapping[str, str]) -> list[Turn]:
+    """An instruction, with its input below it where there is one."""
+    text, given = text_of(cells["instruction"], where["instruction"]), cells.get("input")
+    empty = is_missing(given) or not str(given).strip()
+    return _asks(text if empty else f"{text}\n\n{text_of(given, where['input'])}")
