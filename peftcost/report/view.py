@@ -199,7 +199,7 @@ def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
         return []
     advised, best = sentences.recommended_entry(result), sentences.best_entry(result)
     ids = {"recommended": advised["id"] if advised else "", "best": best["id"] if best else ""}
-    names = TEST_NAMES | {name: entry["title"] for name, entry in tests.items() if "title" in entry}
+    names = TEST_NAMES | {name: entry["title"] for name, entry in tests.items() if entry.get("title")}
     if "recommended" in tests and ids["recommended"] == ids["best"]:
         tests.pop("best", None)
         names["recommended"] = "recommended, also the best on dev"

@@ -106,6 +106,13 @@ def test_each_method_gets_one_name_in_the_picture_and_the_recommended_its_own(re
     assert "full, recommended" in labels(result).values()
 
 
+def test_every_row_of_the_test_split_has_a_name_where_the_result_gives_it_none(result: Result) -> None:
+    for measured in result["test"].values():
+        if measured:
+            measured["title"] = None
+    assert all(row.name for row in view_of(result, "runs/x").tests)
+
+
 def test_the_best_is_not_listed_twice_on_the_test_split(result: Result) -> None:
     result["recommendation"]["id"] = max(result["setups"], key=lambda e: e["quality"] or 0)["id"]
     rows = view_of(result).tests
