@@ -13,6 +13,8 @@ from peftcost.engine.packing import can_pack
 from peftcost.engine.train import Loop
 
 TIMED_STEPS = 3
+ENOUGH_SECONDS = 3.0
+"""A step that takes so long is timed once: what disturbs it is short beside it."""
 WORTH_CHANGING = 0.9
 """A faster way is taken where it takes less than this share of the time."""
 
@@ -98,6 +100,8 @@ def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, flo
             watch.lap()
             loop.source.compute(batch)
             frozen.append(watch.lap() / tokens)
+        if len(steps) > 1 and ranks.largest(seconds) >= ENOUGH_SECONDS:
+            break
     return alike(min(steps[1:] or steps)), alike(min(frozen[1:], default=0.0))
 
 

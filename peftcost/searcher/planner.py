@@ -149,7 +149,7 @@ def probe_arms(
                 else:
                     infeasible[arm] = failure_of(message)
             if probed and not dearest:
-                check_one_can_be_paid(controller, cost_model(spec, probed, ranks), config)
+                check_one_can_be_paid(controller, cost_model(spec, probed, ranks), config, CHEAPER_YET)
             waiting, dearest = waiting[len(batch) :], max(dearest, controller.spent() - before)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
@@ -182,13 +182,17 @@ def choose_length(
     return reaching_beyond(choose_stops(rows, batch_size, costs, left, config), rows, config)
 
 
-def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig) -> None:
-    """UserError where not even the cheapest setup that was probed can be trained as far as the first stop and tested."""
+CHEAPER_YET = 0.5
+"""Of the first method's cost: after `frozen`, which goes first where it can be trained, no method takes less."""
+
+
+def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0) -> None:
+    """UserError where not even this share of the cheapest setup that was probed can be paid: its first stop and its test."""
     closing = config.safety * cost.closing_seconds()
     first = min(cost.train_rows, config.fewest_steps * 16)
     cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     trial_seconds, left = config.safety * cost.predict(cheapest).trial_seconds, controller.left_after(closing)
-    if trial_seconds > left:
+    if share * trial_seconds > left:
         gone = controller.spent() + closing
         raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method, config.safety))
 
