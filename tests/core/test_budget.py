@@ -43,7 +43,7 @@ def test_money_is_hours_at_a_price() -> None:
         ("", "shell"),
         ("0", "shell"),
         ("10$", "10usd"),
-        ("10usd", "--price"),
+        ("10usd", "price=2.5"),
         ("1h,2h", "twice"),
         ("1e400gpu-h", "not understood"),
     ],

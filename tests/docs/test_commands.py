@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from peftcost.cli.app import app
 
@@ -18,6 +21,23 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 QUICK = ("--version", "init", "methods")
 """What takes seconds. The others train, measure the machine, or need a run."""
 REVIEWS = "review,stars\n" + "".join(f"text number {i} about things,{'good' if i % 2 else 'bad'}\n" for i in range(60))
+
+
+CHATS = "".join(
+    json.dumps({"messages": [{"role": "user", "content": f"what is {i}"}, {"role": "assistant", "content": f"a number {i}"}]})
+    + "\n"
+    for i in range(60)
+)
+
+
+def write_data(folder: Path) -> None:
+    """What the pages give names to."""
+    (folder / "reviews.csv").write_text(REVIEWS)
+    (folder / "chats.jsonl").write_text(CHATS)
+    for name, colour in product(("photos", "pictures"), ("red", "blue")):
+        (folder / name / colour).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (8 + i, 8), colour).save(folder / name / colour / f"{i}.png")
 
 
 def shown_commands() -> list[list[str]]:
@@ -46,11 +66,13 @@ def test_each_command_parses(arguments: list[str]) -> None:
 
 
 def test_quick_commands_run_in_the_order_of_the_pages(tmp_path: Path) -> None:
-    (tmp_path / "reviews.csv").write_text(REVIEWS)
+    write_data(tmp_path)
     quick = [arguments for arguments in shown_commands() if arguments[0] in QUICK]
     assert {arguments[0] for arguments in quick} == set(QUICK)
-    for arguments in quick:
-        command = [sys.executable, "-m", "peftcost", *arguments]
+    for number, arguments in enumerate(quick):
+        begins_anew = arguments[0] == "init" and (tmp_path / "task.yaml").exists()  # each page begins with its own data
+        out = ["--out", f"{number}.yaml"] if begins_anew else []
+        command = [sys.executable, "-m", "peftcost", *arguments, *out]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{shlex.join(arguments)}: {done.stderr}"
         assert done.stdout
