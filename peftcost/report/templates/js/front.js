@@ -50,6 +50,7 @@ const drawFront = () => {
     const [low, high] = setups.length ? [Math.min(...values) / 1.25, Math.max(...values) * 1.25] : [1, 10];
     const [left, right] = zoomed?.x?.map(v => 10 ** v) ?? [low, high];
     const recommended = setups.find(s => s.recommended);
+    const side = recommended && AXES[axis].of(recommended) ** 2 > left * right ? -1 : 1;  // its name stands towards the middle
     const methods = Object.keys(DATA.methods).filter(m => !hidden.has(m));
     const traces = [steps(setups), ...[false, true].flatMap(strong => methods.map(m => group(setups, m, strong))), ring(setups)];
     Plotly.react(plot, traces, layoutOf({
@@ -57,7 +58,7 @@ const drawFront = () => {
       xaxis: axisOf({type: "log", fixedrange: false, title: {text: `${title} (log scale)`}, range: zoomed?.x ?? [Math.log10(low), Math.log10(high)], ...ticksOf(left, right, spell, narrow ? 4 : 8, nice)}),
       yaxis: axisOf({fixedrange: false, title: {text: `${DATA.metric} on dev`}, range: zoomed?.y ?? range, tickformat: ".3~f", nticks: 8}),
       shapes: [{type: "rect", xref: "paper", x0: 0, x1: 1, y0: best - DATA.margin, y1: best, fillcolor: css("--band"), line: {width: 0}, layer: "below"}],
-      annotations: recommended ? [{x: Math.log10(AXES[axis].of(recommended)), y: recommended.quality, text: "recommended", font: {color: css("--ink"), size: 13}, bgcolor: faint(css("--back"), 0.8), ax: 46, ay: 34, xanchor: "left", arrowcolor: css("--soft"), arrowwidth: 1, standoff: 12}] : [],
+      annotations: recommended ? [{x: Math.log10(AXES[axis].of(recommended)), y: recommended.quality, text: "recommended", font: {color: css("--ink"), size: 13}, bgcolor: faint(css("--back"), 0.8), ax: side * 46, ay: 34, xanchor: side > 0 ? "left" : "right", arrowcolor: css("--soft"), arrowwidth: 1, standoff: 12}] : [],
     }), CONFIG);
     $("beyond").textContent = beyond ? `${plain(beyond)} setup${beyond > 1 ? "s lie" : " lies"} below the picture.` : "";
     $("zoom-all").hidden = !(beyond || all || zoomed);
