@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -29,11 +30,12 @@ def rejected(done: subprocess.CompletedProcess[str], *says: str) -> None:
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    times = []
+    times = []  # of the processor: the tests have neighbours
     for _ in range(5):
-        start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert peftcost("--help", cwd=tmp_path).returncode == 0
-        times.append(time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3
 
 
