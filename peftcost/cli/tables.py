@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peftcost.core.setup_words import setup_words
-from peftcost.report.choices import Entry
+from peftcost.report.choices import Entry, words_of
 from peftcost.report.view import SetupRow, View, view_of
 
 
@@ -93,7 +93,7 @@ def others_text(entries: Sequence[Entry]) -> Text:
     """What was not measured, a line each, with the reason."""
     lines = [
         Text.assemble(
-            setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"]),
+            words_of(entry),
             (f" {entry['status']}: {entry['reason']}", "dim"),
         )
         for entry in entries

@@ -8,9 +8,9 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds, typed_budget
 from peftcost.core.memory import format_bytes
-from peftcost.core.setup_words import setup_words
 from peftcost.core.statistics import ALPHA
 from peftcost.recommend.policies import sentence, too_poor, what_it_takes
+from peftcost.report.choices import words_of
 from peftcost.report.numbers import percent, plural
 from peftcost.report.sentences import best_entry, cost_word, full_as_far, measured_entries, recommended_entry
 
@@ -58,11 +58,6 @@ def against(entry: Entry, other: Entry) -> str:
         f"{words_of(other)}, reaches {other['quality']:.3f} and this takes {percent(cost)} of its time and "
         f"{percent(memory)} of its memory"
     )
-
-
-def words_of(entry: Entry) -> str:
-    """A setup by its choices."""
-    return setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
 
 
 def how_sure(result: Result, entry: Entry) -> str:

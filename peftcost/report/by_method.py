@@ -81,6 +81,12 @@ def common_length(entries: Sequence[Entry]) -> int | None:
     return max(methods, key=lambda stop: (len(methods[stop]), stop), default=None)
 
 
+def best_by_method(result: Mapping[str, Any]) -> dict[str, Entry]:
+    """Each method's measured setup of the best quality, the last of several."""
+    measured = sorted((entry for entry in result["setups"] if is_measured(entry)), key=lambda e: e["quality"])
+    return {entry["method"]: entry for entry in measured}
+
+
 def is_measured(entry: Entry) -> bool:
     return entry["status"] == "measured" and numbers.quality(entry["quality"]).value is not None
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
-from peftcost.core.setup_words import setup_words
 from peftcost.errors import UserError
-from peftcost.report.by_method import is_measured
+from peftcost.report.by_method import best_by_method
+from peftcost.report.choices import words_of
 from peftcost.report.sentences import recommended_entry
 
 Result = Mapping[str, Any]
@@ -48,12 +48,6 @@ def changes(before: Result, after: Result) -> dict[str, Any]:
     }
 
 
-def best_by_method(result: Result) -> dict[str, Entry]:
-    """Each method's measured setup of the best quality."""
-    measured = sorted((entry for entry in result["setups"] if is_measured(entry)), key=lambda e: e["quality"])
-    return {entry["method"]: entry for entry in measured}
-
-
 def compared(before: Entry | None, after: Entry | None) -> dict[str, Any]:
     """Two setups. interval: of the change in quality, 95 %, as of independent runs; significant: zero is not in it."""
     found = {"before": before and figures(before), "after": after and figures(after)}
@@ -71,8 +65,8 @@ def error_of(entry: Entry) -> float:
 
 
 def figures(entry: Entry) -> dict[str, Any]:
-    words = setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
-    return {"id": entry["id"], "setup": words} | {key: entry[key] for key in ("quality", "gpu_seconds", "peak_bytes")}
+    told = {"id": entry["id"], "setup": words_of(entry)}
+    return told | {key: entry[key] for key in ("quality", "gpu_seconds", "peak_bytes")}
 
 
 def regression(found: Mapping[str, Any], margin: float) -> str | None:

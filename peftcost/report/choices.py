@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peftcost.core.setup_words import setup_words
+
 Entry = Mapping[str, Any]
 """One of result.json's setups."""
+
+
+def words_of(entry: Entry) -> str:
+    """A setup by its choices, as in "lora r=8, lr 5e-4, 4,000 examples"."""
+    return setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
 
 
 def varied(entries: Sequence[Entry]) -> set[str]:

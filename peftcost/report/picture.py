@@ -26,6 +26,9 @@ INK, SOFT, LINE, PAPER, BAND = "#1b1f24", "#5b6571", "#d8dee5", "#fefefe", "#e7f
 MOST_BARS = 150
 """Setups; of more, those that are no trade-offs are drawn without their intervals, and labels may lie on them."""
 
+MOST_TICKS = 9
+"""Of the cost axis."""
+
 RING = 9
 """Points by which the ring around the recommended setup is wider than its mark."""
 
@@ -44,7 +47,7 @@ def draw(view: View) -> Figure:
         axes.text(0.5, 0.5, "nothing was measured", ha="center", color=SOFT, transform=axes.transAxes)
         axes.set_axis_off()
         return figure
-    _dress(axes, view, rows, max_ticks=9)
+    _dress(axes, view, rows)
     axes.set_title(view.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=12, parse_math=False)
     if view.best_quality is not None:
         axes.axhspan(view.best_quality - view.margin, view.best_quality, color=BAND, linewidth=0, zorder=0)
@@ -108,13 +111,13 @@ def front_steps(rows: Sequence[SetupRow]) -> list[SetupRow]:
     return steps
 
 
-def _dress(axes: Axes, view: View, rows: Sequence[SetupRow], max_ticks: int) -> None:
+def _dress(axes: Axes, view: View, rows: Sequence[SetupRow]) -> None:
     """Axes, ticks and limits."""
     costs = [row.cost.known for row in rows]
     low, high = min(costs) / 1.35, max(costs) * 1.45
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator(cost_ticks(low, high, max_ticks)))
+    axes.xaxis.set_major_locator(FixedLocator(cost_ticks(low, high, MOST_TICKS)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
     axes.set_xlabel(f"{view.cost_word} of one training (log scale)", color=SOFT)

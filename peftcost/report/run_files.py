@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from peftcost.errors import PeftcostError
-from peftcost.report.by_method import is_measured
+from peftcost.report.by_method import best_by_method
 from peftcost.report.numbers import Cell, quality
+from peftcost.report.sentences import recommended_entry
 from peftcost.store.learning_curve import learning_curve
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import get_task_type
@@ -57,11 +58,8 @@ class ByClass:
 
 def loss_curves(folder: Path, result: Mapping[str, Any]) -> list[LossCurve]:
     """One a method: of its best setup, in the seed that was measured first. Those that left no curve are passed over."""
-    best: dict[str, Mapping[str, Any]] = {}
-    for entry in sorted((e for e in result["setups"] if is_measured(e)), key=lambda e: e["quality"]):
-        best[entry["method"]] = entry
     found = []
-    for method, entry in best.items():
+    for method, entry in best_by_method(result).items():
         try:
             curve = learning_curve(folder, entry["id"], entry["measurements"][0]["seed"])
         except (PeftcostError, KeyError, IndexError):
@@ -76,8 +74,7 @@ def loss_curves(folder: Path, result: Mapping[str, Any]) -> list[LossCurve]:
 
 def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
     """None where nothing is recommended, the rows are gone, or an example has not one class."""
-    advised = result["recommendation"]
-    entry = next((e for e in result["setups"] if advised and e["id"] == advised["id"]), None)
+    entry = recommended_entry(result)
     if entry is None:
         return None
     decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]

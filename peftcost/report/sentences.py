@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftcost.core.budget import format_seconds
-from peftcost.core.setup_words import setup_words
 from peftcost.data.guess import names_of
-from peftcost.report.choices import choices_of
+from peftcost.report.choices import choices_of, words_of
 from peftcost.report.numbers import percent, period, plural
 
 HEADLINE_CHOICES = {"model", "learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
@@ -144,10 +143,8 @@ def neighbours(result: Result) -> str | None:
     for name, kind in (("next_better", "better"), ("next_cheaper", "cheaper")):
         entry = by_id.get(advice.get(name)) if advice else None
         if entry is not None:
-            words = setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
-            found.append(
-                f"the next {kind}, {words}, reaches {entry['quality']:.3f} at {format_seconds(entry['gpu_seconds'])}"
-            )
+            cost = format_seconds(entry["gpu_seconds"])
+            found.append(f"the next {kind}, {words_of(entry)}, reaches {entry['quality']:.3f} at {cost}")
     text = "; ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else None
 

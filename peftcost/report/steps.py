@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from peftcost.core.setup_words import setup_words
 from peftcost.report import numbers
+from peftcost.report.choices import words_of
 from peftcost.report.numbers import Cell
 
 
@@ -48,7 +48,7 @@ def step(entry: Mapping[str, Any], before: Mapping[str, Any] | None, recommended
     return Step(
         id=entry["id"],
         method=entry["method"],
-        words=setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"]),
+        words=words_of(entry),
         quality=numbers.quality(entry["quality"]),
         cost=numbers.seconds(entry["gpu_seconds"]),
         memory=numbers.size(entry["peak_bytes"]),

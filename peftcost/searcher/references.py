@@ -20,7 +20,7 @@ from itertools import pairwise
 from scipy import stats
 
 from peftcost.core.setup import Setup
-from peftcost.searcher.actions import Promote
+from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.explore import promotions, surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -68,13 +68,12 @@ def reading_deviation(state: SearchState, trial: Trial) -> float:
     return math.hypot(own, math.sqrt(state.config.own_sample_share) * state.reading_error(trial.measurement))
 
 
-def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | None:
+def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | Propose | None:
     """The next stop of a reference that is still rising and can be paid for, the cheapest first."""
     promoted = {c.action.trial: c for c in promotions(state) if isinstance(c.action, Promote)}
     ahead = [promoted[r.trial.number] for r in rising_at(state, recommended, margin) if r.trial.number in promoted]
-    payable = [(c.needs[0], c.action) for c in ahead if c.needs[0] <= available]
-    action = min(payable, key=lambda each: each[0])[1] if payable else None
-    return action if isinstance(action, Promote) else None
+    payable = [candidate for candidate in ahead if candidate.needs[0] <= available]
+    return min(payable, key=lambda candidate: candidate.needs[0]).action if payable else None
 
 
 def longest_curve(state: SearchState, arm: str) -> tuple[Trial, ...]:

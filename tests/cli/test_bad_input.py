@@ -172,16 +172,21 @@ def quiet_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     assert shutil.which(str(BIN)) or os.access(BIN, os.X_OK)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "reviews.csv").write_text("review,stars\n" + GOOD)
-    command = [BIN, "search", "reviews.csv", "--label", "stars", "--budget", "1gpu-h", "--methods", "frozen"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
+def a_search(folder: Path, start_new_session: bool = False) -> subprocess.Popen[str]:
+    """One that can be interrupted, wherever the tests were started."""
+    (folder / "reviews.csv").write_text("review,stars\n" + GOOD)
+    return subprocess.Popen(
+        [BIN, "search", "reviews.csv", "--label", "stars", "--budget", "1gpu-h", "--methods", "frozen"],
+        cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    process = a_search(tmp_path)
     assert process.stderr is not None
     while not list(tmp_path.glob("runs/*/events.jsonl")):
         assert process.stderr.readline(), "it ended before it was interrupted"
@@ -195,16 +200,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after_seconds", [0.3, 1.5, 2.2, 2.6, 3.0, 4.0, 6.0])
 def test_ctrl_c_at_any_moment_of_the_start_leaves_one_line(tmp_path: Path, after_seconds: float) -> None:
     """As a terminal sends it: to the command and to all processes that it has started."""
-    (tmp_path / "reviews.csv").write_text("review,stars\n" + GOOD)
-    command = [BIN, "search", "reviews.csv", "--label", "stars", "--budget", "1gpu-h", "--methods", "frozen"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = a_search(tmp_path, start_new_session=True)
     time.sleep(after_seconds)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]
