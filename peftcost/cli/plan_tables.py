@@ -27,8 +27,8 @@ SMALLER_PASSES = (
 def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
     """A line of what was assumed, the table, what cannot be trained, and what the budget buys. Made for 80 columns."""
     head = Text(
-        f"{plan.model} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
-        f"tokens, {plan.batch_size} a step. Predicted, nothing was trained."
+        f"{plan.model} for {plan.task} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to "
+        f"{plan.tokens} tokens, {plan.batch_size} a step. Predicted, nothing was trained."
     )
     shown: list[RenderableType] = [head]
     possible = [s for s in plan.setups if s.reason is None]

@@ -11,8 +11,8 @@ from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.errors import UserError
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
-from peftcost.tasks import TaskType, get_task_type
-from peftcost.tasks.targets import Classes, Targets
+from peftcost.tasks import TaskType, get_task_type, task_types
+from peftcost.tasks.targets import Classes, Targets, Tokens
 
 ROWS, TOKENS, CLASSES = 10_000, 128, Classes(("0", "1"))
 """What is assumed of the data when only a model is given."""
@@ -81,8 +81,27 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
         raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
     positions = max_positions(str(folder))
     tokens = checked_length(max_length, positions) or min(TOKENS, positions)
-    n = rows or ROWS
-    return Subject(model, config, get_task_type("text-classification"), CLASSES, positions, tokens, tokens, n, n // 5, n // 5)
+    n, kind = rows or ROWS, kind_for(config)
+    targets = CLASSES if kind.fresh_head else Tokens()
+    return Subject(model, config, kind, targets, positions, tokens, tokens, n, n // 5, n // 5)
+
+
+def kind_for(config: Any) -> TaskType:
+    """What a model is most likely to be fine-tuned for: what it was saved as, if that is a task with a head of its own (a
+    language model); else the first task type that takes it, text classification before others."""
+    import transformers
+
+    saved_as, first = (config.architectures or [""])[0], get_task_type("text-classification")
+    kinds = [first, *(kind for kind in task_types().values() if kind is not first)]
+    taken = {kind: getattr(transformers, kind.auto_model)._model_mapping.get(type(config), None) for kind in kinds}
+    own = [kind for kind, found in taken.items() if not kind.fresh_head and saved_as in names_of_classes(found)]
+    return next(iter([*own, *(kind for kind in kinds if taken[kind] is not None)]), first)
+
+
+def names_of_classes(found: Any) -> list[str]:
+    """transformers maps a configuration to a class, to several, or to none."""
+    classes = found if isinstance(found, list | tuple) else [found]
+    return [one.__name__ for one in classes if one is not None]
 
 
 def checked_length(max_length: int | None, positions: int | None) -> int | None:

@@ -111,7 +111,7 @@ def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:
     quality = tests["recommended"]["quality"]
     return [
         f"On the test split {entry['title']} reaches {entry['quality']:.3f}, the recommended setup {quality:.3f}: train "
-        "longer (a larger budget), on more rows, or use the simple model."
+        "longer (a larger budget), on more rows, or use that."
         for entry in tests.values()
         if entry and "title" in entry and entry["quality"] >= quality
     ]

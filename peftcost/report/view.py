@@ -15,7 +15,7 @@ from peftcost.report.numbers import Cell
 TEST_NAMES = {
     "recommended": "recommended",
     "best": "best on dev",
-    "untuned": "untuned model (fresh head)",
+    "untuned": "untuned model",
 }
 
 

@@ -11,6 +11,7 @@ from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
+from peftcost.tasks import TaskType
 
 BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
 """How long the baselines may take, which are on no bill: so many seconds, or this share of the budget where that is more."""
@@ -35,7 +36,13 @@ def open_tests(
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
-    return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
+    entry = test_entry(out / "untuned.npy", run.metric, run.seed) | {"title": untuned_title(spec.data.task_type)}
+    return {**found, "untuned": entry}
+
+
+def untuned_title(kind: TaskType) -> str:
+    """The base as it comes, as it is called beside others."""
+    return "the untuned model under a fresh head" if kind.fresh_head else "the untuned model"
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:

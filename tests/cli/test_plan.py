@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from transformers import LlamaConfig
+from transformers import BertConfig, LlamaConfig, PretrainedConfig, ViTConfig
 
 import peftcost
 from peftcost.cli.plan_tables import plan_tables
 from peftcost.core.setup import Scalar
 from peftcost.planning import Plan, PlannedSetup
 from peftcost.planning import plan as make_plan
+from peftcost.planning.subject import kind_for
 from peftcost.task.task import load_task
 
 BIN = Path(sys.executable).with_name("peftcost")
@@ -109,6 +110,19 @@ def test_a_budget_buys_what_a_search_of_the_task_would_try(monkeypatch: pytest.M
     found = make_plan(task, device="t4", budget="1gpu-h")
     assert found.buys is not None and sorted(found.buys["methods"]) == ["frozen", "lora"]
     assert "full" in {setup.method for setup in found.setups}
+
+
+@pytest.mark.parametrize(
+    ("config", "saved_as", "task"),
+    [
+        (LlamaConfig, "LlamaForCausalLM", "causal-lm"),
+        (LlamaConfig, "LlamaModel", "text-classification"),
+        (BertConfig, "BertForMaskedLM", "text-classification"),
+        (ViTConfig, "ViTModel", "image-classification"),
+    ],
+)
+def test_a_model_alone_is_planned_for_what_it_was_saved_as(config: type[PretrainedConfig], saved_as: str, task: str) -> None:
+    assert kind_for(config(architectures=[saved_as])).name == task
 
 
 @pytest.mark.parametrize(

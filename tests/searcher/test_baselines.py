@@ -14,6 +14,7 @@ from peftcost.cost.device import Device
 from peftcost.engine.messages import Message, Phase
 from peftcost.runner.executor import ASIDE
 from peftcost.searcher.controller import Controller
+from peftcost.searcher.spec import default_methods
 from peftcost.searcher.state import SearchState
 from peftcost.session import final_test
 from peftcost.store.journal import Journal
@@ -43,6 +44,17 @@ class WritesOneAndHangs:
 
     def kill(self, index: int) -> None:
         self.killed.append(index)
+
+
+def test_the_untuned_model_is_called_after_what_it_is() -> None:
+    assert final_test.untuned_title(get_task_type("text-classification")) == "the untuned model under a fresh head"
+    assert final_test.untuned_title(get_task_type("causal-lm")) == "the untuned model"
+
+
+def test_only_methods_with_something_to_train_are_tried_unasked() -> None:
+    usual = default_methods(get_task_type("text-classification"))
+    assert {"full", "frozen", "lora"} <= set(usual)
+    assert default_methods(get_task_type("causal-lm")) == [name for name in usual if name != "frozen"]
 
 
 def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
