@@ -22,6 +22,7 @@ from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import TableProposals, prior_of, probe_of, simulate
 from peftcost.simulator.table import Record, RecordedTable
+from peftcost.tasks import get_task_type
 
 TRIALS = 10_000
 WORKERS = 1000
@@ -59,7 +60,7 @@ def wide_table(lineages: int = LINEAGES) -> RecordedTable:
             seconds = per_example * stop * float(np.exp(random.normal(0, 0.1)))
             for seed in (0, 1, 2):
                 rows[setup.id, seed] = Record(setup, seed, loss, loss, seconds, 1.0, 0.004, int(peak), int(peak), examples)
-    return RecordedTable(rows)
+    return RecordedTable(rows, get_task_type("text-classification").metrics["accuracy"])
 
 
 def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:
