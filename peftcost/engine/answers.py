@@ -11,15 +11,18 @@ import torch
 
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
+from peftcost.data.features import Split, ragged
 from peftcost.engine import ranks
 from peftcost.engine.artifact import load_artifact, load_untuned, save_rows
 from peftcost.engine.asked import SPLIT, Asked, load_asked
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
+from peftcost.engine.evaluate import batches_by_length
 from peftcost.engine.generate import generate, room_of, texts_of
 from peftcost.engine.job import Reporter
+from peftcost.tasks.text_inputs import lengths_of
 
-PROBED_ROWS, PROBED_TOKENS = 8, 5
-"""By how many rows and tokens it is found out how long writing takes."""
+PROMPT_TOKENS, PROBED_TOKENS = 2, (1, 5)
+"""Behind how many tokens of each prompt how few and how many are written, to find out how long a token takes."""
 
 
 def answer(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -56,17 +59,25 @@ def save_answers(out: Path, name: str, asked: Asked, texts: list[str], rows: np.
     save_rows(out / f"{name}.npy", rows)
 
 
-def answering_seconds(model: torch.nn.Module, prepared: Path, info: DatasetInfo, setup: Setup, device: torch.device) -> float:
-    """How long `answer` will write, from a few tokens for a few of the prompts; 0 where nothing is to be written. On a
-    GPU, where more rows at once take hardly longer, it will be less."""
+def answering_seconds(
+    model: torch.nn.Module,
+    prepared: Path,
+    info: DatasetInfo,
+    setup: Setup,
+    device: torch.device,
+    seconds_per_example: float,
+) -> float:
+    """How long `answer` will write at most, 0 where nothing is to be written: what reading the prompts takes, at so many
+    seconds each, and from a few tokens for the first batch what each further one takes."""
     asked = load_asked(prepared)
     if asked is None:
         return 0.0
     split = load_split(prepared, SPLIT)
-    few = split.first(PROBED_ROWS)
-    watch, seconds = Stopwatch(device), []
-    for new_tokens in (1, PROBED_TOKENS):
-        generate(model, few, int(info.padding["input_ids"]), [], room_of(info, setup), device, new_tokens)
+    batches = list(batches_by_length(split.lengths, np.arange(len(split))))
+    ends = {"input_ids": ragged([split.columns["input_ids"][i][-PROMPT_TOKENS:].tolist() for i in batches[0]])}
+    short, watch, seconds = Split(ends, lengths_of(ends)), Stopwatch(device), []
+    for new_tokens in PROBED_TOKENS:
+        generate(model, short, int(info.padding["input_ids"]), [], room_of(info, setup), device, new_tokens)
         seconds.append(watch.lap())
-    first, a_token = seconds[0], max(0.0, seconds[1] - seconds[0]) / (PROBED_TOKENS - 1)
-    return (first + a_token * (asked.new_tokens - 1)) * len(split) / len(few)
+    a_token = max(0.0, seconds[1] - seconds[0]) / (PROBED_TOKENS[1] - PROBED_TOKENS[0])
+    return seconds_per_example * len(split) + a_token * asked.new_tokens * len(batches)

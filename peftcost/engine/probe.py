@@ -82,7 +82,9 @@ def probed(job: TrainJob) -> dict[str, Any]:
         watch.lap()
     evaluate(train_state.model, few, train_state.collator, train_state.device)
     evaluation_seconds = ranks.count() * watch.lap() / len(few)
-    answering = ranks.count() * answering_seconds(train_state.plain, folder, info, job.setup, train_state.device)
+    answering = answering_seconds(
+        train_state.plain, folder, info, job.setup, train_state.device, evaluation_seconds / ranks.count()
+    )
     trainable, total = count_parameters(train_state.plain)
     return {
         "startup_seconds": ranks.count() * startup_seconds,
@@ -90,7 +92,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "frozen_seconds_per_example": times.frozen,
         "fixed_seconds": times.fixed,
         "evaluation_seconds_per_example": evaluation_seconds,
-        "answering_seconds": answering,
+        "answering_seconds": ranks.count() * answering,
         "peak_bytes": int(ranks.largest(loop.peak_bytes())),
         "trainable_parameters": trainable,
         "total_parameters": total,
