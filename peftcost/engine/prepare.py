@@ -21,7 +21,7 @@ from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
 from peftcost.tasks.text_inputs import cut_warning
 
-FORMAT = 4
+FORMAT = 5
 """Of what is kept between runs; other formats are made anew."""
 
 
