@@ -62,6 +62,8 @@ def load_spec(
     named = methods_chosen(task, methods)  # a name that is wrong is told before the data are read
     data = load_task_data(task, seed)
     names = default_methods(data.task_type) if named is None else named
+    if not data.test:
+        raise UserError("The task has no test split (splits.test is 0), which a search needs; leave it out.")
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence, config)
     chosen = choose_devices(devices)
