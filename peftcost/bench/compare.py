@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def facts_of(comparison: Comparison) -> dict[str, Any]:
         "ranks": None if ranks is None else asdict(ranks),
         "standings": [asdict(found) for found in sorted(standings, key=lambda found: order[found.contender])],
         "cells": [cell_facts(task, key, cell, cells.get((task, str(reference)))) for (task, key), cell in cells.items()],
-        "pairs": pairs(sorted(complete, key=lambda key: order[key]), tasks, cells),
+        "wins": wins(sorted(complete, key=lambda key: order[key]), tasks, cells),
         "trainings": [asdict(training) for training in comparison.trainings],
     }
 
@@ -138,12 +138,7 @@ def cell_facts(task: str, key: str, cell: Cell, reference: Cell | None) -> dict[
     }
 
 
-def pairs(keys: Sequence[str], tasks: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> list[dict[str, Any]]:
-    """Each contender against each that stands behind it."""
-    found = []
-    for i, one in enumerate(keys):
-        for other in keys[i + 1 :]:
-            verdicts = [verdict(cells[task, one], cells[task, other]) for task in tasks]
-            counts = {"wins": verdicts.count(1), "ties": verdicts.count(0), "losses": verdicts.count(-1)}
-            found.append({"one": one, "other": other, **counts})
-    return found
+def wins(keys: Sequence[str], tasks: Sequence[str], cells: Cells) -> dict[str, Any]:
+    """order: the contenders. table: in how many tasks that of the row is shown to be better than that of the column."""
+    verdicts = [[[verdict(cells[task, a], cells[task, b]) for task in tasks] if a != b else [] for b in keys] for a in keys]
+    return {"order": list(keys), "table": [[found.count(1) for found in row] for row in verdicts]}

@@ -56,9 +56,9 @@ class Line:
 
 @dataclass(frozen=True)
 class BenchPage:
-    """first: so many lines are shown at once. low, high: of all intervals, where there is one task alone. matrix: of the
-    first contenders each against each, as (wins, ties, losses) or None. unmeasured: (setup, task, seed, reason). order, marks,
-    outlines: of methods."""
+    """first: so many lines are shown at once. ends: of their intervals, and of all. matrix: of the
+    first contenders each against each, as (wins, ties, losses) or None. unmeasured: (setup, task, seed, reason). order,
+    marks, outlines: of methods."""
 
     title: str
     eyebrow: str
@@ -70,8 +70,7 @@ class BenchPage:
     first: int
     reference: str
     cost_word: str
-    low: float
-    high: float
+    ends: tuple[tuple[float, float], tuple[float, float]]
     diagram: Diagram | None
     names: dict[str, str]
     ranked: str
@@ -92,10 +91,9 @@ def page_of(facts: Facts) -> BenchPage:
     methods += [c["method"] for c in facts["contenders"] if c["method"] not in methods]
     methods = list(dict.fromkeys(methods))
     cells = {(cell["task"], cell["contender"]): cell for cell in facts["cells"]}
-    ends = [end for cell in facts["cells"] for end in cell["quality_interval"]]
     ranks = facts["ranks"]
     lines = [line_of(s, contenders[s["contender"]], facts, cells) for s in facts["standings"]]
-    shown = [line.key for line in lines if line.rank or len(facts["tasks"]) == 1][:MOST_PAIRS]
+    shown = facts["wins"]["order"][:MOST_PAIRS]
     names = {key: c["name"] for key, c in contenders.items()}
     return BenchPage(
         title=facts["title"],
@@ -108,14 +106,13 @@ def page_of(facts: Facts) -> BenchPage:
         first=MOST_LINES,
         reference=names.get(facts["reference"], ""),
         cost_word="CPU time" if facts["device"]["kind"] == "cpu" else "GPU time",
-        low=min(ends, default=0.0),
-        high=max(ends, default=0.0),
+        ends=(ends_of(lines[:MOST_LINES]), ends_of(lines)),
         diagram=diagram_of(ranks["means"], ranks["groups"], ranks["critical_difference"])
         if ranks and len(ranks["means"]) <= MOST_RANKED
         else None,
         names=names,
         ranked=ranked_text(facts),
-        matrix=matrix_of(shown, facts["pairs"]),
+        matrix=matrix_of(shown, facts),
         left_out=len(lines) - len(shown),
         unmeasured=[(t["setup"], t["task"], t["seed"], t["reason"]) for t in facts["trainings"] if t["reason"]],
         trainings=[t for t in facts["trainings"] if not t["reason"]],
@@ -125,6 +122,12 @@ def page_of(facts: Facts) -> BenchPage:
         outlines={method: outline(mark_of(method).shape) for method in methods},
         order={method: number for number, method in enumerate(methods)},
     )
+
+
+def ends_of(lines: list[Line]) -> tuple[float, float]:
+    """The lowest and the highest end of their intervals."""
+    ends = [end.known for line in lines for place in line.places if place is not None for end in (place.low, place.high)]
+    return min(ends, default=0.0), max(ends, default=0.0)
 
 
 def line_of(standing: Facts, contender: Facts, facts: Facts, cells: Mapping[tuple[str, str], Facts]) -> Line:
@@ -196,9 +199,10 @@ def advice(facts: Facts) -> list[str]:
 
 def cheapest(facts: Facts, best: Facts, names: Mapping[str, str]) -> str:
     """Of those that are in no task shown to be worse than the best."""
-    worse = {pair["other"] for pair in facts["pairs"] if pair["one"] == best["contender"] and pair["wins"]}
-    known = {pair["other"] for pair in facts["pairs"] if pair["one"] == best["contender"]}
-    able = [s for s in facts["standings"] if s["contender"] in known - worse and s["time_ratio"]]
+    known, wins = facts["wins"]["order"], facts["wins"]["table"]
+    at = known.index(best["contender"]) if best["contender"] in known else None
+    worse = [] if at is None else [key for key, n in zip(known, wins[at], strict=True) if n]
+    able = [s for s in facts["standings"] if s["contender"] in known and s["contender"] not in worse and s["time_ratio"]]
     found = min([*able, best], key=lambda s: s["time_ratio"] or float("inf"))
     shown = plural(len(worse), "other") if worse else "none of the others"
     where = "" if len(facts["tasks"]) == 1 else " in some task"
@@ -253,13 +257,17 @@ def ranked_text(facts: Facts) -> str:
     return told + (f" {plural(left_out, 'contender')} not measured in every task stand in no rank." if left_out else "")
 
 
-def matrix_of(keys: list[str], pairs: list[Facts]) -> list[list[tuple[int, int, int] | None]]:
-    """Row against column."""
-    found: dict[tuple[str, str], tuple[int, int, int]] = {}
-    for pair in pairs:
-        found[pair["one"], pair["other"]] = (pair["wins"], pair["ties"], pair["losses"])
-        found[pair["other"], pair["one"]] = (pair["losses"], pair["ties"], pair["wins"])
-    return [[found.get((row, column)) for column in keys] for row in keys]
+def matrix_of(keys: list[str], facts: Facts) -> list[list[tuple[int, int, int] | None]]:
+    """Row against column: tasks in which the one is shown to be better, neither, the other."""
+    place, wins, tasks = {key: i for i, key in enumerate(facts["wins"]["order"])}, facts["wins"]["table"], len(facts["tasks"])
+
+    def counts(row: str, column: str) -> tuple[int, int, int] | None:
+        if row == column:
+            return None
+        better, worse = wins[place[row]][place[column]], wins[place[column]][place[row]]
+        return better, tasks - better - worse, worse
+
+    return [[counts(row, column) for column in keys] for row in keys]
 
 
 def page_data(page: BenchPage, facts: Facts) -> dict[str, Any]:

@@ -45,10 +45,13 @@ def test_without_full_fine_tuning_the_best_is_the_reference() -> None:
     assert facts_of(replace(made, cells=cells))["reference"] == "lora"
 
 
-def test_pairs_count_what_is_beyond_chance() -> None:
-    pairs = {(p["one"], p["other"]): p for p in facts_of(comparison())["pairs"]}
-    assert pairs["lora", "frozen"] | {"one": "", "other": ""} == {"one": "", "other": "", "wins": 5, "ties": 0, "losses": 0}
-    assert pairs["lora", "full"]["ties"] == 5
+def test_wins_count_what_is_beyond_chance() -> None:
+    wins = facts_of(comparison())["wins"]
+    place = {key: i for i, key in enumerate(wins["order"])}
+    assert wins["table"][place["lora"]][place["frozen"]] == 5 and wins["table"][place["frozen"]][place["lora"]] == 0
+    assert wins["table"][place["lora"]][place["full"]] == wins["table"][place["full"]][place["lora"]] == 0
+    page = page_of(facts_of(comparison()))
+    assert page.matrix[place["lora"]][place["frozen"]] == (5, 0, 0) and page.matrix[0][0] is None
 
 
 def test_the_cheapest_that_keeps_up_is_named() -> None:
