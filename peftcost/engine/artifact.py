@@ -18,7 +18,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
-from peftcost.engine.generate import generate
+from peftcost.engine.generate import room_of, texts_of
 from peftcost.engine.job import Reporter
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
@@ -75,7 +75,7 @@ def baselines(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
+    """The base as it comes on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
     reporter.phase("baselines")
     prepared = Path(payload["prepared"])
     save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
@@ -83,12 +83,16 @@ def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def untuned_rows(info: DatasetInfo, prepared: Path, seed: int) -> np.ndarray:
-    """The base as it comes, under its fresh head."""
-    accelerator = new_accelerator("fp32")
+    """What the base as it comes says of the test split."""
+    model, device = load_untuned(info, seed)
+    return evaluate(model, load_split(prepared, "test"), collator_for(info, get_method("full"), {}), device).rows
+
+
+def load_untuned(info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
+    """The base as it comes, under a fresh head if the task puts one on it, on this process's device."""
+    device = new_accelerator("fp32").device
     model: torch.nn.Module = load_base(BaseSpec.plain(info), seed)
-    model = model.to(accelerator.device)
-    collator = collator_for(info, get_method("full"), {})
-    return evaluate(model, load_split(prepared, "test"), collator, accelerator.device).rows
+    return model.to(device).eval(), device
 
 
 def save_rows(path: Path, rows: np.ndarray) -> None:
@@ -147,7 +151,5 @@ def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     kind, processor = info.task_type, info.task_type.processor(str(folder))
     split = kind.encode(processor, payload["examples"], None, info.max_length)
     if kind.generates:
-        room = info.max_positions - get_method(setup.method).virtual_tokens(setup.hyperparameters)
-        texts = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(processor), room, device)
-        return {"rows": [kind.written(processor, tokens) for tokens in texts]}
+        return {"rows": texts_of(model, split, info, str(folder), room_of(info, setup), device)}
     return {"rows": describe(model, split, collator, device)}

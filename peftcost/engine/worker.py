@@ -134,6 +134,7 @@ def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
+    from peftcost.engine.answers import answer
     from peftcost.engine.artifact import baselines, open_test, predict, reload, untuned, write_card, write_whole
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
@@ -152,6 +153,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "reload": reload,
         "predict": predict,
         "untuned": untuned,
+        "answer": answer,
         "baselines": baselines,
         "card": write_card,
         "whole": write_whole,
