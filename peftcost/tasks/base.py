@@ -154,6 +154,10 @@ class TaskType(ABC):
         """Predictions that need no base, by name."""
         return {}
 
+    def suits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a base of this config.json may be meant, where the columns alone leave several types."""
+        return True
+
     # Tensors: in the worker
 
     @abstractmethod
