@@ -38,6 +38,7 @@ class CausalLM(WritesText):
 
     name = "causal-lm"
     auto_model = "AutoModelForCausalLM"
+    pipeline_tag = "text-generation"
     precedence = 10
     default_model = "builtin:smollm2"
 

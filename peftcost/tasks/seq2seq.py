@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-SOURCES = (*PROMPTS, "source", "document", "article", "dialogue", "text")
-WRITINGS = (*COMPLETIONS, "target", "summary", "highlights", "translation")
+KNOWN_PAIRS = (
+    (PROMPTS, COMPLETIONS),
+    (("source",), ("target", "translation")),
+    (("document", "article", "dialogue", "text"), ("summary", "highlights")),
+)
+"""What data files call the text that is read and the one that is written. A text with a target is one with a class."""
 
 
 class Seq2Seq(WritesText):
@@ -32,6 +36,7 @@ class Seq2Seq(WritesText):
 
     name = "seq2seq"
     auto_model = "AutoModelForSeq2SeqLM"
+    pipeline_tag = "text2text-generation"
     precedence = 11
     default_model = "google-t5/t5-small"
 
@@ -40,9 +45,12 @@ class Seq2Seq(WritesText):
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         names = {name.lower(): name for name in table.columns}
-        prompt = next((names[name] for name in SOURCES if name in names), None)
-        completion = next((names[name] for name in WRITINGS if name in names), None)
-        return None if label or prompt is None or completion is None else {"prompt": prompt, "completion": completion}
+        for sources, writings in KNOWN_PAIRS:
+            prompt = next((names[name] for name in sources if name in names), None)
+            completion = next((names[name] for name in writings if name in names), None)
+            if label is None and prompt is not None and completion is not None:
+                return {"prompt": prompt, "completion": completion}
+        return None
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         roles = self.roles if labelled else self.input_roles

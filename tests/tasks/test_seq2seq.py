@@ -23,7 +23,7 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
 from peftcost.errors import SetupFailed, UserError
 from peftcost.methods import get_method, methods
-from peftcost.task.columns import fit_columns
+from peftcost.task.columns import fit_columns, guess_columns
 from peftcost.task.draft import draft_task_yaml
 from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
@@ -70,6 +70,10 @@ def test_the_base_decides_what_pairs_of_texts_mean(tiny_t5: Path, tiny_chat_lm: 
     pair = table({"prompt": "a", "completion": "b"})
     assert fit_columns(pair, None, None, str(tiny_t5))[0].name == "seq2seq"
     assert fit_columns(pair, None, None, str(tiny_chat_lm))[0].name == "causal-lm"
+    assert guess_columns(table({"text": "a", "summary": "b"}), None)[0].name == "seq2seq"
+    assert guess_columns(table({"prompt": "a", "completion": "b"}), None)[0].name == "causal-lm"
+    labelled = [{"text": text, "target": i % 2} for i, text in enumerate(["a b", "c d", "e f", "g h"])]
+    assert guess_columns(table(*labelled), None)[0].name == "text-classification"
     (tmp_path / "d.csv").write_text("article,summary\nlong,short\nlonger,shorter\n")
     drafted = draft_task_yaml(tmp_path / "d.csv", model=str(tiny_t5))
     assert "task: seq2seq" in drafted and "prompt: article, completion: summary" in drafted
