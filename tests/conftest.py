@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -216,3 +218,16 @@ def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     layers = {"encoder_layers": 2, "decoder_layers": 3, "max_position_embeddings": 128, "forced_eos_token_id": None}
     return save_seq2seq(tmp_path_factory.mktemp("tiny-bart"), BartConfig(d_model=32, **heads, **width, **layers))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; skips where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium; `apt-get install chromium` brings one")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -228,6 +228,10 @@ class TaskType(ABC):
         has not one class."""
         return None
 
+    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor | None:
+        """Of each class, shape (n, classes); None where an example has not one class."""
+        return None
+
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Per example what `peftcost predict` writes: label and probabilities, tags, a number; of a type that generates,
