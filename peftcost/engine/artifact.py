@@ -20,6 +20,7 @@ from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.generate import generate
 from peftcost.engine.job import Reporter
+from peftcost.engine.judged import as_trained
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
@@ -52,8 +53,8 @@ def open_test(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Evaluate an artifact on the test split. payload: prepared, setup, seed, out. Writes out/test_rows.npy."""
     reporter.phase("test")
     setup = Setup.from_dict(payload["setup"])
-    info = load_dataset_info(Path(payload["prepared"]))
     out = Path(payload["out"])
+    info = as_trained(load_dataset_info(Path(payload["prepared"])), out)
     model, device = load_artifact(out / "model", setup, info, payload["seed"])
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     evaluation = evaluate(model, load_split(Path(payload["prepared"]), "test"), collator, device)
@@ -117,7 +118,8 @@ def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """
     reporter.phase("test")
     setup, prepared = Setup.from_dict(payload["setup"]), Path(payload["prepared"])
-    info, out = load_dataset_info(prepared), Path(payload["out"])
+    out = Path(payload["out"])
+    info = as_trained(load_dataset_info(prepared), out)
     model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     rows, saved = evaluate(model, load_split(prepared, "dev"), collator, device).rows, np.load(out / "dev_rows.npy")
@@ -129,7 +131,8 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
     payload: prepared, setup, columns, folder (the artifact's).
     """
-    info, folder = load_dataset_info(Path(payload["prepared"])), Path(payload["folder"])
+    folder = Path(payload["folder"])
+    info = as_trained(load_dataset_info(Path(payload["prepared"])), folder.parent)
     card = {"schema_version": 1, "dataset_info": info.as_dict(), "setup": payload["setup"], "columns": payload["columns"]}
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
     info.task_type.processor(info.model).save_pretrained(folder)

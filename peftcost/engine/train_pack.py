@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 
 from peftcost.core.memory import folder_bytes
@@ -24,6 +23,7 @@ from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_
 from peftcost.engine.evaluate import evaluate, latency_seconds
 from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
+from peftcost.engine.judged import judged
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.moved import check_moved
 from peftcost.engine.pack import CostAlone, Member, Pack
@@ -157,16 +157,15 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
     evaluation = evaluate(model, dev, train_state.collator, device, None, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    np.save(out / "dev_rows.npy", evaluation.rows)
+    quality = judged(info, evaluation.rows, out)
     evaluation_seconds = watch.lap()
     reporter.phase("checkpoint")
     save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")
     reporter.phase("measure")
     trainable, total = train_state.count(beside)
-    metric = info.task_type.metrics[info.metric]
     result = {
         "seed": job.seed,
-        "quality": float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0]),
+        "quality": quality,
         "train_loss": member.train_loss,
         "dev_loss": evaluation.loss,
         "gpu_seconds": member.gpu_seconds,

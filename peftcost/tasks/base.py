@@ -64,7 +64,7 @@ class TaskType(ABC):
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
     whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
-    texts that the model writes, token by token.
+    texts that the model writes, token by token. per_token: whether each token has a target of its own.
     """
 
     name: ClassVar[str]
@@ -79,6 +79,7 @@ class TaskType(ABC):
     default_model: ClassVar[str] = "builtin:minilm"
     generates: ClassVar[bool] = False
     one_size: ClassVar[bool] = False
+    per_token: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -215,6 +216,11 @@ class TaskType(ABC):
     @abstractmethod
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
+
+    def fitted(self, rows: np.ndarray, targets: Targets, metric: Metric) -> tuple[np.ndarray, Targets]:
+        """What a training fits on dev, such as a threshold: the rows of `predict` under it, and the targets that hold it; they
+        are kept with the artifact. Most types fit nothing."""
+        return rows, targets
 
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
         """The predicted and the true class id of each example, shape (n, 2), of the rows of `predict`; None where an example

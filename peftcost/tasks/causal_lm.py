@@ -51,6 +51,7 @@ class CausalLM(TextInputs):
     precedence = 10
     default_model = "builtin:smollm2"
     generates = True
+    per_token = True
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ from peftcost.data.features import Column
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.class_targets import ClassTargets
+from peftcost.tasks.class_targets import ClassTargets, unbalanced
 from peftcost.tasks.metrics import accuracy, macro_f1
 from peftcost.tasks.targets import Classes, Targets, expect
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
-
-IMBALANCE = 4
-"""The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
 
 
 class OneClass(ClassTargets):
@@ -39,14 +36,7 @@ class OneClass(ClassTargets):
         return [example["label"]]
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
-        counts = Counter(e["label"] for e in train).most_common()
-        (largest, most), (rarest, fewest) = counts[0], counts[-1]
-        if most < IMBALANCE * fewest:
-            return "accuracy", None
-        return "macro_f1", (
-            f"The metric is macro_f1, since the classes are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
-            "set `metric: accuracy` if each row counts the same."
-        )
+        return unbalanced(Counter(e["label"] for e in train), "classes", "accuracy", "if each row counts the same")
 
     def targets(self, train: Sequence[Example]) -> Targets:
         found = expect(Classes, super().targets(train))

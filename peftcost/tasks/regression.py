@@ -45,7 +45,7 @@ class Regression(OneTextOrTwo):
         if label is None:
             return None
         check_columns_exist(table, {"label": label})
-        return {**guess_texts(table, label, "value"), "value": label} if holds_fractions(table, label) else None
+        return {**guess_texts(table, label, role="value"), "value": label} if holds_fractions(table, label) else None
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []

@@ -25,7 +25,7 @@ class Parquet(Reader):
 
         try:
             table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.raw))
-            table.validate(full=True)  # damaged offsets would abort the process later
+            check_whole(table)
         except Exception as error:  # pyarrow raises its own errors, OSError, ValueError and what damaged counts lead to
             raise UserError(f"{source.name} is no readable Parquet file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -47,7 +47,7 @@ class Arrow(Reader):
         opened = pyarrow.ipc.open_file if source.raw.startswith(b"ARROW1") else pyarrow.ipc.open_stream
         try:
             table = opened(pyarrow.BufferReader(source.raw)).read_all()
-            table.validate(full=True)
+            check_whole(table)
         except Exception as error:  # as for Parquet
             raise UserError(f"{source.name} is no readable Arrow file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -79,6 +79,12 @@ class SavedDataset(Reader):
         except Exception as error:  # datasets raises what Arrow, JSON or the file system raise
             raise UserError(f"{source.name} is no readable datasets folder ({_first_line(error)}); save it again.") from error
         return _from_dataset(source.name, dataset)
+
+
+def check_whole(table: Any) -> None:
+    """Any of pyarrow's errors for damaged offsets, which would abort the process later, and names that are no UTF-8."""
+    table.validate(full=True)
+    _ = table.column_names
 
 
 def _from_arrow(path: str, table: Any) -> Table:
