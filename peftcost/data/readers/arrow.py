@@ -103,7 +103,7 @@ def _from_arrow(path: str, table: Any) -> Table:
 
 
 def _from_dataset(path: str, dataset: Any) -> Table:
-    rows = _rows(path, dataset.with_format(None).to_list)
+    rows = _rows(path, lambda: dataset.with_format(None).to_list())
     for column, feature in dataset.features.items():
         known = _class_names(feature)
         if known is not None:
