@@ -218,8 +218,8 @@ class TaskType(ABC):
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
     def fitted(self, rows: np.ndarray, targets: Targets, metric: Metric) -> tuple[np.ndarray, Targets]:
-        """What a training fits on dev, such as a threshold: the rows of `predict` under it, and the targets that hold it, both
-        kept with the artifact. Most types fit nothing."""
+        """What a training fits on dev, such as a threshold: the rows of `predict` under it, and the targets that hold it, all
+        kept beside the artifact. Most types fit nothing."""
         return rows, targets
 
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
