@@ -1,9 +1,11 @@
 """Trains real lineages once and keeps what they gave: the table on which searches are simulated.
 
-python benchmarks/record_table.py TASK [HOURS]     TASK: tweets, reviews. Stops after HOURS (default: when all is recorded).
+python benchmarks/record_table.py TASK [HOURS]
+    TASK: tweets, reviews, wnut16. Stops after HOURS (default: when all is recorded).
 
-It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again, and what
-was trained beside other programs is. First every lineage with seed 0, in a shuffled order, then with three more seeds those
+It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again. What was
+trained beside other programs is right but for its seconds, and marked as contended: `retime_table.py` measures these again,
+alone on the machine. First every lineage with seed 0, in a shuffled order, then with three more seeds those
 that matter: the best of each method and placement, those that seem to be on the front (one seed alone flatters them), and the
 best of all. A lineage is trained in a process of its own, stop by stop from its own checkpoint, as a search does. Every core
 is a device and trains its own lineages. Between two trainings another program may borrow a core, with what is to be run on
@@ -46,7 +48,7 @@ SEEN_ROWS = 400
 """Of dev and of test, that each stop predicts."""
 MORE_SEEDS = (1, 2, 3)
 """Seeds of confirmations."""
-LONGEST_SECONDS = 600
+LONGEST_SECONDS = 1800
 LENDING_SECONDS = 0.3
 """Between two trainings, for whoever waits for the core."""
 
@@ -81,7 +83,7 @@ def record(
     (Path(out) / "rows.json").write_text(json.dumps(found))
 
 
-def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
+def as_table_rows(task: str, metric: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
     """What `record` left, in the table's columns. Empty when it left nothing."""
     if not (out / "rows.json").exists():
         return []
@@ -93,12 +95,13 @@ def as_table_rows(task: str, setup: Setup, out: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "task": task,
+                "metric": metric,
                 "method": setup.method,
                 "lineage": setup.lineage,
                 "hyperparameters": json.dumps(dict(setup.hyperparameters), sort_keys=True),
                 **{name: measured[name] for name in (*kept, *also)},
-                "dev_rows": np.load(folder / "dev_rows.npy").astype(np.int8).tobytes(),
-                "test_rows": np.load(folder / "test_rows.npy").astype(np.int8).tobytes(),
+                "row_width": np.load(folder / "dev_rows.npy").shape[1],
+                **{name: np.load(folder / f"{name}.npy").astype(np.int8).tobytes() for name in ("dev_rows", "test_rows")},
                 "machine": cpu_name(),
             }
         )
@@ -165,7 +168,7 @@ class Recorder:
             return work
 
     def train(self, setup: Setup, seed: int, device: Device, core: int) -> list[dict[str, Any]]:
-        """Its rows; none when it was disturbed, took too long or failed: the next start tries it again."""
+        """Its rows; none when it took too long or failed: the next start tries it again."""
         with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
             started = time.monotonic()
             args = (self.prepared, setup, self.plan.stops, seed, device.as_dict(), core, out)
@@ -174,12 +177,8 @@ class Recorder:
             child.join(LONGEST_SECONDS)
             if child.is_alive():
                 child.kill()
-            new = as_table_rows(self.task, setup, Path(out))
-        told = f"exit code {child.exitcode}" if not new else "disturbed" if any(row["contended"] for row in new) else None
-        if told is None:
-            told = f"{new[-1]['quality']:.3f} at {new[-1]['gpu_seconds']:.1f} gpu-s"
-        else:
-            new = []
+            new = as_table_rows(self.task, self.plan.metric, setup, Path(out))
+        told = f"{new[-1]['quality']:.3f} at {new[-1]['gpu_seconds']:.1f} gpu-s" if new else f"exit code {child.exitcode}"
         print(f"{setup.id} {setup.method} seed {seed}: {told} ({time.monotonic() - started:.0f} s)", flush=True)
         return new
 

@@ -21,10 +21,8 @@ from peftcost.searcher.actions import Promote
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.explore import Candidate, StartingPoints, Suggest
 from peftcost.searcher.state import SearchState
-from peftcost.simulator import search as simulator
 from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import RecordedTable
-from peftcost.tasks.metrics import accuracy
 
 SHARE = 0.09
 SEEDS = 24
@@ -109,7 +107,7 @@ def same(table: RecordedTable) -> RecordedTable:
 
 def upside_down(table: RecordedTable) -> RecordedTable:
     """The best lineage is as good as the worst was, and so on; costs stay."""
-    ranked = sorted(table.lineages.values(), key=lambda s: table.truth(s.id, accuracy))
+    ranked = sorted(table.lineages.values(), key=lambda s: table.truth(s.id))
     opposite = {one.lineage: other for one, other in zip(ranked, reversed(ranked), strict=True)}
     records = {}
     for key, row in table.records.items():
@@ -167,7 +165,7 @@ def judged(table: RecordedTable, name: str, searcher: Callable[[RecordedTable, i
     """Hypervolume, and how far below the best and how much dearer than the cheapest as good the advice truly is."""
     truth, reference = true_points(table), reference_of(table)
     best = max(quality for quality, _, _ in truth.values())
-    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - simulator.CRITERION.margin)
+    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - table.metric.default_margin)
     outcomes = replays(partial(found_by, searcher, table), range(SEEDS))
     volumes = [true_hypervolume(table, chosen, truth, reference) for chosen, _ in outcomes]
     recommended_points = [truth[recommendation.id] for _, recommendation in outcomes if recommendation is not None]

@@ -14,13 +14,15 @@ import optuna
 
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import NonInferiority
 from peftcost.methods import get_method
 from peftcost.methods.encoding import Space
 from peftcost.searcher import controller, decide
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import ACCURACY, CRITERION, TableProposals, prior_of, probe_of, simulate
+from peftcost.simulator.search import TableProposals, prior_of, probe_of, simulate
 from peftcost.simulator.table import Record, RecordedTable
+from peftcost.tasks import get_task_type
 
 TRIALS = 10_000
 WORKERS = 1000
@@ -58,7 +60,7 @@ def wide_table(lineages: int = LINEAGES) -> RecordedTable:
             seconds = per_example * stop * float(np.exp(random.normal(0, 0.1)))
             for seed in (0, 1, 2):
                 rows[setup.id, seed] = Record(setup, seed, loss, loss, seconds, 1.0, 0.004, int(peak), int(peak), examples)
-    return RecordedTable(rows)
+    return RecordedTable(rows, get_task_type("text-classification").metrics["accuracy"])
 
 
 def drawn(space: Space, random: np.random.Generator) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def one_decision(table: RecordedTable) -> dict[str, Any]:
     state = crowded_state(table)
     starts = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
     proposals = TableProposals(table, starts, 0)
-    evidence = Evidence(lambda setup_id, seed: table.records[setup_id, 0].examples, ACCURACY, 0)
+    evidence = Evidence(lambda setup_id, seed: table.records[setup_id, 0].examples, table.metric, 0)
     suggest = partial(proposals.suggest, state)
     seconds: dict[str, list[float]] = {"evidence": [], "decision": []}
     for number in range(30):
@@ -86,7 +88,7 @@ def one_decision(table: RecordedTable) -> dict[str, Any]:
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, starts, suggest, replicates, CRITERION, state.last_t)
+        decide.next_action(state, starts, suggest, replicates, NonInferiority(table.metric.default_margin), state.last_t)
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.records.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}

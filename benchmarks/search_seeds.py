@@ -9,7 +9,6 @@ import numpy as np
 
 from peftcost.core.seed_noise import pooled_deviation, seed_noise
 from peftcost.core.statistics import plain_value
-from peftcost.simulator.search import ACCURACY
 from peftcost.simulator.table import RecordedTable
 
 BELOW = (0.0, 0.02, 0.04, 0.08, 0.16, 1.0)
@@ -20,7 +19,7 @@ def seeds(table: RecordedTable) -> dict[str, Any]:
     """The standard deviation between seeds, pooled over the setups of each group that have several; own and common: of what
     it consists. The rows of examples are the same for all, so what these explain is in both."""
     ids = sorted({row.setup.id for row in table.records.values()})
-    qualities = {s: {n: plain_value(table.records[s, n].examples, ACCURACY.compute) for n in table.seeds(s)} for s in ids}
+    qualities = {s: {n: plain_value(table.records[s, n].examples, table.metric.compute) for n in table.seeds(s)} for s in ids}
     means = {s: float(np.mean(list(found.values()))) for s, found in qualities.items()}
     best = max(means.values())
     below = {s: best - mean for s, mean in means.items()}

@@ -23,13 +23,14 @@ from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 @dataclass(frozen=True)
 class Plan:
     """What is recorded of a task. best: how many lineages get more seeds, first the best of each method and placement, then
-    the best of all. left_out: kinds of `GRIDS`."""
+    the best of all. left_out: kinds of `GRIDS`. metric: whose rows are kept."""
 
     task: Callable[[], Task]
     rows: Rows
     stops: tuple[int, ...]
     best: int
     left_out: frozenset[str] = frozenset()
+    metric: str = "accuracy"
 
 
 RATES = {
@@ -106,6 +107,14 @@ PLANS = {
         (400, 800, 1600),  # with half of that, seeds differed by 6 to 28 points
         best=12,
         left_out=frozenset({"rslora", "prefix", "prompt", "ia3", "bitfit, top"}),
+    ),
+    "wnut16": Plan(
+        lambda: load_task(Path(__file__).parents[1] / "recipes/wnut16.task.yaml"),
+        Rows(train=700, dev=800, test=800),
+        (525, 1050, 2100, 4200),
+        best=12,
+        left_out=frozenset({"rslora", "dora", "prefix", "prompt", "ia3", "bitfit, top"}),
+        metric="entity_f1",
     ),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.simulator.table import Record, RecordedTable
+from peftcost.tasks import get_task_type
 
 STOPS = (300, 600, 1200)
 EXAMPLES = 1200
@@ -35,7 +36,7 @@ def synthetic_table(seed: int = 0, seeds: int = 4) -> RecordedTable:
                     true = best - loss_of_rate - 0.01 * variant - 0.08 * 300 / stop + noise
                     setup = Setup.of(method, choices, stop)
                     rows[setup.id, job_seed] = row(setup, job_seed, true, per_example, peak, difficulty, random)
-    return RecordedTable(rows)
+    return RecordedTable(rows, get_task_type("text-classification").metrics["accuracy"])
 
 
 def varied(method: str, variant: int) -> dict[str, int | None]:

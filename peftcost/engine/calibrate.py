@@ -27,7 +27,7 @@ from peftcost.tasks.targets import Classes
 
 TASK = "text-classification"
 CLASSES = Classes(("a", "b", "c"))
-LONGEST = 512
+POSITIONS = 512
 WARM_STEPS, TIMED_STEPS = 2, 5
 SHAPES = (Shape(16, 32), Shape(8, 128))
 METHODS = ("full", "frozen", "lora", "adalora", "ia3", "prefix", "int8-lora", "nf4-lora")
@@ -79,8 +79,8 @@ def real_train_state(folder: Path, method: str, choices: Mapping[str, Scalar]) -
         metric="accuracy",
         targets=CLASSES,
         padding={"input_ids": 0},
-        max_positions=LONGEST,
-        max_length=LONGEST,
+        max_positions=POSITIONS,
+        max_length=POSITIONS,
     )
     with quiet():
         train_state = build(Setup(method, choices, 1000), 0, info, 1000)

@@ -28,7 +28,7 @@ class DatasetInfo:
     """What workers know of a task: everything that is not in the splits.
 
     padding: the processor's numbers that batches need. max_positions: the longest input that the model takes; max_length:
-    where this task's inputs are cut.
+    where this task's inputs are cut; cut_share: of the training examples, those that are longer.
     """
 
     model: str
@@ -38,6 +38,7 @@ class DatasetInfo:
     padding: Mapping[str, float]
     max_positions: int
     max_length: int
+    cut_share: float = 0.0
 
     @property
     def task_type(self) -> TaskType:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
@@ -14,15 +15,13 @@ from peftcost.data.builtin import cache_folder
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
 from peftcost.errors import UserError
+from peftcost.task.lengths import FITTING_SHARE, NO_LIMIT, sample_of, table_positions, usual_length
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
+from peftcost.tasks.text_inputs import cut_warning
 
-FORMAT = 3
+FORMAT = 4
 """Of what is kept between runs; other formats are made anew."""
-LONGEST = 512
-"""Where inputs are cut when the task does not say."""
-NO_LIMIT = 1_000_000
-"""Tokens: more than anybody has."""
 
 
 def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     if not (folder / "dataset_info.json").exists():
         encode_splits(folder, task, data, payload["model"])
     info = load_dataset_info(folder)
-    warnings = info.task_type.warnings(load_split(folder, "train"), payload["model"], info.max_length)
+    warnings = [*cut_told(info, task), *info.task_type.warnings(load_split(folder, "train"), payload["model"])]
     return {"prepared": str(folder), "warnings": warnings}
 
 
@@ -47,7 +46,9 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
     if kind.one_size and task.max_length is not None:
         raise UserError(f"max_length cuts texts, and {kind.name} has none; remove it from the task.")
     processor = kind.processor(model)
-    length = positions if kind.one_size else min(task.max_length or LONGEST, positions)
+    some = [data.train[i] for i in sample_of(len(data.train))]
+    whole = kind.encode(processor, some, data.targets, NO_LIMIT if not kind.one_size else positions).lengths
+    length = positions if kind.one_size else min(task.max_length or usual_length(whole), positions)
     splits = {
         name: kind.encode(processor, examples, data.targets, length)
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
@@ -62,8 +63,17 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
         padding=kind.padding(processor),
         max_positions=positions,
         max_length=length,
+        cut_share=float(np.mean(whole > length)),
     )
     save_prepared(folder, splits, info)
+
+
+def cut_told(info: DatasetInfo, task: Task) -> list[str]:
+    """That inputs are cut, where some are; a warning where the length is not what most of them fit into."""
+    if task.max_length is None and 0 < info.cut_share <= 1 - FITTING_SHARE:
+        told = f"Inputs are cut at {info.max_length} tokens, which {FITTING_SHARE:.0%} of the training rows fit into"
+        return [f"{told}; `max_length` sets another length."]
+    return cut_warning(info.cut_share, info.max_length)
 
 
 def max_positions(model: str) -> int:
@@ -72,8 +82,8 @@ def max_positions(model: str) -> int:
     RoBERTa's and MPNet's positions begin behind the padding token's, so their tables hold a few more.
     """
     config = AutoConfig.from_pretrained(model)
-    positions = int(getattr(config, "max_position_embeddings", None) or NO_LIMIT)
-    if positions < 0:
+    positions = table_positions(config.to_dict())
+    if positions == NO_LIMIT:
         return NO_LIMIT
     with torch.device("meta"):
         base = AutoModel.from_config(config)

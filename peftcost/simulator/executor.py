@@ -18,7 +18,6 @@ from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase
 from peftcost.runner.slot import Slot
 from peftcost.simulator.table import Record, Replay
-from peftcost.tasks.metrics import accuracy
 
 
 @dataclass
@@ -116,7 +115,7 @@ class SimulatedExecutor:
     def _result(self, job: TrainJob, record: Record, rows: np.ndarray) -> dict[str, Any]:
         return {
             "seed": job.seed,
-            "quality": plain_value(rows, accuracy),
+            "quality": plain_value(rows, self.replay.table.metric.compute),
             "train_loss": record.train_loss,
             "dev_loss": record.dev_loss,
             "gpu_seconds": record.gpu_seconds,

@@ -38,13 +38,9 @@ from peftcost.simulator.table import RecordedTable, draw_replay, nearest
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.store.study import Study
-from peftcost.tasks import Metric
-from peftcost.tasks.metrics import accuracy
 
 PROBE_EXAMPLES = 128
 """What probing a method takes beside its start, in examples trained: a few steps, a few predictions, the memory."""
-ACCURACY = Metric("accuracy", 0.01, accuracy)
-CRITERION = NonInferiority(ACCURACY.default_margin)
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def simulate(
     seed: int,
     *,
     dev_size: int = 1500,
-    criterion: NonInferiority = CRITERION,
+    criterion: NonInferiority | None = None,
     wall_seconds: float | None = None,
     prior_runs: Mapping[str, Any] | None = None,
     priors: Mapping[str, Setup] | None = None,
@@ -104,10 +100,11 @@ def simulate(
 ) -> Outcome:
     """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. prior_runs: of
     earlier runs, as `peftcost.recipe.warm_start` gives them. priors: each method's first setup, the prior-best one
-    if not given. config: the numbers that it decides by.
+    if not given. criterion: the metric's default margin if not given. config: the numbers that it decides by.
 
     UserError when the budget is too small to begin.
     """
+    criterion = criterion or NonInferiority(table.metric.default_margin)
     random = np.random.default_rng(seed)
     replay, clock = draw_replay(table, dev_size, random, config), Clock()
     held = [Device("cpu", "simulated", i, 1) for i in range(devices)]
@@ -149,7 +146,7 @@ def simulate(
         ).items()
     }
     proposals = TableProposals(table, starts, seed)
-    evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], ACCURACY, seed)
+    evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], table.metric, seed)
     with tempfile.TemporaryDirectory(prefix="peftcost-simulated-") as folder:
         run = SearchRun(
             folder=RunFolder(Path(folder)),
@@ -158,7 +155,7 @@ def simulate(
             evidence=evidence,
             prepared={"simulated": ""},
             starts=starts,
-            metric=ACCURACY,
+            metric=table.metric,
             criterion=criterion,
             seed=0,
         )
@@ -207,7 +204,7 @@ def probe_of(table: RecordedTable, prior: Setup) -> Probe:
 
 def reference_of(table: RecordedTable) -> Point:
     """The worst true quality, and a cost and a memory just beyond the dearest."""
-    worst = min(table.truth(setup_id, accuracy) for setup_id, _ in table.records)
+    worst = min(table.truth(setup_id) for setup_id, _ in table.records)
     dearest = max(record.gpu_seconds for record in table.records.values())
     return worst, 1.01 * dearest, 1.01 * max(record.peak_bytes for record in table.records.values())
 
@@ -216,7 +213,7 @@ def true_points(table: RecordedTable) -> dict[str, Point]:
     """What every setup of the table is worth in truth."""
     setups = {record.setup.id: record for record in table.records.values()}
     return {
-        setup_id: (table.truth(setup_id, accuracy), table.cost(record.setup), float(record.peak_bytes))
+        setup_id: (table.truth(setup_id), table.cost(record.setup), float(record.peak_bytes))
         for setup_id, record in setups.items()
     }
 

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 
 from peftcost.core.setup import Scalar, Setup
-from peftcost.core.statistics import MetricFunction, nested_sample, plain_value
+from peftcost.core.statistics import nested_sample, plain_value
 from peftcost.methods.encoding import Space, encode
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.simulator.recorded import register_recorded
+from peftcost.tasks import Metric, task_types
 
 ROW_WIDTH = 2
-"""Columns of a recorded example: predicted and true class."""
+"""Numbers of a recorded example where the table does not say: predicted and true class."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stop of one lineage with one seed. examples: what was predicted and what is true, shape (n, 2); every record has
+    """One stop of one lineage with one seed. examples: what the metric is computed from, shape (n, k); every record has
     the same examples, of dev and test."""
 
     setup: Setup
@@ -40,9 +41,10 @@ class Record:
 
 @dataclass(frozen=True)
 class RecordedTable:
-    """records: by setup id and seed. layers, total_parameters: of the base, 0 where that is not known."""
+    """records: by setup id and seed. metric: of the task. layers, total_parameters: of the base, 0 if not known."""
 
     records: dict[tuple[str, int], Record]
+    metric: Metric
     layers: int = 0
     total_parameters: int = 0
 
@@ -87,9 +89,10 @@ class RecordedTable:
         """Mean gpu_seconds over the recorded seeds."""
         return float(np.mean([self.records[setup.id, seed].gpu_seconds for seed in self.seeds(setup.id)]))
 
-    def truth(self, setup_id: str, metric: MetricFunction) -> float:
+    def truth(self, setup_id: str) -> float:
         """Mean quality on all recorded examples over the recorded seeds."""
-        return float(np.mean([plain_value(self.records[setup_id, s].examples, metric) for s in self.seeds(setup_id)]))
+        compute = self.metric.compute
+        return float(np.mean([plain_value(self.records[setup_id, s].examples, compute) for s in self.seeds(setup_id)]))
 
 
 def read_table(path: Path) -> RecordedTable:
@@ -102,16 +105,27 @@ def read_table(path: Path) -> RecordedTable:
 def table_of(raw: Sequence[Mapping[str, Any]]) -> RecordedTable:
     """The table of these rows; of examples it keeps those that every row has. A method that peftcost does not have is known
     from then on, by its recorded setups."""
-    fewest = {name: min(len(record[name]) for record in raw) // ROW_WIDTH for name in ("dev_rows", "test_rows")}
+    fewest = {name: min(len(record[name]) // width_of(record) for record in raw) for name in ("dev_rows", "test_rows")}
     rows = [_record(one, fewest) for one in raw]
     register_recorded([record.setup for record in rows])
     base = {name: max(record.get(name) or 0 for record in raw) for name in ("layers", "total_parameters")}
-    return RecordedTable({(record.setup.id, record.seed): record for record in rows}, **base)
+    return RecordedTable({(record.setup.id, record.seed): record for record in rows}, metric_of(raw), **base)
+
+
+def metric_of(raw: Sequence[Mapping[str, Any]]) -> Metric:
+    """The metric that the rows name, accuracy where they name none."""
+    name = next((record["metric"] for record in raw if record.get("metric")), "accuracy")
+    return next(kind.metrics[name] for kind in task_types().values() if name in kind.metrics)
+
+
+def width_of(raw: Mapping[str, Any]) -> int:
+    """How many numbers an example has."""
+    return raw.get("row_width") or ROW_WIDTH
 
 
 def _record(raw: Mapping[str, Any], fewest: Mapping[str, int]) -> Record:
     same = ("seed", "train_loss", "dev_loss", "gpu_seconds", "startup_seconds", "peak_bytes", "process_peak_bytes")
-    seen = {name: np.frombuffer(raw[name], dtype=np.int8).reshape(-1, ROW_WIDTH) for name in fewest}
+    seen = {name: np.frombuffer(raw[name], dtype=np.int8).reshape(-1, width_of(raw)) for name in fewest}
     return Record(
         setup=Setup(raw["method"], json.loads(raw["hyperparameters"]), raw["stop_examples"]),
         **{name: raw[name] for name in same},

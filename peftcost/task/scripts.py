@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from peftcost.task.lengths import sample_of, table_positions, usual_length
 from peftcost.tasks.text_inputs import cut_warning, unknown_warning
 
-SAMPLE = 2000
-"""Texts that are tokenized for a look, evenly spaced."""
 OTHER = "other"
 
 
@@ -34,7 +33,7 @@ class Tokenized:
 
 
 def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) -> Tokenized | None:
-    """How the base's tokenizer sees the texts; None without a tokenizer.json. max_length: of the task, else of the model."""
+    """How the base's tokenizer sees the texts; None without a tokenizer.json. max_length: of the task, if it says one."""
     file = model_folder / "tokenizer.json"
     if not texts or not file.exists():
         return None
@@ -43,10 +42,11 @@ def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) 
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    chosen = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, SAMPLE).astype(int))]
+    chosen = [texts[i] for i in sample_of(len(texts))]
     coded = tokenizer.encode_batch(chosen)
     lengths = np.array([len(text.ids) for text in coded])
-    limit = max_length or _longest_input(model_folder)
+    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    limit = min(max_length or usual_length(lengths), table_positions(config))
     unknown_id = _unknown_id(file, tokenizer)
     shares: dict[str, list[float]] = {}
     for text, found in zip(chosen, coded, strict=True):
@@ -91,10 +91,3 @@ def _unknown_id(file: Path, tokenizer: object) -> int | None:
     model = json.loads(file.read_text(encoding="utf-8")).get("model", {})
     unknown = model.get("unk_token")
     return tokenizer.token_to_id(unknown) if isinstance(unknown, str) else model.get("unk_id")  # type: ignore[attr-defined]
-
-
-def _longest_input(model_folder: Path) -> int:
-    """512, or the positions of the model if there are fewer, as training takes it."""
-    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    positions = config.get("max_position_embeddings", config.get("n_positions"))  # GPT-2's name for it
-    return min(512, positions) if isinstance(positions, int) and positions > 0 else 512

@@ -168,7 +168,7 @@ class TaskType(ABC):
     def check_encoded(self, split: Split, model: str) -> None:
         """UserError where the processor makes numbers that the model cannot take."""
 
-    def warnings(self, split: Split, model: str, max_length: int) -> list[str]:
+    def warnings(self, split: Split, model: str) -> list[str]:
         """What the encoded training rows tell about whether this base can be right, one sentence each."""
         return []
 

@@ -90,10 +90,10 @@ class TextInputs(TaskType):
                 "model's own tokenizer."
             )
 
-    def warnings(self, split: Split, model: str, max_length: int) -> list[str]:
+    def warnings(self, split: Split, model: str) -> list[str]:
         unknown, ids = self.processor(model).unk_token_id, split.columns["input_ids"].values
         share = float(np.mean(ids == unknown)) if unknown is not None and len(ids) else 0.0
-        return [*cut_warning(float(np.mean(split.lengths >= max_length)), max_length), *unknown_warning(share, "the base")]
+        return unknown_warning(share, "the base")
 
 
 def cut_warning(share: float, max_length: int) -> list[str]:

@@ -53,7 +53,13 @@ class WandB(Tracker):
     def _init(self, title: str, kind: str, facts: Mapping[str, Fact]) -> Any:
         import wandb
 
-        quiet = {"console": "off", "silent": True, "disable_code": True, "disable_git": True, "save_code": False}
+        quiet: dict[str, Any] = {
+            "console": "off",
+            "silent": True,
+            "disable_code": True,
+            "disable_git": True,
+            "save_code": False,
+        }
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             group=self._tracked.name,

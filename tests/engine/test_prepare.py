@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import transformers
 
+from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.job import NullReporter, prepare_payload
-from peftcost.engine.prepare import NO_LIMIT, max_positions, prepare
+from peftcost.engine.prepare import max_positions, prepare
 from peftcost.errors import UserError
+from peftcost.task.lengths import NO_LIMIT
 from peftcost.task.task import Rows, load_task
 from peftcost.tasks.text_inputs import load_tokenizer
 
@@ -58,3 +60,26 @@ def test_a_tokenizer_without_padding_and_end_is_told(tiny_bert: Path, monkeypatc
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: bare)
     with pytest.raises(UserError, match="neither a padding nor an end token"):
         load_tokenizer(tiny_bert)
+
+
+def prepared_of(texts: list[str], model: Path, folder: Path, **fields: Any) -> tuple[int, list[str]]:
+    """Where a task of these texts is cut, and what is told of it."""
+    data = folder / "data.csv"
+    data.write_text("text,label\n" + "".join(f"{text} {i},{'ab'[i % 2]}\n" for i, text in enumerate(texts)))
+    task = load_task(data, "label").model_copy(update={"model": str(model), **fields})
+    prepared = prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())
+    return load_dataset_info(Path(prepared["prepared"])).max_length, prepared["warnings"]
+
+
+def test_inputs_are_cut_where_99_of_100_fit(tiny_bert: Path, tmp_path: Path) -> None:
+    few_long = ["word"] * 600 + ["word " * 40] * 3
+    length, told = prepared_of(few_long, tiny_bert, tmp_path)
+    assert length < 20
+    assert [f"cut at {length} tokens, which 99% of the training rows" in text for text in told] == [True]
+    assert prepared_of(few_long, tiny_bert, tmp_path, max_length=24) == (24, []), "half a percent are no reason to warn"
+
+
+def test_what_the_model_cannot_take_is_warned_of(tiny_bert: Path, tmp_path: Path) -> None:
+    length, told = prepared_of(["word " * 400] * 60, tiny_bert, tmp_path)
+    assert length == max_positions(str(tiny_bert))
+    assert f"100% of the texts are longer than {length} tokens" in told[0]

@@ -11,12 +11,12 @@ import pytest
 
 import peftcost
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import NonInferiority
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Action, Propose, Wait
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.decide import next_action
 from peftcost.searcher.state import SearchState
-from peftcost.simulator.search import CRITERION
 from peftcost.store.journal import Journal
 
 PACKAGE = Path(peftcost.__file__).parent
@@ -46,7 +46,7 @@ def resumed(path: Path, planned: dict[str, Any]) -> SearchState:
 
 
 def decided(state: SearchState) -> Action:
-    return next_action(state, BETS, lambda arm, stop: [], None, CRITERION, state.last_t)
+    return next_action(state, BETS, lambda arm, stop: [], None, NonInferiority(0.01), state.last_t)
 
 
 def test_a_resumed_run_decides_by_the_numbers_that_it_began_with(tmp_path: Path) -> None:
