@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import Setup
+from peftcost.data.features import Split
 from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
@@ -139,18 +140,32 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {}
 
 
-def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    """What the model in a trained folder says of each unlabelled example. payload: folder, card (its `peftcost.json`),
-    examples."""
-    reporter.phase("test")
+def use(payload: dict[str, Any], labelled: bool) -> tuple[torch.nn.Module, torch.device, DatasetInfo, Setup, Any, Split]:
+    """A trained folder and examples for it, as a batch needs them. payload: folder, card (its `peftcost.json`), examples."""
     folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
-    collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
-    kind, processor = info.task_type, info.task_type.processor(str(folder))
-    split = kind.encode(processor, payload["examples"], None, info.max_length)
+    processor = info.task_type.processor(str(folder))
+    split = info.task_type.encode(processor, payload["examples"], info.targets if labelled else None, info.max_length)
+    return model, device, info, setup, processor, split
+
+
+def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """What the model in a trained folder says of each unlabelled example. payload: as for `use`."""
+    reporter.phase("test")
+    model, device, info, setup, processor, split = use(payload, labelled=False)
+    kind, method = info.task_type, get_method(setup.method)
     if kind.generates:
-        room = info.max_positions - get_method(setup.method).virtual_tokens(setup.hyperparameters)
+        room = info.max_positions - method.virtual_tokens(setup.hyperparameters)
         texts = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(processor), room, device)
         return {"rows": [kind.written(processor, tokens) for tokens in texts]}
-    return {"rows": describe(model, split, collator, device)}
+    return {"rows": describe(model, split, collator_for(info, method, setup.hyperparameters), device)}
+
+
+def evaluate_examples(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Predict labelled examples with the model in a trained folder. payload: as for `use`, and out, the file of the rows."""
+    reporter.phase("test")
+    model, device, info, setup, _, split = use(payload, labelled=True)
+    found = evaluate(model, split, collator_for(info, get_method(setup.method), setup.hyperparameters), device)
+    save_rows(Path(payload["out"]), found.rows)
+    return {"loss": found.loss}

@@ -134,7 +134,16 @@ def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
-    from peftcost.engine.artifact import baselines, open_test, predict, reload, untuned, write_card, write_whole
+    from peftcost.engine.artifact import (
+        baselines,
+        evaluate_examples,
+        open_test,
+        predict,
+        reload,
+        untuned,
+        write_card,
+        write_whole,
+    )
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -151,6 +160,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "test": open_test,
         "reload": reload,
         "predict": predict,
+        "evaluate": evaluate_examples,
         "untuned": untuned,
         "baselines": baselines,
         "card": write_card,

@@ -132,6 +132,7 @@ def report_of(
     return {
         "quality": measured["quality"],
         "promised_interval": promised_interval(recipe, dev_rows, new_data),
+        "expected": recipe.expected.model_dump(mode="json"),
         "new_data": new_data,
         "gpu_seconds": measured["gpu_seconds"],
         "ranks": measured["ranks"],

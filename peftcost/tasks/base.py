@@ -227,6 +227,16 @@ class TaskType(ABC):
         has not one class."""
         return None
 
+    def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
+        """For each class how many examples were rightly called so, were called so, and are so, shape (classes, 3); None where
+        the rows of `predict` do not tell."""
+        pairs = self.class_pairs(rows)
+        if pairs is None:
+            return None
+        predicted, true = pairs.T
+        right = predicted[predicted == true]
+        return np.stack([np.bincount(ids, minlength=classes) for ids in (right, predicted, true)], axis=1)
+
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Per example what `peftcost predict` writes: label and probabilities, tags, a number; of a type that generates,

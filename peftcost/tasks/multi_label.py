@@ -20,7 +20,7 @@ from peftcost.errors import UserError
 from peftcost.tasks.base import Baseline, Columns, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets, unbalanced
-from peftcost.tasks.label_metrics import DECISIVE, macro_f1, micro_f1
+from peftcost.tasks.label_metrics import DECISIVE, halves, macro_f1, micro_f1
 from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
 from peftcost.tasks.targets import Labels, Targets, expect
 from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
@@ -139,6 +139,10 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         weights = np.ones((1, len(rows)))
         best = max(THRESHOLDS, key=lambda threshold: float(metric.compute(shifted(rows, threshold), weights)[0]))
         return shifted(rows, best), replace(expect(Labels, targets), threshold=best)
+
+    def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
+        predicted, true = halves(rows)
+        return np.stack([(predicted & true).sum(axis=0), predicted.sum(axis=0), true.sum(axis=0)], axis=1)
 
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         labels = expect(Labels, targets)
