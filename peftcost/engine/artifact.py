@@ -124,7 +124,8 @@ def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
     collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
     rows, saved = evaluate(model, load_split(prepared, "dev"), collator, device).rows, np.load(out / "dev_rows.npy")
-    return {"rows": len(saved), "differing": int((rows != saved).any(axis=1).sum())}
+    alike = np.isclose(rows, saved, rtol=1e-4, atol=1e-3).all(axis=1)  # probabilities and losses are summed in another order
+    return {"rows": len(saved), "differing": int((~alike).sum())}
 
 
 def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:

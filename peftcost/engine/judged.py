@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from peftcost.engine.dataset import DatasetInfo
+from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.targets import targets_from
 
 ROWS, TARGETS = "dev_rows.npy", "targets.json"
@@ -16,7 +17,7 @@ ROWS, TARGETS = "dev_rows.npy", "targets.json"
 
 def judged(info: DatasetInfo, rows: np.ndarray, out: Path | None = None) -> float:
     """The quality of these dev rows. out: a training's folder, which keeps them, and the targets if something was fitted."""
-    metric = info.task_type.metrics[info.metric]
+    metric = metric_of(info.task_type, info.metric, info.metric_options)
     rows, targets = info.task_type.fitted(rows, info.targets, metric)
     if out is not None:
         np.save(out / ROWS, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,12 +16,14 @@ from scipy.stats import binomtest
 from peftcost.core.statistics import quality_interval, resample_qualities
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
+from peftcost.errors import UserError
 from peftcost.recipe.gate import Interval, interval_on, promise_text
 from peftcost.recipe.predict import read_card, run_in_worker
 from peftcost.recipe.recipe import Expected
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
+from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.targets import Classes, Targets, targets_from
 
 REPLICATES = 2000
@@ -89,8 +92,9 @@ def evaluate(
         out = Path(scratch) / "rows.npy"
         run_in_worker("evaluate", {"folder": str(folder), "card": card, "examples": examples, "out": str(out)}, devices)
         rows = np.load(out)
-    metrics = {metric.name: figures(metric, rows) for metric in kind.metrics.values()}
-    main = metrics[info["metric"]]
+    own = metric_of(kind, info["metric"], info.get("metric_options"))
+    metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
+    main = metrics[own.name]
     promised = interval_on(Expected.model_validate(report["expected"]), len(rows)) if "expected" in report else None
     return Evaluated(
         data=table.path,
@@ -113,6 +117,16 @@ def known(table: Table, kind: TaskType, targets: Targets, columns: Mapping[str, 
     examples = labelled_of(table, kind, columns)
     kind.check_targets(examples, targets, "evaluated")
     return examples
+
+
+def others(kind: TaskType, targets: Targets, name: str) -> list[Metric]:
+    """The task type's other metrics, of those that make sense for these targets without further options."""
+    found = []
+    for metric in kind.metrics.values():
+        with contextlib.suppress(UserError):
+            kind.check_metric(metric.name, targets)
+            found += [metric] if metric.name != name else []
+    return found
 
 
 def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from peftcost.data.features import Split
 from peftcost.data.table import Table
+from peftcost.errors import UserError
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
@@ -36,12 +37,14 @@ class Metric:
 
     compute: (rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,). A weight counts how often an
     example stands in a resample; all ones give the plain metric. limits: the lowest and the highest possible value.
+    options: what makes it this one of its name, as JSON holds it, the targets among them; None for a plain metric.
     """
 
     name: str
     default_margin: float
     compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
     limits: tuple[float, float] = (0.0, 1.0)
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,15 @@ class TaskType(ABC):
 
     def check_metric(self, metric: str, targets: Targets) -> None:
         """UserError if the metric makes no sense for these targets."""
+
+    def with_options(self, metric: Metric, options: Mapping[str, Any], targets: Targets) -> Metric:
+        """One of the type's metrics with what the user has said of it. UserError for an option that it has not."""
+        raise UserError(f"{metric.name} takes no options, but got {', '.join(options)}.")
+
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]] | None:
+        """The predicted and the true answer of each example as users write them, for a metric of their own; None where the
+        rows of `predict` do not tell."""
+        return None
 
     def classes_of(self, example: Example) -> list[str]:
         """The classes that stand in an example; splits leave some of each in train."""

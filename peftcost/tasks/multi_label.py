@@ -135,10 +135,18 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         return shifted(rows, expect(Labels, targets).threshold)
 
     def fitted(self, rows: np.ndarray, targets: Targets, metric: Metric) -> tuple[np.ndarray, Targets]:
-        """The rows under the threshold that is best for the metric, and the labels with it. The rows are those of 0.5."""
+        """The rows under the threshold that is best for the metric, and the labels with it. The rows are those of 0.5. A
+        user's own metric takes too long for that; micro F1 stands in for it."""
+        if metric.name not in self.metrics:
+            metric = self.metrics["micro_f1"]
         weights = np.ones((1, len(rows)))
         best = max(THRESHOLDS, key=lambda threshold: float(metric.compute(shifted(rows, threshold), weights)[0]))
         return shifted(rows, best), replace(expect(Labels, targets), threshold=best)
+
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]]:
+        names = expect(Labels, targets).names
+        predicted, true = ([[names[i] for i in np.flatnonzero(row)] for row in half] for half in halves(rows))
+        return predicted, true
 
     def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
         predicted, true = halves(rows)

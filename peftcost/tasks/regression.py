@@ -89,6 +89,12 @@ class Regression(OneTextOrTwo):
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         return np.stack([logits.float().squeeze(-1).cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
 
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]]:
+        """In the unit of the user's file."""
+        scale = expect(Values, targets)
+        predicted, true = (scale.mean + scale.scale * rows[:, :2].astype(np.float64)).T.tolist()
+        return predicted, true
+
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """In the unit of the user's file."""
         scale = expect(Values, targets)
