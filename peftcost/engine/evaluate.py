@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from peftcost.core.statistics import nested_sample
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.dataset import Collator
+from peftcost.engine.dataset import Collator, DatasetInfo
+from peftcost.engine.job import TrainJob
+from peftcost.engine.judged import judged
 from peftcost.engine.source import Source, forward
+from peftcost.errors import SetupFailed
 from peftcost.tasks.batch import Batch
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
@@ -51,6 +57,20 @@ def evaluate(
     loss_sum, n_targets = ranks.total(loss_sum, count)
     back = np.argsort(ranks.gather(order), kind="stable")
     return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, n_targets))
+
+
+def measure_dev(
+    job: TrainJob, info: DatasetInfo, model: torch.nn.Module, dev: Split, collator: Collator, source: Source | None = None
+) -> dict[str, Any]:
+    """What a trained model's measurement says of the dev examples that the job asks for; their rows go to the job's folder.
+
+    SetupFailed when the loss is not finite."""
+    chosen = nested_sample(len(dev), job.dev_rows)
+    evaluation = evaluate(model, dev, collator, next(model.parameters()).device, source, chosen)
+    if not math.isfinite(evaluation.loss):
+        raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
+    quality = ranks.on_main(lambda: judged(info, evaluation.rows, Path(job.out)))
+    return {"seed": job.seed, "quality": quality, "dev_loss": evaluation.loss, "dev_rows": job.dev_rows}
 
 
 def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
     splits = {
         name: kind.encode(processor, examples, data.targets, length)
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
+        if examples
     }
     for split in splits.values():
         kind.check_encoded(split, model)

@@ -16,7 +16,6 @@ import torch
 
 from peftcost.core.memory import folder_bytes
 from peftcost.core.setup import PACKING
-from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
@@ -26,7 +25,7 @@ from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
-from peftcost.engine.evaluate import evaluate, latency_seconds
+from peftcost.engine.evaluate import evaluate, latency_seconds, measure_dev
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.judged import judged
@@ -79,11 +78,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
 
     reporter.phase("evaluate")
     watch = Stopwatch(train_state.device)
-    chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(train_state.model, dev, train_state.collator, train_state.device, loop.dev_source, chosen)
-    if not math.isfinite(evaluation.loss):
-        raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    quality = ranks.on_main(lambda: judged(info, evaluation.rows, out))
+    on_dev = measure_dev(job, info, train_state.model, dev, train_state.collator, loop.dev_source)
     evaluation_seconds = watch.lap()
     loop.book_evaluation()
 
@@ -95,14 +90,11 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     latency = ranks.on_main(lambda: latency_seconds(train_state.model, dev, train_state.collator, train_state.device))
     peak_bytes = loop.peak_bytes()
     measured = {
-        "seed": job.seed,
-        "quality": quality,
+        **on_dev,
         "train_loss": loop.train_loss,
-        "dev_loss": evaluation.loss,
         "gpu_seconds": loop.gpu_seconds,
         "startup_seconds": ranks.count() * startup_seconds,
         "evaluation_seconds": ranks.count() * evaluation_seconds,
-        "dev_rows": job.dev_rows,
         "kept_train_rows": 0 if loop.source is None else loop.source.kept_rows,
         "kept_dev_rows": 0 if loop.dev_source is None else loop.dev_source.kept_rows,
         "process_peak_bytes": int(ranks.largest(process_peak)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -13,17 +12,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from peftcost.core.memory import folder_bytes
-from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.meter import Stopwatch, process_peak_bytes, reset_peaks
 from peftcost.engine.adapter_train_state import ONLY, AdapterTrainState, build_together, optimizer_of
 from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only
 from peftcost.engine.dataset import DatasetInfo, Split, load_dataset_info, load_split
-from peftcost.engine.evaluate import evaluate, latency_seconds
+from peftcost.engine.evaluate import latency_seconds, measure_dev
 from peftcost.engine.fitting import device_kind, job_estimate
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
-from peftcost.engine.judged import judged
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.moved import check_moved
 from peftcost.engine.pack import CostAlone, Member, Pack
@@ -153,24 +150,17 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
     reporter.phase("evaluate")
     watch = Stopwatch(device)
     train_state.activate()
-    chosen = nested_sample(len(dev), job.dev_rows)
-    evaluation = evaluate(model, dev, train_state.collator, device, None, chosen)
-    if not math.isfinite(evaluation.loss):
-        raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    quality = judged(info, evaluation.rows, out)
+    on_dev = measure_dev(job, info, model, dev, train_state.collator)
     evaluation_seconds = watch.lap()
     reporter.phase("checkpoint")
     save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")
     reporter.phase("measure")
     trainable, total = train_state.count(beside)
     result = {
-        "seed": job.seed,
-        "quality": quality,
+        **on_dev,
         "train_loss": member.train_loss,
-        "dev_loss": evaluation.loss,
         "gpu_seconds": member.gpu_seconds,
         "evaluation_seconds": evaluation_seconds,
-        "dev_rows": job.dev_rows,
         "process_peak_bytes": process_peak,
         "latency_seconds": latency_seconds(model, dev, train_state.collator, device),
         "artifact_bytes": folder_bytes(out / "model"),

@@ -62,7 +62,7 @@ def card_text(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str, 
     cost = f"{format_seconds(report['gpu_seconds'])} on {report['ranks']} x {device}{energy}"
     rows = [
         ("base", f"{recipe.task.only_model}, fingerprint {report['fingerprints']['model'][:12]}"),
-        ("setup", setup_words(setup.method, setup.hyperparameters, setup.stop_examples)),
+        ("setup", setup_words(setup.method, setup.hyperparameters, report["stop_examples"])),
         ("trained on", f"{report['rows']['train']:,} rows, fingerprint {report['fingerprints']['data'][:12]}"),
         (
             "quality",

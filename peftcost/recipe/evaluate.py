@@ -95,7 +95,9 @@ def evaluate(
     own = metric_of(kind, info["metric"], info.get("metric_options"))
     metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
     main = metrics[own.name]
-    promised = interval_on(Expected.model_validate(report["expected"]), len(rows)) if "expected" in report else None
+    promised = None
+    if "expected" in report:
+        promised = interval_on(Expected.model_validate(report["expected"]), len(rows), own.limits)
     return Evaluated(
         data=table.path,
         rows=len(rows),

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from peftcost.recipe.recipe import PROMISE_SEEDS, Expected, Recipe
 from peftcost.task.splits import TaskData
 from peftcost.tasks.targets import Classes
@@ -18,18 +20,19 @@ COST_SLACK_SECONDS = 5.0
 Interval = tuple[float, float]
 
 
-def promised_interval(recipe: Recipe, dev_rows: int, new_data: bool) -> Interval | None:
-    """Where 95 % of new seeds fall; of fewer dev rows than the recipe's, farther apart. None where it promises nothing."""
-    return interval_on(recipe.expected, dev_rows) if new_data else recipe.expected.prediction_interval
+def promised_interval(recipe: Recipe, dev_rows: int, new_data: bool, limits: Interval) -> Interval | None:
+    """Where 95 % of new seeds fall; of fewer dev rows than the recipe's, farther apart, within the metric's limits. None
+    where it promises nothing."""
+    return interval_on(recipe.expected, dev_rows, limits) if new_data else recipe.expected.prediction_interval
 
 
-def interval_on(expected: Expected, rows: int) -> Interval | None:
-    """Where 95 % of new seeds fall on so many rows of new data; of fewer than the recipe's, farther apart."""
+def interval_on(expected: Expected, rows: int, limits: Interval) -> Interval | None:
+    """Where 95 % of new seeds fall on so many rows of new data."""
     interval = expected.new_data_interval
     if interval is None or expected.dev_rows is None:
         return interval
     wider = math.sqrt(max(1.0, expected.dev_rows / rows))
-    low, high = (expected.quality + wider * (end - expected.quality) for end in interval)
+    low, high = np.clip([expected.quality + wider * (end - expected.quality) for end in interval], *limits).tolist()
     return low, high
 
 
@@ -41,7 +44,7 @@ def obstacles(recipe: Recipe, data: TaskData) -> list[str]:
             f"The data has other classes than the recipe ({data.targets.describe()}; the recipe {recipe.targets}). "
             "Correct the labels, search again, or train with --no-gate."
         )
-    interval, rows = promised_interval(recipe, len(data.dev), new_data=True), len(data.dev)
+    interval, rows = promised_interval(recipe, len(data.dev), True, data.metric.limits), len(data.dev)
     if interval is not None and interval[0] <= data.metric.limits[0]:
         found.append(
             f"A dev split of {rows} row{'s' if rows > 1 else ''} is too small for a gate: any {data.metric.name} could be "
@@ -54,14 +57,13 @@ def broken_promises(
     recipe: Recipe,
     measured: Mapping[str, Any],
     device: str,
-    dev_rows: int,
+    interval: Interval | None,
     new_data: bool,
     min_quality: float | None = None,
 ) -> list[str]:
     """A sentence for each promise that this training has not kept. Costs are compared on as many devices of one kind alone,
-    in device-seconds. min_quality: what the caller asks for, whatever the recipe promises."""
+    in device-seconds. interval: the promised one. min_quality: what the caller asks for, whatever the recipe promises."""
     expected, broken = recipe.expected, []
-    interval = promised_interval(recipe, dev_rows, new_data)
     if interval is not None and measured["quality"] < interval[0]:
         broken.append(
             f"Dev quality is {measured['quality']:.3f}, below the {promise_text(interval)} that the recipe promises."

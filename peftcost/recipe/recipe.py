@@ -58,13 +58,15 @@ class Expected(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Fingerprints, setup, seeds, versions, expected quality and cost. targets: what was known of them, in words."""
+    """Fingerprints, setup, seeds, versions, expected quality and cost. epochs: how often the setup sees each row; None in
+    recipes of before it was written down. targets: what was known of them, in words."""
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
     task: Task
     task_seed: int
     setup: SetupFields
+    epochs: float | None = None
     seeds: list[int]
     expected: Expected
     confirmed: bool
@@ -72,6 +74,11 @@ class Recipe(BaseModel):
     fingerprints: dict[str, str]
     versions: dict[str, str]
     run: str
+
+    def setup_for(self, rows: int) -> Setup:
+        """The setup on new data of so many rows to train on: for as many epochs, where these are known."""
+        setup = self.setup.to_setup()
+        return setup if self.epochs is None else setup.until(max(1, round(self.epochs * rows)))
 
 
 def seeds_apart(result: Result) -> list[list[float]]:
@@ -119,6 +126,7 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
             hyperparameters=choices,
             stop_examples=entry.stop_examples or 0,
         ),
+        epochs=(entry.stop_examples or 0) / result.task.rows.train,
         seeds=[m.seed for m in decisive],
         expected=Expected(
             quality=recommendation.quality,

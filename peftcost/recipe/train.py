@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.setup import Setup
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.engine.job import TrainJob
@@ -24,6 +25,7 @@ from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
 from peftcost.store.journal import Journal
 from peftcost.task.splits import load_task_data
+from peftcost.task.task import Shares
 
 TIES_SHARE = 0.01
 """Of dev rows, how many rounding may turn."""
@@ -39,13 +41,16 @@ def train_recipe(
     devices_per_setup: int = 1,
     early_stopping: int | None = None,
     min_quality: float | None = None,
+    gate_rows: int | None = None,
     gate: bool = True,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
     """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
 
-    data: a file in place of the recipe's (its dev split decides on the gate). seed: a fresh one by default.
-    min_quality: the least dev quality, whatever the recipe promises. gate: whether it is held to any promise.
+    data: a file in place of the recipe's. All of its rows are trained on, for as many epochs as the recipe's, but a dev split
+    that decides on the gate. seed: a fresh one by default. min_quality: the least dev quality, whatever the recipe promises.
+    gate_rows: of new data, in that dev split; as few as resolve the margin, at most a fifth, by default. gate: whether it is
+    held to any promise.
 
     UserError if `out` exists. GateError, with nothing trained, if new data has other classes or too few dev rows for a gate;
     with the model kept, if dev quality falls below the prediction interval or the cost, on as many of the same devices, rises
@@ -54,11 +59,11 @@ def train_recipe(
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
-    order = order_of(recipe, data, max(recipe.seeds) + 1 if seed is None else seed)
+    order = order_of(recipe, data, gate_rows, max(recipe.seeds) + 1 if seed is None else seed)
     against = obstacles(recipe, order.data) if gate and data is not None else []
     if against:
         raise GateError(f"{' '.join(against)} Nothing was trained.")
-    setup = recipe.setup.to_setup()
+    setup = recipe.setup.to_setup() if data is None else recipe.setup_for(len(order.data.train))
     chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
@@ -79,7 +84,7 @@ def train_recipe(
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
-        report = report_of(recipe, measured, order, chosen[0].name, data is not None, min_quality)
+        report = report_of(recipe, setup, measured, order, chosen[0].name, data is not None, min_quality)
         if curve.file.exists():  # else it was over before anything was told
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -103,9 +108,14 @@ def check_reloaded(rows: int, differing: int) -> None:
         )
 
 
-def order_of(recipe: Recipe, data: str | None, seed: int) -> OnBase:
-    """Read data and model. Given the recipe's own data, it has to be what the recipe was made from."""
-    task = recipe.task if data is None else recipe.task.model_copy(update={"data": task_data(data), "rows": None})
+def order_of(recipe: Recipe, data: str | None, gate_rows: int | None, seed: int) -> OnBase:
+    """Read data and model. Given the recipe's own data, it has to be what the recipe was made from; of new data all rows are
+    used, and no test split is taken."""
+    if data is None and gate_rows is not None:
+        raise UserError("--gate-rows is for new data; the recipe's own data has its dev split already.")
+    held_out = Shares(dev=gate_rows, test=0)
+    changes = {} if data is None else {"data": task_data(data), "rows": None, "splits": held_out}
+    task = recipe.task.model_copy(update=changes)
     loaded = load_task_data(task, recipe.task_seed)
     order = on_base(task, loaded, seed)
     fingerprints = order.fingerprints
@@ -126,22 +136,30 @@ def task_data(path: str) -> Any:
 
 
 def report_of(
-    recipe: Recipe, measured: dict[str, Any], order: OnBase, device: str, new_data: bool, min_quality: float | None
+    recipe: Recipe,
+    setup: Setup,
+    measured: dict[str, Any],
+    order: OnBase,
+    device: str,
+    new_data: bool,
+    min_quality: float | None,
 ) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
     dev_rows = len(order.data.dev)
+    interval = promised_interval(recipe, dev_rows, new_data, order.data.metric.limits)
     return {
         "quality": measured["quality"],
-        "promised_interval": promised_interval(recipe, dev_rows, new_data),
+        "promised_interval": interval,
         "expected": recipe.expected.model_dump(mode="json"),
         "new_data": new_data,
+        "stop_examples": setup.stop_examples,
         "gpu_seconds": measured["gpu_seconds"],
         "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
         "seed": order.seed,
         "rows": {"train": len(order.data.train), "dev": dev_rows},
         "fingerprints": order.fingerprints,
-        "broken_promises": broken_promises(recipe, measured, device, dev_rows, new_data, min_quality),
+        "broken_promises": broken_promises(recipe, measured, device, interval, new_data, min_quality),
         "recipe_run": recipe.run,
         "versions": versions(),
     }

@@ -27,20 +27,22 @@ class TrainableRecipe(Recipe):
         devices_per_setup: int = 1,
         early_stopping: int | None = None,
         min_quality: float | None = None,
+        gate_rows: int | None = None,
         gate: bool = True,
         quiet: bool = False,
     ) -> TrainedModel:
         """Train the recipe's setup from scratch, and hold it to what the recipe promises.
 
         Args:
-            data: In place of the recipe's: a data frame, a `datasets.Dataset`, a list of dicts, or a data file's path. Its
-                dev split is split off.
+            data: In place of the recipe's: a data frame, a `datasets.Dataset`, a list of dicts, or a data file's path. All of
+                its rows are trained on but a dev split for the gate, for as many epochs as the recipe's.
             out: The model's folder, made here. Default: models/NAME.
             seed: Default: one that the search has not used.
             devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
             devices_per_setup: On how many devices it is trained, as in devices="cuda:4", devices_per_setup=4.
             early_stopping: Stop after so many evaluations of dev without a rise.
             min_quality: The least dev quality, whatever the recipe promises.
+            gate_rows: Of new data, in that dev split. Default: as few as resolve the margin, at most a fifth.
             gate: Whether it is held to any promise.
             quiet: Show no progress.
 
@@ -65,6 +67,7 @@ class TrainableRecipe(Recipe):
                 devices_per_setup=devices_per_setup,
                 early_stopping=early_stopping,
                 min_quality=min_quality,
+                gate_rows=gate_rows,
                 gate=gate,
                 on_progress=tell,
             )

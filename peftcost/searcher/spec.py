@@ -60,6 +60,8 @@ def load_spec(
     task = task if isinstance(task, Task) else load_task(task)
     names = methods_of(task, methods)
     data = load_task_data(task, seed)
+    if not data.test:
+        raise UserError("The task has no test split (splits.test is 0), which a search needs; leave it out.")
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
     confidence = checked_confidence(confidence, config)
     chosen = choose_devices(devices)

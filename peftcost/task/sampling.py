@@ -23,19 +23,27 @@ def split_sizes(
     dev_share: float | None = None,
     test_share: float | None = None,
 ) -> tuple[int, int]:
-    """How many examples dev and test take from `rows` (0 for one that is not needed): the shares that are given, else:
+    """How many examples dev and test take from `rows` (0 for one that is not needed): the shares (below 1) or numbers that
+    are given, else:
 
     Test takes 20 %, at most 4,000. Dev does too, and more if the margin asks for it: two setups' quality on the same n
     examples differs by chance by sd = sqrt(DISAGREEMENT / n), and two of these should not exceed the margin, so
     n = 4 * DISAGREEMENT / margin² (6,000 for 0.01, capped at 4,000; 240 for 0.05). Half of the rows stay in train.
+    Without a test split nothing is compared and dev is a gate: as few as resolve the margin, at most 20 %.
     """
     fifth = round(HELD_OUT_SHARE * rows)
-    test = min(fifth, LARGEST_HELD_OUT) if test_share is None else round(test_share * rows)
+    test = min(fifth, LARGEST_HELD_OUT) if test_share is None else size_of(test_share, rows)
     test = test if needs_test else 0
     resolving = int(np.ceil(4 * DISAGREEMENT / margin**2))
-    dev = max(0, min(max(fifth, resolving), LARGEST_HELD_OUT, rows // 2 - test))
-    dev = dev if dev_share is None else round(dev_share * rows)
+    wanted = min(fifth, resolving) if test_share == 0 else max(fifth, resolving)
+    dev = max(0, min(wanted, LARGEST_HELD_OUT, rows // 2 - test))
+    dev = dev if dev_share is None else size_of(dev_share, rows)
     return dev if needs_dev else 0, test
+
+
+def size_of(share: float, rows: int) -> int:
+    """Of a share of the rows, or of a number of them from 1 on."""
+    return round(share * rows) if share < 1 else int(share)
 
 
 def together(*keys: Sequence[Hashable]) -> list[int]:

@@ -79,7 +79,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     splits, split_off = _split_off(kind, given, margin, seed, task)
     splits = _sampled(kind, splits, task.rows or Rows(), seed)
     for name in SPLITS:
-        if not splits[name]:
+        if not splits[name] and not (name == "test" and without_test(task)):
             raise UserError(_nothing_left(name, tables["train"].path, dropped))
     if not kind.can_learn(splits["train"]):
         where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
@@ -89,6 +89,11 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         kind, columns, targets, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
         margin=margin, rejected=rejected,
     )  # fmt: skip
+
+
+def without_test(task: Task) -> bool:
+    """Whether the task asks for no test split."""
+    return task.splits is not None and task.splits.test == 0
 
 
 def without_leaks(kind: TaskType, given: dict[str, list[Example]]) -> tuple[dict[str, list[Example]], list[str]]:

@@ -74,15 +74,18 @@ class Rows(BaseModel):
 
 
 class Shares(BaseModel):
-    """Which share of the rows is split off."""
+    """What is split off: a share of the rows (below 1), or so many rows. test: 0 for none, which suits no search."""
 
     model_config = ConfigDict(extra="forbid")
-    dev: float | None = Field(default=None, gt=0, lt=1)
-    test: float | None = Field(default=None, gt=0, lt=1)
+    dev: float | None = Field(default=None, gt=0)
+    test: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _leave_some(self) -> Shares:
-        if (self.dev or 0) + (self.test or 0) >= 1:
+        given = [value for value in (self.dev, self.test) if value is not None]
+        if any(value > 1 and not value.is_integer() for value in given):
+            raise ValueError("a split takes a share of the rows (below 1) or a whole number of them")
+        if sum(value for value in given if value < 1) >= 1:
             raise ValueError("dev and test together take all rows; leave some to train on")
         return self
 

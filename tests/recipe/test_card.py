@@ -38,6 +38,7 @@ def report() -> dict[str, Any]:
         "ranks": 1,
         "peak_bytes": 123_000_000,
         "seed": 3,
+        "stop_examples": 64,
         "rows": {"train": 2000, "dev": 600},
         "fingerprints": PRINTS,
         "versions": {"peftcost": "0.1.0"},

@@ -16,6 +16,7 @@ from peftcost.task.task import Rows, load_task
 
 FIXTURE = Path(__file__).parents[1] / "report" / "result_fixture.json"
 EUROS, ERROR = 250.0, 4.0
+LIMITS = (0.0, 1.0)
 
 
 def raw_result() -> dict[str, Any]:
@@ -49,21 +50,24 @@ def test_a_promise_for_a_metric_in_euros_is_as_wide_as_its_readings_err() -> Non
     assert ERROR < width < 8 * ERROR
 
 
+def broken(recipe: Recipe, measured: dict[str, Any], device: str, new_data: bool = False, **asked: float) -> list[str]:
+    """What is broken where 4,000 rows judge."""
+    return broken_promises(recipe, measured, device, promised_interval(recipe, 4000, new_data, LIMITS), new_data, **asked)
+
+
 def test_a_dearer_training_breaks_the_promise_on_the_same_devices_alone() -> None:
     recipe = recipe_from(raw_result())
     expected = recipe.expected
     most = 1.5 * expected.gpu_seconds + COST_SLACK_SECONDS
     kept = {"quality": expected.quality, "ranks": 1, "gpu_seconds": most - 1}
-    assert broken_promises(recipe, kept, expected.device, 4000, new_data=False) == []
-    (sentence,) = broken_promises(recipe, {**kept, "gpu_seconds": most + 1}, expected.device, 4000, new_data=False)
+    assert broken(recipe, kept, expected.device) == []
+    (sentence,) = broken(recipe, {**kept, "gpu_seconds": most + 1}, expected.device)
     assert "gpu-s, more than 1.5 times" in sentence
     on_two = {**kept, "gpu_seconds": most + 1, "ranks": 2}
-    assert broken_promises(recipe, on_two, expected.device, 4000, new_data=False) == []
+    assert broken(recipe, on_two, expected.device) == []
     two = recipe.model_copy(update={"expected": expected.model_copy(update={"ranks": 2})})
-    assert broken_promises(two, on_two, expected.device, 4000, new_data=False) == []
-    assert broken_promises(
-        two, {**on_two, "gpu_seconds": most + COST_SLACK_SECONDS + 1}, expected.device, 4000, new_data=False
-    )
+    assert broken(two, on_two, expected.device) == []
+    assert broken(two, {**on_two, "gpu_seconds": most + COST_SLACK_SECONDS + 1}, expected.device)
 
 
 def test_worse_quality_breaks_it_by_the_interval_that_suits_the_data() -> None:
@@ -71,8 +75,8 @@ def test_worse_quality_breaks_it_by_the_interval_that_suits_the_data() -> None:
     tight, wide = recipe.expected.prediction_interval, recipe.expected.new_data_interval
     assert tight is not None and wide is not None and wide[0] < tight[0]
     measured = {"quality": (tight[0] + wide[0]) / 2, "ranks": 1, "gpu_seconds": 0.0}
-    assert broken_promises(recipe, measured, "any", 4000, new_data=False)
-    assert not broken_promises(recipe, measured, "any", 4000, new_data=True)
+    assert broken(recipe, measured, "any")
+    assert not broken(recipe, measured, "any", new_data=True)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -92,14 +96,14 @@ def test_two_seeds_promise_nothing_yet() -> None:
     recipe = recipe_from(raw)
     assert recipe.expected.prediction_interval is None
     measured = {"quality": 0.1, "ranks": 1, "gpu_seconds": 0.0}
-    assert broken_promises(recipe, measured, "any", 4000, new_data=False) == []
-    (sentence,) = broken_promises(recipe, measured, "any", 4000, new_data=False, min_quality=0.7)
+    assert broken(recipe, measured, "any") == []
+    (sentence,) = broken(recipe, measured, "any", min_quality=0.7)
     assert "below the 0.7 of --min-quality" in sentence
 
 
 def test_fewer_dev_rows_promise_less_and_too_few_are_no_gate() -> None:
     recipe = recipe_from(raw_result())
-    many, few = (promised_interval(recipe, rows, new_data=True) for rows in (4000, 100))
+    many, few = (promised_interval(recipe, rows, True, LIMITS) for rows in (4000, 100))
     assert many is not None and few is not None and few[0] < many[0]
     data = load_task_data(load_task("builtin:tweets").model_copy(update={"rows": Rows(train=60, dev=1, test=20)}), 0)
     assert "A dev split of 1 row is too small for a gate" in " ".join(obstacles(recipe, data))

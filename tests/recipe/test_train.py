@@ -128,8 +128,21 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
         writer.writerows([row["text"], row["sentiment"]] for row in table.rows[::95])
     done = train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", data=str(data))
     assert done.report["new_data"]
-    assert done.report["promised_interval"] == pytest.approx([0.1, 1.0])
-    assert sum(done.report["rows"].values()) < 400
+    low, high = done.report["promised_interval"]
+    assert 0.0 <= low < 0.1 and high == 1.0, "of fewer dev rows than the recipe's farther apart, within the metric's limits"
+    rows = done.report["rows"]
+    assert sum(rows.values()) == len(table.rows[::95]), "no row is left out, and no test split is taken"
+    assert rows["dev"] <= 0.2 * sum(rows.values())
+    assert done.report["stop_examples"] == round(recipe.epochs * rows["train"])
+
+
+def test_a_gate_of_so_many_rows(recipe: Recipe, tmp_path: Path) -> None:
+    data, names = tmp_path / "new.csv", ("positive", "negative", "neutral")
+    data.write_text("text,sentiment\n" + "".join(f"it is {i},{names[i % 3]}\n" for i in range(90)))
+    done = train_recipe(promising(recipe, (0.0, 1.0)), tmp_path / "model", data=str(data), gate_rows=30, gate=False)
+    assert done.report["rows"] == {"train": 60, "dev": 30}
+    with pytest.raises(UserError, match="is for new data"):
+        train_recipe(recipe, tmp_path / "other", gate_rows=30)
 
 
 def test_where_it_cannot_write(recipe: Recipe, tmp_path: Path) -> None:

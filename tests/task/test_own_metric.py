@@ -89,7 +89,7 @@ def test_what_is_wrong_with_it_is_told_before_anything_is_spent(tmp_path: Path, 
         ("return 1 / 0", r"raised ZeroDivisionError: division by zero \(line 2\)"),
         ("return float('nan')", "gave nan for 1 rows"),
         ("return 'good'", "raised ValueError"),
-        ("import os; os._exit(3)", "ended with exit code 3"),
+        ("import os; os._exit(3)", "ended its process in 1 calls for 1 rows"),
     ],
 )
 def test_what_goes_wrong_in_a_call_is_told_with_its_line(tmp_path: Path, body: str, says: str) -> None:

@@ -89,6 +89,9 @@ def test_shares_that_are_given_are_taken() -> None:
     assert split_sizes(1000, 0.01, True, True, 0.1, 0.25) == (100, 250)
     assert split_sizes(1000, 0.05, True, True, None, 0.3) == (200, 300)  # half stays in train
     assert split_sizes(1000, 0.01, True, False, 0.1, 0.25) == (100, 0)
+    assert split_sizes(1000, 0.01, True, True, 120, 80) == (120, 80), "from 1 on they are rows"
+    assert split_sizes(1000, 0.01, True, True, None, 0) == (200, 0), "a gate: a fifth at most"
+    assert split_sizes(10_000, 0.05, True, True, None, 0) == (240, 0), "and no more than resolve the margin"
 
 
 def test_what_shares_any_key_goes_together() -> None:

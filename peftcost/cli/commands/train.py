@@ -30,6 +30,15 @@ def train(
     min_quality: Annotated[
         float | None, typer.Option("--min-quality", help="The least dev quality, as in 0.9.", rich_help_panel=GATE)
     ] = None,
+    gate_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--gate-rows",
+            min=1,
+            help="Of new data: rows that are held out for the gate. Default: as few as resolve the margin, at most a fifth.",
+            rich_help_panel=GATE,
+        ),
+    ] = None,
     no_gate: Annotated[
         bool, typer.Option("--no-gate", help="Hold it to no promise, whatever the data.", rich_help_panel=GATE)
     ] = False,
@@ -43,8 +52,9 @@ def train(
     from peftcost.recipe.recipe import load_recipe
     from peftcost.recipe.train import train_recipe
 
+    asked = load_recipe(recipe)
     done = train_recipe(
-        load_recipe(recipe),
+        asked,
         out,
         data=data,
         seed=seed,
@@ -52,13 +62,18 @@ def train(
         devices_per_setup=devices_per_setup,
         early_stopping=early_stopping,
         min_quality=min_quality,
+        gate_rows=gate_rows,
         gate=not no_gate,
         on_progress=progress_printer(quiet),
     )
     if as_json:
         print_json(done.report)
         return
-    promise = promise_text(done.report["promised_interval"])
+    interval, rows = done.report["promised_interval"], done.report["rows"]
+    promise = promise_text(interval)
+    if interval is not None:
+        promise += f"; the gate sees a fall of {asked.expected.quality - interval[0]:.3f} or more"
     print(
-        f"{done.folder}: dev quality {done.report['quality']:.3f} on {done.report['rows']['dev']} rows (promised: {promise})"
+        f"{done.folder}: trained on {rows['train']} rows, dev quality {done.report['quality']:.3f} on {rows['dev']} rows "
+        f"(promised: {promise})"
     )
