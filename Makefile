@@ -46,7 +46,8 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/peftcost bench recipes/suite.yaml
+	$(BIN)/python benchmarks/suite_data.py
+	$(BIN)/peftcost bench benchmarks/suites/methods.yaml
 
 clean:
 	rm -rf $(VENV) build *.egg-info

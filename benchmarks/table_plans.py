@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -69,34 +69,36 @@ GRIDS: dict[str, tuple[str, str, dict[str, tuple[Any, ...]]]] = {
 
 
 def reviews() -> Task:
-    """Movie reviews by their mean human rating, positive or negative (Hutto & Gilbert 2014, in vaderSentiment's sdist)."""
+    """Movie reviews by their mean human rating, positive or negative: those that are rated clearly (0.8 of 4 or more)."""
     table = cache_folder() / "reviews.csv"
     if not table.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            download = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, "vaderSentiment==3.3.2"]
-            subprocess.run([sys.executable, "-m", "pip", *download], check=True)
-            write_reviews(next(Path(folder).glob("*.tar.gz")), table)
+        rows = [(text, "positive" if rating > 0 else "negative") for rating, text in rated_reviews() if abs(rating) >= 0.8]
+        write_csv(table, ("text", "label"), rows)
     columns = {"text": "text", "label": "label"}
     return Task(model=DEFAULT_MODEL, task="text-classification", data=str(table), columns=columns)
 
 
-def write_reviews(sdist: Path, table: Path) -> None:
-    """The snippets that are rated clearly (0.8 of 4 or more, either way), as CSV."""
-    with tarfile.open(sdist) as outer:
-        member = next(m for m in outer if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
-        with tarfile.open(fileobj=outer.extractfile(member)) as inner:
-            rated = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
-            file = inner.extractfile(rated)
-            assert file is not None
-            lines = file.read().decode("utf-8", errors="replace").splitlines()
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with open(table, "w", newline="", encoding="utf-8") as out:
+def rated_reviews() -> list[tuple[float, str]]:
+    """Snippets of movie reviews with their mean human rating, -4 to 4 (Hutto & Gilbert 2014, in vaderSentiment's sdist)."""
+    with tempfile.TemporaryDirectory() as folder:
+        download = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, "vaderSentiment==3.3.2"]
+        subprocess.run([sys.executable, "-m", "pip", *download], check=True)
+        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as outer:
+            member = next(m for m in outer if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
+            with tarfile.open(fileobj=outer.extractfile(member)) as inner:
+                rated = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
+                file = inner.extractfile(rated)
+                assert file is not None
+                lines = [line.split("\t", 2) for line in file.read().decode("utf-8", errors="replace").splitlines()]
+    return [(float(rating), text.strip()) for _, rating, text in lines]
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
-        writer.writerow(["text", "label"])
-        for line in lines:
-            _, rating, text = line.split("\t", 2)
-            if abs(float(rating)) >= 0.8:
-                writer.writerow([text.strip(), "positive" if float(rating) > 0 else "negative"])
+        writer.writerow(head)
+        writer.writerows(rows)
 
 
 PLANS = {

@@ -14,6 +14,7 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.setup import TRAINING_DEFAULTS
 from peftcost.core.setup_words import setup_words
 from peftcost.planning import Plan, PlannedSetup
+from peftcost.planning.writing import PlannedWriting
 
 ASIDE = (
     "memory: of all tensors at the peak, which --json takes apart; needs: what the device must have free for it, to be sure. "
@@ -27,8 +28,8 @@ SMALLER_PASSES = (
 def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
     """A line of what was assumed, the table, what cannot be trained, and what the budget buys. Made for 80 columns."""
     head = Text(
-        f"{plan.model} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to {plan.tokens} "
-        f"tokens, {plan.batch_size} a step. Predicted, nothing was trained."
+        f"{plan.model} for {plan.task} on {plan.device} ({format_bytes(plan.memory_bytes)}): {plan.rows:,} rows of up to "
+        f"{plan.tokens} tokens, {plan.batch_size} a step. Predicted, nothing was trained."
     )
     shown: list[RenderableType] = [head]
     possible = [s for s in plan.setups if s.reason is None]
@@ -38,6 +39,8 @@ def plan_tables(plan: Plan, budget: str | None) -> list[RenderableType]:
         shown.append(Text(SMALLER_PASSES, style="dim"))
     refused = [s for s in plan.setups if s.reason is not None]
     shown += [Text(f"{s.method} cannot be trained: {s.reason}", style="dim") for s in refused]
+    if plan.writing is not None:
+        shown.append(Text(writing_sentence(plan.writing)))
     if plan.buys is not None:
         shown.append(Text(buys_sentence(plan, str(budget))))
     return shown
@@ -94,6 +97,13 @@ def fit_words(setup: PlannedSetup) -> str:
     if setup.would_fit_with.get("gradient_checkpointing"):
         words.append("ckpt")
     return ", ".join(words)
+
+
+def writing_sentence(writing: PlannedWriting) -> str:
+    return (
+        f"At its end a search lets {writing.models} models answer {writing.rows:,} test prompts, with up to "
+        f"{writing.new_tokens:,} tokens each: about {format_seconds(writing.gpu_seconds)}."
+    )
 
 
 def buys_sentence(plan: Plan, budget: str) -> str:

@@ -21,11 +21,13 @@ class Signals:
     """The signal that has arrived, and the run that it ends. There is one of it, as signals are the process's own.
 
     exit_code: 130 or 143 once one has arrived. run: the folder of the run that the command works on; it may not be there yet.
+    go_on: of a command that works on no run, how one goes on with it.
     """
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.run: Path | None = None
+        self.go_on = ""
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM raise, each once. SIGINT that nohup ignores stays ignored."""
@@ -44,7 +46,7 @@ class Signals:
         """What happened, and how to go on."""
         word = WORDS[exit_code]
         if self.run is None:
-            return f"{word}."
+            return f"{word}. Nothing that was finished is lost: {self.go_on}." if self.go_on else f"{word}."
         if not (self.run / "events.jsonl").exists():
             return f"{word} before anything was trained; the same command begins again."
         return f"{word}. Nothing that was finished is lost: `peftcost resume {self.run}` goes on."

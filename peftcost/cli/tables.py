@@ -14,7 +14,8 @@ from rich.text import Text
 
 from peftcost.core.setup_words import setup_words
 from peftcost.report.choices import Entry, words_of
-from peftcost.report.view import SetupRow, View, view_of
+from peftcost.report.numbers import Cell
+from peftcost.report.view import SetupRow, View, WrittenTexts, view_of
 
 
 def result_tables(result: dict[str, Any], run: str, every_setup: bool = False) -> list[RenderableType]:
@@ -34,6 +35,8 @@ def result_tables(result: dict[str, Any], run: str, every_setup: bool = False) -
         shown.append(others_text(result["setups"]))
     if view.tests:
         shown.append(test_table(view))
+    if view.written is not None:
+        shown.append(written_table(view.written))
     if view.ledger:
         ledger = ", ".join(f"{row.category} {row.share}" for row in view.ledger)
         shown.append(Text(f"Where the {view.spent.text} went: {ledger}."))
@@ -84,9 +87,13 @@ def tried_table(view: View, rows: Sequence[SetupRow], entries: Sequence[Entry], 
 
 
 def quality_cell(row: SetupRow) -> Text:
-    """The quality, and half the width of its 95 % interval."""
-    half = (row.high.known - row.low.known) / 2
-    return Text.assemble(row.quality.text, ("" if math.isnan(half) else f"±{half:.3f}".replace("0.", "."), "dim"))
+    return score_cell(row.quality, row.low, row.high)
+
+
+def score_cell(value: Cell, low: Cell, high: Cell) -> Text:
+    """A value, and half the width of its 95 % interval."""
+    half = (high.known - low.known) / 2
+    return Text.assemble(value.text, ("" if math.isnan(half) else f"±{half:.3f}".replace("0.", "."), "dim"))
 
 
 def others_text(entries: Sequence[Entry]) -> Text:
@@ -111,6 +118,17 @@ def test_table(view: View) -> Table:
     table.add_column("95 % interval", justify="right")
     for row in view.tests:
         table.add_row(Text(row.name), row.quality.text, f"{row.low.text} to {row.high.text}")
+    return table
+
+
+def written_table(written: WrittenTexts) -> Table:
+    """The scores of what models wrote."""
+    table = Table(title=Text(written.told, style="italic"), title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("model")
+    for name in written.metrics:
+        table.add_column(Text(name), justify="right")
+    for row in written.rows:
+        table.add_row(Text(row.name), *(score_cell(*score) for score in row.scores))
     return table
 
 

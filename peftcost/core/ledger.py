@@ -17,6 +17,7 @@ CATEGORIES = {
     "measure": "reading memory and latency, untimed",
     "baselines": "predicting the test split with the untuned model",
     "test": "predicting the test split, once",
+    "generate": "writing answers to prompts of the test split",
     "idle": "held and not used",
     "lost": "work whose result was lost or of no use (crashes, failures)",
 }

@@ -17,6 +17,8 @@ WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
 ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
 """On each device: what passes between seeing that the budget is at its end and having released it. A group of processes
 takes longer to end than one."""
+WRITERS = 2
+"""Models that write at the end: the recommended and the untuned one."""
 PLENTY = 4
 """A device with this many times the memory that a method's first setup takes has room for all of them."""
 
@@ -30,6 +32,7 @@ class Probe:
     weights: in what the frozen part of the base is held; packing: whether it is faster with texts laid end to end.
     seconds_per_example: training, one device; less frozen_seconds_per_example, which is what the frozen layers takes, once
     for each example, and fixed_seconds, which come once, whatever the length. evaluation_seconds_per_example: forward only.
+    answering_seconds: what a contender takes to write the texts that are asked for at the end; 0 where none are.
     layers: of the base, 0 where that is not known; top_layers: how many of them the probe trained, None for all.
     """
 
@@ -50,6 +53,7 @@ class Probe:
     top_layers: Scalar = None
     fixed_seconds: float = 0.0
     weights: str = "fp32"
+    answering_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -167,14 +171,18 @@ class CostModel:
 
     def closing_seconds(self, models: int = 2) -> float:
         """What the test takes of the devices at the end: `models` artifacts, one of them of the slowest method, and the
-        untuned one over the test split; of a group of devices also what ending it takes."""
+        untuned one over the test split; where texts are asked for, writing them; of a group of devices also what ending it
+        takes."""
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
         per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
         rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
         ending = self.ranks * GROUP_ENDING_SECONDS if self.ranks > 1 else 0.0
-        return (models + 1) * (startup + self.ranks * FIXED_SECONDS) + rows + ending
+        starting = startup + self.ranks * FIXED_SECONDS
+        answering = max(probe.answering_seconds for probe in self.probes.values())
+        writing = WRITERS * (starting + answering) if answering else 0.0
+        return (models + 1) * starting + rows + writing + ending
 
 
 def frozen_key(setup: Setup) -> str:

@@ -19,7 +19,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
-from peftcost.engine.generate import generate
+from peftcost.engine.generate import room_of, texts_of
 from peftcost.engine.job import Reporter
 from peftcost.engine.judged import as_trained
 from peftcost.engine.train_state import collator_for, new_accelerator
@@ -77,7 +77,7 @@ def baselines(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    """The base as it comes, under its fresh head, on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
+    """The base as it comes on the test split. payload: prepared, seed, out. Writes out/untuned.npy."""
     reporter.phase("baselines")
     prepared = Path(payload["prepared"])
     save_rows(Path(payload["out"]) / "untuned.npy", untuned_rows(load_dataset_info(prepared), prepared, payload["seed"]))
@@ -85,12 +85,16 @@ def untuned(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 
 def untuned_rows(info: DatasetInfo, prepared: Path, seed: int) -> np.ndarray:
-    """The base as it comes, under its fresh head."""
-    accelerator = new_accelerator("fp32")
+    """What the base as it comes says of the test split."""
+    model, device = load_untuned(info, seed)
+    return evaluate(model, load_split(prepared, "test"), collator_for(info, get_method("full"), {}), device).rows
+
+
+def load_untuned(info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
+    """The base as it comes, under a fresh head if the task puts one on it, on this process's device."""
+    device = new_accelerator("fp32").device
     model: torch.nn.Module = load_base(BaseSpec.plain(info), seed)
-    model = model.to(accelerator.device)
-    collator = collator_for(info, get_method("full"), {})
-    return evaluate(model, load_split(prepared, "test"), collator, accelerator.device).rows
+    return model.to(device).eval(), device
 
 
 def save_rows(path: Path, rows: np.ndarray) -> None:
@@ -141,32 +145,29 @@ def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     return {}
 
 
-def use(payload: dict[str, Any], labelled: bool) -> tuple[torch.nn.Module, torch.device, DatasetInfo, Setup, Any, Split]:
+def use(payload: dict[str, Any], labelled: bool) -> tuple[torch.nn.Module, torch.device, DatasetInfo, Setup, Split]:
     """A trained folder and examples for it, as a batch needs them. payload: folder, card (its `peftcost.json`), examples."""
     folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
     processor = info.task_type.processor(str(folder))
     split = info.task_type.encode(processor, payload["examples"], info.targets if labelled else None, info.max_length)
-    return model, device, info, setup, processor, split
+    return model, device, info, setup, split
 
 
 def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """What the model in a trained folder says of each unlabelled example. payload: as for `use`."""
     reporter.phase("test")
-    model, device, info, setup, processor, split = use(payload, labelled=False)
-    kind, method = info.task_type, get_method(setup.method)
-    if kind.generates:
-        room = info.max_positions - method.virtual_tokens(setup.hyperparameters)
-        texts = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(processor), room, device)
-        return {"rows": [kind.written(processor, tokens) for tokens in texts]}
-    return {"rows": describe(model, split, collator_for(info, method, setup.hyperparameters), device)}
+    model, device, info, setup, split = use(payload, labelled=False)
+    if info.task_type.generates:
+        return {"rows": texts_of(model, split, info, payload["folder"], room_of(info, setup), device)}
+    return {"rows": describe(model, split, collator_for(info, get_method(setup.method), setup.hyperparameters), device)}
 
 
 def evaluate_examples(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Predict labelled examples with the model in a trained folder. payload: as for `use`, and out, the file of the rows."""
     reporter.phase("test")
-    model, device, info, setup, _, split = use(payload, labelled=True)
+    model, device, info, setup, split = use(payload, labelled=True)
     found = evaluate(model, split, collator_for(info, get_method(setup.method), setup.hyperparameters), device)
     save_rows(Path(payload["out"]), found.rows)
     return {"loss": found.loss}

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from peftcost.data.features import Column, Split
+from peftcost.engine.asked import Asked
 from peftcost.tasks import TaskType, get_task_type
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets, targets_from
@@ -55,13 +56,16 @@ class DatasetInfo:
         return cls(**{**raw, "targets": targets_from(raw["targets"])})
 
 
-def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo) -> None:
-    """Write splits and what is known about them; written aside and renamed, so that a reader never sees half."""
+def save_prepared(folder: Path, splits: dict[str, Split], info: DatasetInfo, asked: Asked | None = None) -> None:
+    """Write splits, what is known about them, and what is to be answered; written aside and renamed, so that a reader never
+    sees half."""
     aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True)
     for name, split in splits.items():
         save_file({key: np.ascontiguousarray(array) for key, array in _arrays(split).items()}, aside / f"{name}.safetensors")
     (aside / "dataset_info.json").write_text(json.dumps(info.as_dict(), ensure_ascii=False), encoding="utf-8")
+    if asked is not None:
+        asked.save(aside)
     try:
         os.replace(aside, folder)
     except OSError:  # somebody else has just written the same

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from peftcost.core.setup import Setup
 from peftcost.data.features import Split
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.evaluate import batches_by_length
+from peftcost.methods import get_method
 
 NEW_TOKENS = 256
 """At most so many are written, and no more than the model's positions have room for."""
@@ -47,6 +51,27 @@ def generate(
         for i, tokens in zip(indices, out[:, ids.shape[1] :].tolist(), strict=True):
             found[int(i)] = until_end(tokens, end_ids)
     return [found[i] for i in range(len(split))]
+
+
+def room_of(info: DatasetInfo, setup: Setup) -> int:
+    """Positions for prompt and answer."""
+    return info.max_positions - get_method(setup.method).virtual_tokens(setup.hyperparameters)
+
+
+def texts_of(
+    model: torch.nn.Module,
+    split: Split,
+    info: DatasetInfo,
+    processor: str,
+    room: int,
+    device: torch.device,
+    new_tokens: int = NEW_TOKENS,
+) -> list[dict[str, Any]]:
+    """What the model writes of each example of a split of prompts, as the task type words it. processor: its folder."""
+    kind = info.task_type
+    loaded = kind.processor(processor)
+    tokens = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(loaded), room, device, new_tokens)
+    return [kind.written(loaded, some) for some in tokens]
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:

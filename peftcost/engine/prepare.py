@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from peftcost.data.builtin import cache_folder
+from peftcost.engine.asked import SPLIT, asked_of
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
 from peftcost.errors import UserError
@@ -20,7 +21,7 @@ from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
 from peftcost.tasks.text_inputs import cut_warning
 
-FORMAT = 4
+FORMAT = 5
 """Of what is kept between runs; other formats are made anew."""
 
 
@@ -35,14 +36,15 @@ def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     folder = cache_folder() / "prepared" / digest
     if not (folder / "dataset_info.json").exists():
-        encode_splits(folder, task, data, payload["model"])
+        encode_splits(folder, task, data, payload["model"], payload["seed"])
     info = load_dataset_info(folder)
     warnings = [*cut_told(info, task), *info.task_type.warnings(load_split(folder, "train"), payload["model"])]
     return {"prepared": str(folder), "warnings": warnings}
 
 
-def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
-    """Write the task's splits as numbers for this base. UserError where they do not suit it."""
+def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: int) -> None:
+    """Write the task's splits as numbers for this base, and the prompts that contenders will answer. UserError where they do
+    not suit it."""
     kind, positions = data.task_type, max_positions(model)
     if kind.one_size and task.max_length is not None:
         raise UserError(f"max_length cuts texts, and {kind.name} has none; remove it from the task.")
@@ -68,7 +70,11 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str) -> None:
         cut_share=float(np.mean(whole > length)),
         metric_options=data.metric.options,
     )
-    save_prepared(folder, splits, info)
+    asked = asked_of(kind, processor, data.test, seed)
+    if asked is not None:
+        prompts = [data.test[i] for i in asked.rows]
+        splits[SPLIT] = kind.encode(processor, prompts, None, length)
+    save_prepared(folder, splits, info, asked)
 
 
 def cut_told(info: DatasetInfo, task: Task) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from peftcost.core.setup import WEIGHTS
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine import ranks
+from peftcost.engine.answers import answering_seconds
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
@@ -81,6 +82,9 @@ def probed(job: TrainJob) -> dict[str, Any]:
         watch.lap()
     evaluate(train_state.model, few, train_state.collator, train_state.device)
     evaluation_seconds = ranks.count() * watch.lap() / len(few)
+    answering = answering_seconds(
+        train_state.plain, folder, info, job.setup, train_state.device, evaluation_seconds / ranks.count()
+    )
     trainable, total = count_parameters(train_state.plain)
     return {
         "startup_seconds": ranks.count() * startup_seconds,
@@ -88,6 +92,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "frozen_seconds_per_example": times.frozen,
         "fixed_seconds": times.fixed,
         "evaluation_seconds_per_example": evaluation_seconds,
+        "answering_seconds": ranks.count() * answering,
         "peak_bytes": int(ranks.largest(loop.peak_bytes())),
         "trainable_parameters": trainable,
         "total_parameters": total,

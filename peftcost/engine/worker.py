@@ -134,6 +134,7 @@ def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
 
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
+    from peftcost.engine.answers import answer
     from peftcost.engine.artifact import (
         baselines,
         evaluate_examples,
@@ -162,6 +163,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "predict": predict,
         "evaluate": evaluate_examples,
         "untuned": untuned,
+        "answer": answer,
         "baselines": baselines,
         "card": write_card,
         "whole": write_whole,

@@ -24,6 +24,7 @@ class Frozen(PlainMethod):
     citation = "Howard and Ruder 2018, ULMFiT, arXiv:1801.06146; Kumar et al. 2022, arXiv:2202.10054"
     default = True
     priority = 10
+    needs_fresh_head = True
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

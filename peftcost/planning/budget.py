@@ -19,15 +19,24 @@ STARTUP_SECONDS = 1.0
 """Loading a base, when nothing was measured yet."""
 
 
-def what_it_buys(subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_seconds: float) -> dict[str, Any]:
-    """The length and the number of trainings that a search of this budget comes to; each method's first setup counts."""
+def what_it_buys(
+    subject: Subject, setups: Sequence[PlannedSetup], limit_gpu_seconds: float, answering_seconds: float = 0.0
+) -> dict[str, Any]:
+    """The length and the number of trainings that a search of this budget comes to; each method's first setup counts.
+    answering_seconds: what a contender takes to write at the end."""
     first = {s.method: s for s in reversed(setups) if s.reason is None and (s.fits or s.would_fit_with)}
     if not first:
         return {"stop_examples": 0, "epochs": 0.0, "methods": [], "setups": 0, "confirmations": 0}
     forward = min(s.gpu_seconds for s in first.values()) / subject.rows  # the cheapest method is hardly more than that
     probes = {
         name: Probe(
-            STARTUP_SECONDS, s.gpu_seconds / subject.rows, forward, s.peak_bytes, s.trainable_parameters, s.total_parameters
+            STARTUP_SECONDS,
+            s.gpu_seconds / subject.rows,
+            forward,
+            s.peak_bytes,
+            s.trainable_parameters,
+            s.total_parameters,
+            answering_seconds=answering_seconds,
         )
         for name, s in first.items()
     }

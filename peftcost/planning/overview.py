@@ -14,14 +14,16 @@ from peftcost.planning.budget import what_it_buys
 from peftcost.planning.predict import PlannedSetup, planned, typical
 from peftcost.planning.subject import model_subject, task_subject
 from peftcost.planning.target import machine_target, target_here
-from peftcost.searcher.spec import methods_named, methods_of
+from peftcost.planning.writing import PlannedWriting, planned_writing
+from peftcost.searcher.spec import default_methods, methods_chosen, methods_named
 from peftcost.task.task import Task, load_task
 
 
 @dataclass(frozen=True)
 class Plan:
     """The setups, cheapest first, and what a budget buys a search: the longest length at which every method that it tries and
-    that fits can be measured and the contenders confirmed, and how many setups that makes."""
+    that fits can be measured and the contenders confirmed, and how many setups that makes. task: the task type.
+    writing: the answers that a search asks for at its end."""
 
     model: str
     device: str
@@ -31,6 +33,8 @@ class Plan:
     rows: int
     setups: list[PlannedSetup]
     buys: dict[str, Any] | None
+    task: str = ""
+    writing: PlannedWriting | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,6 +74,10 @@ def plan(
         setups += [planned(subject, target, name, choices, price) for choices in typical(name, batch_size, target)]
     setups.sort(key=lambda s: (s.reason is not None, not s.fits, s.gpu_seconds))
     batch = int(setups[0].hyperparameters["batch_size"] or 1)
-    tried = methods_of(loaded, methods)
-    buys = what_it_buys(subject, [s for s in setups if s.method in tried], limit) if limit is not None else None
-    return Plan(subject.model, target.name, target.memory_bytes, batch, subject.longest, subject.rows, setups, buys)
+    tried = methods_chosen(loaded, methods) or default_methods(subject.task_type)
+    writing = planned_writing(subject, setups, target)
+    writing_seconds = 0.0 if writing is None else writing.gpu_seconds / writing.models
+    usual = [s for s in setups if s.method in tried]
+    buys = what_it_buys(subject, usual, limit, writing_seconds) if limit is not None else None
+    what = subject.longest, subject.rows, setups, buys, subject.task_type.name, writing
+    return Plan(subject.model, target.name, target.memory_bytes, batch, *what)

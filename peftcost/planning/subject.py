@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.fingerprint import model_config_folder, model_fingerprint, resolve_model
+from peftcost.engine.asked import ASKED_ROWS, load_asked
 from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.errors import UserError
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
-from peftcost.tasks import TaskType, get_task_type
-from peftcost.tasks.targets import Classes, Targets
+from peftcost.tasks import TaskType, get_task_type, task_types
+from peftcost.tasks.targets import Classes, Targets, Tokens
 
 ROWS, TOKENS, CLASSES = 10_000, 128, Classes(("0", "1"))
 """What is assumed of the data when only a model is given."""
+NEW_TOKENS = 64
+"""And of answers that are written."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is to be trained: the model's configuration and the shape of the data, in tokens. positions: the longest input
-    that the model takes."""
+    that the model takes. asked_rows, new_tokens: how many answers are written at a search's end, and how long at most."""
 
     model: str
     config: Any
@@ -33,6 +36,8 @@ class Subject:
     rows: int
     dev_rows: int
     test_rows: int
+    asked_rows: int = 0
+    new_tokens: int = 0
 
 
 def task_subject(task: Task, max_length: int | None) -> Subject:
@@ -50,7 +55,7 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
     prepared = Path(prepare(payload, NullReporter())["prepared"])
     train, info = load_split(prepared, "train"), load_dataset_info(prepared)
     checked_length(max_length, info.max_positions)
-    batches = batches_of_epoch(train.lengths, 16, 0, 0)
+    batches, asked = batches_of_epoch(train.lengths, 16, 0, 0), load_asked(prepared)
     return Subject(
         model=task.only_model,
         config=AutoConfig.from_pretrained(folder),
@@ -62,6 +67,8 @@ def task_subject(task: Task, max_length: int | None) -> Subject:
         rows=len(data.train),
         dev_rows=len(data.dev),
         test_rows=len(data.test),
+        asked_rows=0 if asked is None else len(asked.rows),
+        new_tokens=0 if asked is None else asked.new_tokens,
     )
 
 
@@ -81,8 +88,28 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
         raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
     positions = max_positions(str(folder))
     tokens = checked_length(max_length, positions) or min(TOKENS, positions)
-    n = rows or ROWS
-    return Subject(model, config, get_task_type("text-classification"), CLASSES, positions, tokens, tokens, n, n // 5, n // 5)
+    n, kind = rows or ROWS, kind_for(config)
+    targets = CLASSES if kind.fresh_head else Tokens()
+    writing = (min(ASKED_ROWS, n // 5), min(NEW_TOKENS, tokens)) if kind.generates else (0, 0)
+    return Subject(model, config, kind, targets, positions, tokens, tokens, n, n // 5, n // 5, *writing)
+
+
+def kind_for(config: Any) -> TaskType:
+    """What a model is most likely to be fine-tuned for: what it was saved as, if that is a task with a head of its own (a
+    language model); else the first task type that takes it, text classification before others."""
+    import transformers
+
+    saved_as, first = (config.architectures or [""])[0], get_task_type("text-classification")
+    kinds = [first, *(kind for kind in task_types().values() if kind is not first)]
+    taken = {kind: getattr(transformers, kind.auto_model)._model_mapping.get(type(config), None) for kind in kinds}
+    own = [kind for kind, found in taken.items() if not kind.fresh_head and saved_as in names_of_classes(found)]
+    return next(iter([*own, *(kind for kind in kinds if taken[kind] is not None)]), first)
+
+
+def names_of_classes(found: Any) -> list[str]:
+    """transformers maps a configuration to a class, to several, or to none."""
+    classes = found if isinstance(found, list | tuple) else [found]
+    return [one.__name__ for one in classes if one is not None]
 
 
 def checked_length(max_length: int | None, positions: int | None) -> int | None:

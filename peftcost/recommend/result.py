@@ -20,7 +20,7 @@ from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.task.task import Task
-from peftcost.tasks import Metric
+from peftcost.tasks import Metric, TaskType
 from peftcost.tasks.targets import Classes
 
 
@@ -32,8 +32,10 @@ def build_result(
     recommendation: Recommendation | None,
     more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
+    answers: Mapping[str, Any] | None = None,
 ) -> Result:
-    """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring."""
+    """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring;
+    answers: the part `written`."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
     totals = state.ledger.totals()
@@ -57,6 +59,7 @@ def build_result(
         if recommendation is None
         else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
         "test": tests,
+        "written": answers,
         "warnings": warnings_of(state, tests),
         "versions": opened["versions"],
         "command": opened["command"],
@@ -112,7 +115,7 @@ def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:
     quality = tests["recommended"]["quality"]
     return [
         f"On the test split {entry['title']} reaches {entry['quality']:.3f}, the recommended setup {quality:.3f}: train "
-        "longer (a larger budget), on more rows, or use the simple model."
+        "longer (a larger budget), on more rows, or use that."
         for entry in tests.values()
         if entry and "title" in entry and entry["quality"] >= quality
     ]
@@ -226,3 +229,8 @@ def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 200
     found = resample_qualities({"test": [rows]}, metric.compute, replicates, seed, limits=metric.limits)
     interval = list(quality_interval(found, "test"))
     return {"quality": found.observed["test"], "quality_interval": interval, "n": len(rows)}
+
+
+def written_scores(rows_file: Path, kind: TaskType, seed: int) -> dict[str, Any]:
+    """Each metric on what a model has written, with its 95 % bootstrap interval over examples."""
+    return {name: test_entry(rows_file, metric, seed) for name, metric in kind.written_metrics.items()}

@@ -129,6 +129,15 @@ class TestQuality(Part):
     title: str | None = None
 
 
+class Written(Part):
+    """What models wrote on a part of the test split, scored against what would be right. Of each model the scores by name."""
+
+    rows: int = Field(description="Of the test split, a stratified sample or all.")
+    new_tokens: int = Field(description="The most that were written for a row.")
+    recommended: dict[str, TestQuality] | None = None
+    untuned: dict[str, TestQuality] | None = None
+
+
 class Result(Part):
     """The machine-readable result of a run: all that its report shows."""
 
@@ -141,6 +150,7 @@ class Result(Part):
     front: list[str] = Field(description="The ids of the setups with the best trade-offs.")
     recommendation: Recommended | None
     test: dict[str, TestQuality | None] | None = Field(description="recommended, best, untuned, and the baselines.")
+    written: Written | None = Field(default=None, description="Of tasks whose answers are texts.")
     warnings: list[str]
     versions: dict[str, str]
     command: str | None

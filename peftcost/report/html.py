@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from peftcost.errors import UserError
+from peftcost.report import numbers
 from peftcost.report.markdown import escape_markdown
 from peftcost.report.page import page_data, page_of
 from peftcost.report.picture import memory_range, png_bytes
@@ -61,7 +62,7 @@ def html_text(view: View, result: Mapping[str, Any], folder: Path) -> str:
     folder: the run's; what is not there (curves, rows) is left out.
     """
     page = page_of(view, result, folder)
-    plotly, script = source(PLOTLY), page_script()
+    plotly, script = source(PLOTLY), page_script(SCRIPTS)
     return (
         environment()
         .get_template("report.html")
@@ -82,8 +83,13 @@ def notebook_html(result: Mapping[str, Any]) -> str:
 
 
 def markdown_text(view: View) -> str:
-    """The same in brief. Every value is escaped on its way out, as autoescape does for HTML."""
-    page = Environment(
+    """The same in brief."""
+    return markdown_environment().get_template("report.md").render(view=view, memory_range=memory_range(view))
+
+
+def markdown_environment() -> Environment:
+    """Of Markdown: every value is escaped on its way out, as autoescape does for HTML."""
+    found = Environment(
         loader=TEMPLATES,
         autoescape=False,
         finalize=escape_markdown,
@@ -91,14 +97,16 @@ def markdown_text(view: View) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters["verbatim"] = lambda text: Markup(" ".join(str(text).split()))
-    return page.get_template("report.md").render(view=view, memory_range=memory_range(view))
+    found.filters["verbatim"] = lambda text: Markup(" ".join(str(text).split()))
+    return found
 
 
 def environment() -> Environment:
     """Of pages: everything is escaped that is no Markup."""
     found = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.filters["unbroken"] = lambda text: re.sub(UNIT, "\u00a0", str(text))
+    found.filters["seconds"] = lambda value: numbers.seconds(value).text
+    found.filters["size"] = lambda value: numbers.size(value).text
     return found
 
 
@@ -108,9 +116,9 @@ def source(name: str) -> str:
     return TEMPLATES.get_source(Environment(), name)[0]
 
 
-def page_script() -> str:
-    """The page's own scripts as one, with nothing in the global scope."""
-    parts = "\n".join(source(f"js/{name}.js") for name in SCRIPTS)
+def page_script(names: Sequence[str]) -> str:
+    """A page's own scripts as one, with nothing in the global scope."""
+    parts = "\n".join(source(f"js/{name}.js") for name in names)
     return f'(() => {{\n"use strict";\n{parts}}})();'
 
 

@@ -15,7 +15,7 @@ from peftcost.report.numbers import Cell
 TEST_NAMES = {
     "recommended": "recommended",
     "best": "best on dev",
-    "untuned": "untuned model (fresh head)",
+    "untuned": "untuned model",
 }
 
 
@@ -65,6 +65,23 @@ class TestRow:
 
 
 @dataclass(frozen=True)
+class WrittenRow:
+    """A model, and the scores of what it wrote, in the order of their names; of each its value, and its interval."""
+
+    name: str
+    scores: list[tuple[Cell, Cell, Cell]]
+
+
+@dataclass(frozen=True)
+class WrittenTexts:
+    """What models wrote on a part of the test split. told: how it came about, in a sentence."""
+
+    metrics: list[str]
+    rows: list[WrittenRow]
+    told: str
+
+
+@dataclass(frozen=True)
 class LedgerRow:
     category: str
     meaning: str
@@ -95,6 +112,7 @@ class View:
     common: str
     tests: list[TestRow]
     test_rows: int
+    written: WrittenTexts | None
     ledger: list[LedgerRow]
     ledger_total: Cell
     spent: Cell
@@ -133,6 +151,7 @@ def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
         common=common_choices(_tried(result)),
         tests=test_rows(result),
         test_rows=task["rows"]["test"],
+        written=written_texts(result),
         ledger=ledger_rows(result["ledger"]),
         ledger_total=numbers.seconds(sum(result["ledger"].values())),
         spent=numbers.seconds(budget["spent_gpu_seconds"]),
@@ -219,6 +238,24 @@ def test_rows(result: Mapping[str, Any]) -> list[TestRow]:
         for name, text in names.items()
         if name in tests
     ]
+
+
+def written_texts(result: Mapping[str, Any]) -> WrittenTexts | None:
+    """The scores of what models wrote; None where nothing was."""
+    found = result.get("written")
+    if not found:
+        return None
+    models = {name: found[name] for name in ("recommended", "untuned") if found.get(name)}
+    rows = [WrittenRow(TEST_NAMES[name], [_score(s) for s in scores.values()]) for name, scores in models.items()]
+    n, of = found["rows"], result["task"]["rows"]["test"]
+    share = f"all {n:,} test rows" if n == of else f"{n:,} of the {of:,} test rows, from the shortest answer to the longest"
+    told = f"What models write for {share}: at most {found['new_tokens']:,} tokens, the likeliest one at each step."
+    return WrittenTexts(list(next(iter(models.values()), {})), rows, told)
+
+
+def _score(score: Mapping[str, Any]) -> tuple[Cell, Cell, Cell]:
+    low, high = score["quality_interval"]
+    return numbers.quality(score["quality"]), numbers.quality(low), numbers.quality(high)
 
 
 def ledger_rows(ledger: Mapping[str, float]) -> list[LedgerRow]:

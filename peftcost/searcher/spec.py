@@ -15,6 +15,7 @@ from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task, load_task
+from peftcost.tasks import TaskType
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def load_spec(
             f"--seed {seed} must be from 0 to {config.first_confirm_seed - 1}; the seeds above are for confirmation."
         )
     task = task if isinstance(task, Task) else load_task(task)
-    names = methods_of(task, methods)
+    named = methods_chosen(task, methods)  # a name that is wrong is told before the data are read
     data = load_task_data(task, seed)
+    names = default_methods(data.task_type) if named is None else named
     if not data.test:
         raise UserError("The task has no test split (splits.test is 0), which a search needs; leave it out.")
     bases = {name: on_base(task.on(name), data, seed) for name in task.models}
@@ -79,12 +81,15 @@ def checked_confidence(confidence: float | None, config: SearchConfig) -> float:
     return confidence
 
 
-def methods_of(task: Task | None, chosen: Sequence[str] | None) -> list[str]:
-    """The methods to try: those chosen on the command line, else the task's, else the default ones."""
+def methods_chosen(task: Task | None, chosen: Sequence[str] | None) -> list[str] | None:
+    """The methods to try: those chosen on the command line, else the task's; None where nobody has chosen."""
     wanted = chosen or (task.methods if task is not None else None)
-    if wanted is None:
-        return [name for name, method in methods().items() if method.default]
-    return methods_named(wanted)
+    return None if wanted is None else methods_named(wanted)
+
+
+def default_methods(kind: TaskType) -> list[str]:
+    """The few that usually win, of those that have something to train in this task."""
+    return [name for name, m in methods().items() if m.default and (kind.fresh_head or not m.needs_fresh_head)]
 
 
 def methods_named(wanted: Sequence[str] | str) -> list[str]:

@@ -144,6 +144,9 @@ class SearchState(Books):
         self.stops = list(event.get("stops") or [event["stop_examples"]])  # runs of before there were stops
         self.dev_sample = event.get("dev_sample")
 
+    def _on_lengthened(self, event: dict[str, Any]) -> None:
+        self.stops = list(event["stops"])
+
     def _on_warned(self, event: dict[str, Any]) -> None:
         if event["text"] not in self.warnings:
             self.warnings.append(event["text"])

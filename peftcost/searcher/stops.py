@@ -41,7 +41,18 @@ def needs_of(stops: Sequence[int], costs: Sequence[CostPerTrial], config: Search
 def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
     """The stops and a few more, which not every reference can be paid for to reach: whatever is worth it may."""
     beyond = [stops[-1] * config.stop_factor**n for n in range(1, config.most_stops_beyond + 1)]
-    return [*stops, *(stop for stop in beyond if stop <= config.epochs[-1] * rows)]
+    return [*stops, *(stop for stop in beyond if stop <= config.most_epochs * rows)]
+
+
+def lengthened(
+    stops: Sequence[int], rows: int, costs: Sequence[CostPerTrial], available: float, config: SearchConfig = DEFAULT_CONFIG
+) -> list[int]:
+    """The stops of a search that goes on with so many gpu-seconds: with one more as long as these pay for training all
+    references to the last."""
+    found = list(stops)
+    while config.stop_factor * found[-1] <= config.most_epochs * rows and needs_of(found[-1:], costs, config) <= available:
+        found.append(config.stop_factor * found[-1])
+    return found
 
 
 def choose_stops(

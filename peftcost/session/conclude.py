@@ -14,7 +14,7 @@ from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.explore import reachable
 from peftcost.searcher.forecast import forecast
 from peftcost.searcher.spec import SearchSpec
-from peftcost.session.final_test import baselines_of, open_tests
+from peftcost.session.final_test import answers_of, baselines_of, open_tests
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
 from peftcost.store.journal import opened_of
 from peftcost.task.task import relative_paths
@@ -43,6 +43,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
         more = forecast(state, reachable(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
     controller.release_idle()
     tests = open_tests(controller, run, spec, recommendation)
+    answers = None if tests is None else answers_of(controller, run, spec, recommendation)
     controller.release()
     if tests is not None:
         tests |= baselines_of(controller, run, spec)
@@ -50,7 +51,9 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     whole = whole_setups(keep, state, front, recommendation.id) if recommendation is not None else set()
     keep_checkpoints(controller, run, keep, whole)
     keep_models(controller, run, whole, trained={*front, recommendation.best} if recommendation is not None else set())
-    result = build_result(controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests)
+    result = build_result(
+        controller.journal.events, state, task_facts(spec, task), entries, recommendation, more, tests, answers
+    )
     folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
         folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))

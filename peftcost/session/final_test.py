@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from peftcost.engine.asked import load_asked
 from peftcost.engine.messages import Done, failure_of
 from peftcost.recommend.policies import Recommendation
-from peftcost.recommend.result import test_entry
+from peftcost.recommend.result import test_entry, written_scores
 from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
+from peftcost.tasks import TaskType
 
 BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
 """How long the baselines may take, which are on no bill: so many seconds, or this share of the budget where that is more."""
@@ -35,7 +39,47 @@ def open_tests(
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
-    return {**found, "untuned": test_entry(out / "untuned.npy", run.metric, run.seed)}
+    entry = test_entry(out / "untuned.npy", run.metric, run.seed) | {"title": untuned_title(spec.data.task_type)}
+    return {**found, "untuned": entry}
+
+
+def untuned_title(kind: TaskType) -> str:
+    """The base as it comes, as it is called beside others."""
+    return "the untuned model under a fresh head" if kind.fresh_head else "the untuned model"
+
+
+def answers_of(
+    controller: Controller, run: SearchRun, spec: SearchSpec, recommendation: Recommendation | None
+) -> dict[str, Any] | None:
+    """What the recommended setup and the untuned model write on a part of the test split, scored; None where the task asks
+    for no texts, or the budget ran out, with a warning."""
+    prepared = run.prepared[spec.bases[base_of(spec, controller.state, recommendation)].task.only_model]
+    asked = load_asked(Path(prepared))
+    if asked is None or recommendation is None:
+        return None
+    jobs: dict[str, dict[str, Any]] = {
+        "untuned": {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(run.folder.baselines)}
+    }
+    tested = tested_trial(controller, run, recommendation.id)
+    if tested is not None:
+        trial, out = tested
+        jobs["recommended"] = {
+            "prepared": run.prepared_for(trial.setup),
+            "setup": trial.setup.as_dict(),
+            "seed": trial.seed,
+            "out": str(out),
+        }
+    found: dict[str, Any] = {"rows": len(asked.rows), "new_tokens": asked.new_tokens}
+    for name, payload in jobs.items():
+        file = Path(payload["out"]) / "answers.npy"
+        try:
+            if not file.exists():
+                controller.run_one("answer", {**payload, "name": file.stem})
+        except BudgetSpent:
+            controller.record("warned", text="The budget did not last for writing answers; there are no scores of them.")
+            return None
+        found[name] = written_scores(file, spec.data.task_type, run.seed)
+    return found
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:
@@ -64,11 +108,10 @@ def base_of(spec: SearchSpec, state: SearchState, recommendation: Recommendation
 
 def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:
     """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
-    folders = [(t, run.folder.trial(setup_id, t.seed)) for t in controller.state.decisive(setup_id)]
-    kept = [(t, out) for t, out in folders if (out / "test_rows.npy").exists() or (out / "model").exists()]
-    if not kept:  # it was no trade-off when the run ended before, and its models were deleted
+    tested = tested_trial(controller, run, setup_id)
+    if tested is None:
         return None
-    trial, out = kept[0]
+    trial, out = tested
     rows = out / "test_rows.npy"
     if not rows.exists():
         payload = {
@@ -79,3 +122,10 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
         }
         controller.run_one("test", payload)
     return test_entry(rows, run.metric, run.seed)
+
+
+def tested_trial(controller: Controller, run: SearchRun, setup_id: str) -> tuple[Trial, Path] | None:
+    """The trial that stands for a setup on the test split, and its folder; None where it was no trade-off when the run ended
+    before, and its models were deleted."""
+    folders = [(t, run.folder.trial(setup_id, t.seed)) for t in controller.state.decisive(setup_id)]
+    return next(((t, out) for t, out in folders if (out / "test_rows.npy").exists() or (out / "model").exists()), None)

@@ -23,7 +23,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
-from peftcost.searcher.planner import plan, prepare_all, priors, sizes, starting_points
+from peftcost.searcher.planner import lengthen, plan, prepare_all, priors, sizes, starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.spec import SearchSpec, load_spec
 from peftcost.searcher.state import SearchState
@@ -115,6 +115,7 @@ def go_on(path: Path, budget: str | None, price: float | None, observers: Sequen
                 more = parse_budget(budget.removeprefix("+"), price)
                 limit = state.limit_gpu_seconds + more.limit_gpu_seconds(len(devices))
                 controller.record("budget", limit_gpu_seconds=limit, wall_seconds=more.wall_seconds, asked=budget)
+                lengthen(controller)
             prepared = prepare_all(controller, spec)
             controller.acquire()
             conclude(controller, search_run(spec, state, folder, prepared), spec)

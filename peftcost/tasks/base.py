@@ -67,7 +67,8 @@ class TaskType(ABC):
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
     whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
-    texts that the model writes, token by token. per_token: whether each token has a target of its own.
+    texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
+    per_token: whether each token has a target of its own.
     """
 
     name: ClassVar[str]
@@ -81,6 +82,7 @@ class TaskType(ABC):
     precedence: ClassVar[int] = 50
     default_model: ClassVar[str] = "builtin:minilm"
     generates: ClassVar[bool] = False
+    written_metrics: ClassVar[dict[str, Metric]] = {}
     one_size: ClassVar[bool] = False
     per_token: ClassVar[bool] = False
 
@@ -260,4 +262,12 @@ class TaskType(ABC):
 
     def written(self, processor: Any, tokens: Sequence[int]) -> dict[str, Any]:
         """What `peftcost predict` writes of the tokens that the model has generated for one example."""
+        raise NotImplementedError(f"{self.name} generates nothing")
+
+    def reference(self, example: Example) -> str | None:
+        """What would be right to write for a labelled example; None where there is no such text."""
+        return None
+
+    def score(self, written: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """What `written_metrics` need of each text and the one that would be right, shape (n, k), float32."""
         raise NotImplementedError(f"{self.name} generates nothing")

@@ -15,11 +15,12 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example, Metric
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, end_tokens, plain_turns
+from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
 from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of
 from peftcost.tasks.targets import Targets, Tokens
-from peftcost.tasks.text_inputs import TextInputs, aligned, lengths_of
+from peftcost.tasks.text_inputs import aligned, lengths_of
 from peftcost.tasks.token_metrics import negative_loss, token_accuracy
+from peftcost.tasks.writing import WritesText
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ FORM = "form"
 """What an example is beside prompt and completion: a pair, an instruction, a chat or a plain text."""
 
 
-class CausalLM(TextInputs):
+class CausalLM(WritesText):
     """Rows for the metrics: (summed loss, tokens, right tokens) of an example's counted tokens.
 
     An example's prompt is the turns before the last reply, its completion that reply. Every reply of a conversation counts,
@@ -47,11 +48,8 @@ class CausalLM(TextInputs):
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
     }
     auto_model = "AutoModelForCausalLM"
-    fresh_head = False
     precedence = 10
     default_model = "builtin:smollm2"
-    generates = True
-    per_token = True
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -196,11 +194,9 @@ class CausalLM(TextInputs):
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         return [{} for _ in range(batch.rows)]
 
-    def end_tokens(self, processor: PreTrainedTokenizerBase) -> list[int]:
-        return end_tokens(processor)
-
-    def written(self, processor: PreTrainedTokenizerBase, tokens: Sequence[int]) -> dict[str, Any]:
-        return {"completion": str(processor.decode(list(tokens), skip_special_tokens=True)).strip()}
+    def reference(self, example: Example) -> str | None:
+        """Of a plain text there is none: it could go on in many ways."""
+        return None if example[FORM] == "text" else super().reference(example)
 
 
 def told(tokenizer: PreTrainedTokenizerBase, example: Example) -> Coded:

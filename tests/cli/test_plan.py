@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from transformers import LlamaConfig
+from transformers import BertConfig, LlamaConfig, PretrainedConfig, ViTConfig
 
 import peftcost
 from peftcost.cli.plan_tables import plan_tables
 from peftcost.core.setup import Scalar
 from peftcost.planning import Plan, PlannedSetup
 from peftcost.planning import plan as make_plan
-from peftcost.task.task import load_task
+from peftcost.planning.subject import kind_for
+from peftcost.task.task import Task, load_task
 
 BIN = Path(sys.executable).with_name("peftcost")
 
@@ -112,6 +113,19 @@ def test_a_budget_buys_what_a_search_of_the_task_would_try(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    ("config", "saved_as", "task"),
+    [
+        (LlamaConfig, "LlamaForCausalLM", "causal-lm"),
+        (LlamaConfig, "LlamaModel", "text-classification"),
+        (BertConfig, "BertForMaskedLM", "text-classification"),
+        (ViTConfig, "ViTModel", "image-classification"),
+    ],
+)
+def test_a_model_alone_is_planned_for_what_it_was_saved_as(config: type[PretrainedConfig], saved_as: str, task: str) -> None:
+    assert kind_for(config(architectures=[saved_as])).name == task
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--device", "h10"], "Did you mean 'h100'"),
@@ -162,3 +176,27 @@ def test_texts_of_full_length_leave_room_for_virtual_tokens(tmp_path: Path) -> N
     assert {s["method"]: s["reason"] for s in json.loads(done.stdout)["setups"]} == {
         "prompt": None, "prefix": None, "lora": None,
     }  # fmt: skip
+
+
+def test_what_is_written_at_the_end_of_a_search_is_told_and_paid_for(
+    tiny_chat_lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [json.dumps({"prompt": f"What is {i}?", "completion": "It is so. " * (1 + i % 3)}) for i in range(100)]
+    (tmp_path / "data.jsonl").write_text("\n".join(rows) + "\n")
+    task = Task(model=str(tiny_chat_lm), task="causal-lm", data=str(tmp_path / "data.jsonl"), methods=["lora"])
+    monkeypatch.setattr(sys.modules["peftcost.planning.overview"], "methods_named", lambda names: ["lora"])
+    plenty, little = (make_plan(task, device="t4", budget=budget) for budget in ("1gpu-h", "60gpu-s"))
+    assert plenty.writing is not None
+    assert (plenty.writing.rows, plenty.writing.models, plenty.writing.new_tokens) == (20, 2, 31)
+    assert 0 < plenty.writing.gpu_seconds < 60
+    assert (plenty.buys or {})["methods"] == ["lora"]
+    text = " ".join(str(part) for part in plan_tables(plenty, "1gpu-h"))
+    assert "lets 2 models answer 20 test prompts, with up to 31 tokens each" in text
+    monkeypatch.setattr(sys.modules["peftcost.planning.writing"], "KERNELS_A_LAYER", 10**7)
+    dear = make_plan(task, device="t4", budget="60gpu-s")
+    assert (little.buys or {})["methods"] == ["lora"] and (dear.buys or {})["methods"] == []
+
+
+def test_of_other_tasks_nothing_is_written(config_only: Path) -> None:
+    found = peftcost.plan(model=str(config_only), device="h100", methods=["frozen"], max_length=32, batch_size=1)
+    assert found.writing is None

@@ -77,3 +77,9 @@ def test_closing_a_group_of_devices_counts_its_end_and_each_devices_seconds() ->
     asked = of("frozen", 0)
     assert pair.predict(asked).trial_seconds == alone.predict(asked).trial_seconds + FIXED_SECONDS
     assert pair.predict(asked).gpu_seconds == alone.predict(asked).gpu_seconds
+
+
+def test_writing_at_the_end_is_kept_back_for_both_who_write() -> None:
+    silent = CostModel({"lora": FULL_DEPTH, "full": FULL_DEPTH}, 1000, 1000)
+    writes = replace(silent, probes={**silent.probes, "lora": replace(FULL_DEPTH, answering_seconds=20.0)})
+    assert writes.closing_seconds() - silent.closing_seconds() == pytest.approx(2 * (20.0 + 1.0 + FIXED_SECONDS))

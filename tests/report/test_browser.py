@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browsing
 import pytest
 from report.folders import with_run_files
 
@@ -23,17 +24,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(folder, with_run_files(folder))["html"]
 
 
-def opened(browser: Any, report: Path, width: int = 1280, height: int = 900, scheme: str = "light", **more: Any) -> Any:
-    """A page, which remembers what it complained about and what it asked for."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
-    page.complaints = []
-    page.on("console", lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (page.complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda r: page.complaints.append(r.url) if not r.url.startswith(report.as_uri()) else None)
-    page.goto(report.as_uri())
-    page.wait_for_selector("#front .main-svg")
-    return page
+def opened(browser: Any, report: Path, **more: Any) -> Any:
+    return browsing.opened(browser, report.as_uri(), "#front .main-svg", **more)
 
 
 @pytest.fixture
@@ -214,12 +206,10 @@ def test_a_finger_opens_the_card_and_stays(browser: Any, report: Path, result: R
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(browser: Any, report: Path, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    pytest.importorskip("axe_playwright_python")
     page = opened(browser, report, scheme=scheme)
     page.locator("#all summary").click()
-    found = axe.Axe().run(page).response["violations"]
-    serious = [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == []
+    assert browsing.serious_faults(page) == []
     page.close()
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from peftcost.cli.tables import result_tables
 from peftcost.report.choices import choices_of, common_choices, varied
+from peftcost.report.html import html_text, markdown_text
 from peftcost.report.numbers import moment, percent, period, small_percent
 from peftcost.report.picture import cost_ticks
 from peftcost.report.view import labels, view_of
@@ -149,3 +154,39 @@ def test_the_cost_axis_has_some_ticks_and_not_too_many(low: float, high: float) 
     ticks = cost_ticks(low, high, 9)
     assert 2 <= len(ticks) <= 10
     assert all(low <= tick <= high for tick in ticks)
+
+
+SCORE = {"quality": 0.25, "quality_interval": [0.2, 0.31], "n": 100}
+WRITTEN = {
+    "rows": 100,
+    "new_tokens": 40,
+    "recommended": {"exact_match": SCORE, "rouge_l": SCORE, "chrf": SCORE},
+    "untuned": {"exact_match": {**SCORE, "quality": 0.0}, "rouge_l": SCORE, "chrf": SCORE},
+}
+
+
+def test_what_models_wrote_is_told_with_how_it_came_about(result: Result) -> None:
+    assert view_of(result).written is None
+    written = view_of(result | {"written": WRITTEN}).written
+    assert written is not None
+    of = result["task"]["rows"]["test"]
+    assert written.told.startswith(f"What models write for 100 of the {of:,} test rows")
+    assert "at most 40 tokens" in written.told
+    assert written.metrics == ["exact_match", "rouge_l", "chrf"]
+    assert [(row.name, row.scores[0][0].text) for row in written.rows] == [
+        ("recommended", "0.250"),
+        ("untuned model", "0.000"),
+    ]
+
+
+def test_it_stands_in_every_report_and_in_80_columns(result: Result, tmp_path: Path) -> None:
+    told = result | {"written": WRITTEN}
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    for part in result_tables(told, "runs/x"):
+        console.print(part)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"untuned model\s+0.000±.055\s+0.250±.055", text)
+    markdown = markdown_text(view_of(told))
+    assert "| untuned model | 0.000 | 0.200 to 0.310 | 0.250 |" in markdown
+    assert "What it writes" in html_text(view_of(told), told, tmp_path)

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peftcost.core.setup import Setup
 from peftcost.cost.device import Device
+from peftcost.engine.asked import Asked
 from peftcost.engine.messages import Message, Phase
 from peftcost.runner.executor import ASIDE
+from peftcost.runner.runner import BudgetSpent
 from peftcost.searcher.controller import Controller
+from peftcost.searcher.spec import default_methods
 from peftcost.searcher.state import SearchState
 from peftcost.session import final_test
 from peftcost.store.journal import Journal
@@ -45,6 +49,17 @@ class WritesOneAndHangs:
         self.killed.append(index)
 
 
+def test_the_untuned_model_is_called_after_what_it_is() -> None:
+    assert final_test.untuned_title(get_task_type("text-classification")) == "the untuned model under a fresh head"
+    assert final_test.untuned_title(get_task_type("causal-lm")) == "the untuned model"
+
+
+def test_only_methods_with_something_to_train_are_tried_unasked() -> None:
+    usual = default_methods(get_task_type("text-classification"))
+    assert {"full", "frozen", "lora"} <= set(usual)
+    assert default_methods(get_task_type("causal-lm")) == [name for name in usual if name != "frozen"]
+
+
 def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,3 +74,54 @@ def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
     assert executor.killed == [ASIDE]
     assert "TF-IDF" in state.warnings[0] and "ended after 0 s" in state.warnings[0]
     assert state.ledger.spent() == 0.0
+
+
+class Answers:
+    """A controller whose devices write at once, or whose budget is spent."""
+
+    def __init__(self, spent: bool = False) -> None:
+        self.spent, self.asked, self.state = spent, list[str](), SearchState()
+        self.state.decisive = lambda setup_id: [SimpleNamespace(seed=7, setup=SETUP)]  # type: ignore[method-assign, assignment]
+
+    def run_one(self, kind: str, payload: dict[str, Any]) -> None:
+        self.asked.append(f"{kind} {payload['setup'] and payload['setup']['method']}")
+        if self.spent:
+            raise BudgetSpent("spent")
+        right = [1.0, 1.0] if payload["setup"] else [0.0, 0.0]
+        np.save(Path(payload["out"]) / f"{payload['name']}.npy", np.array([right, [1.0, 0.0]]).T.repeat(2, 1)[:, :3])
+
+    def record(self, event: str, text: str) -> None:
+        self.state.warnings.append(text)
+
+
+SETUP = Setup.of("lora", {}, 100)
+
+
+def answered(controller: Answers, tmp_path: Path) -> dict[str, Any] | None:
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    Asked([3, 5], ["yes", "no"], 12).save(prepared)
+    (tmp_path / "trial" / "model").mkdir(parents=True)
+    (tmp_path / "baselines").mkdir()
+    folder = SimpleNamespace(baselines=tmp_path / "baselines", trial=lambda setup_id, seed: tmp_path / "trial")
+    run = SimpleNamespace(folder=folder, prepared={"m": str(prepared)}, seed=0, prepared_for=lambda setup: str(prepared))
+    base = SimpleNamespace(task=SimpleNamespace(only_model="m"))
+    data = SimpleNamespace(task_type=get_task_type("causal-lm"))
+    spec = SimpleNamespace(task=SimpleNamespace(models=["m"]), bases={"m": base}, seed=0, data=data)
+    controller.state.setup = lambda setup_id: SETUP  # type: ignore[method-assign]
+    return final_test.answers_of(controller, run, spec, SimpleNamespace(id="s"))  # type: ignore[arg-type]
+
+
+def test_the_recommended_and_the_untuned_model_write_and_nobody_else(tmp_path: Path) -> None:
+    controller = Answers()
+    found = answered(controller, tmp_path)
+    assert controller.asked == ["answer None", "answer lora"]
+    assert found is not None and (found["rows"], found["new_tokens"]) == (2, 12)
+    assert found["recommended"]["exact_match"]["quality"] == 1
+    assert found["untuned"]["exact_match"] == {"quality": 0.0, "quality_interval": [0.0, 0.0], "n": 2}
+
+
+def test_a_budget_that_is_spent_before_all_have_written_is_told(tmp_path: Path) -> None:
+    controller = Answers(spent=True)
+    assert answered(controller, tmp_path) is None
+    assert "did not last for writing" in controller.state.warnings[0]

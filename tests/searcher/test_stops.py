@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, lengthened, needs_of, reaching_beyond
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -38,7 +38,14 @@ def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
     assert choose_stops(rows, 16, costs, 2 * available)[-1] >= choose_stops(rows, 16, costs, available)[-1]
 
 
-def test_two_stops_lie_beyond_what_all_can_reach_but_not_beyond_the_longest_training() -> None:
-    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200, 2400]
-    assert reaching_beyond([600, 1200], 1000) == [600, 1200, 2400]
-    assert reaching_beyond([1000, 2000], 1000) == [1000, 2000]
+def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -> None:
+    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200, 2400, 4800]
+    assert reaching_beyond([1000, 2000], 1000) == [1000, 2000, 4000]
+    assert reaching_beyond([1500, 3000], 500) == [1500, 3000]
+
+
+def test_more_budget_leads_to_longer_stops() -> None:
+    costs = [CostPerTrial(0.01, 5.0, 8.0, is_reference=True)]
+    assert lengthened([100, 200], 1000, costs, 0.0) == [100, 200], "nothing is left to train with"
+    assert lengthened([100, 200], 1000, costs, 33.0) == [100, 200, 400], "that of 400 examples, confirmed, is too dear"
+    assert lengthened([100, 200], 1000, costs, 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"

@@ -14,6 +14,7 @@ from conftest import CHAT_TEMPLATE, byte_tokenizer
 from peftcost.core.setup import Setup
 from peftcost.data.features import Split
 from peftcost.data.table import Table
+from peftcost.engine.answers import answer
 from peftcost.engine.artifact import predict, reload, write_card
 from peftcost.engine.dataset import load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
@@ -255,3 +256,18 @@ def test_it_trains_comes_back_and_answers(
     assert len(said) == 2
     if method == "full":
         assert {row["completion"] for row in said} <= {"yes", "no"}, "it says what it has learnt to, and ends"
+        trained, untuned = (
+            answers(prepared, out if given else tmp_path / "baselines", given and setup.as_dict()) for given in (True, None)
+        )
+        assert trained["exact_match"] > 0.8
+        assert untuned["exact_match"] == 0
+
+
+def answers(prepared: str, out: Path, setup: dict[str, Any] | None) -> dict[str, float]:
+    """What a model writes for the prompts of test, scored; the file shows the same texts."""
+    answer({"prepared": prepared, "setup": setup, "seed": 1, "out": str(out), "name": "answers"}, NullReporter())
+    rows, shown = np.load(out / "answers.npy"), (out / "answers.jsonl").read_text().splitlines()
+    texts = [json.loads(line) for line in shown]
+    assert len(texts) == len(rows) == len(load_split(Path(prepared), "test"))
+    assert rows[:, 0].tolist() == [float(one["written"] == one["reference"]) for one in texts]
+    return {name: float(m.compute(rows, np.ones((1, len(rows))))[0]) for name, m in KIND.written_metrics.items()}

@@ -1,0 +1,1 @@
+"""`peftcost bench`: methods x tasks x models x seeds, and one report that compares them."""
