@@ -54,6 +54,7 @@ def search(
     quiet: bool = False,
     keep: str = "recommended",
     track: Sequence[str] = (),
+    examples: bool = True,
     observers: Sequence[Observer] = (),
     command: str = "peftcost.search",
 ) -> Run:
@@ -78,6 +79,7 @@ def search(
         quiet: Show no progress bar.
         keep: Whose whole model and checkpoints stay in the folder: "recommended" (its model), "front" or "all".
         track: Trackers to report to: "tensorboard", "mlflow", "wandb".
+        examples: Show in the report the dev examples that are hardest for the recommended setup.
         observers: Told what happens; one that raises is left out.
         command: What result.json calls the command.
 
@@ -93,7 +95,9 @@ def search(
     with tempfile.TemporaryDirectory(prefix="peftcost-data-") as folder:
         chosen = given_task(task, data, label, model, Path(folder))
         spec = load_spec(chosen, methods, seed, devices, command, confidence, devices_per_setup=devices_per_setup)
-        return Run(begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track))
+        return Run(
+            begin(spec, budget, price, out, warm_start, watched(observers, quiet), Path(folder), keep, track, examples)
+        )
 
 
 def resume(

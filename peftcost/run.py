@@ -16,7 +16,7 @@ from peftcost.report.html import notebook_html, write_report
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.spec import checked_confidence
 from peftcost.searcher.state import SearchState
-from peftcost.store.journal import read_events
+from peftcost.store.journal import opened_of, read_events
 from peftcost.store.run_folder import open_run_folder
 from peftcost.tasks import get_task_type
 from peftcost.tasks.named_metric import metric_of
@@ -115,8 +115,11 @@ class Run:
             caveats_of=partial(caveats_of, state, margin=task.margin),
         )
 
-    def report(self) -> dict[str, Path]:
+    def report(self, *, examples: bool | None = None) -> dict[str, Path]:
         """Write report.html, report.md and front.png into the run's folder.
+
+        Args:
+            examples: Show the dev examples that are hardest for the recommended setup. Default: as the search was told.
 
         Returns:
             Their paths, by kind (html, md, png).
@@ -124,7 +127,9 @@ class Run:
         Raises:
             UserError: When the run is not finished.
         """
-        return write_report(self.folder.path)
+        if examples is None:
+            examples = opened_of(list(read_events(self.folder.journal_file))).get("examples", True)
+        return write_report(self.folder.path, examples)
 
     def _state(self) -> SearchState:
         state = SearchState()

@@ -93,6 +93,10 @@ TrackOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run's folder. Default runs/NAME.", rich_help_panel=OUTPUT)
 ]
+NoExamplesOption = Annotated[
+    bool,
+    typer.Option("--no-examples", help="Show no row of the data in the report, for private data.", rich_help_panel=OUTPUT),
+]
 AllOption = Annotated[
     bool,
     typer.Option("--all", help="Show every setup, not only the trade-offs and each method's best.", rich_help_panel=OUTPUT),

@@ -27,12 +27,18 @@ EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
 """Most rows and padded tokens of a batch: more are no quicker, and need memory that training in small micro-batches left."""
 
 
+MOST_CLASSES = 64
+"""Whose probabilities are kept of each example; of more they would take too much room."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """rows: shape (n, k), what the task's `predict` gives, in the split's order. loss: mean cross entropy."""
+    """rows: shape (n, k), what the task's `predict` gives, in the split's order. loss: mean cross entropy.
+    log_probabilities: of each class, shape (n, classes), float16; None where there are no classes or too many."""
 
     rows: np.ndarray
     loss: float
+    log_probabilities: np.ndarray | None = None
 
 
 def evaluate(
@@ -48,15 +54,20 @@ def evaluate(
     task_type = collator.task_type
     rows: list[np.ndarray] = []
     order: list[np.ndarray] = []
+    logs: list[np.ndarray] = []
     loss_sum, count = 0.0, 0
     for indices, logits, batch in _forward(model, split, collator, device, source, chosen):
         loss, n = task_type.loss(logits, batch)
         loss_sum, count = loss_sum + float(loss), count + int(n)
         rows.append(task_type.predict(logits, batch, collator.targets))
+        told = task_type.log_probabilities(logits)
+        if told is not None and told.shape[-1] <= MOST_CLASSES:
+            logs.append(told.cpu().numpy().astype(np.float16))
         order.append(indices)
     loss_sum, n_targets = ranks.total(loss_sum, count)
     back = np.argsort(ranks.gather(order), kind="stable")
-    return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, n_targets))
+    kept = ranks.gather(logs)[back].astype(np.float16) if ranks.largest(len(logs)) else None
+    return Evaluation(ranks.gather(rows)[back].astype(np.float32), loss_sum / max(1, n_targets), kept)
 
 
 def measure_dev(
@@ -70,7 +81,14 @@ def measure_dev(
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
     quality = ranks.on_main(lambda: judged(info, evaluation.rows, Path(job.out)))
+    ranks.on_main(lambda: save_log_probabilities(evaluation, Path(job.out)))
     return {"seed": job.seed, "quality": quality, "dev_loss": evaluation.loss, "dev_rows": job.dev_rows}
+
+
+def save_log_probabilities(evaluation: Evaluation, out: Path) -> None:
+    """What the report reads of the dev examples."""
+    if evaluation.log_probabilities is not None:
+        np.save(out / "dev_log_probabilities.npy", evaluation.log_probabilities)
 
 
 def describe(model: torch.nn.Module, split: Split, collator: Collator, device: torch.device) -> list[dict[str, Any]]:

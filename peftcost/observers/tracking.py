@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import queue
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from peftcost.core.setup import Setup
 from peftcost.engine.messages import Progress
+from peftcost.report.html import html_text
+from peftcost.report.view import view_of
 from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
 from peftcost.searcher.state import SearchState
@@ -46,8 +50,7 @@ class Tracking(Observer):
             figures = {figure: float(measured[figure]) for figure in FIGURES if figure in measured}
             self._put(lambda: tracker.end(number, name == "measured", figures))
         elif name == "finished":
-            files = [self.folder.path.absolute() / file for file in REPORT]
-            self._put(lambda: tracker.finish([file for file in files if file.exists()]))
+            self._put(self._finish)
 
     def on_progress(self, trial: int, progress: Progress, state: Books) -> None:
         points = [(int(step), {"train_loss": loss}) for step, loss in progress.losses]
@@ -67,6 +70,18 @@ class Tracking(Observer):
             raise TimeoutError(f"not everything was delivered within {CLOSING_SECONDS:.0f} s")
         if self._error is not None:
             raise self._error
+
+    def _finish(self) -> None:
+        """Hand over the report, written without rows of the data."""
+        with tempfile.TemporaryDirectory(prefix="peftcost-report-") as folder:
+            own = self.folder.path.absolute()
+            files = [own / name for name in REPORT]
+            if self.folder.result_file.exists():
+                files[0] = Path(folder) / REPORT[0]
+                result = self.folder.read_result()
+                text = html_text(view_of(result, self.folder.name), result, own, examples=False)
+                files[0].write_text(text, encoding="utf-8")
+            self.tracker.finish([file for file in files if file.exists()])
 
     def _start(self, trial: Trial) -> None:
         if trial.number in self._started:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.report.by_method import Figures, MethodRow, common_length, epochs, figures, is_measured, method_rows
+from peftcost.report.examples import OnDev, on_dev
 from peftcost.report.importance import Importance, importances
 from peftcost.report.marks import Mark, mark_of, outline
 from peftcost.report.numbers import percent
@@ -41,10 +42,11 @@ class Page:
     importances: list[Importance]
     losses: list[LossCurve]
     classes: ByClass | None
+    on_dev: OnDev | None
 
 
-def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None) -> Page:
-    """folder: the run's, for what lies beside its result; without it, that is left out."""
+def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None, examples: bool = True) -> Page:
+    """folder: the run's, for what lies beside its result; without it, that is left out. examples: show some of the data."""
     measured = [entry for entry in result["setups"] if is_measured(entry)]
     methods, train_rows = method_rows(result), result["task"]["rows"]["train"]
     marks = {row.method: mark_of(row.method) for row in methods}
@@ -72,6 +74,7 @@ def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None) -
         importances=importances(result),
         losses=[] if folder is None else loss_curves(folder, result),
         classes=None if folder is None else by_class(folder, result),
+        on_dev=None if folder is None else on_dev(folder, result, examples),
     )
 
 

@@ -57,7 +57,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
         folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
-    write_report(folder.path)
+    write_report(folder.path, opened_of(controller.journal.events).get("examples", True))
     controller.record("finished")
     if recommendation is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)

@@ -53,11 +53,12 @@ def begin(
     given: Path,
     keep: str = DEFAULT,
     track: Sequence[str] = (),
+    examples: bool = True,
 ) -> Path:
     """Search within the budget. Returns the run's folder, which is made once the methods' first steps are timed.
 
-    given: holds the data that the caller had in memory, if anything; the run keeps it. keep, track: as `peftcost.search`
-    has them.
+    given: holds the data that the caller had in memory, if anything; the run keeps it. keep, track,
+    examples: as `peftcost.search` has them.
     """
     keep, trackers = checked_keep(keep), [get_tracker(name) for name in track]
     asked = parse_budget(budget, price)
@@ -69,7 +70,7 @@ def begin(
         executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
-            record_spec(controller, spec, keep, track)
+            record_spec(controller, spec, keep, track, examples)
             if warm_start:
                 controller.record("warmed", **prior_runs)
             prepared = plan(controller, spec)
@@ -185,7 +186,7 @@ def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared
     )
 
 
-def record_spec(controller: Controller, spec: SearchSpec, keep: Keep, track: Sequence[str]) -> None:
+def record_spec(controller: Controller, spec: SearchSpec, keep: Keep, track: Sequence[str], examples: bool) -> None:
     """Write down what is asked, so that `go_on` asks the same."""
     controller.record(
         "opened",
@@ -195,6 +196,7 @@ def record_spec(controller: Controller, spec: SearchSpec, keep: Keep, track: Seq
         methods=spec.methods,
         keep=keep,
         track=list(track),
+        examples=examples,
         task=task_facts(spec, spec.task),
         fingerprints=spec.fingerprints,
         devices=[device.as_dict() for device in spec.devices],

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from peftcost.core.measurement import Measurement
 from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup_words import setup_words
 
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "quality": "maximize",
@@ -82,6 +83,7 @@ class Study:
     def describe(self, number: int, setup: Setup, seed: int, role: str, parent: int | None) -> None:
         """Attach what the trial is, for readers of the study."""
         facts: dict[str, Any] = {
+            "words": setup_words(setup.method, setup.hyperparameters, setup.stop_examples),
             "setup": setup.id,
             "lineage": setup.lineage,
             "stop_examples": setup.stop_examples,

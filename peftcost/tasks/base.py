@@ -251,6 +251,10 @@ class TaskType(ABC):
         right = predicted[predicted == true]
         return np.stack([np.bincount(ids, minlength=classes) for ids in (right, predicted, true)], axis=1)
 
+    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor | None:
+        """Of each class, shape (n, classes); None where an example has not one class."""
+        return None
+
     @abstractmethod
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Per example what `peftcost predict` writes: label and probabilities, tags, a number; of a type that generates,

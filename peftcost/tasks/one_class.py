@@ -84,6 +84,9 @@ class OneClass(ClassTargets):
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
         return rows[:, :2].astype(np.int64)
 
+    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.float().log_softmax(dim=-1)
+
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         names = expect(Classes, targets).names
         probabilities = logits.float().softmax(dim=-1).cpu().numpy()

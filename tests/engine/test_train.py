@@ -115,6 +115,8 @@ def test_measured_figures_are_what_they_say(prepared: str, tmp_path: Path) -> No
     info, dev = load_dataset_info(Path(prepared)), load_split(Path(prepared), "dev")
     rows = np.load(tmp_path / "dev_rows.npy")
     assert len(rows) == len(dev) == 60
+    logs = np.load(tmp_path / "dev_log_probabilities.npy").astype(float)
+    assert np.array_equal(logs.argmax(axis=1), rows[:, 0]) and np.exp(logs).sum(axis=1) == pytest.approx(1, abs=0.01)
     assert facts["quality"] == pytest.approx(float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, 60)))[0]))
     assert facts["trainable_parameters"] == facts["total_parameters"]
     weights = 4 * facts["total_parameters"]

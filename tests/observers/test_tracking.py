@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from report.folders import with_examples
 from search_events import ACQUIRED, PLANNED, SETUP, measured, started
 
 from peftcost.engine.messages import Progress
 from peftcost.observers import tracking
 from peftcost.observers.tracking import Tracking
+from peftcost.report.html import write_report
 from peftcost.runner.runner import Runner
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -76,6 +79,22 @@ def test_a_search_is_told_in_order_with_its_report_at_the_end(tmp_path: Path) ->
         ("finish", ["report.html"]),
         ("close",),
     ]
+
+
+def test_the_report_goes_to_the_tracker_without_rows_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(with_examples(tmp_path)), encoding="utf-8")
+    write_report(tmp_path)
+    assert "alert(5)" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    handed: list[str] = []
+
+    class Reads(Notes):
+        def finish(self, files: Any) -> None:
+            handed.extend(file.read_text(encoding="utf-8") for file in files if file.name == "report.html")
+
+    observer = Tracking(Reads(), RunFolder(tmp_path))
+    follow(observer, {"event": "finished", "t": 9.0})
+    observer.close()
+    assert len(handed) == 1 and 'id="calibration"' in handed[0] and "alert(5)" not in handed[0]
 
 
 def test_a_tracker_that_fails_is_left_out_of_the_search(tmp_path: Path) -> None:

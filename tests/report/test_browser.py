@@ -10,7 +10,7 @@ from typing import Any
 
 import browsing
 import pytest
-from report.folders import with_run_files
+from report.folders import with_examples
 
 from peftcost.report.html import write_files
 
@@ -21,7 +21,7 @@ Result = dict[str, Any]
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a run whose texts, labels and paths are HTML and JavaScript."""
     folder = tmp_path_factory.mktemp("run<b>")
-    return write_files(folder, with_run_files(folder))["html"]
+    return write_files(folder, with_examples(folder))["html"]
 
 
 def opened(browser: Any, report: Path, **more: Any) -> Any:

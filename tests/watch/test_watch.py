@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import browsing
 import numpy as np
 import pytest
 from search_events import ACQUIRED, PLANNED, SETUP, measured, started
@@ -20,6 +21,7 @@ from search_events import ACQUIRED, PLANNED, SETUP, measured, started
 from peftcost.core.setup import Setup
 from peftcost.observers.narration import words_of
 from peftcost.store.run_folder import RunFolder
+from peftcost.watch import page as live_page
 from peftcost.watch.follower import Follower
 from peftcost.watch.page import LivePage
 from peftcost.watch.server import PageServer
@@ -133,6 +135,23 @@ def test_a_finished_run_shows_its_report_which_needs_no_refresh(server: PageServ
     (folder.path / "report.html").write_text("the report")
     write(folder, {"event": "finished", "t": 9.0})
     assert ask(server, "/secret/") == (200, "the report")
+
+
+def test_a_browser_keeps_up_by_itself_asks_for_nothing_else_and_keeps_what_was_chosen(
+    browser: Any, server: PageServer, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page, "REFRESH_SECONDS", 1)
+    page = browsing.opened(browser, server.url, "#front .main-svg")
+    assert "1 measured, 0 failed" in page.locator("#status").inner_text()
+    page.click("#axes [data-axis=memory]")
+    np.save(folder.trial(OTHER.id, 0) / "dev_rows.npy", np.ones((100, 2)))
+    write(folder, measured(1, t=7.0))
+    page.locator("#status", has_text="2 measured, 0 failed").wait_for(timeout=30_000)
+    page.wait_for_selector("#front .main-svg")
+    assert page.get_attribute("#axes [data-axis=memory]", "aria-checked") == "true"
+    assert page.locator("script:not([type])").count() == 2 and EVIL in page.locator("body").inner_text()
+    assert page.complaints == []
+    page.close()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from peftcost.cli.options import (
     MaxLengthOption,
     MethodsOption,
     ModelOption,
+    NoExamplesOption,
     OutOption,
     PriceOption,
     QuietOption,
@@ -44,6 +45,7 @@ def search(
     out: OutOption = None,
     keep: KeepOption = "recommended",
     track: TrackOption = None,
+    no_examples: NoExamplesOption = False,
     show_all: AllOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -78,4 +80,5 @@ def search(
         confidence=confidence,
         keep=keep,
         track=track or [],
+        examples=not no_examples,
     )

@@ -1,0 +1,170 @@
+"""Where the recommended setup errs: slices of the dev rows, and the examples that are hardest for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftcost.core.statistics import nested_sample, quality_interval, resample_qualities
+from peftcost.errors import PeftcostError
+from peftcost.report import numbers
+from peftcost.report.calibration import Calibration, calibration
+from peftcost.report.numbers import Cell
+from peftcost.report.sentences import recommended_entry
+from peftcost.store.run_folder import RunFolder
+from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.task import load_task
+from peftcost.tasks import get_task_type
+
+LONGEST = 400
+"""Characters of an example that are shown."""
+HARDEST = 12
+PARTS = 4
+FEWEST_IN_A_SLICE = 20
+REPLICATES = 500
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the dev rows, by what they are alike in."""
+
+    name: str
+    examples: int
+    quality: Cell
+    low: Cell
+    high: Cell
+
+
+@dataclass(frozen=True)
+class HardExample:
+    """A dev row that the setup is wrong about. sure: how sure it is of what it says; p_true: what it gives the label.
+    suspect: perhaps the label is wrong."""
+
+    text: str
+    place: str
+    label: str
+    predicted: str
+    sure: str
+    p_true: str
+    suspect: bool
+
+
+@dataclass(frozen=True)
+class OnDev:
+    """The recommended setup on the dev rows that it was measured on, with one seed. hardest: None if they are not to be
+    shown, or there are none to show."""
+
+    examples: int
+    calibration: Calibration | None
+    slices: list[Slice]
+    hardest: list[HardExample] | None
+    suspects: int
+
+
+def on_dev(folder: Path, result: Mapping[str, Any], show_examples: bool = True) -> OnDev | None:
+    """None where nothing is recommended, or its rows are gone. What needs the data is left out where these have changed or
+    cannot be read any more."""
+    entry = recommended_entry(result)
+    if entry is None:
+        return None
+    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
+    trial = RunFolder(folder).trial(entry["id"], decisive[0]["seed"])
+    if not (trial / "dev_rows.npy").exists():
+        return None
+    rows = np.load(trial / "dev_rows.npy", allow_pickle=False)
+    file = trial / "dev_log_probabilities.npy"
+    logs = np.load(file, allow_pickle=False).astype(np.float64) if file.exists() else None
+    pairs = get_task_type(result["task"]["task"]).class_pairs(rows)
+    data = data_of(folder, result)
+    seen = [] if data is None else [data.dev[i] for i in nested_sample(len(data.dev), len(rows))]
+    hardest = None
+    suspect = np.zeros(len(rows), dtype=bool)
+    if logs is not None and pairs is not None:
+        suspect = suspects(logs, pairs[:, 1])
+        if show_examples and data is not None:
+            hardest = hard_examples(seen, data, logs, pairs[:, 1], suspect, result["task"]["classes"])
+    return OnDev(
+        examples=len(rows),
+        calibration=None if logs is None or pairs is None else calibration(logs, pairs[:, 1]),
+        slices=[] if data is None else length_slices(seen, rows, data),
+        hardest=hardest or None,
+        suspects=int(suspect.sum()),
+    )
+
+
+def data_of(folder: Path, result: Mapping[str, Any]) -> TaskData | None:
+    """The run's data, if they are still what they were."""
+    try:
+        data = load_task_data(load_task(RunFolder(folder).task_file), result["task"]["seed"])
+    except (PeftcostError, OSError, KeyError):
+        return None
+    return data if data.fingerprint == result["task"]["fingerprints"]["data"] else None
+
+
+def length_slices(seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: TaskData) -> list[Slice]:
+    """Four parts of about as many rows, by their words. None where inputs have no length, or all the same."""
+    if data.task_type.one_size or len(seen) < PARTS * FEWEST_IN_A_SLICE:
+        return []
+    words = np.array([len(data.task_type.content(dict(example)).split()) for example in seen])
+    ends = np.unique(np.quantile(words, np.linspace(0, 1, PARTS + 1)).astype(int))
+    found = []
+    for i, (low, high) in enumerate(zip(ends, ends[1:], strict=False)):
+        first = low if i == 0 else low + 1
+        chosen = rows[(words >= first) & (words <= high)]
+        if len(chosen) >= FEWEST_IN_A_SLICE:
+            told = f"{first} words" if first == high else f"{first} to {high} words"
+            found.append(slice_of(told, chosen, data))
+    return found if len(found) > 1 else []
+
+
+def slice_of(name: str, rows: np.ndarray, data: TaskData) -> Slice:
+    metric = data.metric
+    draws = resample_qualities({name: [rows]}, metric.compute, REPLICATES, limits=metric.limits)
+    low, high = quality_interval(draws, name)
+    cells = [numbers.quality(value) for value in (draws.observed[name], low, high)]
+    return Slice(name, len(rows), *cells)
+
+
+def suspects(log_probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Which labels are perhaps wrong, shape (n,): the model is as sure of another class as it is on average where that class
+    is right (confident learning; Northcutt et al. 2021, JAIR 70)."""
+    p = np.exp(log_probabilities)
+    usual = np.array([p[true == c, c].mean() if (true == c).any() else np.inf for c in range(p.shape[1])])
+    likely = np.where(p >= usual, p, 0.0)
+    return np.asarray((likely.max(axis=1) > 0) & (likely.argmax(axis=1) != true) & (p.argmax(axis=1) != true))
+
+
+def hard_examples(
+    seen: Sequence[Mapping[str, Any]],
+    data: TaskData,
+    log_probabilities: np.ndarray,
+    true: np.ndarray,
+    suspect: np.ndarray,
+    classes: Sequence[str],
+) -> list[HardExample]:
+    """Those that are wrong, the least likely label first."""
+    p, predicted = np.exp(log_probabilities), log_probabilities.argmax(axis=1)
+    p_true = p[np.arange(len(true)), true]
+    order = [int(i) for i in np.argsort(p_true, kind="stable") if predicted[i] != true[i]]
+    if data.task_type.one_size:  # pictures have no text
+        return []
+    return [
+        HardExample(
+            text=shortened(data.task_type.content(dict(seen[i]))),
+            place=str(seen[i]["place"]),
+            label=classes[true[i]],
+            predicted=classes[predicted[i]],
+            sure=numbers.percent(float(p[i, predicted[i]])),
+            p_true=numbers.percent(float(p_true[i])),
+            suspect=bool(suspect[i]),
+        )
+        for i in order[:HARDEST]
+    ]
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
