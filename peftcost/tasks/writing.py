@@ -40,6 +40,7 @@ class WritesText(TextInputs):
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
     }
     generates = True
+    per_token = True
     fresh_head = False
     written_metrics = WRITTEN_METRICS
 
