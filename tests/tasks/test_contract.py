@@ -47,6 +47,14 @@ class TestTextPairRegression(OnTinyBert):
         return get_task_type("regression")
 
 
+class TestMultiLabel(OnTinyBert):
+    rows = [{"text": text, "labels": [name for name in ("good", "film") if name in text]} for text in TEXTS]  # noqa: RUF012
+    columns = {"text": "text", "labels": "labels"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("multi-label")
+
+
 class TestTokenClassification(OnTinyBert):
     rows = [  # noqa: RUF012
         {"words": text.split(), "tags": ["B-x" if word[0].isupper() else "O" for word in text.split()]} for text in TEXTS
@@ -76,6 +84,19 @@ class TestCausalLM(TaskTypeContract):
 
     def kind(self) -> TaskType:
         return get_task_type("causal-lm")
+
+
+class TestSeq2Seq(TaskTypeContract):
+    rows = [{"document": text, "summary": " ".join(reversed(text.split()))} for text in TEXTS]  # noqa: RUF012
+    columns = {"prompt": "document", "completion": "summary"}  # noqa: RUF012
+
+    @pytest.fixture(params=["tiny_t5", "tiny_bart"])
+    def model(self, request: pytest.FixtureRequest) -> Path:
+        folder: Path = request.getfixturevalue(request.param)
+        return folder
+
+    def kind(self) -> TaskType:
+        return get_task_type("seq2seq")
 
 
 def drawn(i: int) -> dict[str, object]:
