@@ -153,7 +153,7 @@ class Recorder:
         """One core's share."""
         while time.monotonic() < self.end and (work := self.take()) is not None:
             with FileLock(Path(tempfile.gettempdir()) / f"peftcost-core-{core}.lock"):
-                new = self.train(*work, device, core)
+                new = self.train(*work, device, core, self.plan.stops)
             with self.lock:
                 self.rows += new
                 self.save()
@@ -167,11 +167,11 @@ class Recorder:
                 self.taken.add((work[0].lineage, work[1]))
             return work
 
-    def train(self, setup: Setup, seed: int, device: Device, core: int) -> list[dict[str, Any]]:
+    def train(self, setup: Setup, seed: int, device: Device, core: int, stops: tuple[int, ...]) -> list[dict[str, Any]]:
         """Its rows; none when it took too long or failed: the next start tries it again."""
         with tempfile.TemporaryDirectory(prefix="peftcost-table-") as out:
             started = time.monotonic()
-            args = (self.prepared, setup, self.plan.stops, seed, device.as_dict(), core, out)
+            args = (self.prepared, setup, stops, seed, device.as_dict(), core, out)
             child = self.context.Process(target=record, args=args, daemon=True)
             child.start()
             child.join(LONGEST_SECONDS)
@@ -192,14 +192,18 @@ class Recorder:
 
 def main(name: str, hours: float) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the children as well
-    task = PLANS[name].task().model_copy(update={"rows": PLANS[name].rows})
+    devices, end = choose_devices(f"cpu:{len(usable_cores())}"), time.monotonic() + 3600 * hours
+    Recorder(name, prepared_task(PLANS[name]), devices, RESULTS / f"table-{name}.parquet", end).run()
+
+
+def prepared_task(plan: Plan) -> str:
+    """The folder of the tokenized data."""
+    task = plan.task().model_copy(update={"rows": plan.rows})
     model = str(resolve_model(task.only_model))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peftcost.engine.preload"])
     with context.Pool(1) as pool:  # tokenizing in this process would start threads that a fork does not survive
-        prepared = pool.apply(prepared_folder, (prepare_payload(task, 0, model, model_fingerprint(Path(model))),))
-    devices = choose_devices(f"cpu:{len(usable_cores())}")
-    Recorder(name, prepared, devices, RESULTS / f"table-{name}.parquet", time.monotonic() + 3600 * hours).run()
+        return str(pool.apply(prepared_folder, (prepare_payload(task, 0, model, model_fingerprint(Path(model))),)))
 
 
 def prepared_folder(payload: dict[str, Any]) -> str:

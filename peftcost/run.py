@@ -20,6 +20,7 @@ from peftcost.searcher.state import SearchState
 from peftcost.store.journal import opened_of, read_events
 from peftcost.store.run_folder import open_run_folder
 from peftcost.tasks import get_task_type
+from peftcost.tasks.named_metric import metric_of
 
 
 class Run:
@@ -94,7 +95,7 @@ class Run:
         """
         result, state = self.result, self._state()
         task = result.task
-        metric = get_task_type(task.task).metrics[task.metric]
+        metric = metric_of(get_task_type(task.task), task.metric, task.metric_options)
         found = evidence_in(self.folder, metric, task.seed).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")

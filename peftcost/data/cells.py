@@ -21,6 +21,7 @@ UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
 NUMPY_LIST = re.compile(
     r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s+(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
 )
+OPENS_LIST = ("['", '["')
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -59,6 +60,8 @@ def list_of(value: Any, where: str) -> list[Any]:
     items = value
     if isinstance(value, str):
         written = list_from_text(value)
+        if written is None and value.lstrip().startswith(OPENS_LIST):
+            raise UserError(f"{where}: begins as a list does ({value[:30]!r}), but is none; correct it or remove the row.")
         items = written if written is not None else [part for part in value.split(" ") if part.strip()]
     if not isinstance(items, list):
         raise UserError(f"{where}: expected a list or words with spaces between, but got {value!r}.")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from peftcost.errors import UserError
+
+JOINTS = ("|", ";", ",")
+"""What stands between the items that a cell holds, the least usual within an item first."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class Table:
     """Rows of a file. lines[i]: where row i begins, counted from 1, in `unit`s ("line" of a text file, or "row").
 
     notes: what the reader found out for itself and the user should be told. rejected: rows that cannot be read and were
-    left out, one sentence each.
+    left out, one sentence each. whole: the table that these rows were taken from, if any.
     """
 
     path: str
@@ -24,6 +28,20 @@ class Table:
     unit: str = "line"
     notes: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    whole: Table | None = None
+
+    @cached_property
+    def joints(self) -> dict[str, str]:
+        """For columns of texts that may be joined items: the first of JOINTS that stands in any cell of the file."""
+        if self.whole is not None:
+            return self.whole.joints
+        found = {}
+        for name in self.columns:
+            cells = [cell for row in self.rows if isinstance(cell := row.get(name), str)]
+            joint = next((joint for joint in JOINTS if any(joint in cell for cell in cells)), None)
+            if joint is not None:
+                found[name] = joint
+        return found
 
     @property
     def listed(self) -> str:
@@ -37,7 +55,7 @@ class Table:
     def only(self, indices: Sequence[int]) -> Table:
         """The table of these rows."""
         rows, lines = [self.rows[i] for i in indices], [self.lines[i] for i in indices]
-        return Table(self.path, self.columns, rows, lines, self.unit, self.notes, self.rejected)
+        return Table(self.path, self.columns, rows, lines, self.unit, self.notes, self.rejected, self.whole or self)
 
 
 @dataclass(frozen=True)

@@ -32,3 +32,9 @@ def marks_spans(tags: Iterable[str]) -> bool:
     """Whether all of these are tags of a scheme, and they mark some entity."""
     found = {tag_parts(tag) for tag in set(tags)}
     return None not in found and bool(found - {(OUTSIDE, "")})
+
+
+def marks_tags(values: Iterable[object]) -> bool:
+    """Whether these are the tags of words: all of a scheme, O among them."""
+    tags = {value for value in values if isinstance(value, str)}
+    return OUTSIDE in tags and marks_spans(tags)

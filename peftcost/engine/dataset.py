@@ -30,6 +30,7 @@ class DatasetInfo:
 
     padding: the processor's numbers that batches need. max_positions: the longest input that the model takes; max_length:
     where this task's inputs are cut; cut_share: of the training examples, those that are longer.
+    metric_options: as a `Metric` has them.
     """
 
     model: str
@@ -40,6 +41,7 @@ class DatasetInfo:
     max_positions: int
     max_length: int
     cut_share: float = 0.0
+    metric_options: Mapping[str, Any] | None = None
 
     @property
     def task_type(self) -> TaskType:

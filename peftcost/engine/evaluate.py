@@ -16,11 +16,11 @@ import torch
 from peftcost.core.statistics import nested_sample
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.dataset import Collator
+from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.job import TrainJob
+from peftcost.engine.judged import judged
 from peftcost.engine.source import Source, forward
 from peftcost.errors import SetupFailed
-from peftcost.tasks import Metric
 from peftcost.tasks.batch import Batch
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def measure_dev(
-    job: TrainJob, metric: Metric, model: torch.nn.Module, dev: Split, collator: Collator, source: Source | None = None
+    job: TrainJob, info: DatasetInfo, model: torch.nn.Module, dev: Split, collator: Collator, source: Source | None = None
 ) -> dict[str, Any]:
     """What a trained model's measurement says of the dev examples that the job asks for; their rows go to the job's folder.
 
@@ -80,14 +80,13 @@ def measure_dev(
     evaluation = evaluate(model, dev, collator, next(model.parameters()).device, source, chosen)
     if not math.isfinite(evaluation.loss):
         raise SetupFailed("the dev loss is not finite after training; a lower learning rate may help")
-    ranks.on_main(lambda: save_evaluation(evaluation, Path(job.out)))
-    quality = float(metric.compute(evaluation.rows, np.ones((1, len(chosen))))[0])
+    quality = ranks.on_main(lambda: judged(info, evaluation.rows, Path(job.out)))
+    ranks.on_main(lambda: save_log_probabilities(evaluation, Path(job.out)))
     return {"seed": job.seed, "quality": quality, "dev_loss": evaluation.loss, "dev_rows": job.dev_rows}
 
 
-def save_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """What the statistics and the report read of the dev examples."""
-    np.save(out / "dev_rows.npy", evaluation.rows)
+def save_log_probabilities(evaluation: Evaluation, out: Path) -> None:
+    """What the report reads of the dev examples."""
     if evaluation.log_probabilities is not None:
         np.save(out / "dev_log_probabilities.npy", evaluation.log_probabilities)
 

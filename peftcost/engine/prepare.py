@@ -32,6 +32,7 @@ def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     data = load_task_data(task, payload["seed"])
     model = [payload["model_fingerprint"], payload["model"]]  # workers load it from where it lies now
     key = [FORMAT, data.fingerprint, *model, task.max_length, payload["seed"], data.metric.name, data.task_type.name]
+    key += [data.metric.options] if data.metric.options else []
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     folder = cache_folder() / "prepared" / digest
     if not (folder / "dataset_info.json").exists():
@@ -67,6 +68,7 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: in
         max_positions=positions,
         max_length=length,
         cut_share=float(np.mean(whole > length)),
+        metric_options=data.metric.options,
     )
     asked = asked_of(kind, processor, data.test, seed)
     if asked is not None:

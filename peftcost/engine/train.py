@@ -28,6 +28,7 @@ from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds, measure_dev
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
+from peftcost.engine.judged import judged
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
@@ -56,7 +57,6 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     folder, out = Path(job.prepared), Path(job.out)
     info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
-    metric = info.task_type.metrics[info.metric]
     if job.estimate_step:
         reporter.phase("plan")
         reporter.predicted(predicted_peak_bytes(job, info, split))
@@ -78,7 +78,7 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
 
     reporter.phase("evaluate")
     watch = Stopwatch(train_state.device)
-    on_dev = measure_dev(job, metric, train_state.model, dev, train_state.collator, loop.dev_source)
+    on_dev = measure_dev(job, info, train_state.model, dev, train_state.collator, loop.dev_source)
     evaluation_seconds = watch.lap()
     loop.book_evaluation()
 
@@ -295,7 +295,7 @@ class Loop:
         model, collator = self.train_state.model, self.train_state.collator
         if not self.packs:
             return forward(model, batch, self.train_state.frozen_layers)
-        return packed_logits(model, batch, collator.padding["input_ids"], batch.targets.ndim == 2)
+        return packed_logits(model, batch, collator.padding["input_ids"], collator.task_type.per_token)
 
     def capture_steps(self) -> contextlib.AbstractContextManager[None]:
         """A context for the steps to come, in which they are captured in CUDA graphs where that can be done."""
@@ -357,8 +357,7 @@ class Loop:
         info = load_dataset_info(Path(self.job.prepared))
         train_state = self.train_state
         evaluation = evaluate(train_state.model, self.dev, train_state.collator, train_state.device, self.dev_source)
-        rows = evaluation.rows
-        quality = float(info.task_type.metrics[info.metric].compute(rows, np.ones((1, len(rows))))[0])
+        quality = judged(info, evaluation.rows)
         self._report([self.step, evaluation.loss, quality])
         self.stale = 0 if quality > self.best_quality else self.stale + 1
         self.best_quality = max(self.best_quality, quality)

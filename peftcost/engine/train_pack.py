@@ -150,7 +150,7 @@ def _measured(member: Member, info: DatasetInfo, beside: Sequence[AdapterTrainSt
     reporter.phase("evaluate")
     watch = Stopwatch(device)
     train_state.activate()
-    on_dev = measure_dev(job, info.task_type.metrics[info.metric], model, dev, train_state.collator)
+    on_dev = measure_dev(job, info, model, dev, train_state.collator)
     evaluation_seconds = watch.lap()
     reporter.phase("checkpoint")
     save_artifact(lambda _, folder: save_adapter(train_state, folder), train_state.plain, out / "model")

@@ -135,7 +135,16 @@ def reporting_failure(reporter: PipeReporter) -> Iterator[None]:
 def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]]]:
     """What can be asked of a worker."""
     from peftcost.engine.answers import answer
-    from peftcost.engine.artifact import baselines, open_test, predict, reload, untuned, write_card, write_whole
+    from peftcost.engine.artifact import (
+        baselines,
+        evaluate_examples,
+        open_test,
+        predict,
+        reload,
+        untuned,
+        write_card,
+        write_whole,
+    )
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -152,6 +161,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "test": open_test,
         "reload": reload,
         "predict": predict,
+        "evaluate": evaluate_examples,
         "untuned": untuned,
         "answer": answer,
         "baselines": baselines,

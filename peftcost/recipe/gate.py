@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.recipe.recipe import PROMISE_SEEDS, Recipe
+from peftcost.recipe.recipe import PROMISE_SEEDS, Expected, Recipe
 from peftcost.task.splits import TaskData
 from peftcost.tasks.targets import Classes
 
@@ -23,11 +23,15 @@ Interval = tuple[float, float]
 def promised_interval(recipe: Recipe, dev_rows: int, new_data: bool, limits: Interval) -> Interval | None:
     """Where 95 % of new seeds fall; of fewer dev rows than the recipe's, farther apart, within the metric's limits. None
     where it promises nothing."""
-    expected = recipe.expected
-    interval = expected.new_data_interval if new_data else expected.prediction_interval
-    if interval is None or expected.dev_rows is None or not new_data:
+    return interval_on(recipe.expected, dev_rows, limits) if new_data else recipe.expected.prediction_interval
+
+
+def interval_on(expected: Expected, rows: int, limits: Interval) -> Interval | None:
+    """Where 95 % of new seeds fall on so many rows of new data."""
+    interval = expected.new_data_interval
+    if interval is None or expected.dev_rows is None:
         return interval
-    wider = math.sqrt(max(1.0, expected.dev_rows / dev_rows))
+    wider = math.sqrt(max(1.0, expected.dev_rows / rows))
     low, high = np.clip([expected.quality + wider * (end - expected.quality) for end in interval], *limits).tolist()
     return low, high
 

@@ -68,16 +68,21 @@ def described_in_worker(
     folder: Path, card: dict[str, Any], examples: Sequence[Example], devices: str | None
 ) -> list[dict[str, Any]]:
     """What the model says of each unlabelled example, as its task type describes it."""
-    chosen, payload = choose_devices(devices)[:1], {"folder": str(folder), "card": card, "examples": list(examples)}
+    found = run_in_worker("predict", {"folder": str(folder), "card": card, "examples": list(examples)}, devices)
+    return list(found["rows"])
+
+
+def run_in_worker(job: str, payload: dict[str, Any], devices: str | None) -> dict[str, Any]:
+    """What a worker on one device makes of a job."""
     with (
         tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
-        LocalExecutor(chosen, Path(scratch) / "worker.log") as executor,
+        LocalExecutor(choose_devices(devices)[:1], Path(scratch) / "worker.log") as executor,
     ):
         runner = Runner(executor, Journal(), Books())
         runner.acquire()
-        found = runner.run_one("predict", payload)
+        found = runner.run_one(job, payload)
         runner.release()
-    return list(found["rows"])
+    return found
 
 
 def check_out(data: Path, out: Path) -> None:

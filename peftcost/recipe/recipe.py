@@ -22,6 +22,7 @@ from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.schema import Result
 from peftcost.task.task import Task, absolute_paths
 from peftcost.tasks import get_task_type
+from peftcost.tasks.named_metric import metric_of
 
 SCHEMA_VERSION = 1
 PROMISE_SEEDS = 3
@@ -102,7 +103,8 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
     decisive = [m for m in entry.measurements if m.role == "confirm"] or entry.measurements
     qualities = [m.quality for m in decisive]
     deviation, freedom = pooled_deviation(seeds_apart(result))
-    limits = get_task_type(result.task.task).metrics[result.task.metric].limits
+    facts = result.task
+    limits = metric_of(get_task_type(facts.task), facts.metric, facts.metric_options).limits
     dev_rows, is_promise = decisive[0].dev_rows or result.task.rows.dev, len(decisive) >= PROMISE_SEEDS
     interval = partial(
         prediction_interval,

@@ -119,12 +119,13 @@ def order_of(recipe: Recipe, data: str | None, gate_rows: int | None, seed: int)
     loaded = load_task_data(task, recipe.task_seed)
     order = on_base(task, loaded, seed)
     fingerprints = order.fingerprints
-    for name in ("model",) if data is not None else ("data", "model"):
-        if fingerprints[name] != recipe.fingerprints[name]:
+    for name in recipe.fingerprints:
+        now = fingerprints.get(name, "none")
+        if now != recipe.fingerprints[name] and not (name == "data" and data is not None):
             raise UserError(
-                f"The {name} is not what the recipe was made from (fingerprint {fingerprints[name][:12]}, the recipe "
+                f"The {name} is not what the recipe was made from (fingerprint {now[:12]}, the recipe "
                 f"has {recipe.fingerprints[name][:12]}); "
-                + ("give the new data with --data." if name == "data" else "search again with this model.")
+                + ("give the new data with --data." if name == "data" else f"search again with this {name}.")
             )
     return order
 
@@ -149,6 +150,7 @@ def report_of(
     return {
         "quality": measured["quality"],
         "promised_interval": interval,
+        "expected": recipe.expected.model_dump(mode="json"),
         "new_data": new_data,
         "stop_examples": setup.stop_examples,
         "gpu_seconds": measured["gpu_seconds"],

@@ -78,6 +78,7 @@ def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
         "task": data.task_type.name,
         "columns": dict(data.columns),
         "metric": data.metric.name,
+        "metric_options": data.metric.options,
         "margin": data.margin,
         "seed": spec.seed,
         "targets": data.targets.describe(),

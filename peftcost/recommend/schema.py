@@ -40,6 +40,7 @@ class TaskFacts(Part):
     task: str = Field(description="The task type.")
     columns: dict[str, str | list[str]] = Field(description="The column of each role; several where they are read as one.")
     metric: str
+    metric_options: dict[str, Any] | None = Field(default=None, description="What task.yaml says of it beside its name.")
     margin: float = Field(description="Quality that one would give up for a cheaper setup.")
     seed: int = Field(description="Of the split and of the search.")
     targets: str = Field(default="", description="What is known of them: the classes, or their range.")

@@ -46,7 +46,8 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ByClass:
-    """The recommended setup by class. counts: true class by predicted class, for those shown. split: where the rows are of.
+    """The recommended setup by class. counts: true class by predicted class, for those shown; none where an example may have
+    several. split: where the rows are of.
     left_out: how many classes are not shown."""
 
     split: str
@@ -82,17 +83,28 @@ def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
     for split, name in (("test", "test_rows.npy"), ("dev", "dev_rows.npy")):
         files = [trial / name for trial in folders if (trial / name).exists()]
         if files:
-            pairs = get_task_type(result["task"]["task"]).class_pairs(np.load(files[0], allow_pickle=False))
-            return None if pairs is None else class_rows(pairs, result["task"].get("classes") or [], split)
+            kind, rows = get_task_type(result["task"]["task"]), np.load(files[0], allow_pickle=False)
+            names = result["task"].get("classes") or []
+            pairs = kind.class_pairs(rows)
+            counts = kind.class_counts(rows, len(names)) if pairs is None else confusion(pairs, len(names))
+            return None if counts is None else class_rows(counts, names, split, len(rows), is_confusion=pairs is not None)
     return None
 
 
-def class_rows(pairs: np.ndarray, names: Sequence[str], split: str) -> ByClass:
-    """pairs: predicted and true class id of each example, shape (n, 2)."""
-    n = max(len(names), int(pairs.max()) + 1 if len(pairs) else 0)
+def confusion(pairs: np.ndarray, classes: int) -> np.ndarray:
+    """True class by predicted class, of the predicted and the true class id of each example, shape (n, 2)."""
+    n = max(classes, int(pairs.max()) + 1 if len(pairs) else 0)
     counts = np.zeros((n, n), dtype=int)
     np.add.at(counts, (pairs[:, 1], pairs[:, 0]), 1)
-    true, called, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    return counts
+
+
+def class_rows(counts: np.ndarray, names: Sequence[str], split: str, examples: int, is_confusion: bool) -> ByClass:
+    """counts: true class by predicted class; else those of `TaskType.class_counts`, where an example has not one class."""
+    if is_confusion:
+        true, called, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    else:
+        hits, called, true = counts.T
     shown = np.sort(np.argsort(-true, kind="stable")[:MOST_CLASSES])
     rows = [
         ClassRow(
@@ -104,7 +116,8 @@ def class_rows(pairs: np.ndarray, names: Sequence[str], split: str) -> ByClass:
         )
         for i in shown
     ]
-    return ByClass(split, len(pairs), rows, counts[np.ix_(shown, shown)].tolist(), n - len(shown))
+    matrix = counts[np.ix_(shown, shown)].tolist() if is_confusion else []
+    return ByClass(split, examples, rows, matrix, len(counts) - len(shown))
 
 
 def share(part: int, whole: int) -> Cell:

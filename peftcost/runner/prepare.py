@@ -25,7 +25,7 @@ class OnBase:
 def on_base(task: Task, data: TaskData, seed: int) -> OnBase:
     """The task, which names one base, with the base's files found. UserError if they are not."""
     model = resolve_model(task.only_model)
-    return OnBase(task, data, str(model), {"data": data.fingerprint, "model": model_fingerprint(model)}, seed)
+    return OnBase(task, data, str(model), {**data.fingerprints, "model": model_fingerprint(model)}, seed)
 
 
 def prepare_data(runner: Runner, asked: OnBase) -> str:

@@ -36,7 +36,7 @@ class SearchSpec:
     def fingerprints(self) -> dict[str, str]:
         """Of the data and of the model; of several models one after the other."""
         models = ",".join(base.fingerprints["model"] for base in self.bases.values())
-        return {"data": self.data.fingerprint, "model": models}
+        return {**self.data.fingerprints, "model": models}
 
     @property
     def criterion(self) -> NonInferiority:

@@ -47,10 +47,12 @@ def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFA
 def lengthened(
     stops: Sequence[int], rows: int, costs: Sequence[CostPerTrial], available: float, config: SearchConfig = DEFAULT_CONFIG
 ) -> list[int]:
-    """The stops of a search that goes on with so many gpu-seconds: with one more as long as these pay for training all
-    references to the last."""
+    """The stops of a search that goes on with so many gpu-seconds: `most_stops_beyond` beyond those that these pay for."""
     found = list(stops)
-    while config.stop_factor * found[-1] <= config.most_epochs * rows and needs_of(found[-1:], costs, config) <= available:
+    while config.stop_factor * found[-1] <= config.most_epochs * rows:
+        beyond = sum(needs_of([stop], costs, config) > available for stop in found)
+        if beyond >= config.most_stops_beyond:
+            break
         found.append(config.stop_factor * found[-1])
     return found
 

@@ -29,7 +29,8 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import StartingPoints
+from peftcost.searcher.explore import StartingPoints, reachable
+from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.planner import starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -45,13 +46,14 @@ PROBE_EXAMPLES = 128
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated search found. entries: as in result.json. spent_gpu_seconds: of limit_gpu_seconds;
-    wall_seconds: on the clock."""
+    """What a simulated search found. entries: as in result.json. forecast: of the same budget again. spent_gpu_seconds: of
+    limit_gpu_seconds; wall_seconds: on the clock."""
 
     state: SearchState
     entries: list[dict[str, Any]]
     replicates: Replicates | None
     recommendation: Recommendation | None
+    forecast: BudgetForecast | None
     spent_gpu_seconds: float
     limit_gpu_seconds: float
     wall_seconds: float
@@ -163,13 +165,16 @@ def simulate(
     controller.release()
     replicates = evidence.replicates(state)
     entries = setup_entries(state, replicates)
-    recommendation = None
+    recommendation = more = None
     if replicates is not None:
         caveats = partial(caveats_of, state, margin=criterion.margin)
         recommendation = recommend(
             evidence_of_entries(entries), replicates, criterion, n_dev=len(replay.chosen), caveats_of=caveats
         )
-    return Outcome(state, entries, replicates, recommendation, state.ledger.spent(), limit_gpu_seconds, clock(), because)
+        ahead = reachable(state, partial(proposals.suggest, state))
+        more = forecast(state, ahead, criterion.margin, state.setup(recommendation.id), limit_gpu_seconds)
+    spent = state.ledger.spent()
+    return Outcome(state, entries, replicates, recommendation, more, spent, limit_gpu_seconds, clock(), because)
 
 
 def prior_of(table: RecordedTable, method: str) -> Setup:

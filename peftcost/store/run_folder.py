@@ -134,12 +134,12 @@ def open_run_folder(path: Path) -> RunFolder:
 
 
 def check_unchanged(then: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
-    """UserError when data or model, by their fingerprints, are not what the run began with."""
-    for name in ("data", "model"):
-        if then[name] != now[name]:
+    """UserError when data, model or the user's own metric, by their fingerprints, are not what the run began with."""
+    for name in then:
+        if then[name] != now.get(name):
             raise UserError(
                 f"The {name} of {folder.path} changed since the run began (fingerprint {then[name][:12]}, now "
-                f"{now[name][:12]}); put the old one back, or start a new search."
+                f"{now.get(name, 'none')[:12]}); put the old one back, or start a new search."
             )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -59,15 +60,24 @@ def unjudged(kind: TaskType, splits: Mapping[str, Sequence[Example]], metric: st
 
 
 def lookalikes(targets: Targets) -> list[str]:
-    """A warning of labels that differ in nothing but case, spaces and signs."""
+    """A warning of labels that differ in nothing but case, spaces, signs and how a number or an accent is written."""
     alike: dict[str, list[str]] = defaultdict(list)
     for label in targets.names if isinstance(targets, Classes) else ():
-        alike["".join(c for c in label.casefold() if c.isalnum()) or label].append(label)
+        alike[_bare(label)].append(label)
     pairs = [names for names in alike.values() if len(names) > 1]
     if not pairs:
         return []
     shown = "; ".join(" and ".join(map(repr, names)) for names in pairs[:NAMED])
     return [f"Labels that may mean the same are classes of their own: {shown}. Write each in one way."]
+
+
+def _bare(label: str) -> str:
+    """What is left of a label without the ways in which people write the same."""
+    plain = {"True": "1", "False": "0"}.get(label, unicodedata.normalize("NFKC", label).casefold())
+    try:
+        return f"{float(plain):g}"
+    except ValueError:
+        return "".join(c for c in plain if c.isalnum()) or label
 
 
 def count(n: int, one: str, many: str) -> str:

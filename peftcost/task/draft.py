@@ -11,10 +11,8 @@ from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
-from peftcost.task.splits import checked_targets
+from peftcost.task.metric import judged_by
 from peftcost.task.task import Task, task_yaml
-from peftcost.tasks.base import Example, TaskType
-from peftcost.tasks.targets import Targets
 
 CHOICES = {
     "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",
@@ -33,7 +31,8 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     kind, columns = guess_columns(table, label)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
-    targets, metric, why = _targets_and_metric(kind, examples, f"{path}, column {shown(list(columns.values())[-1])}")
+    targets, found, why = judged_by(kind, None, examples, str(path), columns)
+    metric = found.name
     task = Task(model=kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
@@ -41,15 +40,9 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"
         + "".join(f"# {one_line(note)}\n" for note in table.notes)
-        + f"# {one_line(why)}\n"
+        + f"# {one_line(why[0] if why else f'{metric} is the usual metric of {kind.name}')}\n"
         "# Check it (peftcost check), then: peftcost search --budget 10gpu-min\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
         + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length"))
     )
-
-
-def _targets_and_metric(kind: TaskType, examples: list[Example], where: str) -> tuple[Targets, str, str]:
-    """The targets, the metric that suits them, and why it is that one."""
-    metric, why = kind.default_metric(examples)
-    return checked_targets(kind, examples, metric, where), metric, why or f"{metric} is the usual metric of {kind.name}"

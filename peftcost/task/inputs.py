@@ -10,7 +10,7 @@ from peftcost.data.guess import check_columns_exist, names_of
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.tasks import get_task_type
-from peftcost.tasks.base import Columns, Example
+from peftcost.tasks.base import Columns, Example, TaskType
 
 
 def read_inputs(path: str | Path, task: str, columns: Columns) -> list[Example]:
@@ -39,3 +39,11 @@ def _chosen(roles: Sequence[str], table: Table, columns: Columns) -> dict[str, A
         role: role if role in table.columns and not set(names_of([name])) <= set(table.columns) else name
         for role, name in given.items()
     }
+
+
+def labelled_of(table: Table, kind: TaskType, columns: Columns) -> list[Example]:
+    """The labelled examples of a table, from the task's columns or those called like their roles. UserError with file, row
+    and column."""
+    found = _chosen(tuple(columns), table, columns)
+    check_columns_exist(table, found)
+    return kind.read(table, found)

@@ -18,9 +18,10 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.task.check import SPLITS, contradictions, count, lookalikes, unjudged, was
 from peftcost.task.columns import fit_columns
+from peftcost.task.metric import judged_by
 from peftcost.task.rows import GROUP, TIME, told_in_short, usable_rows, with_order
 from peftcost.task.sampling import hold_out, latest, sample, split_sizes, together
-from peftcost.task.task import Rows, Shares, Task, check_metric_name
+from peftcost.task.task import Rows, Shares, Task
 from peftcost.tasks.base import Example, Metric, TaskType
 from peftcost.tasks.targets import Targets
 
@@ -45,6 +46,12 @@ class TaskData:
     margin: float
     rejected: list[str] = field(default_factory=list)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the data, and of the file of the user's own metric."""
+        file = (self.metric.options or {}).get("sha256")
+        return {"data": self.fingerprint} | ({"metric": str(file)} if file else {})
+
 
 def load_task_data(task: Task, seed: int) -> TaskData:
     """Read, check, split and sample a task's data. A function of the files, the task and the seed alone.
@@ -61,10 +68,8 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         read = partial(_examples, kind=kind, columns=columns, task=task)
         given[name], _, told = usable_rows(read, table, bool(task.skip_bad_rows))
         rejected += told
-    metric, why_metric = _metric(kind, task.metric, given["train"])
+    targets, metric, why_metric = judged_by(kind, task.metric, given["train"], tables["train"].path, columns)
     margin = task.margin if task.margin is not None else metric.default_margin
-    where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
-    targets = checked_targets(kind, given["train"], metric.name, where)
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
 
@@ -77,6 +82,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         if not splits[name] and not (name == "test" and without_test(task)):
             raise UserError(_nothing_left(name, tables["train"].path, dropped))
     if not kind.can_learn(splits["train"]):
+        where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
     warnings += dropped + split_off + lookalikes(targets) + unjudged(kind, splits, metric.name)
     return TaskData(
@@ -169,26 +175,6 @@ def _order_columns(task: Task) -> dict[str, str]:
 def _examples(table: Table, kind: TaskType, columns: dict[str, Any], task: Task) -> list[Example]:
     examples = kind.read(table, columns)
     return with_order(examples, table, task) if _order_columns(task) else examples
-
-
-def _metric(kind: TaskType, name: str | None, train: Sequence[Example]) -> tuple[Metric, list[str]]:
-    """The metric, and why it is not the first of the task type, if it is another one that nobody has asked for."""
-    if name is not None:
-        check_metric_name(name, kind.name)
-        return kind.metrics[name], []
-    name, why = kind.default_metric(train)
-    return kind.metrics[name], [why] if why else []
-
-
-def checked_targets(kind: TaskType, train: Sequence[Example], metric: str, where: str) -> Targets:
-    """What is known of the targets; UserError if one cannot learn from them or they do not suit the metric. where: file,
-    column."""
-    try:
-        targets = kind.targets(train)
-        kind.check_metric(metric, targets)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    return targets
 
 
 def _split_off(

@@ -90,6 +90,10 @@ class Shares(BaseModel):
         return self
 
 
+def _kind_of_metric(value: Any) -> str:
+    return "options" if isinstance(value, Mapping) else "name"
+
+
 def _kind_of_data(value: Any) -> str:
     return "files" if isinstance(value, Mapping | DataFiles) else "file"
 
@@ -110,7 +114,10 @@ class Task(BaseModel):
     task: str | None = None
     data: Annotated[Annotated[str, Tag("file")] | Annotated[DataFiles, Tag("files")], Discriminator(_kind_of_data)]
     columns: dict[str, str | Annotated[list[str], Field(min_length=1)]] | None = None
-    metric: str | None = None
+    metric: (
+        Annotated[Annotated[str, Tag("name")] | Annotated[dict[str, Any], Tag("options")], Discriminator(_kind_of_metric)]
+        | None
+    ) = None
     margin: float | None = Field(default=None, gt=0, lt=1)
     methods: list[str] | Literal["all"] | None = None
     max_length: int | None = Field(default=None, ge=4)
@@ -142,10 +149,13 @@ class Task(BaseModel):
 
     @field_validator("metric")
     @classmethod
-    def _known_metric(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and info.data.get("task"):
+    def _known_metric(cls, said: Any, info: ValidationInfo) -> Any:
+        name = said.get("name") if isinstance(said, dict) else said
+        if isinstance(said, dict) and ("name" in said) == ("file" in said):
+            raise ValueError("give the `name` of a metric, or the `file` of your own and its `function`")
+        if isinstance(name, str) and info.data.get("task"):
             _as_value_error(lambda: check_metric_name(name, info.data["task"]))
-        return name
+        return said
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -161,6 +171,13 @@ class Task(BaseModel):
         if len(set(names)) < len(names):
             raise ValueError(f"{next(name for name in names if names.count(name) > 1)} stands there twice")
         return names[0] if len(names) == 1 else value
+
+    @property
+    def metric_name(self) -> str | None:
+        """Of a metric of the user's own, the function's."""
+        if not isinstance(self.metric, dict):
+            return self.metric
+        return str(self.metric.get("name") or self.metric.get("function", "score"))
 
     @property
     def models(self) -> list[str]:
@@ -245,7 +262,10 @@ def absolute_paths(task: Task, folder: Path) -> Task:
     files = {name: _absolute(path, folder) for name, path in task.files.model_dump(exclude_none=True).items()}
     data = files["train"] if isinstance(task.data, str) else DataFiles(**files)
     models = [_absolute_model(model, folder) for model in task.models]
-    return task.model_copy(update={"data": data, "model": models if len(models) > 1 else models[0]})
+    metric = task.metric
+    if isinstance(metric, dict) and "file" in metric:
+        metric = {**metric, "file": _absolute(str(metric["file"]), folder)}
+    return task.model_copy(update={"data": data, "model": models if len(models) > 1 else models[0], "metric": metric})
 
 
 def relative_paths(task: Task, folder: Path) -> Task:
@@ -291,7 +311,7 @@ def _as_value_error(check: Any, *arguments: Any) -> None:
 def _explain(problem: Any) -> str:
     """One of pydantic's problems in our words: field, what is wrong, what to do."""
     # pydantic names the branch of a union, too: file, list[str], literal['all']
-    path = [str(part) for part in problem["loc"] if part not in ("file", "files") and "[" not in str(part)]
+    path = [str(part) for part in problem["loc"] if part not in ("file", "files", "name", "options") and "[" not in str(part)]
     field = ".".join(path)
     if problem["type"] == "extra_forbidden":
         known: Any = {"data": DataFiles, "rows": Rows, "splits": Shares}.get(path[0], Task) if len(path) > 1 else Task

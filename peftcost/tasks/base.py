@@ -14,6 +14,7 @@ import numpy as np
 
 from peftcost.data.features import Split
 from peftcost.data.table import Table
+from peftcost.errors import UserError
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
@@ -36,12 +37,14 @@ class Metric:
 
     compute: (rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,). A weight counts how often an
     example stands in a resample; all ones give the plain metric. limits: the lowest and the highest possible value.
+    options: what makes it this one of its name, as JSON holds it, the targets among them; None for a plain metric.
     """
 
     name: str
     default_margin: float
     compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
     limits: tuple[float, float] = (0.0, 1.0)
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class TaskType(ABC):
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
     whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
     texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
+    per_token: whether each token has a target of its own.
     """
 
     name: ClassVar[str]
@@ -80,6 +84,7 @@ class TaskType(ABC):
     generates: ClassVar[bool] = False
     written_metrics: ClassVar[dict[str, Metric]] = {}
     one_size: ClassVar[bool] = False
+    per_token: ClassVar[bool] = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -125,6 +130,15 @@ class TaskType(ABC):
 
     def check_metric(self, metric: str, targets: Targets) -> None:
         """UserError if the metric makes no sense for these targets."""
+
+    def with_options(self, metric: Metric, options: Mapping[str, Any], targets: Targets) -> Metric:
+        """One of the type's metrics with what the user has said of it. UserError for an option that it has not."""
+        raise UserError(f"{metric.name} takes no options, but got {', '.join(options)}.")
+
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]] | None:
+        """The predicted and the true answer of each example as users write them, for a metric of their own; None where the
+        rows of `predict` do not tell."""
+        return None
 
     def classes_of(self, example: Example) -> list[str]:
         """The classes that stand in an example; splits leave some of each in train."""
@@ -217,10 +231,25 @@ class TaskType(ABC):
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """One row per example, shape (n, k), float32: what the metrics need and no more (sufficient statistics)."""
 
+    def fitted(self, rows: np.ndarray, targets: Targets, metric: Metric) -> tuple[np.ndarray, Targets]:
+        """What a training fits on dev, such as a threshold: the rows of `predict` under it, and the targets that hold it, all
+        kept beside the artifact. Most types fit nothing."""
+        return rows, targets
+
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
         """The predicted and the true class id of each example, shape (n, 2), of the rows of `predict`; None where an example
         has not one class."""
         return None
+
+    def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
+        """For each class how many examples were rightly called so, were called so, and are so, shape (classes, 3); None where
+        the rows of `predict` do not tell."""
+        pairs = self.class_pairs(rows)
+        if pairs is None:
+            return None
+        predicted, true = pairs.T
+        right = predicted[predicted == true]
+        return np.stack([np.bincount(ids, minlength=classes) for ids in (right, predicted, true)], axis=1)
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor | None:
         """Of each class, shape (n, classes); None where an example has not one class."""

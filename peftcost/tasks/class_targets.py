@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from peftcost.errors import UserError, did_you_mean
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.targets import Classes, Targets, expect
+
+IMBALANCE = 4
+"""The most frequent class has this many times the rows of the rarest: a share of hits would hardly see the rare one."""
 
 
 class ClassTargets(TaskType):
@@ -40,3 +44,15 @@ class ClassTargets(TaskType):
     def model_options(self, targets: Targets) -> dict[str, Any]:
         classes = expect(Classes, targets)
         return {"num_labels": len(classes), "id2label": dict(enumerate(classes.names)), "label2id": classes.ids}
+
+
+def unbalanced(counts: Counter[str], what: str, usual: str, unless: str) -> tuple[str, str | None]:
+    """The usual metric; or macro F1, and why, where the rarest class would hardly count. counts: the rows of each."""
+    ordered = counts.most_common() or [("", 0)]
+    (largest, most), (rarest, fewest) = ordered[0], ordered[-1]
+    if not counts or most < IMBALANCE * fewest:
+        return usual, None
+    return "macro_f1", (
+        f"The metric is macro_f1, since the {what} are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
+        f"set `metric: {usual}` {unless}."
+    )

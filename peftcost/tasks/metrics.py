@@ -48,6 +48,31 @@ def macro_f1(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return values
 
 
+def f1(rows: np.ndarray, weights: np.ndarray, of: int = 1) -> np.ndarray:
+    """F1 of one class: of two, the second, as in scikit-learn. rows: (predicted, true) class ids."""
+    predicted, true = rows[:, 0] == of, rows[:, 1] == of
+    counts = np.stack([predicted & true, predicted.astype(np.int64) + true], axis=1).astype(np.float64)
+    hits, either = (weights @ counts).T
+    return share(2 * hits, either)
+
+
+def mcc(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Matthews' correlation (of several classes, Gorodkin's), 0 where either side has one class. rows: (predicted, true)."""
+    weights = np.asarray(weights, dtype=np.float64)
+    classes = np.unique(rows[:, :2])
+    predicted, true = (weights @ (rows[:, [side]] == classes) for side in (0, 1))
+    right, total = weights @ (rows[:, 0] == rows[:, 1]), weights.sum(axis=1)
+    of_predicted, of_true = (total**2 - np.square(counts).sum(axis=1) for counts in (predicted, true))
+    return share(right * total - (predicted * true).sum(axis=1), np.sqrt(of_predicted * of_true))
+
+
+def expected_cost(rows: np.ndarray, weights: np.ndarray, costs: np.ndarray | None = None) -> np.ndarray:
+    """The mean cost of a prediction, negative. rows: (predicted, true) class ids. costs: true by predicted; 1 an error."""
+    predicted, true = rows[:, :2].astype(np.int64).T
+    each = (predicted != true).astype(np.float64) if costs is None else costs[true, predicted]
+    return -share(weights @ each, weights.sum(axis=1))
+
+
 def entity_f1(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """F1 over spans, micro-averaged: both ends and the type have to be right (CoNLL-2003, Tjong Kim Sang 2003).
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from peftcost.data.features import Column
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.class_targets import ClassTargets
-from peftcost.tasks.metrics import accuracy, macro_f1
+from peftcost.tasks.class_metrics import MOST_SCORED, check_class_metric, class_metric
+from peftcost.tasks.class_targets import ClassTargets, unbalanced
+from peftcost.tasks.metrics import accuracy, expected_cost, f1, macro_f1, mcc
+from peftcost.tasks.score_metrics import pr_auc, recall_at_precision, roc_auc
 from peftcost.tasks.targets import Classes, Targets, expect
 
 if TYPE_CHECKING:
@@ -22,31 +25,28 @@ if TYPE_CHECKING:
 FEWEST_ROWS_A_LABEL = 2.0
 """On average; a column with fewer is an id, a number or a text, not a class."""
 
-IMBALANCE = 4
-"""The most frequent class has this many times the rows of the rarest: accuracy would hardly see the rare one."""
-
 
 class OneClass(ClassTargets):
-    """Its examples hold a "label". Rows for the metrics: (predicted class id, true class id)."""
+    """Its examples hold a "label". Rows for the metrics: (predicted class id, true class id, the probability of each class);
+    without probabilities where there are more classes than MOST_SCORED."""
 
     target_roles = ("label",)
     metrics = {  # noqa: RUF012
         "accuracy": Metric("accuracy", 0.01, accuracy),
         "macro_f1": Metric("macro_f1", 0.01, macro_f1),
+        "f1": Metric("f1", 0.01, f1),
+        "mcc": Metric("mcc", 0.01, mcc, (-1.0, 1.0)),
+        "roc_auc": Metric("roc_auc", 0.01, roc_auc),
+        "pr_auc": Metric("pr_auc", 0.01, pr_auc),
+        "recall_at_precision": Metric("recall_at_precision", 0.01, recall_at_precision),
+        "expected_cost": Metric("expected_cost", 0.01, expected_cost, (-math.inf, 0.0)),
     }
 
     def classes_of(self, example: Example) -> list[str]:
         return [example["label"]]
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
-        counts = Counter(e["label"] for e in train).most_common()
-        (largest, most), (rarest, fewest) = counts[0], counts[-1]
-        if most < IMBALANCE * fewest:
-            return "accuracy", None
-        return "macro_f1", (
-            f"The metric is macro_f1, since the classes are unbalanced ({most} rows of {largest!r}, {fewest} of {rarest!r}); "
-            "set `metric: accuracy` if each row counts the same."
-        )
+        return unbalanced(Counter(e["label"] for e in train), "classes", "accuracy", "if each row counts the same")
 
     def targets(self, train: Sequence[Example]) -> Targets:
         found = expect(Classes, super().targets(train))
@@ -56,6 +56,17 @@ class OneClass(ClassTargets):
                 f"{found.names[0]!r}); is this the label column?"
             )
         return found
+
+    def check_metric(self, metric: str, targets: Targets) -> None:
+        check_class_metric(metric, expect(Classes, targets))
+
+    def with_options(self, metric: Metric, options: Mapping[str, Any], targets: Targets) -> Metric:
+        return class_metric(metric, options, expect(Classes, targets))
+
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]]:
+        names = expect(Classes, targets).names
+        predicted, true = rows[:, :2].astype(np.int64).T
+        return [names[i] for i in predicted], [names[i] for i in true]
 
     def stratum(self, example: Example) -> str:
         return str(example["label"])
@@ -67,11 +78,11 @@ class OneClass(ClassTargets):
         return loss, batch.rows
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
-        predicted = logits.argmax(dim=-1)
-        return np.stack([predicted.cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
+        probabilities = logits.detach().float().softmax(dim=-1).cpu().numpy()
+        return scored(logits.argmax(dim=-1).cpu().numpy(), batch.targets.cpu().numpy(), probabilities)
 
     def class_pairs(self, rows: np.ndarray) -> np.ndarray | None:
-        return rows.astype(np.int64)
+        return rows[:, :2].astype(np.int64)
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         return logits.float().log_softmax(dim=-1)
@@ -103,8 +114,17 @@ def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Ta
     return rows_of([majority] * len(test), test, targets)
 
 
-def rows_of(predicted: Sequence[str], test: Sequence[Example], targets: Targets) -> np.ndarray:
-    """What `predict` gives for these predictions."""
+def rows_of(
+    predicted: Sequence[str], test: Sequence[Example], targets: Targets, probabilities: np.ndarray | None = None
+) -> np.ndarray:
+    """What `predict` gives for these predictions. probabilities: of each class, shape (n, classes); else the predicted one's
+    is 1."""
     ids = expect(Classes, targets).ids
-    pairs = [(ids[p], ids[e["label"]]) for p, e in zip(predicted, test, strict=True)]
-    return np.array(pairs, dtype=np.float32).reshape(-1, 2)
+    called, true = np.array([ids[p] for p in predicted]), np.array([ids[e["label"]] for e in test])
+    return scored(called, true, np.eye(len(ids))[called] if probabilities is None else probabilities)
+
+
+def scored(predicted: np.ndarray, true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The rows for the metrics."""
+    columns = [predicted, true, *(probabilities.T if probabilities.shape[1] <= MOST_SCORED else ())]
+    return np.stack(columns, axis=1).astype(np.float32)

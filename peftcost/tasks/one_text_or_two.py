@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcost.data.cells import is_missing, text_of
 from peftcost.data.features import Column
@@ -25,7 +25,7 @@ class OneTextOrTwo(TextInputs):
 
     input_roles = ("text",)
     optional_roles = ("text_pair",)
-    several = ("text", "text_pair")
+    several: ClassVar[tuple[str, ...]] = ("text", "text_pair")
 
     def content(self, example: Example) -> str:
         return JOINT.join(" ".join(text.split()) for text in texts_of(example))
@@ -60,17 +60,18 @@ def read_texts(row: Mapping[str, Any], columns: Columns, place: str) -> Example:
     }
 
 
-def guess_texts(table: Table, label: str, role: str = "label") -> dict[str, Any]:
-    """The columns of the text, or of both. label: its column. UserError where the file does not show them."""
-    others = [name for name in table.columns if name != label]
+def guess_texts(table: Table, *labels: str, role: str = "label") -> dict[str, Any]:
+    """The columns of the text, or of both. labels: the targets' columns. UserError where the file does not show them."""
+    others = [name for name in table.columns if name not in labels]
     pair = None if "text" in others and "text_pair" not in others else pair_columns(table, others)
     if pair is not None:
         return {"text": pair[0], "text_pair": pair[1]}
     text = text_column(table, others)
     if text is None:
+        column = labels[0] if len(labels) == 1 else f"[{', '.join(labels)}]"
         raise UserError(
             f"{table.path} does not show which column holds the text ({table.listed}); write a task.yaml "
-            f"with `columns: {{text: …, {role}: {label}}}`. Several columns can be one text: `text: [title, body]`."
+            f"with `columns: {{text: …, {role}: {column}}}`. Several columns can be one text: `text: [title, body]`."
         )
     return {"text": text}
 

@@ -45,7 +45,7 @@ class Regression(OneTextOrTwo):
         if label is None:
             return None
         check_columns_exist(table, {"label": label})
-        return {**guess_texts(table, label, "value"), "value": label} if holds_fractions(table, label) else None
+        return {**guess_texts(table, label, role="value"), "value": label} if holds_fractions(table, label) else None
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []
@@ -88,6 +88,12 @@ class Regression(OneTextOrTwo):
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         return np.stack([logits.float().squeeze(-1).cpu().numpy(), batch.targets.cpu().numpy()], axis=1).astype(np.float32)
+
+    def answers(self, rows: np.ndarray, targets: Targets) -> tuple[list[Any], list[Any]]:
+        """In the unit of the user's file."""
+        scale = expect(Values, targets)
+        predicted, true = (scale.mean + scale.scale * rows[:, :2].astype(np.float64)).T.tolist()
+        return predicted, true
 
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """In the unit of the user's file."""

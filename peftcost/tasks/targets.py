@@ -43,6 +43,13 @@ class Classes(Targets):
 
 
 @dataclass(frozen=True)
+class Labels(Classes):
+    """Names of which an example may have several, or none. threshold: the probability above which a label is given."""
+
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
 class Values(Targets):
     """Numbers, as they lie in train. They are learnt as (value - mean) / scale."""
 
@@ -69,7 +76,7 @@ T = TypeVar("T", bound=Targets)
 def targets_from(raw: dict[str, Any]) -> Targets:
     """What `as_dict` wrote."""
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key != "kind"}
-    kinds: dict[str, type[Targets]] = {"classes": Classes, "values": Values, "tokens": Tokens}
+    kinds: dict[str, type[Targets]] = {"classes": Classes, "labels": Labels, "values": Values, "tokens": Tokens}
     return kinds[raw["kind"]](**fields)
 
 

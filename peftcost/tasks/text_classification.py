@@ -74,5 +74,11 @@ def tfidf_rows(train: Sequence[Example], test: Sequence[Example], targets: Targe
     """TF-IDF with logistic regression; None when no text holds a word of two characters."""
     from sklearn.linear_model import LogisticRegression
 
-    predicted = tfidf_predictions(LogisticRegression(max_iter=1000), train, [e["label"] for e in train], test)
-    return None if predicted is None else rows_of([str(label) for label in predicted], test, targets)
+    model = LogisticRegression(max_iter=1000)
+    probabilities = tfidf_predictions(model, train, [e["label"] for e in train], test, probabilities=True)
+    if probabilities is None:
+        return None
+    names = expect(Classes, targets).names
+    of_each = np.zeros((len(test), len(names)))  # a class may stand in no row of train
+    of_each[:, [names.index(str(label)) for label in model.classes_]] = probabilities
+    return rows_of([names[i] for i in of_each.argmax(axis=1)], test, targets, of_each)

@@ -145,7 +145,11 @@ def lengths_of(columns: Mapping[str, Column]) -> np.ndarray:
 
 
 def tfidf_predictions(
-    model: Any, train: Sequence[Example], answers: Sequence[Any] | np.ndarray, test: Sequence[Example]
+    model: Any,
+    train: Sequence[Example],
+    answers: Sequence[Any] | np.ndarray,
+    test: Sequence[Example],
+    probabilities: bool = False,
 ) -> np.ndarray | None:
     """What one of scikit-learn's linear models makes of test from words and pairs of words, with sublinear counts.
 
@@ -169,7 +173,8 @@ def tfidf_predictions(
         parts = [vectorizer.transform([e[role] for e in examples]) for role in roles]
         return parts[0] if len(parts) == 1 else hstack([*parts, *common(*parts)], format="csr")
 
-    return np.asarray(model.fit(features(train), answers).predict(features(test)))
+    fitted = model.fit(features(train), answers)
+    return np.asarray((fitted.predict_proba if probabilities else fitted.predict)(features(test)))
 
 
 def aligned(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

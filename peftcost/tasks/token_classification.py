@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import label_of, list_of, text_of
+from peftcost.data.cells import LOOKED_AT, label_of, list_from_text, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import holds, label_column
 from peftcost.data.sentences import WORD_NAMES, refuse_single_words
 from peftcost.data.table import Table
-from peftcost.data.tags import OUTSIDE, tag_parts
+from peftcost.data.tags import OUTSIDE, marks_tags, tag_parts
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
@@ -47,22 +47,22 @@ class TokenClassification(TextInputs, ClassTargets):
     }
     auto_model = "AutoModelForTokenClassification"
     pre_split = True
+    per_token = True
     precedence = 20
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         label = label_column(table, label)
         others = [name for name in table.columns if name != label]
         refuse_single_words(table, label)
+        if (words := column_with_words(table, label, others)) is not None:
+            return {"tokens": words, "tags": label}
         if not holds(table, label, list) and not (label == "tags" and "tokens" in others):
             return None
         lists = [name for name in others if holds(table, name, list)]
-        words = [name for name in lists if name.lower() in WORD_NAMES] or lists
-        tokens = "tokens" if "tokens" in others else words[0] if len(words) == 1 else None
-        if holds(table, label, list) and not lists and tokens is None:
-            raise UserError(
-                f"{table.place(0)}, column {label!r}: holds several labels a row, beside no list of tokens; that is "
-                "multi-label classification. Keep one label a row, or give the tokens of each row as a list."
-            )
+        known = [name for name in lists if name.lower() in WORD_NAMES] or lists
+        tokens = "tokens" if "tokens" in others else known[0] if len(known) == 1 else None
+        if not lists and tokens is None:  # several labels of a text
+            return None
         if tokens is None:
             raise UserError(
                 f"{table.path} does not show which column holds the tokens ({table.listed}); write a task.yaml "
@@ -79,7 +79,7 @@ class TokenClassification(TextInputs, ClassTargets):
             example: Example = {"tokens": tokens, "place": place}
             if labelled:
                 where = f"{place}, column {columns['tags']!r}"
-                tags = [label_of(tag, where) for tag in list_of(row.get(columns["tags"]), where)]
+                tags = [label_of(tag, where) for tag in tags_of(row.get(columns["tags"]), where)]
                 if len(tags) != len(tokens):
                     raise UserError(f"{where}: {len(tags)} tags for {len(tokens)} tokens; give one tag for each token.")
                 example["tags"] = tags
@@ -211,6 +211,29 @@ class TokenClassification(TextInputs, ClassTargets):
                 }
             )
         return found
+
+
+def tags_of(value: Any, where: str) -> list[Any]:
+    """A list as `list_of` reads it, also of a string with commas between the tags."""
+    if isinstance(value, str) and "," in value and list_from_text(value) is None:
+        value = value.replace(",", " ")
+    return list_of(value, where)
+
+
+def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | None:
+    """The column of texts that have, in the first rows, a word for each tag that the label column writes; or None."""
+    rows = table.rows[:LOOKED_AT]
+    try:
+        tags = [tags_of(row.get(label), "") for row in rows]
+    except UserError:
+        return None
+    if not marks_tags(tag for some in tags for tag in some) or max(map(len, tags)) < 2:
+        return None
+    for name in others:
+        cells = [row.get(name) for row in rows]
+        if all(isinstance(c, str) and len(c.split(" ")) == len(some) for c, some in zip(cells, tags, strict=True)):
+            return name
+    return None
 
 
 def _meant(tag: str) -> str:

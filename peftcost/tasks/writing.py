@@ -20,6 +20,7 @@ class WritesText(TextInputs):
     """An example's completion is what would be right to write."""
 
     generates = True
+    per_token = True
     fresh_head = False
     written_metrics = WRITTEN_METRICS
 

@@ -17,6 +17,7 @@ from peftcost.searcher.evidence import Evidence, evidence_in
 from peftcost.store.journal import opened_of
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import get_task_type
+from peftcost.tasks.named_metric import metric_of
 from peftcost.watch.follower import Follower
 
 REFRESH_SECONDS = 10
@@ -58,7 +59,7 @@ class LivePage:
         if not state.trials or (task := opened_of(events).get("task")) is None:  # a run of an earlier version
             return EMPTY
         if self._evidence is None:
-            metric = get_task_type(task["task"]).metrics[task["metric"]]
+            metric = metric_of(get_task_type(task["task"]), task["metric"], task.get("metric_options"))
             self._evidence = evidence_in(self.follower.folder, metric, task["seed"])
         entries = setup_entries(state, self._evidence.replicates(state))
         result = build_result(events, state, task, entries, None, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,66 @@ def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:
         load(tmp_path / "ner.csv", "word,label\n" + "".join(f"{word},{tag}\n" for _, word, tag in words))
 
 
-def test_several_labels_a_row_are_named(tmp_path: Path) -> None:
-    rows = [json.dumps({"text": f"a text {i}", "label": ["bad", "shop"]}) for i in range(20)]
-    with pytest.raises(UserError, match="multi-label"):
-        load(tmp_path / "many.jsonl", "\n".join(rows))
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda labels: json.dumps(labels).replace('"', '""'),
+        str,
+        "|".join,
+        ";".join,
+        ", ".join,
+    ],
+)
+def test_several_labels_a_row(tmp_path: Path, write: Callable[[list[str]], str]) -> None:
+    combinations = [["bad", "shop"], ["good"], ["good", "shop"], ["late", "bad"]]
+    rows = [f'"a text {i}","{write(combinations[i % 4])}"' for i in range(80)]
+    data = load(tmp_path / "many.csv", "text,label\n" + "\n".join(rows))
+    assert data.task_type.name == "multi-label"
+    assert data.targets.describe() == "Labels (4): bad, good, late, shop"
+
+
+def test_a_column_for_each_label(tmp_path: Path) -> None:
+    rows = [f"a text {i},{int(i % 2 == 0)},{int(i % 3 == 0)},{i}" for i in range(80)]
+    data = load(tmp_path / "toxic.csv", "comment,rude,threat,number\n" + "\n".join(rows))
+    assert data.columns == {"text": "comment", "labels": ["rude", "threat"]}
+    examples = [*data.train, *data.dev, *data.test]
+    assert sorted(len(e["labels"]) for e in examples) == sorted((i % 2 == 0) + (i % 3 == 0) for i in range(80))
+
+
+def test_commas_within_classes_are_no_joined_labels(tmp_path: Path) -> None:
+    cities = ["New York, NY", "Austin, TX", "Dallas, TX"]
+    rows = [f'a text {i},"{cities[i % 3]}"' for i in range(60)]
+    assert load(tmp_path / "cities.csv", "text,label\n" + "\n".join(rows)).task_type.name == "text-classification"
+
+
+@pytest.mark.parametrize("joint", [" ", ",", ", "])
+def test_sentences_with_tags_as_texts_are_entities(tmp_path: Path, joint: str) -> None:
+    rows = "".join(f'"{" ".join(tokens)}","{joint.join(tags)}"\n' for tokens, tags in SENTENCES)
+    data = load(tmp_path / "ner.csv", f"sentence,tags\n{rows}")
+    assert (data.columns, data.metric.name) == ({"tokens": "sentence", "tags": "tags"}, "entity_f1")
+
+
+def test_a_list_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    rows = [f'"{tokens}","{tags}"' for tokens, tags in SENTENCES]
+    rows[20] = rows[20].replace("']\",", "'\",", 1)
+    with pytest.raises(UserError, match=r"line 22, column 'tokens': begins as a list does .* but is none"):
+        load(tmp_path / "ner.csv", "tokens,tags\n" + "\n".join(rows))
+
+
+@pytest.mark.parametrize("alike", [("1", "true"), ("01", "1"), ("caf\u00e9", "cafe\u0301"), ("Spam", "spam ")])
+def test_labels_that_may_be_one_are_told(tmp_path: Path, alike: tuple[str, str]) -> None:
+    rows = [f"a text {i},{(*alike, 'other')[i % 3]}" for i in range(90)]
+    data = load(tmp_path / "x.csv", "text,label\n" + "\n".join(rows))
+    assert any("Labels that may mean the same" in warning for warning in data.warnings)
+
+
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "git lfs pull"),
+        ("<!DOCTYPE html>\n<html>", "web page"),
+    ],
+)
+def test_what_is_often_taken_for_the_data(tmp_path: Path, begins: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load(tmp_path / "x.csv", begins)

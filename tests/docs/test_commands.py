@@ -33,6 +33,8 @@ CHATS = "".join(
 def write_data(folder: Path) -> None:
     """What the pages give names to."""
     (folder / "reviews.csv").write_text(REVIEWS)
+    flags = "".join(f"a comment {i},{int(i % 2 == 0)},{int(i % 3 == 0)}\n" for i in range(60))
+    (folder / "toxic.csv").write_text(f"comment,rude,threat\n{flags}")
     (folder / "chats.jsonl").write_text(CHATS)
     for name, colour in product(("photos", "pictures"), ("red", "blue")):
         (folder / name / colour).mkdir(parents=True)

@@ -121,8 +121,8 @@ def compare(job: TrainJob, alone: TrainJob, ours: dict[str, Any], theirs: dict[s
     """Losses, weights, dev rows and checkpoints."""
     assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=rel)
     assert ours["dev_loss"] == pytest.approx(theirs["dev_loss"], rel=rel)
-    same = np.load(Path(job.out) / "dev_rows.npy") == np.load(Path(alone.out) / "dev_rows.npy")
-    assert same.mean() >= 0.95
+    rows, of_alone = (np.load(Path(one.out) / "dev_rows.npy")[:, :2] for one in (job, alone))
+    assert (rows == of_alone).mean() >= 0.95
     for name in ("trainable_parameters", "total_parameters"):
         assert ours[name] == theirs[name]
     a, b = (load_file(Path(one.out) / "model" / "adapter_model.safetensors") for one in (job, alone))

@@ -57,7 +57,9 @@ def test_a_packed_training_ends_like_the_padded_one(prepared: str, tmp_path: Pat
     packed = trained(prepared, Setup.of(method, {**setup.hyperparameters, PACKING: True}, 192), tmp_path / "packed")
     assert packed["train_loss"] == pytest.approx(padded["train_loss"], rel=2e-4)
     assert packed["dev_loss"] == pytest.approx(padded["dev_loss"], rel=2e-4)
-    assert np.array_equal(np.load(tmp_path / "packed/dev_rows.npy"), np.load(tmp_path / "padded/dev_rows.npy"))
+    rows, of_padded = (np.load(tmp_path / how / "dev_rows.npy") for how in ("packed", "padded"))
+    np.testing.assert_array_equal(rows[:, :2], of_padded[:, :2])
+    np.testing.assert_allclose(rows, of_padded, atol=1e-3)
 
 
 def test_tokens_get_their_own_logits(tiny_llama: Path) -> None:

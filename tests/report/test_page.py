@@ -13,7 +13,7 @@ from peftcost.methods import methods
 from peftcost.report.by_method import common_length, method_rows
 from peftcost.report.importance import ALL, importances
 from peftcost.report.marks import MARKS, OTHERS, mark_of, matplotlib_marker, outline
-from peftcost.report.run_files import by_class, class_rows, loss_curves
+from peftcost.report.run_files import by_class, class_rows, confusion, loss_curves
 from peftcost.report.steps import factor, steps_of
 
 Result = dict[str, Any]
@@ -93,7 +93,8 @@ def test_classes_are_counted_on_the_test_split(tmp_path: Path) -> None:
 
 def test_of_many_classes_the_largest_are_shown() -> None:
     true = np.repeat(np.arange(30), np.arange(1, 31))
-    found = class_rows(np.stack([true, true], axis=1), [f"c{i}" for i in range(30)], "dev")
+    counts = confusion(np.stack([true, true], axis=1), 30)
+    found = class_rows(counts, [f"c{i}" for i in range(30)], "dev", len(true), is_confusion=True)
     assert found.left_out == 10 and [row.name for row in found.rows] == [f"c{i}" for i in range(10, 30)]
 
 

@@ -49,7 +49,7 @@ def check_the_same(alone: dict[str, Any], together: dict[str, Any], folder: Path
     """Losses and dev rows, within float noise; costs and memory are told of both devices."""
     assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=within)
     assert together["dev_loss"] == pytest.approx(alone["dev_loss"], rel=within)
-    rows = [np.load(folder / name / "dev_rows.npy") for name in ("one", "two")]
+    rows = [np.load(folder / name / "dev_rows.npy")[:, :2] for name in ("one", "two")]
     assert rows[0].shape == rows[1].shape
     assert (rows[0] != rows[1]).any(axis=1).sum() <= 1, "one that rounding may turn"
     assert (alone["ranks"], together["ranks"]) == (1, 2)

@@ -46,6 +46,6 @@ def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -
 
 def test_more_budget_leads_to_longer_stops() -> None:
     costs = [CostPerTrial(0.01, 5.0, 8.0, is_reference=True)]
-    assert lengthened([100, 200], 1000, costs, 0.0) == [100, 200], "nothing is left to train with"
-    assert lengthened([100, 200], 1000, costs, 33.0) == [100, 200, 400], "that of 400 examples, confirmed, is too dear"
+    assert lengthened([100, 200, 400], 1000, costs, 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
+    assert lengthened([100, 200, 400], 1000, costs, 33.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
     assert lengthened([100, 200], 1000, costs, 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"

@@ -70,7 +70,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("task: text-classification\nmetric: f1\n", ["metric: ", "'f1'", "macro_f1"]),
+        ("task: text-classification\nmetric: f9\n", ["metric: ", "'f9'", "macro_f1"]),
         ("task: text-classification\ncolumns: {txt: a}\n", ["columns: ", "'txt'", "Did you mean 'text'"]),
         ("margin: 1e-4\nmargin: 1e-3\n", ["line 4", "'margin' stands twice"]),
         ("columns: {text: 5}\n", ["columns.text: ", "but is 5"]),

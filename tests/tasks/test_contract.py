@@ -47,6 +47,14 @@ class TestTextPairRegression(OnTinyBert):
         return get_task_type("regression")
 
 
+class TestMultiLabel(OnTinyBert):
+    rows = [{"text": text, "labels": [name for name in ("good", "film") if name in text]} for text in TEXTS]  # noqa: RUF012
+    columns = {"text": "text", "labels": "labels"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("multi-label")
+
+
 class TestTokenClassification(OnTinyBert):
     rows = [  # noqa: RUF012
         {"words": text.split(), "tags": ["B-x" if word[0].isupper() else "O" for word in text.split()]} for text in TEXTS

@@ -56,7 +56,8 @@ def test_rows_and_descriptions() -> None:
     logits = torch.tensor([[0.0, 1.0, 0.0], [3.0, 0.0, 0.0]])
     rows = KIND.predict(logits, batch_of(torch.tensor([1, 2])), LABELS)
     assert rows.dtype == np.float32
-    assert rows.tolist() == [[1, 1], [0, 2]]
+    assert rows[:, :2].tolist() == [[1, 1], [0, 2]]
+    np.testing.assert_allclose(rows[:, 2:], logits.softmax(-1))
     described = KIND.describe(logits, batch_of(torch.tensor([0, 0])), LABELS)
     assert [row["label"] for row in described] == ["fair", "bad"]
     assert sum(described[0][f"probability_{label}"] for label in LABELS.names) == pytest.approx(1)

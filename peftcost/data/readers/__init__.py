@@ -26,6 +26,13 @@ OTHER_FILES = {
     (".pdf", ".doc", ".docx"): "is a document; write its texts as the rows of a .csv file",
 }
 
+NO_DATA = {
+    b"version https://git-lfs.github.com/spec/": "only names the data, which Git LFS keeps elsewhere; run `git lfs pull`",
+    b"<!doctype html": "is a web page, not the data behind it; download the file itself",
+    b"<html": "is a web page, not the data behind it; download the file itself",
+}
+"""How files begin that are often taken for the data."""
+
 
 @cache
 def readers() -> dict[str, Reader]:
@@ -70,6 +77,10 @@ def _source(path: str | Path) -> Source:
 
 
 def _unpacked(raw: bytes, name: str) -> bytes:
+    begins = raw[:100].lstrip().lower()
+    for sign, why in NO_DATA.items():
+        if begins.startswith(sign):
+            raise UserError(f"{name} {why}.")
     if not raw.startswith(GZIP):
         return raw
     try:

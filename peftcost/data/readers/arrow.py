@@ -25,7 +25,7 @@ class Parquet(Reader):
 
         try:
             table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.raw))
-            table.validate(full=True)  # damaged offsets would abort the process later
+            check_whole(table)
         except Exception as error:  # pyarrow raises its own errors, OSError, ValueError and what damaged counts lead to
             raise UserError(f"{source.name} is no readable Parquet file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -47,7 +47,7 @@ class Arrow(Reader):
         opened = pyarrow.ipc.open_file if source.raw.startswith(b"ARROW1") else pyarrow.ipc.open_stream
         try:
             table = opened(pyarrow.BufferReader(source.raw)).read_all()
-            table.validate(full=True)
+            check_whole(table)
         except Exception as error:  # as for Parquet
             raise UserError(f"{source.name} is no readable Arrow file ({_first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
@@ -81,6 +81,12 @@ class SavedDataset(Reader):
         return _from_dataset(source.name, dataset)
 
 
+def check_whole(table: Any) -> None:
+    """Any of pyarrow's errors for damaged offsets, which would abort the process later, and names that are no UTF-8."""
+    table.validate(full=True)
+    _ = table.column_names
+
+
 def _from_arrow(path: str, table: Any) -> Table:
     """Rows of a `pyarrow.Table`, class ids replaced by their names where `datasets` noted them."""
     from datasets import Dataset
@@ -97,7 +103,7 @@ def _from_arrow(path: str, table: Any) -> Table:
 
 
 def _from_dataset(path: str, dataset: Any) -> Table:
-    rows = _rows(path, dataset.with_format(None).to_list)
+    rows = _rows(path, lambda: dataset.with_format(None).to_list())
     for column, feature in dataset.features.items():
         known = _class_names(feature)
         if known is not None:

@@ -1,0 +1,182 @@
+"""Judges a trained folder on labelled rows: quality with its interval, by class, against what the recipe promises."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from peftcost.core.statistics import quality_interval, resample_qualities
+from peftcost.data.readers import read_table
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+from peftcost.recipe.gate import Interval, interval_on, promise_text
+from peftcost.recipe.predict import read_card, run_in_worker
+from peftcost.recipe.recipe import Expected
+from peftcost.task.inputs import labelled_of
+from peftcost.task.rows import usable_rows
+from peftcost.tasks import Example, Metric, TaskType, get_task_type
+from peftcost.tasks.named_metric import metric_of
+from peftcost.tasks.targets import Classes, Targets, targets_from
+
+REPLICATES = 2000
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class. rows: that are of it. predicted: that were called so. recall: of the rows of it, those called so, with its
+    95 % interval (Wilson's); precision: of those called so, the rows of it. None where there are none."""
+
+    name: str
+    rows: int
+    predicted: int
+    recall: float | None
+    recall_interval: Interval | None
+    precision: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """quality: the metric that the model was trained for, with its 95 % bootstrap interval over rows. metrics: this and the
+    task type's others. confusion: true class -> predicted class -> rows, where each row has one class. promised_interval:
+    where the recipe's promise lies for so many new rows, if it makes one. broken_promises: a sentence each. rejected: rows
+    that were left out."""
+
+    data: str
+    rows: int
+    metric: str
+    quality: float
+    quality_interval: Interval
+    metrics: dict[str, dict[str, Any]]
+    classes: list[ClassFigures]
+    confusion: dict[str, dict[str, int]]
+    promised_interval: Interval | None
+    broken_promises: list[str]
+    rejected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def evaluate(
+    folder: Path,
+    data: str | Path,
+    report: Mapping[str, Any],
+    skip_bad_rows: bool = False,
+    min_quality: float | None = None,
+    devices: str | None = None,
+) -> Evaluated:
+    """Predict the labelled rows of a file (or of standard input, "-") and judge the predictions.
+
+    report: what training.json says, with the recipe's promise. min_quality: what the caller asks for, whatever the recipe
+    promises. UserError for rows that cannot be used, or have labels that the model does not know, unless such are skipped.
+    """
+    card = read_card(folder)
+    info = card["dataset_info"]
+    kind, targets = get_task_type(info["task"]), targets_from(info["targets"])
+    table = read_table(data, skip_bad_rows)
+    examples, _, rejected = usable_rows(
+        partial(known, kind=kind, targets=targets, columns=card["columns"]), table, skip_bad_rows
+    )
+    with tempfile.TemporaryDirectory(prefix="peftcost-evaluate-") as scratch:
+        out = Path(scratch) / "rows.npy"
+        run_in_worker("evaluate", {"folder": str(folder), "card": card, "examples": examples, "out": str(out)}, devices)
+        rows = np.load(out)
+    own = metric_of(kind, info["metric"], info.get("metric_options"))
+    metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
+    main = metrics[own.name]
+    promised = None
+    if "expected" in report:
+        promised = interval_on(Expected.model_validate(report["expected"]), len(rows), own.limits)
+    return Evaluated(
+        data=table.path,
+        rows=len(rows),
+        metric=info["metric"],
+        quality=main["quality"],
+        quality_interval=main["quality_interval"],
+        metrics=metrics,
+        classes=by_class(kind, rows, targets),
+        confusion=confusion_of(kind, rows, targets),
+        promised_interval=promised,
+        broken_promises=broken(info["metric"], main["quality"], promised, min_quality),
+        rejected=rejected,
+        notes=table.notes,
+    )
+
+
+def known(table: Table, kind: TaskType, targets: Targets, columns: Mapping[str, Any]) -> list[Example]:
+    """The labelled examples of a table. UserError for a label that the model does not know."""
+    examples = labelled_of(table, kind, columns)
+    kind.check_targets(examples, targets, "evaluated")
+    return examples
+
+
+def others(kind: TaskType, targets: Targets, name: str) -> list[Metric]:
+    """The task type's other metrics, of those that make sense for these targets without further options."""
+    found = []
+    for metric in kind.metrics.values():
+        with contextlib.suppress(UserError):
+            kind.check_metric(metric.name, targets)
+            found += [metric] if metric.name != name else []
+    return found
+
+
+def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:
+    """Quality and its 95 % interval."""
+    found = resample_qualities({"all": [rows]}, metric.compute, REPLICATES, limits=metric.limits)
+    low, high = quality_interval(found, "all")
+    return {"quality": found.observed["all"], "quality_interval": (low, high)}
+
+
+def broken(metric: str, quality: float, promised: Interval | None, min_quality: float | None) -> list[str]:
+    """A sentence for each promise that is not kept."""
+    found = []
+    if promised is not None and quality < promised[0]:
+        found.append(f"{metric} is {quality:.3f}, below the {promise_text(promised)} that the recipe promises.")
+    if min_quality is not None and quality < min_quality:
+        found.append(f"{metric} is {quality:.3f}, below the {min_quality:g} of --min-quality.")
+    return found
+
+
+def by_class(kind: TaskType, rows: np.ndarray, targets: Targets) -> list[ClassFigures]:
+    """The figures of each class, in the classes' order; none where the task type has no classes to be told apart."""
+    names: Sequence[str] = targets.names if isinstance(targets, Classes) else ()
+    counts = kind.class_counts(rows, len(names))
+    return [] if counts is None else [class_figures(name, *map(int, row)) for name, row in zip(names, counts, strict=True)]
+
+
+def class_figures(name: str, right: int, predicted: int, rows: int) -> ClassFigures:
+    interval = None
+    if rows:
+        found = binomtest(right, rows).proportion_ci(method="wilson")
+        interval = (float(found.low), float(found.high))
+    return ClassFigures(
+        name,
+        rows,
+        predicted,
+        right / rows if rows else None,
+        interval,
+        right / predicted if predicted else None,
+        2 * right / (rows + predicted) if rows + predicted else None,
+    )
+
+
+def confusion_of(kind: TaskType, rows: np.ndarray, targets: Targets) -> dict[str, dict[str, int]]:
+    """True class -> predicted class -> rows."""
+    pairs = kind.class_pairs(rows)
+    if pairs is None or not isinstance(targets, Classes):
+        return {}
+    found = {name: dict.fromkeys(targets.names, 0) for name in targets.names}
+    for predicted, true in pairs.tolist():
+        found[targets.names[true]][targets.names[predicted]] += 1
+    return found
