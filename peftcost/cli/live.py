@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +18,7 @@ from rich.text import Text
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
 from peftcost.core.one_line import one_line
-from peftcost.observers.progress import FrontRow, ProgressState, Running
+from peftcost.observers.progress import FrontRow, LogLine, ProgressState, Running
 
 REFRESHES_PER_SECOND = 4
 SILENCE_SECONDS = 60.0
@@ -69,23 +70,23 @@ class LiveView:
 
     def _print_news(self, state: ProgressState) -> None:
         """New lines of the log and a new phase; in a long silence, what runs."""
-        news = state.log[self._logged :]
+        now, news = datetime.now(UTC), state.log[self._logged :]
         if state.phase != self._phase:
-            news = [f"phase: {state.phase}", *news]
+            news = [*news, LogLine(now, state.spent_gpu_seconds, f"phase: {state.phase}")]
         if not news and self._clock() - self._spoke_at >= SILENCE_SECONDS:
-            news = [running_text(trial) for trial in state.running]
+            news = [LogLine(now, state.spent_gpu_seconds, running_text(trial)) for trial in state.running]
         if not news:
             return
         self._logged, self._phase, self._spoke_at = len(state.log), state.phase, self._clock()
         for line in news:
-            text = f"{time.strftime('%H:%M:%S')} [{spent_text(state)}] {one_line(line)}"
+            spent = spent_text(line.spent_gpu_seconds, state.limit_gpu_seconds)
+            text = f"{line.at.astimezone():%H:%M:%S} [{spent}] {one_line(line.text)}"
             self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def spent_text(state: ProgressState) -> str:
-    if math.isinf(state.limit_gpu_seconds):
-        return f"{state.spent_gpu_seconds:.0f} gpu-s"
-    return f"{state.spent_gpu_seconds:.0f}/{state.limit_gpu_seconds:.0f} gpu-s"
+def spent_text(spent_gpu_seconds: float, limit_gpu_seconds: float) -> str:
+    limit = "" if math.isinf(limit_gpu_seconds) else f"/{limit_gpu_seconds:.0f}"
+    return f"{spent_gpu_seconds:.0f}{limit} gpu-s"
 
 
 def panel(state: ProgressState) -> Panel:
@@ -93,7 +94,7 @@ def panel(state: ProgressState) -> Panel:
     parts: list[RenderableType] = [*budget_bar(state)]
     if state.running:
         parts.append(running_table(state.running))
-    parts += [Text(one_line(line), style="dim", no_wrap=True, overflow="ellipsis") for line in state.log[-2:]]
+    parts += [Text(one_line(line.text), style="dim", no_wrap=True, overflow="ellipsis") for line in state.log[-2:]]
     if state.front:
         parts += [Text(), front_table(state.front)]
     title = f"{state.phase}: {state.measured} measured" + (f", {state.failed} failed" if state.failed else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from peftcost.core.front import front
@@ -48,8 +49,17 @@ class FrontRow:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """What has happened, when, and what was spent then."""
+
+    at: datetime
+    spent_gpu_seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
 class ProgressState:
-    """All that a view shows. log: what has happened so far, one line each."""
+    """All that a view shows. log: what has happened so far."""
 
     spent_gpu_seconds: float
     limit_gpu_seconds: float
@@ -59,14 +69,14 @@ class ProgressState:
     front: list[FrontRow]
     measured: int
     failed: int
-    log: list[str]
+    log: list[LogLine]
 
 
 class SearchProgress(Observer):
     """Follows a search. Derive from it and write `update`, which is called with each new state."""
 
     def __init__(self) -> None:
-        self.log: list[str] = []
+        self.log: list[LogLine] = []
         self._progress: dict[int, Progress] = {}
         """By trial, of those that run."""
         self._front: list[FrontRow] | None = None
@@ -87,8 +97,9 @@ class SearchProgress(Observer):
 
     def take_in(self, event: Mapping[str, Any], state: SearchState) -> None:
         """What an event has to say, without showing it. A warning is told once."""
-        lines = lines_of(event, state)
-        self.log += [line for line in lines if event["event"] != "warned" or line not in self.log]
+        known = {line.text for line in self.log} if event["event"] == "warned" else set()
+        at, spent = datetime.fromisoformat(event["utc"]), state.ledger.spent(event["t"])
+        self.log += [LogLine(at, spent, text) for text in lines_of(event, state) if text not in known]
         if event["event"] in ("started", "resumed"):
             self._progress.pop(event["trial"], None)
         if event["event"] == "measured":
@@ -112,7 +123,9 @@ def front_of(state: SearchState) -> list[FrontRow]:
     ]
 
 
-def progress_of(state: SearchState, progress: Mapping[int, Progress], best: list[FrontRow], log: list[str]) -> ProgressState:
+def progress_of(
+    state: SearchState, progress: Mapping[int, Progress], best: list[FrontRow], log: list[LogLine]
+) -> ProgressState:
     """What a view needs of the state. progress: the last that was heard of each running trial. best: the front."""
     spent = state.ledger.spent(state.last_t)
     return ProgressState(

@@ -84,6 +84,6 @@ def status(progress: ProgressState, alive: bool) -> Markup:
         loss = "" if math.isnan(trial.train_loss) else f", loss {trial.train_loss:.3f}"
         steps = f" {trial.step}/{trial.total_steps}" if trial.total_steps else ""
         lines.append(f"device {trial.device}: {trial.words}, {trial.role}, seed {trial.seed}, {trial.phase}{steps}{loss}")
-    lines += progress.log[-3:]
+    lines += (line.text for line in progress.log[-3:])
     items = Markup("\n").join(Markup("<li>{}</li>").format(line) for line in lines)
     return Markup('<section id="status" aria-label="What is going on"><ul>\n{}\n</ul></section>').format(items)

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from peftcost.cli.live import LiveView, panel
 from peftcost.cli.tables import methods_table, result_tables
-from peftcost.observers.progress import FrontRow, ProgressState, Running
+from peftcost.observers.progress import FrontRow, LogLine, ProgressState, Running
 
 FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
 EVIL = "lora [/x] [red]:smile: failed\x1b[31m\nforged line"
@@ -33,9 +34,14 @@ def state(**changes: Any) -> ProgressState:
         ],
         "measured": 3,
         "failed": 1,
-        "log": ["frozen-1 measured"],
+        "log": log("frozen-1 measured"),
     }
     return ProgressState(**{**facts, **changes})
+
+
+def log(*texts: str) -> list[LogLine]:
+    """A minute ago, with less spent than now."""
+    return [LogLine(datetime(2026, 11, 28, 9, 30, tzinfo=UTC).astimezone(), 90.0, text) for text in texts]
 
 
 def console(width: int = 100, terminal: bool = False) -> Console:
@@ -57,13 +63,15 @@ def test_plain_mode_prints_news_once_and_with_the_time() -> None:
     with LiveView(to, quiet=False, plain=True) as view:
         view.update(state())
         view.update(state())
-        view.update(state(log=["frozen-1 measured", "lora-1 started"]))
-        view.update(state(log=["frozen-1 measured", "lora-1 started"], phase="confirm"))
+        view.update(state(log=log("frozen-1 measured", "lora-1 started")))
+        view.update(state(log=log("frozen-1 measured", "lora-1 started"), phase="confirm"))
     lines = said(to).splitlines()
-    assert all(re.match(r"\d\d:\d\d:\d\d \[120/600 gpu-s\] ", line) for line in lines)
+    then = log("any")[0].at
+    assert lines[0] == f"{then:%H:%M:%S} [90/600 gpu-s] frozen-1 measured", "as it was when it happened"
+    assert re.match(r"\d\d:\d\d:\d\d \[120/600 gpu-s\] phase", lines[1])
     assert [line.split("] ", 1)[1] for line in lines] == [
-        "phase: explore",
         "frozen-1 measured",
+        "phase: explore",
         "lora-1 started",
         "phase: confirm",
     ]
@@ -82,10 +90,10 @@ def test_plain_mode_breaks_a_long_silence_but_does_not_chatter() -> None:
 def test_plain_mode_shows_texts_of_users_as_they_are_on_one_line_each() -> None:
     to = console(width=40)
     with LiveView(to, quiet=False, plain=True) as view:
-        view.update(state(log=[EVIL]))
+        view.update(state(log=log(EVIL)))
     lines = said(to).splitlines()
     assert len(lines) == 2
-    assert lines[1].endswith("lora [/x] [red]:smile: failed [31m forged line")
+    assert lines[0].endswith("lora [/x] [red]:smile: failed [31m forged line")
     assert "\x1b" not in said(to)
 
 
@@ -99,7 +107,7 @@ def test_quiet_prints_nothing(plain: bool) -> None:
 
 def test_the_live_panel_shows_budget_work_and_trade_offs() -> None:
     to = console()
-    to.print(panel(state(log=[EVIL])))
+    to.print(panel(state(log=log(EVIL))))
     for shown in (
         "explore: 3 measured, 1 failed",
         "2 min spent, 8 min left; at most 8 min to go",

@@ -26,7 +26,7 @@ def follow(*events: dict[str, Any]) -> tuple[Shown, SearchState]:
     view, state = Shown(), SearchState()
     for event in events:
         state.apply(event)
-        view.on_event(event, state)
+        view.on_event({"utc": "2026-11-28T09:30:00+00:00", **event}, state)
     return view, state
 
 
@@ -35,7 +35,7 @@ def test_what_happens_is_told_in_words_and_a_warning_once() -> None:
     failed = {"event": "failed", "t": 8.0, "trial": 1, "reason": "the loss is nan"}
     closing = {"event": "closing", "t": 9.0, "because": "nothing better is likely"}
     view, _ = follow(PLANNED, warned, warned, ACQUIRED, started(0), measured(0), started(1, seed=1, t=6.0), failed, closing)
-    assert view.log == [
+    assert [line.text for line in view.log] == [
         "planned: 1 methods, stops at 300, 600 examples",
         "ia3 cannot run: out of memory",
         "warning: The dev set is small.",
@@ -65,7 +65,7 @@ def test_a_trial_that_is_resumed_has_no_steps_of_before() -> None:
         {"event": "resumed", "t": 6.0, "trial": 0, "device": 0},
     ):
         state.apply(event)
-        view.on_event(event, state)
+        view.on_event({"utc": "2026-11-28T09:30:00+00:00", **event}, state)
     assert view.last is not None and view.last.running[0].step == 0
 
 
@@ -76,10 +76,10 @@ def test_a_run_that_goes_on_says_in_one_line_what_was_done_before() -> None:
     released = {"event": "released", "t": 61.0, "device": 0}
     for event in (limit, PLANNED, ACQUIRED, started(0), measured(0), started(1, seed=1, t=6.0), failed, released):
         state.apply(event)
-    view, continued = Shown(), {"event": "continued", "t": 61.0}
+    view, continued = Shown(), {"event": "continued", "t": 61.0, "utc": "2026-11-28T09:30:00+00:00"}
     state.apply(continued)
     view.on_event(continued, state)
-    assert view.log == [
+    assert [line.text for line in view.log] == [
         "going on with a run: 1 training of 1 setup measured, 1 failed, 1 min of 10 min spent; "
         f"the best reading is 0.750 of {WORDS}"
     ]

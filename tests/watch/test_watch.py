@@ -74,7 +74,7 @@ def test_it_sees_the_losses_of_what_runs_and_lines_only_when_they_are_whole(fold
     lines = [{"total_steps": 40, "first_step": 0, "parent": None}, {"step": 10, "train_loss": 0.5}]
     (folder.trial(OTHER.id, 0) / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with folder.journal_file.open("a") as file:
-        file.write('{"event": "measured", "t": 7.0, ')
+        file.write('{"utc": "2026-11-28T09:30:00+00:00", "event": "measured", "t": 7.0, ')
     (running,) = follower.look().running
     assert (running.step, running.total_steps, running.train_loss) == (10, 40, 0.5)
     with folder.journal_file.open("a") as file:
