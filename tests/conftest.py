@@ -16,7 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from transformers import (
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BartConfig,
     BertConfig,
     BertForSequenceClassification,
     GPT2Config,
@@ -24,7 +26,9 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
+    PretrainedConfig,
     PreTrainedTokenizerFast,
+    T5Config,
     ViTConfig,
     ViTImageProcessorPil,
     ViTModel,
@@ -186,6 +190,34 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ViTModel(config).save_pretrained(folder)
     ViTImageProcessorPil(size={"height": 8, "width": 8}).save_pretrained(folder)
     return folder
+
+
+def save_seq2seq(folder: Path, config: PretrainedConfig) -> Path:
+    tokenizer = byte_tokenizer(None)
+    torch.manual_seed(0)
+    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    config.update({"vocab_size": len(tokenizer), "decoder_start_token_id": tokenizer.pad_token_id, **ids})
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random T5 that reads and writes bytes."""
+    config = T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    return save_seq2seq(tmp_path_factory.mktemp("tiny-t5"), config)
+
+
+@pytest.fixture(scope="session")
+def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BART that reads and writes bytes; its decoder is deeper than its encoder."""
+    heads, width = (
+        {"encoder_attention_heads": 4, "decoder_attention_heads": 4},
+        {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64},
+    )
+    layers = {"encoder_layers": 2, "decoder_layers": 3, "max_position_embeddings": 128, "forced_eos_token_id": None}
+    return save_seq2seq(tmp_path_factory.mktemp("tiny-bart"), BartConfig(d_model=32, **heads, **width, **layers))
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,11 @@ def model_config_folder(model: str) -> Path:
     return folder
 
 
+def base_config(model: str) -> dict[str, Any]:
+    """The config.json of a base."""
+    return _read_json(model_config_folder(model) / "config.json")
+
+
 def looks_like_a_path(model: str) -> bool:
     """Whether this can be no hub id: those are NAME or OWNER/NAME."""
     return model.startswith(("/", ".", "~")) or model.endswith("/") or model.count("/") > 1 or "\\" in model

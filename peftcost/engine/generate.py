@@ -30,25 +30,29 @@ def generate(
     """What the model writes behind each example's tokens, without the end token, in the split's order.
 
     Prompts are padded on the left, so that all of a batch end where writing begins; of one that leaves no room the end is
-    kept. max_positions: of prompt and answer, without virtual tokens.
+    kept. An encoder reads them apart from what its decoder writes: they are padded on the right. max_positions: of prompt
+    and answer, without virtual tokens.
     """
     model.eval()
     found: dict[int, list[int]] = {}
+    apart = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
     room = max(1, min(new_tokens, max_positions // 2))
+    longest = max_positions if apart else max_positions - room
     for indices in batches_by_length(split.lengths, np.arange(len(split))):
-        prompts = [split.columns["input_ids"][int(i)][-(max_positions - room) :].tolist() for i in indices]
-        ids, mask = left_padded(prompts, pad_id)
+        prompts = [split.columns["input_ids"][int(i)][-longest:].tolist() for i in indices]
+        ids, mask = side_by_side(prompts, pad_id, on_the_left=not apart)
         with torch.inference_mode():
             out = model.generate(  # type: ignore[operator]
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 max_new_tokens=room,
                 do_sample=False,
+                num_beams=1,
                 use_cache=True,
                 eos_token_id=list(end_ids) or None,
                 pad_token_id=pad_id,
             )
-        for i, tokens in zip(indices, out[:, ids.shape[1] :].tolist(), strict=True):
+        for i, tokens in zip(indices, out[:, 1 if apart else ids.shape[1] :].tolist(), strict=True):
             found[int(i)] = until_end(tokens, end_ids)
     return [found[i] for i in range(len(split))]
 
@@ -74,11 +78,13 @@ def texts_of(
     return [kind.written(loaded, some) for some in tokens]
 
 
-def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, both of shape (rows, width)."""
+def side_by_side(prompts: Sequence[Sequence[int]], pad_id: int, on_the_left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both of shape (rows, width), padded on this side."""
     width = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    ids, mask = torch.full((len(prompts), width), pad_id), torch.zeros(len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        own = slice(width - len(prompt), width) if on_the_left else slice(len(prompt))
+        ids[row, own], mask[row, own] = torch.tensor(prompt), 1
     return ids, mask
 
 

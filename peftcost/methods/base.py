@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 
 from peftcost.core.setup import Scalar
 from peftcost.errors import PeftcostError
-from peftcost.methods.layers import transformer_layers
+from peftcost.methods.layers import layer_stacks, transformer_layers
 
 if TYPE_CHECKING:
     import torch
@@ -76,10 +76,11 @@ class Method(ABC):
 
         0: nothing can be taken as given. k > 0: embeddings and the first k layers give the same activations in every
         epoch and every setup; the engine keeps their dropout off. A method that places what it trains in the upper
-        layers has a choice `top_layers` (None: all layers).
+        layers has a choice `top_layers` (None: all layers). Of an encoder with a decoder none are taken as given: the lower
+        layers of the decoder see what the upper ones of the encoder have learnt.
         """
         top = choices.get("top_layers")
-        return 0 if top is None else max(0, len(transformer_layers(model)[1]) - int(top))
+        return 0 if top is None or layer_stacks(model) else max(0, len(transformer_layers(model)[1]) - int(top))
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:
         """A term that is added to the training loss (never to a loss that is reported), or None."""

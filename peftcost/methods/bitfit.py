@@ -41,4 +41,6 @@ class BitFit(PlainMethod):
         for name, parameter in model.named_parameters():
             if name.endswith(".bias") and name.startswith(inside):
                 parameter.requires_grad_(True)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ValueError("it has nothing to train: this base has no biases")
         return model

@@ -11,7 +11,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from peftcost.core.setup import Scalar
 from peftcost.methods.base import Method
-from peftcost.methods.layers import TOP_LAYERS, freeze_all_but, layer_names, linear_names, trained_tensors, transformer_layers
+from peftcost.methods.layers import (
+    TOP_LAYERS,
+    freeze_all_but,
+    layer_names,
+    layer_stacks,
+    linear_names,
+    trained_tensors,
+    transformer_layers,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -55,9 +63,9 @@ class Houlsby(Method):
         trained = trained_tensors(model)
         save_file(trained, folder / "houlsby.safetensors")
         sizes = [len(t) for name, t in trained.items() if name.endswith("adapter.down.weight")]
-        prefix = transformer_layers(model)[0]
-        layers = {name.removeprefix(f"{prefix}.").partition(".")[0] for name in trained if name.startswith(f"{prefix}.")}
-        facts = {"bottleneck": sizes[0], "top_layers": len(layers)}
+        stacks = [f"{prefix}." for prefix, _ in layer_stacks(model) or [transformer_layers(model)]]
+        layers = [{n.removeprefix(stack).partition(".")[0] for n in trained if n.startswith(stack)} for stack in stacks]
+        facts = {"bottleneck": sizes[0], "top_layers": max(map(len, layers))}
         (folder / "houlsby.json").write_text(json.dumps(facts), encoding="utf-8")
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:

@@ -18,13 +18,31 @@ TOP_LAYERS = CategoricalDistribution((None, 2, 4))
 
 
 def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
-    """The name and the list of the base's layers: the longest ModuleList. LookupError if there is none."""
+    """The name and the list of the base's layers: the longest ModuleList; of an encoder with a decoder, the encoder's.
+    LookupError if there is none."""
     import torch
 
+    both = layer_stacks(model)
+    if both:
+        return both[0]
     lists = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]
     if not lists:
         raise LookupError("the model has no list of layers")
     return max(lists, key=lambda item: len(item[1]))
+
+
+def layer_stacks(model: torch.nn.Module) -> list[tuple[str, torch.nn.ModuleList]]:
+    """Names and layers of the encoder and of the decoder; none where the model has not both."""
+    import torch
+
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return []
+    found: dict[str, tuple[str, torch.nn.ModuleList]] = {}
+    for name, module in model.named_modules():
+        side = next((part for part in ("encoder", "decoder") if f".{part}." in f".{name}"), None)
+        if side is not None and side not in found and isinstance(module, torch.nn.ModuleList):
+            found[side] = name, module  # the outermost list comes first
+    return [found["encoder"], found["decoder"]] if len(found) == 2 else []
 
 
 def count_layers(model: torch.nn.Module) -> int:
@@ -36,10 +54,13 @@ def count_layers(model: torch.nn.Module) -> int:
 
 
 def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str, ...]:
-    """Names of the transformer layers, of the top k or of all (None), each with a dot behind."""
-    prefix, layers = transformer_layers(model)
-    first = 0 if top_layers is None else max(0, len(layers) - int(top_layers))
-    return tuple(f"{prefix}.{i}." for i in range(first, len(layers)))
+    """Names of the transformer layers, of the top k or of all (None), each with a dot behind; of an encoder with a
+    decoder, of both."""
+    names: list[str] = []
+    for prefix, layers in layer_stacks(model) or [transformer_layers(model)]:
+        first = 0 if top_layers is None else max(0, len(layers) - int(top_layers))
+        names += [f"{prefix}.{i}." for i in range(first, len(layers))]
+    return tuple(names)
 
 
 def linear_names(model: torch.nn.Module, top_layers: Scalar = None) -> list[str]:
@@ -77,4 +98,4 @@ def peft_task_type(model: torch.nn.Module) -> str | None:
         return "SEQ_CLS"
     if "TokenClassification" in name:
         return "TOKEN_CLS"
-    return "CAUSAL_LM"
+    return "SEQ_2_SEQ_LM" if name.endswith("ForConditionalGeneration") else "CAUSAL_LM"

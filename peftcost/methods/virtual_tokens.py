@@ -34,7 +34,7 @@ class VirtualTokens(PeftMethod):
 
     def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
         if getattr(config, "is_encoder_decoder", False):
-            return f"{self.name} does not fit classifiers with an encoder and a decoder in PEFT; use lora"
+            return f"{self.name} does not fit models with an encoder and a decoder here; use lora"
         return super().unsupported_reason(config, device_kind)
 
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:

@@ -12,6 +12,7 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.setup_words import setup_words
 from peftcost.core.versions import versions
 from peftcost.recipe.recipe import Recipe
+from peftcost.tasks import get_task_type
 
 JOULES_A_WATT_HOUR = 3600.0
 
@@ -28,7 +29,7 @@ def card_data(recipe: Recipe, report: Mapping[str, Any]) -> ModelCardData:
     """The metadata. A base is named where it is a hub id; folders and built-in bases are not on the hub."""
     base, metric = recipe.task.only_model, recipe.task.metric_name or "quality"
     result = EvalResult(
-        task_type=recipe.task.task or "other",
+        task_type=hub_task(recipe) or "other",
         dataset_type="custom",
         dataset_name=f"custom data, fingerprint {report['fingerprints']['data'][:12]}",
         dataset_split="dev",
@@ -39,12 +40,18 @@ def card_data(recipe: Recipe, report: Mapping[str, Any]) -> ModelCardData:
     return ModelCardData(
         base_model=base if is_hub_id(base) else None,
         library_name="transformers" if recipe.setup.method in ("full", "frozen", "bitfit") else "peft",
-        pipeline_tag=recipe.task.task,
+        pipeline_tag=hub_task(recipe),
         tags=["peftcost", recipe.setup.method],
         model_name=f"{recipe.run} {recipe.setup.method}",
         eval_results=[result],
         peftcost={"version": versions().get("peftcost"), "fingerprints": report["fingerprints"], "seed": report["seed"]},
     )
+
+
+def hub_task(recipe: Recipe) -> str | None:
+    """What the hub calls the task; None where the recipe does not name it."""
+    name = recipe.task.task
+    return None if name is None else get_task_type(name).pipeline_tag or name
 
 
 def is_hub_id(base: str) -> bool:

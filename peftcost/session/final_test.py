@@ -52,14 +52,12 @@ def answers_of(
     controller: Controller, run: SearchRun, spec: SearchSpec, recommendation: Recommendation | None
 ) -> dict[str, Any] | None:
     """What the recommended setup and the untuned model write on a part of the test split, scored; None where the task asks
-    for no texts, or the budget ran out, with a warning."""
+    for no texts, or where the budget was spent before; with a warning where it was."""
     prepared = run.prepared[spec.bases[base_of(spec, controller.state, recommendation)].task.only_model]
     asked = load_asked(Path(prepared))
     if asked is None or recommendation is None:
         return None
-    jobs: dict[str, dict[str, Any]] = {
-        "untuned": {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(run.folder.baselines)}
-    }
+    jobs: dict[str, dict[str, Any]] = {}
     tested = tested_trial(controller, run, recommendation.id)
     if tested is not None:
         trial, out = tested
@@ -69,6 +67,7 @@ def answers_of(
             "seed": trial.seed,
             "out": str(out),
         }
+    jobs["untuned"] = {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(run.folder.baselines)}
     found: dict[str, Any] = {"rows": len(asked.rows), "new_tokens": asked.new_tokens}
     for name, payload in jobs.items():
         file = Path(payload["out"]) / "answers.npy"
@@ -76,10 +75,11 @@ def answers_of(
             if not file.exists():
                 controller.run_one("answer", {**payload, "name": file.stem})
         except BudgetSpent:
-            controller.record("warned", text="The budget did not last for writing answers; there are no scores of them.")
-            return None
+            missing = " and ".join(f"the {model} model" for model in jobs if model not in found)
+            controller.record("warned", text=f"The budget did not last for {missing} to write answers.")
+            break
         found[name] = written_scores(file, spec.data.task_type, run.seed)
-    return found
+    return found if found.keys() & jobs.keys() else None
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:

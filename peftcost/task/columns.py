@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peftcost.data.fingerprint import base_config
 from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -12,8 +13,10 @@ from peftcost.tasks import get_task_type, task_types
 from peftcost.tasks.base import TaskType
 
 
-def fit_columns(table: Table, task: str | None, columns: Mapping[str, Any] | None) -> tuple[TaskType, dict[str, Any]]:
-    """The task type and the column of each of its roles.
+def fit_columns(
+    table: Table, task: str | None, columns: Mapping[str, Any] | None, model: str | None = None
+) -> tuple[TaskType, dict[str, Any]]:
+    """The task type and the column of each of its roles. model: the base, which decides where columns leave several types.
 
     A role that `columns` leaves out is played by the column of its own name; a task that is left out is the only one
     whose roles can all be filled. UserError that names the file's columns when that does not work out.
@@ -25,6 +28,8 @@ def fit_columns(table: Table, task: str | None, columns: Mapping[str, Any] | Non
     known = [(kind, shape) for kind in task_types().values() if (shape := _shape(table, kind, given)) is not None]
     most = max((len(shape) for _, shape in known), default=0)  # a file with text and label is not a file of mere texts
     fitting = [kind for kind, shape in known if len(shape) == most]
+    if len(fitting) > 1 and model is not None:
+        fitting = [kind for kind in fitting if kind.suits(base_config(model))]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
     roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
@@ -32,10 +37,14 @@ def fit_columns(table: Table, task: str | None, columns: Mapping[str, Any] | Non
     raise UserError(f"{table.path} (columns {table.listed}) {why} ({roles}).")
 
 
-def guess_columns(table: Table, label: str | None) -> tuple[TaskType, dict[str, Any]]:
+def guess_columns(table: Table, label: str | None, model: str | None = None) -> tuple[TaskType, dict[str, Any]]:
     """Task type and columns of a data file of which at most the label column is known: of the first type, by precedence, that
-    takes the file for its own."""
-    for kind in sorted(task_types().values(), key=lambda kind: kind.precedence):
+    takes the file for its own. model: the base, if it is known."""
+    kinds = sorted(task_types().values(), key=lambda kind: kind.precedence)
+    config = None if model is None else base_config(model)
+    for kind in kinds:
+        if config is not None and not kind.suits(config):
+            continue
         columns = kind.guess_columns(table, label)
         if columns is not None:
             return kind, columns

@@ -22,18 +22,19 @@ CHOICES = {
 }
 
 
-def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | None = None) -> str:
+def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | None = None, model: str | None = None) -> str:
     """A task.yaml for a data file, guessed from a look at it; what else can be said stands there as comments.
 
-    folder: where the task.yaml will lie (default: the working directory); the data's path is relative to it.
+    folder: where the task.yaml will lie (default: the working directory); the data's path is relative to it. model:
+    the base, if it is known.
     """
     table = read_table(splits_of_folder(Path(path)).get("train", path))
-    kind, columns = guess_columns(table, label)
+    kind, columns = guess_columns(table, label, model)
     data = os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
     targets, found, why = judged_by(kind, None, examples, str(path), columns)
     metric = found.name
-    task = Task(model=kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
+    task = Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (

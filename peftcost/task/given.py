@@ -34,6 +34,7 @@ def given_task(
         raise UserError("There is neither a task nor data; give task= or data=.")
     if label is not None and isinstance(task, Task | Mapping):
         raise UserError(f"label= is for data without a task; write the task's columns as {{'label': {label!r}}}.")
+    one = model if isinstance(model, str) else None
     files = None if data is None else files_of(data, folder)
     if isinstance(task, Mapping):
         fields = dict(task)
@@ -41,9 +42,9 @@ def given_task(
             files = files_of(fields["data"], folder)
     else:
         if task is None and files is not None:
-            task = load_task(files if isinstance(files, str) else train_of(files), label)
+            task = load_task(files if isinstance(files, str) else train_of(files), label, model=one)
         elif isinstance(task, str | Path):
-            task = load_task(task, label)
+            task = load_task(task, label, model=one)
         assert isinstance(task, Task)
         fields = task.model_dump(exclude_none=True)
     instead = {"data": files, "model": model}

@@ -62,7 +62,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     """
     _check_files_differ(task)
     tables = {name: _read(path, task) for name, path in files_of(task).items()}
-    kind, columns = fit_columns(tables["train"], task.task, task.columns)
+    kind, columns = fit_columns(tables["train"], task.task, task.columns, task.models[0])
     given, rejected = {}, []
     for name, table in tables.items():
         check_columns_exist(table, columns | _order_columns(task))

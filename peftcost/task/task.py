@@ -216,13 +216,14 @@ def check_metric_name(name: str, task: str) -> None:
         raise UserError(f"{task} has no metric {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}.")
 
 
-def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool = False) -> Task:
+def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool = False, model: str | None = None) -> Task:
     """Read the task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
 
     Args:
         source: One of these. Relative paths in a task.yaml are taken from its folder.
         label: The column of labels, of a data file.
         skip_bad_rows: Whether rows of a data file that cannot be used are left out.
+        model: The base for a data file. Default: the usual one of its task type.
 
     Returns:
         The task. Its paths are absolute.
@@ -237,9 +238,11 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         if str(source) in BUILTIN_TASKS and not path.exists():
             raise UserError(f"There is no file {source}; the built-in task is called {PREFIX}{source}.")
         table = read_table(splits_of_folder(path).get("train", path), skip_bad_rows)
-        kind, columns = guess_columns(table, label)
+        kind, columns = guess_columns(table, label, model)
         skip = skip_bad_rows or None
-        return Task(model=kind.default_model, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip)
+        return Task(
+            model=model or kind.default_model, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip
+        )
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not path.exists():

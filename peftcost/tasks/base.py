@@ -66,7 +66,8 @@ class TaskType(ABC):
     metrics: by name; the first is the default. auto_model: the transformers class that builds the model, by name.
     fresh_head: whether that class puts a new head on the base. precedence: in which order types are asked whether a file is
     theirs, when nobody has said so; the most special come first. default_model: the base where nobody names one. one_size:
-    whether the processor makes all inputs one size, so that nothing is cut or padded. generates: whether its answers are
+    whether the processor makes all inputs one size, so that nothing is cut or padded. pipeline_tag: what the
+    Hugging Face hub calls the task, where that is not its name. generates: whether its answers are
     texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
     per_token: whether each token has a target of its own.
     """
@@ -84,6 +85,7 @@ class TaskType(ABC):
     generates: ClassVar[bool] = False
     written_metrics: ClassVar[dict[str, Metric]] = {}
     one_size: ClassVar[bool] = False
+    pipeline_tag: ClassVar[str | None] = None
     per_token: ClassVar[bool] = False
 
     @property
@@ -167,6 +169,10 @@ class TaskType(ABC):
     def baselines(self) -> Mapping[str, Baseline]:
         """Predictions that need no base, by name."""
         return {}
+
+    def suits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a base of this config.json may be meant, where the columns alone leave several types."""
+        return True
 
     # Tensors: in the worker
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +12,18 @@ from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import LABEL_NAMES, holds
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.base import IGNORED, Example, Metric
+from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
 from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of
-from peftcost.tasks.targets import Targets, Tokens
+from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
-from peftcost.tasks.token_metrics import negative_loss, token_accuracy
-from peftcost.tasks.writing import WritesText
+from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-PROMPTS = ("prompt", "question", "query", "user")
-COMPLETIONS = ("completion", "response", "answer", "reply", "output")
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 FORM = "form"
 """What an example is beside prompt and completion: a pair, an instruction, a chat or a plain text."""
@@ -41,13 +37,8 @@ class CausalLM(WritesText):
     """
 
     name = "causal-lm"
-    input_roles = ("prompt",)
-    target_roles = ("completion",)
-    metrics = {  # noqa: RUF012
-        "negative_loss": Metric("negative_loss", 0.02, negative_loss, (-math.inf, 0.0)),
-        "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
-    }
     auto_model = "AutoModelForCausalLM"
+    pipeline_tag = "text-generation"
     precedence = 10
     default_model = "builtin:smollm2"
 
@@ -105,12 +96,6 @@ class CausalLM(WritesText):
             return _talk([*prompt, *turns_of(cells[answer], where[answer])], where[answer], labelled)
         return {"prompt": prompt, "completion": text_of(cells[answer], where[answer]), FORM: form}
 
-    def targets(self, train: Sequence[Example]) -> Targets:
-        return Tokens()
-
-    def answer(self, example: Example) -> None:
-        """One prompt may have several answers: a language model learns how likely each is."""
-
     def content(self, example: Example) -> str:
         texts = [turn["content"] for turn in example["prompt"]] or [example.get("completion", "")]
         return " ".join(" ".join(texts).split())
@@ -151,48 +136,27 @@ class CausalLM(WritesText):
 
         return torch.from_numpy(padded(column, indices, width, IGNORED))
 
-    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
-        import torch
-
-        return torch.zeros(rows, width, dtype=torch.long)
-
-    def model_options(self, targets: Targets) -> dict[str, Any]:
-        return {}
-
     def target_counts(self, split: Split, max_length: int) -> np.ndarray:
-        column = split.columns["targets"]
-        assert column.offsets is not None
-        counted = np.concatenate([[0], np.cumsum(column.values != IGNORED)])
-        ends = column.offsets[1:]
-        first = np.maximum(column.offsets[:-1], ends - max_length) + 1  # nothing precedes the first token
-        return np.asarray(counted[ends] - counted[np.minimum(first, ends)])
+        """Of those at an example's end; nothing precedes the first token."""
+        return counted_targets(split, lambda starts, ends: (np.maximum(starts, ends - max_length) + 1, ends))
 
-    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-        from torch.nn.functional import cross_entropy
+    def wanted(self, batch: Batch) -> torch.Tensor:
+        return next_tokens(batch)
 
-        wanted = next_tokens(batch)
-        loss = cross_entropy(
-            aligned(logits, batch).float().flatten(0, 1),
-            wanted.flatten(),
-            reduction="sum",
-            ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
-        )
-        return loss, (wanted != IGNORED).sum()
+    def spoken(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return aligned(logits, batch)
 
-    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
-        """Row by row, and of the counted tokens alone: a vocabulary is large."""
-        from torch.nn.functional import cross_entropy
+    def suits(self, config: Mapping[str, Any]) -> bool:
+        return not config.get("is_encoder_decoder")
 
-        rows = []
-        for of_row, wanted in zip(aligned(logits, batch), next_tokens(batch), strict=True):
-            counts = wanted != IGNORED
-            own, gold = of_row[counts].float(), wanted[counts]
-            rows.append((float(cross_entropy(own, gold, reduction="sum")), len(gold), int((own.argmax(-1) == gold).sum())))
-        return np.array(rows, dtype=np.float32).reshape(-1, 3)
+    def check_encoded(self, split: Split, model: str) -> None:
+        from transformers import AutoConfig
 
-    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
-        return [{} for _ in range(batch.rows)]
+        if AutoConfig.from_pretrained(model).is_encoder_decoder:
+            raise UserError(
+                f"{model} has an encoder and a decoder; write `task: seq2seq`, or give a model that only goes on."
+            )
+        super().check_encoded(split, model)
 
     def reference(self, example: Example) -> str | None:
         """Of a plain text there is none: it could go on in many ways."""

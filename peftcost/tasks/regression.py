@@ -36,6 +36,7 @@ class Regression(OneTextOrTwo):
         "spearman": Metric("spearman", 0.01, spearman, (-1.0, 1.0)),
         "negative_rmse": Metric("negative_rmse", 0.01, negative_rmse, (-math.inf, 0.0)),
     }
+    pipeline_tag = "text-classification"
     auto_model = "AutoModelForSequenceClassification"
     precedence = 80
 

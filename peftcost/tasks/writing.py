@@ -2,27 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.tasks.base import Example
+from peftcost.data.features import Split
+from peftcost.tasks.base import IGNORED, Example, Metric
+from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import end_tokens
+from peftcost.tasks.targets import Targets, Tokens
 from peftcost.tasks.text_inputs import TextInputs
 from peftcost.tasks.text_metrics import WRITTEN_METRICS, text_scores
+from peftcost.tasks.token_metrics import negative_loss, token_accuracy
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
+
+PROMPTS = ("prompt", "question", "query", "user")
+COMPLETIONS = ("completion", "response", "answer", "reply", "output")
+"""What data files call them."""
 
 
 class WritesText(TextInputs):
-    """An example's completion is what would be right to write."""
+    """An example's completion is what would be right to write. A pretrained head predicts the tokens, so nothing is fresh.
 
+    Rows for the metrics: (summed loss, tokens, right tokens) of an example's counted tokens.
+    """
+
+    input_roles = ("prompt",)
+    target_roles = ("completion",)
+    metrics = {  # noqa: RUF012
+        "negative_loss": Metric("negative_loss", 0.02, negative_loss, (-math.inf, 0.0)),
+        "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
+    }
     generates = True
     per_token = True
     fresh_head = False
     written_metrics = WRITTEN_METRICS
+
+    @abstractmethod
+    def wanted(self, batch: Batch) -> torch.Tensor:
+        """The token that each position is to predict, or IGNORED; shape (rows, width)."""
+
+    @abstractmethod
+    def spoken(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The logits of these positions, shape (rows, width, vocabulary)."""
+
+    def targets(self, train: Sequence[Example]) -> Targets:
+        return Tokens()
+
+    def answer(self, example: Example) -> None:
+        """One prompt may have several answers: a language model learns how likely each is."""
+
+    def model_options(self, targets: Targets) -> dict[str, Any]:
+        return {}
+
+    def dummy_targets(self, rows: int, width: int) -> torch.Tensor:
+        import torch
+
+        return torch.zeros(rows, width, dtype=torch.long)
+
+    def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        from torch.nn.functional import cross_entropy
+
+        wanted = self.wanted(batch)
+        loss = cross_entropy(
+            self.spoken(logits, batch).float().flatten(0, 1),
+            wanted.flatten(),
+            reduction="sum",
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+        )
+        return loss, (wanted != IGNORED).sum()
+
+    def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
+        """Row by row, and of the counted tokens alone: a vocabulary is large."""
+        from torch.nn.functional import cross_entropy
+
+        rows = []
+        for of_row, wanted in zip(self.spoken(logits, batch), self.wanted(batch), strict=True):
+            counts = wanted != IGNORED
+            own, gold = of_row[counts].float(), wanted[counts]
+            rows.append((float(cross_entropy(own, gold, reduction="sum")), len(gold), int((own.argmax(-1) == gold).sum())))
+        return np.array(rows, dtype=np.float32).reshape(-1, 3)
+
+    def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
+        return [{} for _ in range(batch.rows)]
 
     def reference(self, example: Example) -> str | None:
         return str(example["completion"])
@@ -35,3 +104,12 @@ class WritesText(TextInputs):
 
     def score(self, written: Sequence[str], references: Sequence[str]) -> np.ndarray:
         return text_scores(written, references)
+
+
+def counted_targets(split: Split, seen: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """How many of each example's targets count, shape (n,). seen: of first and last places, those that a batch keeps."""
+    column = split.columns["targets"]
+    assert column.offsets is not None
+    counted = np.concatenate([[0], np.cumsum(column.values != IGNORED)])
+    first, end = seen(column.offsets[:-1], column.offsets[1:])
+    return np.asarray(counted[end] - counted[np.minimum(first, end)])

@@ -12,7 +12,7 @@ from peftcost.core.setup import Setup
 from peftcost.data.features import Split, ragged
 from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.engine.generate import generate, left_padded, until_end
+from peftcost.engine.generate import generate, side_by_side, until_end
 from peftcost.engine.train_state import collator_for, make_optimizer
 from peftcost.methods import get_method, methods
 from peftcost.tasks import get_task_type
@@ -92,7 +92,9 @@ def by_hand(model: torch.nn.Module, ids: list[int], ends: list[int], n: int) -> 
 
 
 def test_prompts_are_padded_on_the_left_and_texts_end_at_their_end() -> None:
-    ids, mask = left_padded([[5], [6, 7]], pad_id=0)
+    ids, mask = side_by_side([[5], [6, 7]], pad_id=0, on_the_left=True)
     assert (ids.tolist(), mask.tolist()) == ([[0, 5], [6, 7]], [[0, 1], [1, 1]])
+    ids, mask = side_by_side([[5], [6, 7]], pad_id=0, on_the_left=False)
+    assert (ids.tolist(), mask.tolist()) == ([[5, 0], [6, 7]], [[1, 0], [1, 1]])
     assert until_end([3, 4, 2, 9], [2]) == [3, 4]
     assert until_end([3], [2]) == [3]

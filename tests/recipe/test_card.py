@@ -72,3 +72,12 @@ def test_what_is_not_on_the_hub_is_not_named_as_a_base_there(recipe: Recipe) -> 
         False
     ] * 4
     assert card_data(recipe.model_copy(update={"task": recipe.task.on("builtin:minilm")}), report()).base_model is None
+
+
+@pytest.mark.parametrize(
+    ("task", "tag"), [("causal-lm", "text-generation"), ("token-classification", "token-classification")]
+)
+def test_the_hub_knows_the_task_by_its_own_name(recipe: Recipe, task: str, tag: str) -> None:
+    named = recipe.model_copy(update={"task": recipe.task.model_copy(update={"task": task})})
+    data = card_data(named, report())
+    assert data.pipeline_tag == tag and (data.eval_results or [])[0].task_type == tag

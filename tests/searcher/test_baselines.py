@@ -77,15 +77,15 @@ def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
 
 
 class Answers:
-    """A controller whose devices write at once, or whose budget is spent."""
+    """A controller whose devices write at once, for as many jobs as the budget lasts for."""
 
-    def __init__(self, spent: bool = False) -> None:
-        self.spent, self.asked, self.state = spent, list[str](), SearchState()
+    def __init__(self, lasts_for: int = 2) -> None:
+        self.lasts_for, self.asked, self.state = lasts_for, list[str](), SearchState()
         self.state.decisive = lambda setup_id: [SimpleNamespace(seed=7, setup=SETUP)]  # type: ignore[method-assign, assignment]
 
     def run_one(self, kind: str, payload: dict[str, Any]) -> None:
         self.asked.append(f"{kind} {payload['setup'] and payload['setup']['method']}")
-        if self.spent:
+        if len(self.asked) > self.lasts_for:
             raise BudgetSpent("spent")
         right = [1.0, 1.0] if payload["setup"] else [0.0, 0.0]
         np.save(Path(payload["out"]) / f"{payload['name']}.npy", np.array([right, [1.0, 0.0]]).T.repeat(2, 1)[:, :3])
@@ -115,13 +115,16 @@ def answered(controller: Answers, tmp_path: Path) -> dict[str, Any] | None:
 def test_the_recommended_and_the_untuned_model_write_and_nobody_else(tmp_path: Path) -> None:
     controller = Answers()
     found = answered(controller, tmp_path)
-    assert controller.asked == ["answer None", "answer lora"]
+    assert controller.asked == ["answer lora", "answer None"]
     assert found is not None and (found["rows"], found["new_tokens"]) == (2, 12)
     assert found["recommended"]["exact_match"]["quality"] == 1
     assert found["untuned"]["exact_match"] == {"quality": 0.0, "quality_interval": [0.0, 0.0], "n": 2}
 
 
-def test_a_budget_that_is_spent_before_all_have_written_is_told(tmp_path: Path) -> None:
-    controller = Answers(spent=True)
-    assert answered(controller, tmp_path) is None
-    assert "did not last for writing" in controller.state.warnings[0]
+@pytest.mark.parametrize(("jobs", "wrote"), [(0, set()), (1, {"recommended"})])
+def test_a_budget_that_is_spent_before_all_have_written_is_told(tmp_path: Path, jobs: int, wrote: set[str]) -> None:
+    controller = Answers(lasts_for=jobs)
+    found = answered(controller, tmp_path)
+    assert {name for name in ("recommended", "untuned") if name in (found or {})} == wrote
+    missing = "the untuned model" if wrote else "the recommended model and the untuned model"
+    assert controller.state.warnings == [f"The budget did not last for {missing} to write answers."]

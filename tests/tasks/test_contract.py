@@ -86,6 +86,19 @@ class TestCausalLM(TaskTypeContract):
         return get_task_type("causal-lm")
 
 
+class TestSeq2Seq(TaskTypeContract):
+    rows = [{"document": text, "summary": " ".join(reversed(text.split()))} for text in TEXTS]  # noqa: RUF012
+    columns = {"prompt": "document", "completion": "summary"}  # noqa: RUF012
+
+    @pytest.fixture(params=["tiny_t5", "tiny_bart"])
+    def model(self, request: pytest.FixtureRequest) -> Path:
+        folder: Path = request.getfixturevalue(request.param)
+        return folder
+
+    def kind(self) -> TaskType:
+        return get_task_type("seq2seq")
+
+
 def drawn(i: int) -> dict[str, object]:
     """A picture as `datasets` writes it."""
     pixels = io.BytesIO()

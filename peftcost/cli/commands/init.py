@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from peftcost.cli.options import OUTPUT, TASK, LabelOption
+from peftcost.cli.options import OUTPUT, TASK, LabelOption, ModelOption
 from peftcost.errors import UserError
 
 
 def init(
     data: Annotated[Path, typer.Argument(help="The data file.", rich_help_panel=TASK)],
     label: LabelOption = None,
+    model: ModelOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the task.", rich_help_panel=OUTPUT)] = Path(
         "task.yaml"
     ),
@@ -21,7 +22,7 @@ def init(
     """Look at the data and write a commented task.yaml."""
     from peftcost.task.draft import draft_task_yaml
 
-    text = draft_task_yaml(data, label, folder=out.parent)
+    text = draft_task_yaml(data, label, folder=out.parent, model=model)
     if out.exists():
         raise UserError(f"{out} exists already; move it away or choose another --out.")
     out.write_text(text, encoding="utf-8")

@@ -61,7 +61,7 @@ def search(
     if source is not None and task is not None:
         raise UserError("Give either a data file or --task, not both.")
     asked = {name: value for name, value in (("model", model), ("max_length", max_length)) if value is not None}
-    loaded = load_task(source or task or "task.yaml", label).model_copy(update=asked)
+    loaded = load_task(source or task or "task.yaml", label, model=model).model_copy(update=asked)
     names = names_of(methods)
     if budget is None:
         print_sizes(loaded, price, methods=names, seed=seed, devices=devices, devices_per_setup=devices_per_setup)
