@@ -12,6 +12,7 @@ from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import Result, SetupResult
+from peftcost.report.examples import Shown
 from peftcost.report.html import notebook_html, write_report
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.spec import checked_confidence
@@ -115,21 +116,22 @@ class Run:
             caveats_of=partial(caveats_of, state, margin=task.margin),
         )
 
-    def report(self, *, examples: bool | None = None) -> dict[str, Path]:
+    def report(self, *, examples: bool | None = None, by: str | None = None) -> dict[str, Path]:
         """Write report.html, report.md and front.png into the run's folder.
 
         Args:
             examples: Show the dev examples that are hardest for the recommended setup. Default: as the search was told.
+            by: A column of the data, by whose values the quality on dev is told, too.
 
         Returns:
             Their paths, by kind (html, md, png).
 
         Raises:
-            UserError: When the run is not finished.
+            UserError: When the run is not finished, or the data have no such column.
         """
         if examples is None:
             examples = opened_of(list(read_events(self.folder.journal_file))).get("examples", True)
-        return write_report(self.folder.path, examples)
+        return write_report(self.folder.path, Shown(examples, by))
 
     def _state(self) -> SearchState:
         state = SearchState()

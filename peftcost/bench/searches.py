@@ -14,6 +14,7 @@ import numpy as np
 from peftcost.bench.cells import Cell, Cells, Contender, Training, mean_of
 from peftcost.bench.measure import Say
 from peftcost.bench.suite import SuiteSearch
+from peftcost.errors import PeftcostError
 from peftcost.report.by_method import best_by_method
 from peftcost.report.choices import words_of
 from peftcost.report.sentences import recommended_entry
@@ -75,7 +76,18 @@ def searches_of(folder: Path, tasks: Sequence[str], seeds: Sequence[int]) -> lis
 
 
 def search(one: Searched, task: Task, asked: SuiteSearch, devices: str | None, devices_per_setup: int, say: Say) -> None:
-    """Begin it, or go on with it."""
+    """Begin it, or go on with it. One that could measure nothing is a result too, with its reasons."""
+    try:
+        begin_or_go_on(one, task, asked, devices, devices_per_setup, say)
+    except PeftcostError as error:
+        if not one.is_finished:
+            raise
+        say(f"{one.task}, seed {one.seed}: {error}")
+
+
+def begin_or_go_on(
+    one: Searched, task: Task, asked: SuiteSearch, devices: str | None, devices_per_setup: int, say: Say
+) -> None:
     if (one.path / "events.jsonl").exists():
         say(f"{one.task}, seed {one.seed}: goes on")
         go_on(one.path, None, None, [])
@@ -95,8 +107,13 @@ def contenders_in(searches: Sequence[Searched]) -> dict[str, Contender]:
 
 
 def trainings_of(searches: Sequence[Searched]) -> Iterator[Training]:
-    """The setups that stand for a method in each search, and those that are recommended."""
+    """The setups that stand for a method in each search, and those that are recommended; methods that were not measured, with
+    the reason."""
     for one in searches:
+        for entry in one.result["setups"]:
+            if entry["method"] not in one.entries and entry["reason"]:
+                name, reason = entry["method"], entry["reason"]
+                yield Training(one.task, name, name, name, entry["id"] or name, one.seed, entry["stop_examples"], reason)
         for contender, entry in one.entries.items():
             figures = ("quality", "gpu_seconds", "peak_bytes", "latency_seconds", "artifact_bytes", "trainable_parameters")
             yield Training(

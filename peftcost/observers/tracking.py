@@ -11,6 +11,7 @@ from typing import Any
 
 from peftcost.core.setup import Setup
 from peftcost.engine.messages import Progress
+from peftcost.report.examples import Shown
 from peftcost.report.html import html_text
 from peftcost.report.view import view_of
 from peftcost.runner.books import Books
@@ -79,7 +80,7 @@ class Tracking(Observer):
             if self.folder.result_file.exists():
                 files[0] = Path(folder) / REPORT[0]
                 result = self.folder.read_result()
-                text = html_text(view_of(result, self.folder.name), result, own, examples=False)
+                text = html_text(view_of(result, self.folder.name), result, own, shown=Shown(examples=False))
                 files[0].write_text(text, encoding="utf-8")
             self.tracker.finish([file for file in files if file.exists()])
 

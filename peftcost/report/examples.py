@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from peftcost.report.calibration import Calibration, calibration
 from peftcost.report.numbers import Cell
 from peftcost.report.sentences import recommended_entry
 from peftcost.store.run_folder import RunFolder
-from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.splits import TaskData, column_by_place, load_task_data
 from peftcost.task.task import load_task
 from peftcost.tasks import get_task_type
 
@@ -24,6 +25,7 @@ LONGEST = 400
 """Characters of an example that are shown."""
 HARDEST = 12
 PARTS = 4
+MOST_VALUES = 12
 FEWEST_IN_A_SLICE = 20
 REPLICATES = 500
 
@@ -54,20 +56,32 @@ class HardExample:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Of the data. examples: the hardest rows. by: a column whose values the dev rows are told by, too."""
+
+    examples: bool = True
+    by: str | None = None
+
+
+NOTHING_HIDDEN = Shown()
+
+
+@dataclass(frozen=True)
 class OnDev:
-    """The recommended setup on the dev rows that it was measured on, with one seed. hardest: None if they are not to be
+    """The recommended setup on the dev rows that it was measured on, with one seed. slices: by what they
+    are alike in. hardest: None if they are not to be
     shown, or there are none to show."""
 
     examples: int
     calibration: Calibration | None
-    slices: list[Slice]
+    slices: dict[str, list[Slice]]
     hardest: list[HardExample] | None
     suspects: int
 
 
-def on_dev(folder: Path, result: Mapping[str, Any], show_examples: bool = True) -> OnDev | None:
+def on_dev(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDEN) -> OnDev | None:
     """None where nothing is recommended, or its rows are gone. What needs the data is left out where these have changed or
-    cannot be read any more."""
+    cannot be read any more; UserError for a column that they do not have."""
     entry = recommended_entry(result)
     if entry is None:
         return None
@@ -85,12 +99,12 @@ def on_dev(folder: Path, result: Mapping[str, Any], show_examples: bool = True) 
     suspect = np.zeros(len(rows), dtype=bool)
     if logs is not None and pairs is not None:
         suspect = suspects(logs, pairs[:, 1])
-        if show_examples and data is not None:
+        if shown.examples and data is not None:
             hardest = hard_examples(seen, data, logs, pairs[:, 1], suspect, result["task"]["classes"])
     return OnDev(
         examples=len(rows),
         calibration=None if logs is None or pairs is None else calibration(logs, pairs[:, 1]),
-        slices=[] if data is None else length_slices(seen, rows, data),
+        slices={} if data is None else slices_of(folder, seen, rows, data, shown.by),
         hardest=hardest or None,
         suspects=int(suspect.sum()),
     )
@@ -103,6 +117,24 @@ def data_of(folder: Path, result: Mapping[str, Any]) -> TaskData | None:
     except (PeftcostError, OSError, KeyError):
         return None
     return data if data.fingerprint == result["task"]["fingerprints"]["data"] else None
+
+
+def slices_of(
+    folder: Path, seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: TaskData, by: str | None
+) -> dict[str, list[Slice]]:
+    """By length, and by the column."""
+    found = {"words": length_slices(seen, rows, data)}
+    if by is not None:
+        values = column_by_place(load_task(RunFolder(folder).task_file), by)
+        found[by] = value_slices([values.get(str(example["place"]), "") for example in seen], rows, data)
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def value_slices(values: Sequence[str], rows: np.ndarray, data: TaskData) -> list[Slice]:
+    """The most frequent values, that stand in enough rows."""
+    own = np.array(values)
+    common = [value for value, n in Counter(values).most_common(MOST_VALUES) if n >= FEWEST_IN_A_SLICE]
+    return [slice_of(shortened(value) or "(empty)", rows[own == value], data) for value in common]
 
 
 def length_slices(seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: TaskData) -> list[Slice]:
@@ -155,7 +187,7 @@ def hard_examples(
     return [
         HardExample(
             text=shortened(data.task_type.content(dict(seen[i]))),
-            place=str(seen[i]["place"]),
+            place=Path(str(seen[i]["place"])).name,
             label=classes[true[i]],
             predicted=classes[predicted[i]],
             sure=numbers.percent(float(p[i, predicted[i]])),

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from peftcost.errors import UserError
 from peftcost.report import numbers
+from peftcost.report.examples import NOTHING_HIDDEN, Shown
 from peftcost.report.markdown import escape_markdown
 from peftcost.report.page import page_data, page_of
 from peftcost.report.picture import memory_range, png_bytes
@@ -29,8 +30,8 @@ UNIT = r"(?<=\d) (?=(s|min|h|ms|KB|MB|GB|%)\b|%)"
 """The space before a unit, where no line should break."""
 
 
-def write_report(run_folder: Path, examples: bool = True) -> dict[str, Path]:
-    """Write the three files and return their paths by kind (html, md, png). examples: show some of the data.
+def write_report(run_folder: Path, shown: Shown = NOTHING_HIDDEN) -> dict[str, Path]:
+    """Write the three files and return their paths by kind (html, md, png). shown: of the data.
 
     UserError when the run has no result.json yet, or one that is not JSON.
     """
@@ -43,25 +44,25 @@ def write_report(run_folder: Path, examples: bool = True) -> dict[str, Path]:
         raise UserError(
             f"{result_file} is not JSON ({error}); write it again with `peftcost resume {run_folder}`."
         ) from error
-    return write_files(run_folder, result, examples)
+    return write_files(run_folder, result, shown)
 
 
-def write_files(folder: Path, result: Mapping[str, Any], examples: bool = True) -> dict[str, Path]:
+def write_files(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDEN) -> dict[str, Path]:
     """The reports of a result."""
     view = view_of(result, folder.resolve().name)
     paths = {kind: folder / name for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))}
-    paths["html"].write_text(html_text(view, result, folder, examples), encoding="utf-8")
+    paths["html"].write_text(html_text(view, result, folder, shown), encoding="utf-8")
     paths["md"].write_text(markdown_text(view), encoding="utf-8")
     paths["png"].write_bytes(png_bytes(view))
     return paths
 
 
-def html_text(view: View, result: Mapping[str, Any], folder: Path, examples: bool = True) -> str:
+def html_text(view: View, result: Mapping[str, Any], folder: Path, shown: Shown = NOTHING_HIDDEN) -> str:
     """One page that needs nothing else. Its policy forbids all requests, and every script but its own two.
 
     folder: the run's; what is not there (curves, rows) is left out.
     """
-    page = page_of(view, result, folder, examples)
+    page = page_of(view, result, folder, shown)
     plotly, script = source(PLOTLY), page_script(SCRIPTS)
     return (
         environment()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.report.by_method import Figures, MethodRow, common_length, epochs, figures, is_measured, method_rows
-from peftcost.report.examples import OnDev, on_dev
+from peftcost.report.examples import NOTHING_HIDDEN, OnDev, Shown, on_dev
 from peftcost.report.importance import Importance, importances
 from peftcost.report.marks import Mark, mark_of, outline
 from peftcost.report.numbers import percent
@@ -45,8 +45,8 @@ class Page:
     on_dev: OnDev | None
 
 
-def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None, examples: bool = True) -> Page:
-    """folder: the run's, for what lies beside its result; without it, that is left out. examples: show some of the data."""
+def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None, shown: Shown = NOTHING_HIDDEN) -> Page:
+    """folder: the run's, for what lies beside its result; without it, that is left out. shown: of the data."""
     measured = [entry for entry in result["setups"] if is_measured(entry)]
     methods, train_rows = method_rows(result), result["task"]["rows"]["train"]
     marks = {row.method: mark_of(row.method) for row in methods}
@@ -74,7 +74,7 @@ def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None, e
         importances=importances(result),
         losses=[] if folder is None else loss_curves(folder, result),
         classes=None if folder is None else by_class(folder, result),
-        on_dev=None if folder is None else on_dev(folder, result, examples),
+        on_dev=None if folder is None else on_dev(folder, result, shown),
     )
 
 

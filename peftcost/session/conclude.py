@@ -9,6 +9,7 @@ from peftcost.recipe.recipe import recipe_of, recipe_yaml
 from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import recommend
 from peftcost.recommend.result import build_result, evidence_of_entries, front_of, setup_entries, task_facts
+from peftcost.report.examples import Shown
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.explore import reachable
@@ -57,7 +58,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     folder.write(folder.result_file, result.model_dump_json(indent=1))
     if recommendation is not None:
         folder.write(folder.recipe_file, recipe_yaml(recipe_of(result, recommendation, task, spec.seed, folder.name)))
-    write_report(folder.path, opened_of(controller.journal.events).get("examples", True))
+    write_report(folder.path, Shown(examples=opened_of(controller.journal.events).get("examples", True)))
     controller.record("finished")
     if recommendation is None:
         reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)

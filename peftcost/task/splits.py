@@ -159,6 +159,16 @@ def _read(path: str, task: Task) -> Table:
     return builtin_table(path) if path.startswith(PREFIX) else read_table(path, bool(task.skip_bad_rows))
 
 
+def column_by_place(task: Task, column: str) -> dict[str, str]:
+    """What stands in a column of the data, by the example's place. UserError where no file has the column."""
+    tables = [_read(path, task) for path in files_of(task).values()]
+    having = [table for table in tables if column in table.columns]
+    if not having:
+        names = ", ".join(repr(name) for name in tables[0].columns)
+        raise UserError(f"{tables[0].path} has no column {column!r}; it has {names}.")
+    return {table.place(i): str(row.get(column, "")) for table in having for i, row in enumerate(table.rows)}
+
+
 def _order_columns(task: Task) -> dict[str, str]:
     return {key: column for key, column in ((GROUP, task.group), (TIME, task.time)) if column is not None}
 

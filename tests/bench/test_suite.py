@@ -139,7 +139,7 @@ def test_ctrl_c_says_how_to_go_on_in_one_line(suite: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_search_in_each_task_is_compared_by_method(suite: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    search = {"budget": "40gpu-s", "methods": ["frozen", "lora"]}
+    search = {"budget": "60gpu-s", "methods": ["frozen", "lora"]}
     rows = {"train": 200, "dev": 80, "test": 40}
     path = write(tmp_path, search=search, models=[str(tiny_bert)], rows=rows)
     lines: list[str] = []

@@ -23,7 +23,9 @@ def with_examples(folder: Path) -> dict[str, Any]:
     """The same with the dev rows of the recommended setup, and the data that they are of."""
     result = with_run_files(folder)
     texts = [f"{TEXTS[i % 3]} {'really ' * (i % 11)}{i}" for i in range(120)]
-    rows = [{"text": text, "label": CLASSES[i % 3]} for i, text in enumerate(texts)]
+    rows = [
+        {"text": text, "label": CLASSES[i % 3], "source": "<i>web</i>" if i % 2 else "mail"} for i, text in enumerate(texts)
+    ]
     for split, part in (("train", rows[:20]), ("dev", rows[20:]), ("test", rows[:20])):
         lines = [json.dumps(row | {"text": f"{row['text']} {split}"}) + "\n" for row in part]
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from peftcost.cli.options import NoExamplesOption, RunFolder
+from typing import Annotated
+
+import typer
+
+from peftcost.cli.options import OUTPUT, NoExamplesOption, RunFolder
 
 
-def report(run: RunFolder, no_examples: NoExamplesOption = False) -> None:
+def report(
+    run: RunFolder,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Tell the quality on dev by the values of this column, too.", rich_help_panel=OUTPUT),
+    ] = None,
+    no_examples: NoExamplesOption = False,
+) -> None:
     """Write report.html, report.md and front.png of a run."""
     from peftcost.api import Run
 
-    for path in Run(run).report(examples=False if no_examples else None).values():
+    for path in Run(run).report(examples=False if no_examples else None, by=by).values():
         print(path)

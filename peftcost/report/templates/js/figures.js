@@ -63,7 +63,7 @@ const drawPredicted = () => {
           marker: {color: colourOf(method), symbol: DATA.methods[method].shape, size: 8, opacity: 0.8}});
       }
       layout[`xaxis${n}`] = axisOf({type: "log", range, title: {text: `${title}, measured`}, ...ticks});
-      layout[`yaxis${n}`] = axisOf({type: "log", range, title: {text: i && !narrow ? "" : "predicted", standoff: 4}, ...ticks});
+      layout[`yaxis${n}`] = axisOf({type: "log", range, automargin: true, title: {text: i && !narrow ? "" : "predicted", standoff: 8}, ...ticks});
     });
     Plotly.react(plot, traces, layoutOf(layout), CONFIG);
   };
