@@ -216,4 +216,4 @@ def batch_of(split: Split, collator: Collator, chosen: Sequence[np.ndarray], row
     batch = collator.batch(split, filled, width)
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
     batch.targets[torch.from_numpy(fillers)] = math.nan if batch.targets.is_floating_point() else IGNORED
-    return batch
+    return replace(batch, kept=None)

@@ -12,14 +12,15 @@ from typing import Any
 import torch
 
 from peftcost.engine.frozen_layers import alike
+from peftcost.engine.wanted_logits import kept_of_packed, seen_by_head
 from peftcost.methods.head import outermost_head
 from peftcost.tasks.batch import Batch
 
 
 def packed_logits(model: torch.nn.Module, batch: Batch, pad_id: float, per_token: bool) -> torch.Tensor:
     """What the model gives for the padded batch, of shape (rows, classes) or (rows, width, classes), from one row of shape
-    (1, tokens). Behind a row's end the logits are 0; a whole row's are those at its last token that is not pad_id, as in
-    transformers.
+    (1, tokens); of shape (n, classes) where only some logits are wanted. Behind a row's end the logits are 0; a whole row's
+    are those at its last token that is not pad_id, as in transformers.
 
     LookupError where the model has no head that is known by name, or one that does not see every token.
     """
@@ -27,6 +28,11 @@ def packed_logits(model: torch.nn.Module, batch: Batch, pad_id: float, per_token
     real = mask.bool()
     positions = (mask.cumsum(1) - 1)[real][None]
     inputs = {name: tensor[real][None] for name, tensor in batch.inputs.items() if name != "attention_mask"}
+    if batch.kept is not None:
+        with seen_by_head(model, kept_of_packed(batch)):
+            logits = model(**inputs, position_ids=positions, use_cache=False).logits
+        if logits.ndim == 2:
+            return logits
     seen: list[torch.Tensor] = []
     handle = outermost_head(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
     try:

@@ -16,6 +16,7 @@ from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.dataset import Collator
 from peftcost.engine.frozen_layers import FrozenLayers
 from peftcost.engine.train_state import TrainState
+from peftcost.engine.wanted_logits import kept_of, seen_by_head
 from peftcost.tasks.batch import Batch
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float32}
@@ -101,12 +102,13 @@ def share(source: Source, train_state: TrainState, prepared: Path, name: str) ->
 
 
 def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | None = None) -> torch.Tensor:
-    """The batch's logits; where the batch has the frozen layers' activations, the model computes the rest alone."""
+    """The batch's logits, of shape (n, vocabulary) where only some are wanted; where the batch has the frozen layers'
+    activations, the model computes the rest alone."""
     given = (
         contextlib.nullcontext()
         if frozen_layers is None or batch.activations is None
         else frozen_layers.given(batch.activations)
     )
-    with given:
+    with given, seen_by_head(model, kept_of(batch)) if batch.kept is not None else contextlib.nullcontext():
         logits: torch.Tensor = model(**batch.inputs).logits
     return logits

@@ -15,20 +15,22 @@ class Batch:
 
     inputs: keyword arguments of the model, each of shape (rows, ...). targets: as the task type's loss takes them. width: of
     the activations that layers hand on (tokens, patches). activations: of the frozen layers, shape (rows, width, hidden),
-    where they need not be computed.
+    where they need not be computed. kept: flat places, of rows × width, of the only positions whose logits are wanted; None
+    for all.
     """
 
     inputs: dict[str, torch.Tensor]
     targets: torch.Tensor
     width: int
     activations: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
 
     @property
     def rows(self) -> int:
         return int(next(iter(self.inputs.values())).shape[0])
 
     def chunks(self, k: int) -> list[Batch]:
-        """The batch in k equal groups of rows, without activations."""
+        """The batch in k equal groups of rows, without activations, all of their logits wanted."""
         inputs = {name: tensor.chunk(k) for name, tensor in self.inputs.items()}
         parts = zip(*inputs.values(), strict=True)
         return [
@@ -39,4 +41,5 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on a device. Activations are where the model is."""
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))
+        kept = None if self.kept is None else self.kept.to(device, non_blocking=True)
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True), kept=kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,13 @@ class CausalLM(WritesText):
                 name: ragged([column[i][-max_length:].tolist() for i in indices]) for name, column in split.columns.items()
             }
             split, indices = Split(columns, lengths_of(columns)), np.arange(len(indices))
-        return super().collate(split, indices, padding, max_length, width)
+        batch = super().collate(split, indices, padding, max_length, width)
+        kept = (next_tokens(batch) != IGNORED).flatten().nonzero().flatten()
+        return replace(batch, kept=kept if len(kept) else None)
+
+    def seen(self, batch: Batch) -> Batch:
+        """All logits: how many count differs from batch to batch."""
+        return replace(batch, kept=None)
 
     def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
         import torch

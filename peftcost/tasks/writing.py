@@ -69,26 +69,37 @@ class WritesText(TextInputs):
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         from torch.nn.functional import cross_entropy
 
-        wanted = self.wanted(batch)
+        own, gold = self._pairs(logits, batch)
         loss = cross_entropy(
-            self.spoken(logits, batch).float().flatten(0, 1),
-            wanted.flatten(),
+            own.float().flatten(0, -2),
+            gold.flatten(),
             reduction="sum",
             ignore_index=IGNORED,
             label_smoothing=label_smoothing,
         )
-        return loss, (wanted != IGNORED).sum()
+        return loss, (gold != IGNORED).sum()
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """Row by row, and of the counted tokens alone: a vocabulary is large."""
         from torch.nn.functional import cross_entropy
 
+        own, gold = self._pairs(logits, batch)
+        if own.ndim == 2:
+            counts = (self.wanted(batch) != IGNORED).sum(1).tolist()
+            own, gold = own.split(counts), gold.split(counts)
         rows = []
-        for of_row, wanted in zip(self.spoken(logits, batch), self.wanted(batch), strict=True):
-            counts = wanted != IGNORED
-            own, gold = of_row[counts].float(), wanted[counts]
-            rows.append((float(cross_entropy(own, gold, reduction="sum")), len(gold), int((own.argmax(-1) == gold).sum())))
+        for of_row, wanted in zip(own, gold, strict=True):
+            some, right = of_row[wanted != IGNORED].float(), wanted[wanted != IGNORED]
+            hits = int((some.argmax(-1) == right).sum())
+            rows.append((float(cross_entropy(some, right, reduction="sum")), len(right), hits))
         return np.array(rows, dtype=np.float32).reshape(-1, 3)
+
+    def _pairs(self, logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and the tokens that they are to predict: of all positions, or of those kept."""
+        wanted = self.wanted(batch)
+        if logits.ndim == 2:
+            return logits, wanted.flatten()[batch.kept]
+        return self.spoken(logits, batch), wanted
 
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         return [{} for _ in range(batch.rows)]
