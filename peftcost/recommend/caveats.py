@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from peftcost.core.setup import Setup, method_of
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
-from peftcost.searcher.references import Reference, reading, rising_at
+from peftcost.searcher.references import Reference, has_begun, reading, rising_at
 from peftcost.searcher.state import SearchState
 
 
@@ -38,9 +38,11 @@ def rising(state: SearchState, recommended: Setup, margin: float) -> Caveat | No
     found = rising_at(state, recommended, margin)
     if not found:
         return None
-    verb = "was" if len(found) == 1 else "were"
-    names = listed(curve_text(state, reference) for reference in found)
-    return Caveat(f"{names} {verb} still rising", sum(going_on_seconds(state, reference) for reference in found))
+    begun = [curve_text(state, reference) for reference in found if has_begun(state, reference.trial)]
+    late = [curve_text(state, reference) for reference in found if not has_begun(state, reference.trial)]
+    told = [f"{listed(begun)} {'was' if len(begun) == 1 else 'were'} still rising"] if begun else []
+    told += [f"{listed(late)} had not begun to learn"] if late else []
+    return Caveat("; ".join(told), sum(going_on_seconds(state, reference) for reference in found))
 
 
 def contended(state: SearchState, recommended: Setup) -> Caveat | None:

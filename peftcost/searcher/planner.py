@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
-from peftcost.core.statistics import CONFIRM_SEEDS
+from peftcost.core.statistics import CONFIRM_SEEDS, plain_value
 from peftcost.cost.model import CostModel, Probe
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Done, failure_of
@@ -25,6 +25,7 @@ from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, lengthened, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
+from peftcost.task.splits import TaskData
 
 
 def prepare_all(controller: Controller, spec: SearchSpec) -> dict[str, str]:
@@ -67,9 +68,17 @@ def plan(
         dev_rows=len(data.dev),
         test_rows=len(data.test),
         ranks=ranks,
+        floor=floor_of(data),
         limits=[limit if math.isfinite(limit) else None for limit in data.metric.limits],
     )
     return prepared
+
+
+def floor_of(data: TaskData) -> float | None:
+    """What the simplest baseline reaches on dev: who is no better has not begun to learn. None where there is none."""
+    simplest = next(iter(data.task_type.baselines().values()), None)
+    rows = None if simplest is None else simplest.rows(data.train, data.dev, data.targets)
+    return None if rows is None else plain_value(rows, data.metric.compute)
 
 
 def presumed(arm: str, probed: Mapping[str, Probe]) -> Probe:

@@ -48,6 +48,8 @@ class SearchState(Books):
     """Setups that were trained again, with a measurement."""
     limits: tuple[float, float] = (0.0, 1.0)
     """The metric's lowest and highest possible value; either may be infinite."""
+    floor: float | None = None
+    """The quality on dev of the simplest baseline."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
     _running: dict[int, Trial] = field(default_factory=dict)
     """By number."""
@@ -138,6 +140,7 @@ class SearchState(Books):
         self.cost = CostModel(probes, *rows, ranks=event.get("ranks", 1), peaks=peaks)
         low, high = event.get("limits", (0.0, 1.0))
         self.limits = (-math.inf if low is None else low, math.inf if high is None else high)
+        self.floor = event.get("floor")
         self.arms = event["methods"]
         self.references = event.get("references") or event.get("anchors", self.arms[:3])  # its name once
         self.infeasible = dict(event["infeasible"])

@@ -138,6 +138,7 @@ def simulate(
         train_rows=table.stops[-1],
         dev_rows=len(replay.chosen),
         test_rows=0,
+        floor=table.metric.limits[0],
     )
     if prior_runs is not None:
         controller.record("warmed", **prior_runs)

@@ -167,7 +167,7 @@ class TaskType(ABC):
         return []
 
     def baselines(self) -> Mapping[str, Baseline]:
-        """Predictions that need no base, by name."""
+        """Predictions that need no base, by name; the first knows nothing but the targets."""
         return {}
 
     def suits(self, config: Mapping[str, Any]) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from synthetic_table import synthetic_table
 
@@ -13,6 +15,7 @@ from peftcost.searcher.confirm import cheapest_expected, confirmable, gpu_second
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
+from peftcost.simulator.table import RecordedTable
 
 TABLE = synthetic_table()
 
@@ -80,6 +83,27 @@ def test_a_promising_lineage_goes_on_and_a_hopeless_one_does_not() -> None:
         assert all(farthest[lineage] == TABLE.stops[0] for lineage in poor)
         hopeless += len(poor)
     assert hopeless >= 4
+
+
+def late_table() -> RecordedTable:
+    """Full fine-tuning predicts nothing right before its last stop, where it is as good as ever."""
+    wrong = np.stack([np.zeros(TABLE.size), np.ones(TABLE.size)], axis=1).astype(np.float32)
+    records = {
+        key: replace(r, examples=wrong, dev_loss=1.2, train_loss=1.2)
+        if r.setup.method == "full" and r.setup.stop_examples < TABLE.stops[-1]
+        else r
+        for key, r in TABLE.records.items()
+    }
+    return replace(TABLE, records=records)
+
+
+def test_a_reference_that_has_not_begun_to_learn_is_trained_on_or_named() -> None:
+    table = late_table()
+    found = simulate(table, 0.5 * table.total_gpu_seconds, 0)
+    assert max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.method == "full") == table.stops[-1]
+    little = simulate(table, 0.2 * table.total_gpu_seconds, 0).recommendation
+    assert little is not None and not little.confirmed
+    assert any("full (0.000, 0.000 after 0.25, 0.5 epochs) had not begun to learn" in c.text for c in little.caveats)
 
 
 def test_all_methods_go_first_unless_they_take_too_much_of_a_small_budget() -> None:
