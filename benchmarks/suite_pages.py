@@ -42,7 +42,7 @@ def write_page(name: str) -> None:
     picture = DOCS / f"bench-{name}.png"
     take_picture(html_text(facts), picture)
     title, _, rest = markdown_text(facts).partition("\n\n")
-    page = f"{title}\n\n{HEADS[name]}\n\n![The head of bench.html]({picture.name})\n\n{rest}"
+    page = f"{title}\n\n{HEADS[name]}\n\n![The head of bench.html]({picture.name})\n\n{rest.rstrip()}\n"
     (DOCS / f"bench-{name}.md").write_text(page, encoding="utf-8")
     print(DOCS / f"bench-{name}.md")
 

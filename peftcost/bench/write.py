@@ -28,7 +28,7 @@ def write_bench(folder: Path, comparison: Comparison) -> list[Path]:
     (folder / "bench.json").write_text(text + "\n", encoding="utf-8")
     write_parquet(folder / "bench.parquet", facts)
     for name, page in (("bench.html", html_text(facts)), ("bench.md", markdown_text(facts))):
-        (folder / name).write_text(page, encoding="utf-8")
+        (folder / name).write_text(f"{page.rstrip()}\n", encoding="utf-8")
     return [folder / "bench.html", folder / "bench.md"]
 
 

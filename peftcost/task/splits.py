@@ -12,6 +12,7 @@ from typing import Any
 
 from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.guess import check_columns_exist, shown
+from peftcost.data.hub_files import HUB
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
@@ -136,7 +137,7 @@ def fingerprint(kind: TaskType, splits: dict[str, list[Example]]) -> str:
 def _check_files_differ(task: Task) -> None:
     by_file: dict[str, str] = {}
     for name, path in task.files.model_dump(exclude_none=True).items():
-        key = path if path.startswith(PREFIX) else str(Path(path).resolve())
+        key = path if path.startswith((PREFIX, HUB)) else str(Path(path).resolve())
         if key in by_file:
             raise UserError(
                 f"{by_file[key]} and {name} are the same data ({path}); give different files, or leave {name} out and "
@@ -147,7 +148,7 @@ def _check_files_differ(task: Task) -> None:
 
 def files_of(task: Task) -> dict[str, str]:
     """The file of each split; those of a folder with several splits, where the task names the folder alone."""
-    if isinstance(task.data, str) and not task.data.startswith(PREFIX):
+    if isinstance(task.data, str) and not task.data.startswith((PREFIX, HUB)):
         found = splits_of_folder(Path(task.data))
         if found:
             return found

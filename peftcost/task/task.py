@@ -21,6 +21,7 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
+from peftcost.data.hub_files import HUB
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.yaml_file import read_yaml
@@ -288,7 +289,7 @@ def _absolute_model(model: str, folder: Path) -> str:
 
 
 def _absolute(path: str, folder: Path) -> str:
-    return path if path.startswith(PREFIX) else str((folder / Path(path).expanduser()).absolute())
+    return path if path.startswith((PREFIX, HUB)) else str((folder / Path(path).expanduser()).absolute())
 
 
 def _builtin_task(name: str) -> Task:

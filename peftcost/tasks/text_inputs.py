@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+CHUNK = 10_000
+"""Texts that are tokenized at a time: a tokenizer's lists of Python numbers take many times the memory of their array."""
 NOTICEABLE = 0.02
 """Share of unknown tokens, and of texts cut off, from which on the user is warned."""
 
@@ -122,10 +124,25 @@ def text_columns(
     """Columns of texts, or of texts and their pairs, cut to max_length; of a pair the longer one is cut.
 
     A text of nothing but characters that the tokenizer drops still is an input."""
-    both = [list(some) for some in (texts, pairs) if some is not None]
-    encoded = processor(*both, truncation=True, max_length=max_length) if texts else {"input_ids": []}
-    ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
-    return token_columns({**encoded, "input_ids": ids})
+    given = [some for some in (texts, pairs) if some is not None]
+    parts = []
+    for start in range(0, max(1, len(texts)), CHUNK):
+        both = [list(some[start : start + CHUNK]) for some in given]
+        encoded = processor(*both, truncation=True, max_length=max_length) if texts else {"input_ids": []}
+        ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
+        parts.append(token_columns({**encoded, "input_ids": ids}))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    """The columns of chunks, one behind the other; of a column that a chunk lacks, its rows are zeros."""
+    found = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        offsets = np.cumsum(np.concatenate([[0], *(lengths_of(part) for part in parts)]), dtype=np.int64)
+        blank = [np.zeros_like(part["input_ids"].values) for part in parts]
+        values = [part[name].values if name in part else zeros for part, zeros in zip(parts, blank, strict=True)]
+        found[name] = Column(np.concatenate(values), offsets)
+    return found
 
 
 def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:

@@ -18,6 +18,7 @@ from peftcost.task.splits import load_task_data
 from peftcost.task.task import load_task, validate_task
 from peftcost.tasks import get_task_type
 from peftcost.tasks.targets import Classes
+from peftcost.tasks.text_inputs import text_columns
 
 KIND = get_task_type("text-classification")
 LABELS = Classes(("no", "yes"))
@@ -163,3 +164,15 @@ def test_long_answers_are_no_classes(tmp_path: Path) -> None:
     file.write_text(file.read_text() + "".join(line + "\n" for line in file.read_text().splitlines()[1:]) * 3)
     with pytest.raises(UserError, match="texts, not classes"):
         draft_task_yaml(file)
+
+
+def test_chunks_of_texts_make_the_same_columns(minilm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    texts, pairs = [f"text {'word ' * (i % 5)}{i}" for i in range(11)], [f"other {i}" for i in range(11)]
+    whole = text_columns(tokenizer, texts, 12, pairs)
+    monkeypatch.setattr("peftcost.tasks.text_inputs.CHUNK", 4)
+    chunked = text_columns(tokenizer, texts, 12, pairs)
+    assert set(whole) == set(chunked) == {"input_ids", "token_type_ids"}
+    for name, column in whole.items():
+        np.testing.assert_array_equal(chunked[name].values, column.values)
+        np.testing.assert_array_equal(chunked[name].offsets, column.offsets)

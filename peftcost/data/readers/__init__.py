@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from peftcost.core.registry import discover
+from peftcost.data.hub_files import hub_file, is_hub_file
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
 from peftcost.data.table import Rejects, Table
@@ -41,7 +42,7 @@ def readers() -> dict[str, Reader]:
 
 
 def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
-    """The rows of a data file, of a folder that `datasets` saved, or of standard input ("-").
+    """The rows of a data file, of one on the hub (hf://…), of a folder that `datasets` saved, or of standard input ("-").
 
     Cells of CSV files are strings, or lists where each cell of a column is one; the other formats keep their types, and
     ClassLabel columns become label names. Words with a sentence's number become lists, one row a sentence.
@@ -61,7 +62,8 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
 def _source(path: str | Path) -> Source:
     if str(path) == STANDARD_INPUT:
         return Source("standard input", "", _unpacked(sys.stdin.buffer.read(), "standard input"))
-    path = Path(path)
+    name = str(path)
+    path = hub_file(name) if is_hub_file(name) else Path(path)
     if path.is_dir():
         return Source(str(path), "", folder=path)
     if not path.exists():
@@ -73,7 +75,7 @@ def _source(path: str | Path) -> Source:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
-    return Source(str(path), endings[-1] if endings else "", _unpacked(raw, str(path)))
+    return Source(name, endings[-1] if endings else "", _unpacked(raw, name))
 
 
 def _unpacked(raw: bytes, name: str) -> bytes:
