@@ -1,4 +1,4 @@
-"""Whether "twice the budget would change this advice with a chance of up to …" holds: searches replayed on the recorded
+"""Whether "twice the budget would change this advice with a chance of about …" holds: searches replayed on the recorded
 tables with a budget, and with twice of it.
 
 python benchmarks/search_forecast.py [--seeds 24]     writes results/search_forecast.json and prints the table.

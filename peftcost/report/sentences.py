@@ -154,7 +154,7 @@ def twice_the_budget(result: Result) -> str | None:
     more = (result["recommendation"] or {}).get("twice_the_budget")
     if not more:
         return None
-    start = f"Twice the budget would change this advice with a chance of up to {percent(more['chance'])}"
+    start = f"Twice the budget would change this advice with a chance of about {percent(more['chance'])}"
     if more["chance"] == 0:
         return "Twice the budget would hardly change this advice."
     gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {percent(more['cost_share'])} of the cost"
