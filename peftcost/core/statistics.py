@@ -270,6 +270,18 @@ def shown_as_good(replicates: Replicates, fresh_seeds: Mapping[str, int], criter
     return [s for s, bound in bounds.items() if bound > -criterion.margin and fresh_seeds.get(s, 0) >= CONFIRM_SEEDS]
 
 
+def with_interval(
+    rows: np.ndarray,
+    metric: MetricFunction,
+    limits: tuple[float, float],
+    replicates: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """The quality of these rows, and the ends of its 95 % bootstrap interval over examples."""
+    found = resample_qualities({"rows": [rows]}, metric, replicates, seed, limits=limits)
+    return (found.observed["rows"], *quality_interval(found, "rows"))
+
+
 def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the setup's mean quality, over examples and seeds; about what is expected where that is not what
     was observed, and no wider than that is uncertain."""

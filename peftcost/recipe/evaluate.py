@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from peftcost.core.statistics import quality_interval, resample_qualities
+from peftcost.core.statistics import with_interval
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.recipe.gate import Interval, interval_on, promise_text
+from peftcost.recipe.gate import Interval, interval_on, too_low
 from peftcost.recipe.predict import read_card, run_in_worker
 from peftcost.recipe.recipe import Expected
 from peftcost.task.inputs import labelled_of
@@ -25,8 +25,6 @@ from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
 from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.targets import Classes, Targets, targets_from
-
-REPLICATES = 2000
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def evaluate(
         classes=by_class(kind, rows, targets),
         confusion=confusion_of(kind, rows, targets),
         promised_interval=promised,
-        broken_promises=broken(info["metric"], main["quality"], promised, min_quality),
+        broken_promises=too_low(info["metric"], main["quality"], promised, min_quality),
         rejected=rejected,
         notes=table.notes,
     )
@@ -133,19 +131,8 @@ def others(kind: TaskType, targets: Targets, name: str) -> list[Metric]:
 
 def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:
     """Quality and its 95 % interval."""
-    found = resample_qualities({"all": [rows]}, metric.compute, REPLICATES, limits=metric.limits)
-    low, high = quality_interval(found, "all")
-    return {"quality": found.observed["all"], "quality_interval": (low, high)}
-
-
-def broken(metric: str, quality: float, promised: Interval | None, min_quality: float | None) -> list[str]:
-    """A sentence for each promise that is not kept."""
-    found = []
-    if promised is not None and quality < promised[0]:
-        found.append(f"{metric} is {quality:.3f}, below the {promise_text(promised)} that the recipe promises.")
-    if min_quality is not None and quality < min_quality:
-        found.append(f"{metric} is {quality:.3f}, below the {min_quality:g} of --min-quality.")
-    return found
+    quality, low, high = with_interval(rows, metric.compute, metric.limits)
+    return {"quality": quality, "quality_interval": (low, high)}
 
 
 def by_class(kind: TaskType, rows: np.ndarray, targets: Targets) -> list[ClassFigures]:

@@ -63,13 +63,7 @@ def broken_promises(
 ) -> list[str]:
     """A sentence for each promise that this training has not kept. Costs are compared on as many devices of one kind alone,
     in device-seconds. interval: the promised one. min_quality: what the caller asks for, whatever the recipe promises."""
-    expected, broken = recipe.expected, []
-    if interval is not None and measured["quality"] < interval[0]:
-        broken.append(
-            f"Dev quality is {measured['quality']:.3f}, below the {promise_text(interval)} that the recipe promises."
-        )
-    if min_quality is not None and measured["quality"] < min_quality:
-        broken.append(f"Dev quality is {measured['quality']:.3f}, below the {min_quality:g} of --min-quality.")
+    expected, broken = recipe.expected, too_low("Dev quality", measured["quality"], interval, min_quality)
     same_devices = (device, measured["ranks"]) == (expected.device, expected.ranks)
     most = COST_TOLERANCE * expected.gpu_seconds + expected.ranks * COST_SLACK_SECONDS
     if same_devices and not new_data and measured["gpu_seconds"] > most:
@@ -78,6 +72,16 @@ def broken_promises(
             f"{expected.gpu_seconds:.1f}."
         )
     return broken
+
+
+def too_low(name: str, quality: float, interval: Interval | None, min_quality: float | None) -> list[str]:
+    """A sentence for each bar that a quality, called so, falls below: the promised interval, and what the caller asks for."""
+    found = []
+    if interval is not None and quality < interval[0]:
+        found.append(f"{name} is {quality:.3f}, below the {promise_text(interval)} that the recipe promises.")
+    if min_quality is not None and quality < min_quality:
+        found.append(f"{name} is {quality:.3f}, below the {min_quality:g} of --min-quality.")
+    return found
 
 
 def promise_text(interval: Interval | list[float] | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from peftcost.core.front import front
 from peftcost.core.measurement import Measurement, timed_undisturbed
 from peftcost.core.setup import Setup, method_of, model_of
-from peftcost.core.statistics import Replicates, quality_interval, resample_qualities
+from peftcost.core.statistics import Replicates, quality_interval, with_interval
 from peftcost.recommend.policies import Evidence, Recommendation
 from peftcost.recommend.schema import Result, SetupResult
 from peftcost.searcher.forecast import BudgetForecast
@@ -226,9 +226,8 @@ def evidence_of_entries(entries: Iterable[Mapping[str, Any]]) -> list[Evidence]:
 def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
     """Quality on the test split with its 95 % bootstrap interval over examples."""
     rows = np.load(rows_file)
-    found = resample_qualities({"test": [rows]}, metric.compute, replicates, seed, limits=metric.limits)
-    interval = list(quality_interval(found, "test"))
-    return {"quality": found.observed["test"], "quality_interval": interval, "n": len(rows)}
+    quality, *interval = with_interval(rows, metric.compute, metric.limits, replicates, seed)
+    return {"quality": quality, "quality_interval": interval, "n": len(rows)}
 
 
 def written_scores(rows_file: Path, kind: TaskType, seed: int) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.core.statistics import nested_sample, quality_interval, resample_qualities
+from peftcost.core.statistics import nested_sample, with_interval
 from peftcost.errors import PeftcostError
 from peftcost.report import numbers
 from peftcost.report.calibration import Calibration, calibration
 from peftcost.report.numbers import Cell
+from peftcost.report.run_files import trial_folders
 from peftcost.report.sentences import recommended_entry
 from peftcost.store.run_folder import RunFolder
 from peftcost.task.splits import TaskData, column_by_place, load_task_data
@@ -68,9 +69,8 @@ NOTHING_HIDDEN = Shown()
 
 @dataclass(frozen=True)
 class OnDev:
-    """The recommended setup on the dev rows that it was measured on, with one seed. slices: by what they
-    are alike in. hardest: None if they are not to be
-    shown, or there are none to show."""
+    """The recommended setup on the dev rows that it was measured on, with one seed. slices: by what they are alike in.
+    hardest: None if they are not to be shown, or there are none to show."""
 
     examples: int
     calibration: Calibration | None
@@ -85,8 +85,7 @@ def on_dev(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDE
     entry = recommended_entry(result)
     if entry is None:
         return None
-    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
-    trial = RunFolder(folder).trial(entry["id"], decisive[0]["seed"])
+    trial = trial_folders(folder, entry)[0]
     if not (trial / "dev_rows.npy").exists():
         return None
     rows = np.load(trial / "dev_rows.npy", allow_pickle=False)
@@ -154,11 +153,8 @@ def length_slices(seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: Tas
 
 
 def slice_of(name: str, rows: np.ndarray, data: TaskData) -> Slice:
-    metric = data.metric
-    draws = resample_qualities({name: [rows]}, metric.compute, REPLICATES, limits=metric.limits)
-    low, high = quality_interval(draws, name)
-    cells = [numbers.quality(value) for value in (draws.observed[name], low, high)]
-    return Slice(name, len(rows), *cells)
+    told = with_interval(rows, data.metric.compute, data.metric.limits, REPLICATES)
+    return Slice(name, len(rows), *map(numbers.quality, told))
 
 
 def suspects(log_probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -78,8 +78,7 @@ def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
     entry = recommended_entry(result)
     if entry is None:
         return None
-    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
-    folders = [RunFolder(folder).trial(entry["id"], m["seed"]) for m in decisive]
+    folders = trial_folders(folder, entry)
     for split, name in (("test", "test_rows.npy"), ("dev", "dev_rows.npy")):
         files = [trial / name for trial in folders if (trial / name).exists()]
         if files:
@@ -89,6 +88,12 @@ def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
             counts = kind.class_counts(rows, len(names)) if pairs is None else confusion(pairs, len(names))
             return None if counts is None else class_rows(counts, names, split, len(rows), is_confusion=pairs is not None)
     return None
+
+
+def trial_folders(folder: Path, entry: Mapping[str, Any]) -> list[Path]:
+    """Where the trials that stand for a setup lie: its confirmations, or what there is."""
+    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
+    return [RunFolder(folder).trial(entry["id"], m["seed"]) for m in decisive]
 
 
 def confusion(pairs: np.ndarray, classes: int) -> np.ndarray:
