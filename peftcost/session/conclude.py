@@ -6,14 +6,11 @@ from functools import partial
 
 from peftcost.errors import PeftcostError
 from peftcost.recipe.recipe import recipe_of, recipe_yaml
-from peftcost.recommend.caveats import caveats_of
-from peftcost.recommend.policies import recommend
-from peftcost.recommend.result import build_result, evidence_of_entries, front_of, setup_entries, task_facts
+from peftcost.recommend.advise import advise
+from peftcost.recommend.result import build_result, front_of, setup_entries, task_facts
 from peftcost.report.examples import Shown
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.explore import reachable
-from peftcost.searcher.forecast import forecast
 from peftcost.searcher.spec import SearchSpec
 from peftcost.session.final_test import answers_of, baselines_of, open_tests
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
@@ -34,14 +31,9 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     entries = setup_entries(state, evidence)
     recommendation = more = None
     if evidence is not None:
-        caveats = partial(caveats_of, state, margin=run.criterion.margin)
-        recommendation = recommend(
-            evidence_of_entries(entries), evidence, run.criterion, n_dev=len(spec.data.dev), caveats_of=caveats
-        )
-        controller.record("recommended", setup=recommendation.id)
         suggest = partial(run.proposals.suggest, state)
-        recommended = state.setup(recommendation.id)
-        more = forecast(state, reachable(state, suggest), run.criterion.margin, recommended, state.limit_gpu_seconds)
+        recommendation, more = advise(state, entries, evidence, run.criterion, len(spec.data.dev), suggest)
+        controller.record("recommended", setup=recommendation.id)
     controller.release_idle()
     tests = open_tests(controller, run, spec, recommendation)
     answers = None if tests is None else answers_of(controller, run, spec, recommendation)

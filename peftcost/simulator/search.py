@@ -21,16 +21,16 @@ from peftcost.cost.model import Probe
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.methods.encoding import encode
-from peftcost.recommend.caveats import caveats_of
-from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import evidence_of_entries, setup_entries
+from peftcost.recommend.advise import advise
+from peftcost.recommend.policies import Recommendation
+from peftcost.recommend.result import setup_entries
 from peftcost.runner.slot import slots_of
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import StartingPoints, reachable
-from peftcost.searcher.forecast import BudgetForecast, forecast
+from peftcost.searcher.explore import StartingPoints
+from peftcost.searcher.forecast import BudgetForecast
 from peftcost.searcher.planner import starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -168,12 +168,8 @@ def simulate(
     entries = setup_entries(state, replicates)
     recommendation = more = None
     if replicates is not None:
-        caveats = partial(caveats_of, state, margin=criterion.margin)
-        recommendation = recommend(
-            evidence_of_entries(entries), replicates, criterion, n_dev=len(replay.chosen), caveats_of=caveats
-        )
-        ahead = reachable(state, partial(proposals.suggest, state))
-        more = forecast(state, ahead, criterion.margin, state.setup(recommendation.id), limit_gpu_seconds)
+        suggest = partial(proposals.suggest, state)
+        recommendation, more = advise(state, entries, replicates, criterion, len(replay.chosen), suggest)
     spent = state.ledger.spent()
     return Outcome(state, entries, replicates, recommendation, more, spent, limit_gpu_seconds, clock(), because)
 
