@@ -25,8 +25,6 @@ from peftcost.tasks.batch import Batch
 
 EVALUATION_BATCH_SIZE, EVALUATION_TOKENS = 64, 4096
 """Most rows and padded tokens of a batch: more are no quicker, and need memory that training in small micro-batches left."""
-
-
 MOST_CLASSES = 64
 """Whose probabilities are kept of each example; of more they would take too much room."""
 

@@ -49,9 +49,12 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: in
     if kind.one_size and task.max_length is not None:
         raise UserError(f"max_length cuts texts, and {kind.name} has none; remove it from the task.")
     processor = kind.processor(model)
-    some = [data.train[i] for i in sample_of(len(data.train))]
-    whole = kind.encode(processor, some, data.targets, NO_LIMIT if not kind.one_size else positions).lengths
-    length = positions if kind.one_size else min(task.max_length or usual_length(whole), positions)
+    length, cut_share = positions, 0.0
+    if not kind.one_size:
+        some = [data.train[i] for i in sample_of(len(data.train))]
+        whole = kind.encode(processor, some, data.targets, NO_LIMIT).lengths
+        length = min(task.max_length or usual_length(whole), positions)
+        cut_share = float(np.mean(whole > length))
     splits = {
         name: kind.encode(processor, examples, data.targets, length)
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
@@ -67,7 +70,7 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: in
         padding=kind.padding(processor),
         max_positions=positions,
         max_length=length,
-        cut_share=float(np.mean(whole > length)),
+        cut_share=cut_share,
         metric_options=data.metric.options,
     )
     asked = asked_of(kind, processor, data.test, seed)
