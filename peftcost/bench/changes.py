@@ -9,11 +9,9 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds
 from peftcost.errors import UserError
+from peftcost.report.changes import LEVEL, WIDTH
 
 Facts = Mapping[str, Any]
-LEVEL = 0.95
-INTERVAL_ERRORS = 2 * NormalDist().inv_cdf(0.5 + LEVEL / 2)
-"""The width of a 95 % interval, in standard errors."""
 
 
 def bench_changes(before: Facts, after: Facts) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def changed(before: Facts, after: Facts, name: str, task: Facts, errors: float) 
     """errors: half of the interval's width, in standard errors of the change between independent runs."""
     change = after["quality"] - before["quality"]
     widths = [end[1] - end[0] for end in (before["quality_interval"], after["quality_interval"])]
-    half = errors * math.hypot(*widths) / INTERVAL_ERRORS
+    half = errors * math.hypot(*widths) / WIDTH
     return {
         "task": task["name"],
         "contender": name,

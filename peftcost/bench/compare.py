@@ -12,11 +12,11 @@ import numpy as np
 
 from peftcost.bench.cells import Cell, Cells, Comparison
 from peftcost.bench.ranks import Ranks, ranks_of
+from peftcost.report.changes import LEVEL
 
 SCHEMA_VERSION = 1
 REFERENCE = "full"
 """The method that the others are held against: what people would do without thinking about cost."""
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)

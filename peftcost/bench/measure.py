@@ -43,8 +43,12 @@ def wanted_of(tasks: Sequence[str], setups: Sequence[Setup], seeds: Sequence[int
 
 
 def file_of(folder: Path, wanted: Wanted) -> Path:
-    plain = "".join(c if c.isalnum() else "-" for c in wanted.task)
-    return folder / "measurements" / f"{plain}--{wanted.setup.id}--{wanted.seed}.json"
+    return folder / "measurements" / f"{plain_name(wanted.task)}--{wanted.setup.id}--{wanted.seed}.json"
+
+
+def plain_name(task: str) -> str:
+    """A task's name as files have it."""
+    return "".join(c if c.isalnum() else "-" for c in task)
 
 
 def measured_before(folder: Path, wanted: Sequence[Wanted], bases: Mapping[str, OnBase]) -> list[Wanted]:

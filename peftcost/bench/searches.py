@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from peftcost.bench.cells import Cell, Cells, Contender, Training, mean_of
-from peftcost.bench.measure import Say
+from peftcost.bench.measure import Say, plain_name
 from peftcost.bench.suite import SuiteSearch
 from peftcost.errors import PeftcostError
 from peftcost.report.by_method import best_by_method
@@ -25,7 +25,8 @@ from peftcost.session.search import begin, go_on
 from peftcost.store.journal import read_events
 from peftcost.store.run_folder import RunFolder
 from peftcost.task.task import Task
-from peftcost.tasks import get_task_type
+from peftcost.tasks import Metric, get_task_type
+from peftcost.tasks.named_metric import metric_of
 
 RECOMMENDED = "recommended"
 """The contender that is, in each task, what the search recommends."""
@@ -49,6 +50,11 @@ class Searched:
         return RunFolder(self.path).read_result()
 
     @cached_property
+    def metric(self) -> Metric:
+        task = self.result["task"]
+        return metric_of(get_task_type(task["task"]), task["metric"], task.get("metric_options"))
+
+    @cached_property
     def entries(self) -> dict[str, Mapping[str, Any]]:
         """By contender, what it is in this search."""
         advised = recommended_entry(self.result)
@@ -57,9 +63,8 @@ class Searched:
     @cached_property
     def draws(self) -> Mapping[str, np.ndarray]:
         """Of each setup's quality, as far as is expected of it; by id."""
-        folder, task = RunFolder(self.path), self.result["task"]
-        metric = get_task_type(task["task"]).metrics[task["metric"]]
-        found = evidence_in(folder, metric, task["seed"]).replicates(state_of(folder.journal_file))
+        folder = RunFolder(self.path)
+        found = evidence_in(folder, self.metric, self.result["task"]["seed"]).replicates(state_of(folder.journal_file))
         return {} if found is None else found.as_expected.values
 
 
@@ -71,8 +76,8 @@ def state_of(journal: Path) -> SearchState:
 
 
 def searches_of(folder: Path, tasks: Sequence[str], seeds: Sequence[int]) -> list[Searched]:
-    plain = {task: "".join(c if c.isalnum() else "-" for c in task) for task in tasks}
-    return [Searched(task, seed, folder / "searches" / f"{plain[task]}--{seed}") for seed in seeds for task in tasks]
+    searches = folder / "searches"
+    return [Searched(task, seed, searches / f"{plain_name(task)}--{seed}") for seed in seeds for task in tasks]
 
 
 def search(one: Searched, task: Task, asked: SuiteSearch, devices: str | None, devices_per_setup: int, say: Say) -> None:
@@ -88,7 +93,7 @@ def search(one: Searched, task: Task, asked: SuiteSearch, devices: str | None, d
 def begin_or_go_on(
     one: Searched, task: Task, asked: SuiteSearch, devices: str | None, devices_per_setup: int, say: Say
 ) -> None:
-    if (one.path / "events.jsonl").exists():
+    if RunFolder(one.path).journal_file.exists():
         say(f"{one.task}, seed {one.seed}: goes on")
         go_on(one.path, None, None, [])
         return
@@ -136,8 +141,6 @@ def cells_of(searches: Sequence[Searched], tasks: Sequence[str], contenders: Seq
         for key in contenders:
             entries = [one.entries[key] for one in own if key in one.entries]
             if entries and len(entries) == len(own):
-                facts = own[0].result["task"]
-                limits = get_task_type(facts["task"]).metrics[facts["metric"]].limits
                 found[task, key] = Cell(
                     quality=float(np.mean([entry["quality"] for entry in entries])),
                     values=np.mean([one.draws[e["id"]] for one, e in zip(own, entries, strict=True)], axis=0),
@@ -146,6 +149,6 @@ def cells_of(searches: Sequence[Searched], tasks: Sequence[str], contenders: Seq
                     latency_seconds=mean_of([entry["latency_seconds"] for entry in entries]),
                     seeds=len(entries),
                     setup=" / ".join(dict.fromkeys(words_of(entry) for entry in entries)),
-                    limits=limits,
+                    limits=own[0].metric.limits,
                 )
     return found

@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from peftcost.bench.cells import Comparison
-from peftcost.bench.compare import facts_of
+from peftcost.bench.compare import SCHEMA_VERSION, facts_of
 from peftcost.bench.page import page_data, page_of
 from peftcost.errors import UserError
 from peftcost.report.html import PLOTLY, digest, environment, markdown_environment, page_script, source
@@ -64,6 +64,6 @@ def read_bench(path: Path) -> dict[str, Any]:
     """The facts of a comparison's folder, or of its bench.json. UserError for one that this version cannot read."""
     file = path / "bench.json" if path.is_dir() else path
     facts = json.loads(file.read_text(encoding="utf-8"))
-    if facts.get("schema_version") != 1:
+    if facts.get("schema_version") != SCHEMA_VERSION:
         raise UserError(f"{file} was written by another version of peftcost; run `peftcost bench` again to write it anew.")
     return facts
