@@ -20,16 +20,15 @@ from typing import Any
 
 import yaml
 from machine import RESULTS, write_result
-from table_plans import reviews, write_csv
+from table_plans import PLANS, write_csv
 
 import peftcost
 from peftcost.data.builtin import cache_folder
 from peftcost.recipe.recipe import load_recipe
-from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task, task_yaml
+from peftcost.task.task import DEFAULT_MODEL, Rows, Task, task_yaml
 
 BUDGET, EPOCHS, SEEDS = "10min", 6, (2001, 2002)
 WORK = cache_folder() / "advice_real"
-WNUT16 = Path(__file__).parents[1] / "recipes/wnut16.task.yaml"
 
 
 def news() -> Task:
@@ -49,9 +48,9 @@ def news() -> Task:
 
 
 TASKS = {
-    "tweets": (lambda: load_task("builtin:tweets"), Rows(train=1000, dev=800, test=800)),
-    "reviews": (reviews, Rows(train=1000, dev=800, test=800)),
-    "wnut16": (lambda: load_task(WNUT16), Rows(train=700, dev=800, test=800)),
+    "tweets": (PLANS["tweets"].task, Rows(train=1000, dev=800, test=800)),
+    "reviews": (PLANS["reviews"].task, Rows(train=1000, dev=800, test=800)),
+    "wnut16": (PLANS["wnut16"].task, PLANS["wnut16"].rows),
     "news": (news, Rows(train=800, dev=400, test=400)),
 }
 

@@ -79,5 +79,15 @@ def plan(
     writing_seconds = 0.0 if writing is None else writing.gpu_seconds / writing.models
     usual = [s for s in setups if s.method in tried]
     buys = what_it_buys(subject, usual, limit, writing_seconds) if limit is not None else None
-    what = subject.longest, subject.rows, setups, buys, subject.task_type.name, writing
-    return Plan(subject.model, target.name, target.memory_bytes, batch, *what)
+    return Plan(
+        subject.model,
+        target.name,
+        target.memory_bytes,
+        batch,
+        subject.longest,
+        subject.rows,
+        setups,
+        buys,
+        task=subject.task_type.name,
+        writing=writing,
+    )

@@ -22,7 +22,7 @@ from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets, unbalanced
 from peftcost.tasks.label_metrics import DECISIVE, halves, macro_f1, micro_f1
 from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
-from peftcost.tasks.targets import Labels, Targets, expect
+from peftcost.tasks.targets import Classes, Labels, Targets, expect
 from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         return list(example["labels"])
 
     def targets(self, train: Sequence[Example]) -> Targets:
-        return Labels(expect_names(super().targets(train)))
+        return Labels(expect(Classes, super().targets(train)).names)
 
     def answer(self, example: Example) -> Any:
         return sorted(example["labels"])
@@ -168,12 +168,6 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
             "majority": Baseline("the most frequent label", majority_rows),
             "tfidf": Baseline("TF-IDF with logistic regression", tfidf_rows),
         }
-
-
-def expect_names(targets: Targets) -> tuple[str, ...]:
-    """The classes' names."""
-    names: tuple[str, ...] = getattr(targets, "names", ())
-    return names
 
 
 def labels_of(table: Table, row: Mapping[str, Any], column: str | Sequence[str], place: str) -> list[str]:
