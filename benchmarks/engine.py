@@ -89,7 +89,7 @@ def main(names: list[str]) -> None:
         "frozen": engine_jobs.frozen,
         "mix": engine_jobs.mix,
     }
-    os.environ["PEFTCOST_CACHE"] = tempfile.mkdtemp(frozen_layers="peftcost-benchmark-")  # nothing was computed before
+    os.environ["PEFTCOST_CACHE"] = tempfile.mkdtemp(prefix="peftcost-benchmark-")  # nothing was computed before
     for name in names or list(sections):
         run = sections[name]
         if run.__module__ in ("engine_steps", "engine_packing"):

@@ -126,7 +126,7 @@ def compared(setups: Sequence[Setup], task: Task, every: int = 1) -> tuple[list[
     """Each setup by the engine, each (or every so many) by a script, in turns; and the seconds that the fork server took to
     start."""
     rows = []
-    scratch, model = Path(tempfile.mkdtemp(frozen_layers="peftcost-benchmark-")), tweets()[1]
+    scratch, model = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-")), tweets()[1]
     scripts = Scripts(scratch, task, model)
     with Workers(scratch, task, model) as workers:
         for i, setup in enumerate(setups):
@@ -202,7 +202,7 @@ def warm(setups: int = 100) -> dict[str, Any]:
     """A hundred short setups in a row: does anything grow, do they measure the same as in fresh processes, how soon do
     they start."""
     names = ("frozen", "lora", "full", "nf4-lora")
-    scratch = Path(tempfile.mkdtemp(frozen_layers="peftcost-benchmark-"))
+    scratch = Path(tempfile.mkdtemp(prefix="peftcost-benchmark-"))
     with Workers(scratch, *tweets()) as workers:
         server = fork_server()
         rows, sizes, handles = [], [], []
