@@ -3,11 +3,13 @@
 python benchmarks/suite_data.py
 
 answers.csv: questions with their own answer, or with one of another question of the same topic. ratings.csv: snippets of
-movie reviews with their mean human rating. None of it is part of the repository.
+movie reviews with their mean human rating. kinds.csv: tweets with the kinds of entities that they name. None of
+it is part of the repository.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -35,9 +37,16 @@ def answers() -> list[tuple[str, str, str]]:
     return found
 
 
+def kinds() -> list[tuple[str, str]]:
+    """Each tweet of WNUT-16 with the types of its entities, a JSON list."""
+    rows = builtin_table("wnut16").rows
+    return [(" ".join(row["tokens"]), json.dumps(sorted({tag[2:] for tag in row["tags"]} - {""}))) for row in rows]
+
+
 def main() -> None:
     write_csv(DATA / "answers.csv", ("question", "answer", "fits"), answers())
     write_csv(DATA / "ratings.csv", ("text", "rating"), [(text, rating) for rating, text in rated_reviews()])
+    write_csv(DATA / "kinds.csv", ("text", "kinds"), kinds())
     for file in sorted(DATA.glob("*.csv")):
         print(file)
 

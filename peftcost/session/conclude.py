@@ -12,7 +12,7 @@ from peftcost.report.examples import Shown
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.spec import SearchSpec
-from peftcost.session.final_test import answers_of, baselines_of, open_tests
+from peftcost.session.final_test import answer_scores, answers_of, baselines_of, open_tests, test_qualities
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
 from peftcost.store.journal import opened_of
 from peftcost.task.task import relative_paths
@@ -35,11 +35,14 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
         recommendation, more = advise(state, entries, evidence, run.criterion, len(spec.data.dev), suggest)
         controller.record("recommended", setup=recommendation.id)
     controller.release_idle()
-    tests = open_tests(controller, run, spec, recommendation)
-    answers = None if tests is None else answers_of(controller, run, spec, recommendation)
+    opened = open_tests(controller, run, spec, recommendation)
+    written = None if opened is None else answers_of(controller, run, spec, recommendation)
     controller.release()
-    if tests is not None:
-        tests |= baselines_of(controller, run, spec)
+    kind, tests, answers = spec.data.task_type, None, None
+    if opened is not None:
+        tests = test_qualities(opened, run, kind) | baselines_of(controller, run, spec)
+    if written is not None:
+        answers = answer_scores(written, run, kind)
     front, keep = front_of(entries), checked_keep(opened_of(controller.journal.events).get("keep", DEFAULT))
     whole = whole_setups(keep, state, front, recommendation.id) if recommendation is not None else set()
     keep_checkpoints(controller, run, keep, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ def open_tests(
     run: SearchRun,
     spec: SearchSpec,
     recommendation: Recommendation | None,
-) -> dict[str, dict[str, Any] | None] | None:
-    """The test split, opened once: recommended, best observed, and the untuned model. None when the budget ran out."""
+) -> dict[str, Path | None] | None:
+    """The test split, opened once: the files of the rows of the recommended setup, of the best observed, and of the untuned
+    model. None when the budget ran out."""
     base = spec.bases[base_of(spec, controller.state, recommendation)]
     out = run.folder.baselines
     payload = {"prepared": run.prepared[base.task.only_model], "seed": spec.seed, "out": str(out)}
-    found: dict[str, dict[str, Any] | None] = {"recommended": None, "best": None}
+    found: dict[str, Path | None] = {"recommended": None, "best": None}
     try:
         controller.run_one("untuned", payload)
         if recommendation is not None:
@@ -39,8 +41,13 @@ def open_tests(
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
-    entry = test_entry(out / "untuned.npy", run.metric, run.seed) | {"title": untuned_title(spec.data.task_type)}
-    return {**found, "untuned": entry}
+    return {**found, "untuned": out / "untuned.npy"}
+
+
+def test_qualities(files: Mapping[str, Path | None], run: SearchRun, kind: TaskType) -> dict[str, dict[str, Any] | None]:
+    """What `open_tests` found, judged. The user's own metric may take long, so no device is held meanwhile."""
+    found = {name: None if file is None else test_entry(file, run.metric, run.seed) for name, file in files.items()}
+    return found | {"untuned": {**(found["untuned"] or {}), "title": untuned_title(kind)}}
 
 
 def untuned_title(kind: TaskType) -> str:
@@ -51,8 +58,8 @@ def untuned_title(kind: TaskType) -> str:
 def answers_of(
     controller: Controller, run: SearchRun, spec: SearchSpec, recommendation: Recommendation | None
 ) -> dict[str, Any] | None:
-    """What the recommended setup and the untuned model write on a part of the test split, scored; None where the task asks
-    for no texts, or where the budget was spent before; with a warning where it was."""
+    """What the recommended setup and the untuned model write on a part of the test split: of each a file; None where the task
+    asks for no texts, or where the budget was spent before; with a warning where it was."""
     prepared = run.prepared[spec.bases[base_of(spec, controller.state, recommendation)].task.only_model]
     asked = load_asked(Path(prepared))
     if asked is None or recommendation is None:
@@ -78,8 +85,13 @@ def answers_of(
             missing = " and ".join(f"the {model} model" for model in jobs if model not in found)
             controller.record("warned", text=f"The budget did not last for {missing} to write answers.")
             break
-        found[name] = written_scores(file, spec.data.task_type, run.seed)
+        found[name] = file
     return found if found.keys() & jobs.keys() else None
+
+
+def answer_scores(found: Mapping[str, Any], run: SearchRun, kind: TaskType) -> dict[str, Any]:
+    """What `answers_of` found, scored."""
+    return {name: written_scores(fact, kind, run.seed) if isinstance(fact, Path) else fact for name, fact in found.items()}
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:
@@ -106,8 +118,8 @@ def base_of(spec: SearchSpec, state: SearchState, recommendation: Recommendation
     return spec.task.models[0] if chosen is None else str(chosen)
 
 
-def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, Any] | None:
-    """The test quality of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
+def test_of(controller: Controller, run: SearchRun, setup_id: str) -> Path | None:
+    """The file of the test rows of a setup's saved artifact: of its first decisive seed, which no result has chosen."""
     tested = tested_trial(controller, run, setup_id)
     if tested is None:
         return None
@@ -121,7 +133,7 @@ def test_of(controller: Controller, run: SearchRun, setup_id: str) -> dict[str, 
             "out": str(out),
         }
         controller.run_one("test", payload)
-    return test_entry(rows, run.metric, run.seed)
+    return rows
 
 
 def tested_trial(controller: Controller, run: SearchRun, setup_id: str) -> tuple[Trial, Path] | None:

@@ -1,0 +1,179 @@
+"""Every kind of task once: what a search recommends, against a plain transformers script with as many device-seconds.
+
+python benchmarks/suite_data.py                  once, for the data that no package brings ready
+python benchmarks/tasks_table.py [TASK ...]      some 12 minutes a task on two quiet cores, dialogue 25; all by default. It can
+be stopped and started again; results/tasks.json has the tasks that are done, docs/benchmarks/tasks.md is made from it.
+
+A search; then the recommended setup, and `plain_trainer.py` with the device-seconds of it and with those of the whole search,
+three fresh seeds each, judged on the test split. Lower bounds are paired over its rows and over seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from engine import prepared_here
+from machine import RESULTS, write_result
+
+import peftcost
+from peftcost.core.statistics import resample_qualities
+from peftcost.data.builtin import cache_folder
+from peftcost.data.fingerprint import resolve_model
+from peftcost.recipe.predict import read_card, run_in_worker
+from peftcost.recipe.recipe import load_recipe
+from peftcost.recipe.trainable import TrainableRecipe
+from peftcost.task.splits import TaskData, load_task_data
+from peftcost.task.task import Rows, Task, load_task
+
+HERE = Path(__file__).parent
+WORK = cache_folder() / "tasks_table"
+PAGE = HERE.parent / "docs" / "benchmarks" / "tasks.md"
+SUITE = HERE / "suites"
+TASKS = {
+    "tweets": ("builtin:tweets", "120gpu-s", 800),
+    "answers": (SUITE / "answers.task.yaml", "120gpu-s", 800),
+    "ratings": (SUITE / "ratings.task.yaml", "120gpu-s", 800),
+    "entities": ("builtin:wnut16", "240gpu-s", 800),
+    "kinds": (SUITE / "kinds.task.yaml", "240gpu-s", 800),
+    "dialogue": ("builtin:dialogue", "600gpu-s", 300),
+}
+"""Task, budget and training rows."""
+TITLES = {
+    "tweets": "sentiment of tweets: a class of three",
+    "answers": "whether an answer fits its question: a pair of texts",
+    "ratings": "how people rate a snippet of a review: a number",
+    "entities": "named entities in tweets (WNUT-16)",
+    "kinds": "which kinds of entities a tweet names: several labels",
+    "dialogue": "answers of a chat: a causal language model",
+}
+SEEDS = (2001, 2002, 2003)
+
+
+def measured(name: str) -> dict[str, Any]:
+    """One task's row."""
+    source, budget, train_rows = TASKS[name]
+    rows = Rows(train=train_rows, dev=400, test=800)
+    task, folder = load_task(source).model_copy(update={"rows": rows}), WORK / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "dialogue":
+        task = task.model_copy(update={"max_length": 64, "methods": ["full", "lora", "ia3"]})
+    run = folder / "run"
+    if not (run / "result.json").exists():
+        peftcost.search(task, budget, out=run)
+    result, recipe = peftcost.load_run(run).result, load_recipe(run / "recipe.yaml")
+    told = result.recommendation
+    assert told is not None and result.test is not None
+    data = load_task_data(task, recipe.task_seed)
+    advised = [advised_rows(recipe, data, seed, folder) for seed in SEEDS]
+    gpu_seconds = fmean(seconds for _, seconds in advised)
+    rows_of = {"advised": [found for found, _ in advised]}
+    for rival, seconds in (("as_long", gpu_seconds), ("whole_search", result.budget.spent_gpu_seconds)):
+        if not (name == "dialogue" and rival == "whole_search"):  # half an hour of full fine-tuning
+            rows_of[rival] = [plain_rows(task, recipe.task_seed, seconds, seed, folder, rival) for seed in SEEDS]
+    drawn = resample_qualities(rows_of, data.metric.compute, limits=data.metric.limits)
+    return {
+        "task": result.task.task,
+        "metric": result.task.metric,
+        "margin": result.task.margin,
+        "rows": result.task.rows.model_dump(),
+        "budget_gpu_seconds": result.budget.limit_gpu_seconds,
+        "advised": result.setup(told.id).words,
+        "confirmed": told.confirmed,
+        "gpu_seconds": gpu_seconds,
+        "search_gpu_seconds": result.budget.spent_gpu_seconds,
+        "test": {model: entry.quality for model, entry in result.test.items() if entry is not None},
+        "quality": {who: drawn.observed[who] for who in rows_of},
+        "differences": {who: difference(drawn.values, who) for who in rows_of if who != "advised"},
+        "written": None if result.written is None else result.written.model_dump(),
+    }
+
+
+def difference(values: dict[str, np.ndarray], rival: str) -> dict[str, float]:
+    """Of the advised setup to a rival: the mean, and the 5 % lower bound."""
+    drawn = values["advised"] - values[rival]
+    return {"mean": float(drawn.mean()), "lower_bound": float(np.quantile(drawn, 0.05))}
+
+
+def advised_rows(recipe: Any, data: TaskData, seed: int, folder: Path) -> tuple[np.ndarray, float]:
+    """The test rows of the recipe trained with a seed, and its device-seconds."""
+    model, out = folder / f"advised-{seed}", folder / f"advised-{seed}.npy"
+    if not out.exists():
+        if not model.exists():
+            TrainableRecipe(**dict(recipe)).train(out=model, seed=seed, gate=False, quiet=True)
+        run_in_worker(
+            "evaluate", {"folder": str(model), "card": read_card(model), "examples": data.test, "out": str(out)}, None
+        )
+    report = json.loads((model / "training.json").read_text(encoding="utf-8"))
+    return np.load(out), float(report["gpu_seconds"])
+
+
+def plain_rows(task: Task, task_seed: int, seconds: float, seed: int, folder: Path, name: str) -> np.ndarray:
+    """The test rows of the plain script."""
+    out = folder / f"{name}-{seed}.npy"
+    if not out.exists():
+        prepared = prepared_here(task, str(resolve_model(task.only_model)))
+        job = folder / f"{name}-{seed}.json"
+        job.write_text(json.dumps({"prepared": prepared, "seconds": seconds, "seed": seed}), encoding="utf-8")
+        subprocess.run([sys.executable, str(HERE / "plain_trainer.py"), str(job), str(out)], check=True)
+    return np.load(out)
+
+
+def page(result: dict[str, Any]) -> str:
+    """docs/benchmarks/tasks.md."""
+    machine, versions = result["machine"], result["versions"]
+    lines = [
+        "# Every kind of task against a plain script",
+        "",
+        f"Measured by `{result['command']}` on {machine['cpu']}, {machine['cores']} cores, with torch {versions['torch']} and "
+        f"transformers {versions['transformers']}; this page is made from `benchmarks/results/tasks.json`.",
+        "",
+        "*Advised* is the setup that a search recommends, trained again with three fresh seeds. The plain script is",
+        "transformers' `Trainer` with its default settings over the whole model (`benchmarks/plain_trainer.py`), given as many",
+        "device-seconds as the advised setup takes, or as the whole search took. All are judged on the same test rows, which",
+        "no search has chosen by. *Gain* is advised less plain; the bound is its 5 % lower one, paired over rows and seeds.",
+        "",
+        "| task | metric | untuned | advised setup | gpu-s | advised | plain, as long | gain (bound) | whole search, gpu-s "
+        "| plain | gain (bound) |",
+        "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [row(TITLES[name], facts) for name, facts in result["tasks"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def row(title: str, facts: dict[str, Any]) -> str:
+    """One line of the table."""
+    quality, untuned = facts["quality"], facts["test"].get("untuned")
+    cells = [title, facts["metric"], "" if untuned is None else f"{untuned:.3f}", facts["advised"]]
+    cells += [f"{facts['gpu_seconds']:.0f}", f"{quality['advised']:.3f}", *against(facts, "as_long")]
+    cells += [f"{facts['search_gpu_seconds']:.0f}", *against(facts, "whole_search")]
+    return f"| {' | '.join(cells)} |"
+
+
+def against(facts: dict[str, Any], rival: str) -> list[str]:
+    """A rival's quality, and what is gained on it."""
+    if rival not in facts["quality"]:
+        return ["not run", ""]
+    gain = facts["differences"][rival]
+    return [f"{facts['quality'][rival]:.3f}", f"{gain['mean']:+.3f} ({gain['lower_bound']:+.3f})"]
+
+
+def main(names: list[str]) -> None:
+    file = RESULTS / "tasks.json"
+    done = json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}
+    for name in names or TASKS:
+        if name not in done:
+            done[name] = measured(name)
+            write_result("tasks", {"tasks": {each: done[each] for each in TASKS if each in done}})
+    if done:
+        PAGE.write_text(page(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+        print(PAGE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
