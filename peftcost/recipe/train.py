@@ -59,7 +59,7 @@ def train_recipe(
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
-    order = order_of(recipe, data, gate_rows, max(recipe.seeds) + 1 if seed is None else seed)
+    order, seed = order_of(recipe, data, gate_rows), max(recipe.seeds) + 1 if seed is None else seed
     against = obstacles(recipe, order.data) if gate and data is not None else []
     if against:
         raise GateError(f"{' '.join(against)} Nothing was trained.")
@@ -74,17 +74,17 @@ def train_recipe(
             prepared = prepare_data(runner, order)
             runner.acquire()
             on_progress(f"training {setup.id} on {len(order.data.train)} rows")
-            job = TrainJob(prepared, setup, order.seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
+            job = TrainJob(prepared, setup, seed, str(work), early_stopping_patience=early_stopping, ranks=len(chosen))
             measured = runner.run_one("train", job.as_dict())
             curve.end(measured)
             on_progress("reloading what was written")
-            written = {"prepared": prepared, "setup": setup.as_dict(), "seed": order.seed, "out": str(work)}
+            written = {"prepared": prepared, "setup": setup.as_dict(), "seed": seed, "out": str(work)}
             check_reloaded(**runner.run_one("reload", written))
             runner.release()
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
-        report = report_of(recipe, setup, measured, order, chosen[0].name, data is not None, min_quality)
+        report = report_of(recipe, setup, measured, order, seed, chosen[0].name, data is not None, min_quality)
         if curve.file.exists():  # else it was over before anything was told
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -108,16 +108,16 @@ def check_reloaded(rows: int, differing: int) -> None:
         )
 
 
-def order_of(recipe: Recipe, data: str | None, gate_rows: int | None, seed: int) -> OnBase:
-    """Read data and model. Given the recipe's own data, it has to be what the recipe was made from; of new data all rows are
-    used, and no test split is taken."""
+def order_of(recipe: Recipe, data: str | None, gate_rows: int | None) -> OnBase:
+    """Read data, split as the search has split them, and model. Given the recipe's own data, it has to be what the recipe was
+    made from; of new data all rows are used, and no test split is taken."""
     if data is None and gate_rows is not None:
         raise UserError("--gate-rows is for new data; the recipe's own data has its dev split already.")
     held_out = Shares(dev=gate_rows, test=0)
     changes = {} if data is None else {"data": task_data(data), "rows": None, "splits": held_out}
     task = recipe.task.model_copy(update=changes)
     loaded = load_task_data(task, recipe.task_seed)
-    order = on_base(task, loaded, seed)
+    order = on_base(task, loaded, recipe.task_seed)
     fingerprints = order.fingerprints
     for name in recipe.fingerprints:
         now = fingerprints.get(name, "none")
@@ -140,6 +140,7 @@ def report_of(
     setup: Setup,
     measured: dict[str, Any],
     order: OnBase,
+    seed: int,
     device: str,
     new_data: bool,
     min_quality: float | None,
@@ -156,7 +157,7 @@ def report_of(
         "gpu_seconds": measured["gpu_seconds"],
         "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
-        "seed": order.seed,
+        "seed": seed,
         "rows": {"train": len(order.data.train), "dev": dev_rows},
         "fingerprints": order.fingerprints,
         "broken_promises": broken_promises(recipe, measured, device, interval, new_data, min_quality),

@@ -13,7 +13,7 @@ from peftcost.task.task import Task
 
 @dataclass(frozen=True)
 class OnBase:
-    """The task on one base. model: its folder."""
+    """The task on one base. model: its folder. seed: by which the data were split."""
 
     task: Task
     data: TaskData
@@ -23,7 +23,8 @@ class OnBase:
 
 
 def on_base(task: Task, data: TaskData, seed: int) -> OnBase:
-    """The task, which names one base, with the base's files found. UserError if they are not."""
+    """The task, which names one base, with the base's files found. seed: that the data were loaded with. UserError if the
+    files are not there."""
     model = resolve_model(task.only_model)
     return OnBase(task, data, str(model), {**data.fingerprints, "model": model_fingerprint(model)}, seed)
 

@@ -60,6 +60,16 @@ def model(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_whatever_the_seed_it_trains_on_the_rows_that_the_search_trained_on(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else test rows of the search are among them, and the dev rows of the promise are not."""
+    asked = []
+    monkeypatch.setattr("peftcost.runner.prepare.prepare_payload", lambda *of: asked.append(of[1]) or prepare_payload(*of))
+    done = train_recipe(promising(recipe, (0.0, 1.0)), tmp_path / "model", seed=recipe.task_seed + 77)
+    assert asked == [recipe.task_seed] and done.report["seed"] == recipe.task_seed + 77
+
+
 def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe_yaml(recipe))
