@@ -19,11 +19,11 @@ from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
 from peftcost.methods.head import fresh_modules
 from peftcost.tasks import get_task_type
-from peftcost.tasks.targets import Classes
+from peftcost.tasks.targets import Classes, Targets, Tokens
 
 LABELS = ("a", "b", "c")
-TEXT, IMAGE = "text-classification", "image-classification"
-OPTIONS = get_task_type(TEXT).model_options(Classes(LABELS))
+TEXT, IMAGE, TAGS = "text-classification", "image-classification", "token-classification"
+CAUSAL, SEQ2SEQ = "causal-lm", "seq2seq"
 WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 VOCABULARY = {"vocab_size": 120, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 END = VOCABULARY["eos_token_id"]
@@ -112,20 +112,33 @@ ARCHITECTURES = {
         "AutoModel", ("classifier",), IMAGE,
     ),
 }  # fmt: skip
+LLAMA, GPT2, BERT, T5, BART = (ARCHITECTURES[name].config for name in ("llama", "gpt2", "bert", "t5", "bart"))
+ARCHITECTURES |= {
+    "bert for tags": Architecture(BERT, "AutoModelForMaskedLM", ("classifier",), TAGS),
+    "llama for tags": Architecture(LLAMA, "AutoModelForCausalLM", ("score",), TAGS),
+    "gpt2 as a language model": Architecture(GPT2, "AutoModelForCausalLM", (), CAUSAL),
+    "llama as a language model": Architecture(LLAMA, "AutoModelForCausalLM", (), CAUSAL),
+    "t5 as it is": Architecture(T5, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
+    "bart as it is": Architecture(BART, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
+}
 NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
 BOTH = "an encoder and a decoder"
 PICTURES = [name for name, architecture in ARCHITECTURES.items() if architecture.task == IMAGE]
+LLAMAS = [name for name in ARCHITECTURES if name.startswith("llama")]
+HEADED = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (CAUSAL, SEQ2SEQ)]
 REFUSED = {
     **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet")},
-    **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5")},
-    **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart")},
+    **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5", "t5 as it is")},
+    **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart", "t5 as it is", "bart as it is")},
+    **{("frozen", name): "base brings its own head" for name in HEADED},
     ("ia3", "xlnet"): "no key and value layers",
     **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in PICTURES},
     **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
     ("ia3", "convnext"): "no key and value layers",
     ("houlsby", "convnext"): NO_OUTPUTS,
     **{("int8-lora", name): "take no feature maps" for name in ("convnext", "resnet")},
-    **{("bitfit", name): "have no biases to train" for name in ("modernbert", "llama")},
+    **{("bitfit", name): "have no biases to train" for name in ("modernbert", *LLAMAS)},
+    ("bitfit", "t5 as it is"): "this base has no biases",
 }
 """A part of the sentence with which a method refuses an architecture."""
 
@@ -146,8 +159,14 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
 
 
-def auto_model(folder: Path) -> str:
-    return get_task_type(task_of(folder)).auto_model
+def spec_of(folder: Path, quantization: str | None = None) -> BaseSpec:
+    kind = get_task_type(task_of(folder))
+    options = kind.model_options(targets_of(folder))
+    return BaseSpec(str(folder), kind.auto_model, options, kind.fresh_head, quantization=quantization)
+
+
+def targets_of(folder: Path) -> Targets:
+    return Classes(LABELS) if get_task_type(task_of(folder)).fresh_head else Tokens()
 
 
 def task_of(folder: Path) -> str:
@@ -163,7 +182,13 @@ def inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     mask = torch.ones_like(ids)
     ids[3, 6:], mask[3, 6:] = 0, 0
     ids[3, 5] = END
-    return {"input_ids": ids, "attention_mask": mask}
+    found = {"input_ids": ids, "attention_mask": mask}
+    return found | {"decoder_input_ids": ids[:, :5]} if writes(model) else found
+
+
+def writes(model: torch.nn.Module) -> bool:
+    """Whether it has a decoder whose words are asked for."""
+    return model.config.is_encoder_decoder and model.get_output_embeddings() is not None
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
@@ -175,12 +200,12 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def trained(name: str, folder: Path) -> TrainState:
     method = get_method(name)
     setup = Setup.of(name, {**method.prior(), "learning_rate": 1e-2}, 64)
-    info = DatasetInfo(str(folder), task_of(folder), "accuracy", Classes(LABELS), {"input_ids": 0}, 60, 60)
+    info = DatasetInfo(str(folder), task_of(folder), "accuracy", targets_of(folder), {"input_ids": 0}, 60, 60)
     train_state = build(setup, 1, info, 4)
     train_state.model.train()
     for step in range(4):
         out = train_state.model(**inputs(train_state.model)).logits.float()
-        torch.nn.functional.cross_entropy(out, torch.tensor([0, 1, 2, 0])).backward()
+        torch.nn.functional.cross_entropy(out.flatten(1), torch.tensor([0, 1, 2, 0])).backward()
         train_state.optimizer.step()
         method.after_step(train_state.plain, step)
         train_state.optimizer.zero_grad()
@@ -190,7 +215,7 @@ def trained(name: str, folder: Path) -> TrainState:
 @pytest.mark.parametrize("folder", ARCHITECTURES, indirect=True)
 def test_the_head_is_what_loading_makes_anew(folder: Path, request: pytest.FixtureRequest) -> None:
     architecture = ARCHITECTURES[request.node.callspec.params["folder"]]
-    spec = BaseSpec(str(folder), auto_model(folder), OPTIONS)
+    spec = spec_of(folder)
     one, again, other = (load_base(spec, seed) for seed in (1, 1, 2))
     assert fresh_modules(one) == architecture.fresh
     is_fresh: Any = tuple(f"{name}." for name in architecture.fresh)
@@ -216,6 +241,6 @@ def test_reloaded_with_another_seed_it_predicts_the_same(
     method, before = train_state.method, logits(train_state.model)
     (tmp_path / "model").mkdir()
     method.save(train_state.plain, tmp_path / "model")
-    spec = BaseSpec(str(folder), auto_model(folder), OPTIONS, quantization=method.quantization)
+    spec = spec_of(folder, method.quantization)
     reloaded = method.load(load_base(spec, 99), tmp_path / "model")
     assert torch.allclose(logits(reloaded), before, atol=2e-3 if method.quantization else 1e-5)
