@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from peftcost.tasks.targets import Classes, Targets, targets_from
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class. rows: that are of it. predicted: that were called so. recall: of the rows of it, those called so, with its
-    95 % interval (Wilson's); precision: of those called so, the rows of it. None where there are none."""
+    """One class; of words with tags, one kind of entity, whose entities are counted. rows: that are of it. predicted: that
+    were called so. recall: of the rows of it, those called so, with its 95 % interval (Wilson's); precision: of those called
+    so, the rows of it. None where there are none."""
 
     name: str
     rows: int
@@ -137,7 +138,7 @@ def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:
 
 def by_class(kind: TaskType, rows: np.ndarray, targets: Targets) -> list[ClassFigures]:
     """The figures of each class, in the classes' order; none where the task type has no classes to be told apart."""
-    names: Sequence[str] = targets.names if isinstance(targets, Classes) else ()
+    names = kind.class_names(targets)
     counts = kind.class_counts(rows, len(names))
     return [] if counts is None else [class_figures(name, *map(int, row)) for name, row in zip(names, counts, strict=True)]
 

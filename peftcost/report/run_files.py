@@ -16,6 +16,7 @@ from peftcost.report.sentences import recommended_entry
 from peftcost.store.learning_curve import learning_curve
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 MOST_POINTS = 200
 """Of a loss curve; more cannot be told apart on a page."""
@@ -47,10 +48,11 @@ class ClassRow:
 @dataclass(frozen=True)
 class ByClass:
     """The recommended setup by class. counts: true class by predicted class, for those shown; none where an example may have
-    several. split: where the rows are of.
+    several. split: where the rows are of. counted: what a class is of, "rows" or "entities".
     left_out: how many classes are not shown."""
 
     split: str
+    counted: str
     examples: int
     rows: list[ClassRow]
     counts: list[list[int]]
@@ -83,10 +85,13 @@ def by_class(folder: Path, result: Mapping[str, Any]) -> ByClass | None:
         files = [trial / name for trial in folders if (trial / name).exists()]
         if files:
             kind, rows = get_task_type(result["task"]["task"]), np.load(files[0], allow_pickle=False)
-            names = result["task"].get("classes") or []
+            names = kind.class_names(Classes(tuple(result["task"].get("classes") or ())))
             pairs = kind.class_pairs(rows)
             counts = kind.class_counts(rows, len(names)) if pairs is None else confusion(pairs, len(names))
-            return None if counts is None else class_rows(counts, names, split, len(rows), is_confusion=pairs is not None)
+            if counts is None:
+                return None
+            counted = "entities" if kind.per_token else "rows"
+            return class_rows(counts, names, split, counted, len(rows), is_confusion=pairs is not None)
     return None
 
 
@@ -104,7 +109,9 @@ def confusion(pairs: np.ndarray, classes: int) -> np.ndarray:
     return counts
 
 
-def class_rows(counts: np.ndarray, names: Sequence[str], split: str, examples: int, is_confusion: bool) -> ByClass:
+def class_rows(
+    counts: np.ndarray, names: Sequence[str], split: str, counted: str, examples: int, is_confusion: bool
+) -> ByClass:
     """counts: true class by predicted class; else those of `TaskType.class_counts`, where an example has not one class."""
     if is_confusion:
         true, called, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
@@ -122,7 +129,7 @@ def class_rows(counts: np.ndarray, names: Sequence[str], split: str, examples: i
         for i in shown
     ]
     matrix = counts[np.ix_(shown, shown)].tolist() if is_confusion else []
-    return ByClass(split, examples, rows, matrix, len(counts) - len(shown))
+    return ByClass(split, counted, examples, rows, matrix, len(counts) - len(shown))
 
 
 def share(part: int, whole: int) -> Cell:

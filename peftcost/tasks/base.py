@@ -16,7 +16,7 @@ from peftcost.data.features import Split
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.targets import Targets
+from peftcost.tasks.targets import Classes, Targets
 
 if TYPE_CHECKING:
     import torch
@@ -246,6 +246,10 @@ class TaskType(ABC):
         """The predicted and the true class id of each example, shape (n, 2), of the rows of `predict`; None where an example
         has not one class."""
         return None
+
+    def class_names(self, targets: Targets) -> Sequence[str]:
+        """The classes that `class_counts` tells apart, in its order; none where there are none."""
+        return targets.names if isinstance(targets, Classes) else ()
 
     def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
         """For each class how many examples were rightly called so, were called so, and are so, shape (classes, 3); None where

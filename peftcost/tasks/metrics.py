@@ -5,6 +5,7 @@ Each takes rows of shape (n, k) and weights of shape (B, n), and gives values of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -148,8 +149,11 @@ def spans(tags: Sequence[str]) -> set[Span]:
     return found
 
 
-def span_row(predicted: Sequence[str], true: Sequence[str]) -> tuple[int, int, int, int, int]:
-    """What a sentence adds: right spans, predicted spans, true spans, right words, words."""
+def span_row(predicted: Sequence[str], true: Sequence[str], kinds: Sequence[str] = ()) -> list[int]:
+    """What a sentence adds: right spans, predicted spans, true spans, right words, words; then the first three of each of
+    these kinds of entities."""
     guessed, gold = spans(predicted), spans(true)
     right_words = sum(p == t for p, t in zip(predicted, true, strict=True))
-    return len(guessed & gold), len(guessed), len(gold), right_words, len(true)
+    by_kind = [Counter(kind for _, _, kind in found) for found in (guessed & gold, guessed, gold)]
+    whole = [len(guessed & gold), len(guessed), len(gold), right_words, len(true)]
+    return [*whole, *(counts[kind] for kind in kinds for counts in by_kind)]

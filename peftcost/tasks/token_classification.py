@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+WHOLE = 5
+"""Columns of a row that no kind of entity has of its own."""
+MOST_KINDS = 64
+"""Of which each is counted: more would take too much room."""
 FEW_ODD = 0.02
 """Share of words up to which tags of no scheme are slips among those of one."""
 
 
 class TokenClassification(TextInputs, ClassTargets):
-    """Rows for the metrics: (right spans, predicted spans, true spans, right words, words).
+    """Rows for the metrics: (right spans, predicted spans, true spans, right words, words), then the first three of each kind
+    of entity.
 
     A word's first sub-token carries its tag. Targets of words that truncation cut off follow behind the sub-tokens'
     own; they are never trained on, and count as predicted O, so that cutting is not rewarded.
@@ -185,14 +190,26 @@ class TokenClassification(TextInputs, ClassTargets):
         return loss, (seen != IGNORED).sum()
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
-        names = expect(Classes, targets).names
+        names, kinds = expect(Classes, targets).names, self.class_names(targets)
         guesses = aligned(logits, batch).argmax(dim=-1).cpu().tolist()
         rows = []
         for guess, gold in zip(guesses, batch.targets.cpu().tolist(), strict=True):
             at = [i for i, target in enumerate(gold) if target != IGNORED]
             predicted = [names[guess[i]] if i < len(guess) else OUTSIDE for i in at]
-            rows.append(span_row(predicted, [names[gold[i]] for i in at]))
-        return np.array(rows, dtype=np.float32).reshape(-1, 5)
+            rows.append(span_row(predicted, [names[gold[i]] for i in at], kinds))
+        return np.array(rows, dtype=np.float32).reshape(-1, WHOLE + 3 * len(kinds))
+
+    def class_names(self, targets: Targets) -> Sequence[str]:
+        """Kinds of entities; none where the tags mark no entities."""
+        parts = [tag_parts(name) for name in expect(Classes, targets).names]
+        kinds = sorted({kind for letter, kind in filter(None, parts) if letter != OUTSIDE})
+        return kinds if None not in parts and len(kinds) <= MOST_KINDS else ()
+
+    def class_counts(self, rows: np.ndarray, classes: int) -> np.ndarray | None:
+        by_kind = rows[:, WHOLE:]
+        if not classes or by_kind.shape[1] != 3 * classes:  # rows of an earlier version end before
+            return None
+        return by_kind.sum(axis=0, dtype=np.float64).astype(np.int64).reshape(classes, 3)
 
     def baselines(self) -> Mapping[str, Baseline]:
         return {"majority": Baseline("the majority class", majority_rows)}
@@ -245,7 +262,7 @@ def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Ta
     counts = Counter(tag for e in train for tag in e["tags"])
     majority = max(expect(Classes, targets).names, key=lambda label: counts[label])
     rows = [span_row([majority] * len(e["tags"]), e["tags"]) for e in test]
-    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+    return np.array(rows, dtype=np.float32).reshape(-1, WHOLE)
 
 
 Coded = tuple[list[int], list[int | None]]

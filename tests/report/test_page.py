@@ -94,7 +94,7 @@ def test_classes_are_counted_on_the_test_split(tmp_path: Path) -> None:
 def test_of_many_classes_the_largest_are_shown() -> None:
     true = np.repeat(np.arange(30), np.arange(1, 31))
     counts = confusion(np.stack([true, true], axis=1), 30)
-    found = class_rows(counts, [f"c{i}" for i in range(30)], "dev", len(true), is_confusion=True)
+    found = class_rows(counts, [f"c{i}" for i in range(30)], "dev", "rows", len(true), is_confusion=True)
     assert found.left_out == 10 and [row.name for row in found.rows] == [f"c{i}" for i in range(10, 30)]
 
 

@@ -14,7 +14,7 @@ from peftcost.data.builtin import builtin_table
 from peftcost.data.features import Split
 from peftcost.tasks import get_task_type
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.metrics import entity_f1, token_accuracy
+from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
 from peftcost.tasks.targets import Classes
 from peftcost.tasks.text_inputs import load_tokenizer
 
@@ -72,7 +72,7 @@ def test_words_lost_to_truncation_count_as_predicted_outside(tokenizer: PreTrain
     batch = batch_of(tokenizer, split, 5)
     perfect = torch.nn.functional.one_hot(batch.targets[:, :5].clamp(min=0), 3).float() * 10
     found = KIND.predict(perfect, batch, LABELS)
-    assert found.tolist() == [[1, 1, 2, 5, 6], [1, 1, 1, 2, 2]]
+    assert found.tolist() == [[1, 1, 2, 5, 6, 1, 1, 2], [1, 1, 1, 2, 2, 1, 1, 1]]
     assert entity_f1(found, np.ones((1, 2)))[0] == pytest.approx(0.8)
     assert token_accuracy(found, np.ones((1, 2)))[0] == pytest.approx(7 / 8)
     loss, n = KIND.loss(perfect, batch)
@@ -85,7 +85,7 @@ def test_a_narrower_cut_by_the_batch_counts_the_same(tokenizer: PreTrainedTokeni
     """Virtual tokens leave a method less room than the data were tokenized for."""
     split, _, _ = encoded(tokenizer, [example("one two three", "O O B-x")], 32)
     batch = batch_of(tokenizer, split, 3)
-    assert KIND.predict(torch.zeros(1, 3, 3), batch, LABELS).tolist()[0][2:] == [1, 0, 3]
+    assert KIND.predict(torch.zeros(1, 3, 3), batch, LABELS).tolist()[0][2:5] == [1, 0, 3]
 
 
 def test_loss_ignores_padding_and_is_zero_without_targets() -> None:
@@ -135,3 +135,16 @@ def test_byte_level_tokenizers_see_the_space_before_each_word(tmp_path: Path) ->
     GPT2TokenizerFast(**files).save_pretrained(tmp_path / "model")
     words = load_tokenizer(tmp_path / "model", pre_split=True)(["say", "hello", "world"], is_split_into_words=True)
     assert words.tokens()[-2:] == ["Ġhello", "Ġworld"]
+
+
+def test_each_kind_of_entity_is_counted() -> None:
+    """As seqeval does: whole entities, of the right kind."""
+    targets = Classes(("B-city", "B-person", "I-city", "I-person", "O"))
+    kinds = KIND.class_names(targets)
+    assert list(kinds) == ["city", "person"]
+    true = ["B-person", "I-person", "O", "B-city", "O", "B-city"]
+    said = ["B-person", "O", "O", "B-city", "O", "B-person"]
+    rows = np.array([span_row(said, true, kinds), span_row(["O"], ["O"], kinds)], dtype=np.float32)
+    assert KIND.class_counts(rows, 2).tolist() == [[1, 1, 2], [0, 2, 1]]
+    assert KIND.class_counts(rows[:, :5], 2) is None, "as earlier versions wrote them"
+    assert list(KIND.class_names(Classes(("NOUN", "VERB")))) == []
