@@ -30,6 +30,10 @@ TRAINING_DEFAULTS: dict[str, Scalar] = {
 PACKING = "packing"
 """True where a batch's texts are laid end to end in one row (`engine/packing.py`); a choice only of setups that do so."""
 
+CLASS_WEIGHTS, WORD_DROPOUT = "class_weights", "word_dropout"
+"""For few or unbalanced labels (`engine/few_labels.py`); choices only of setups that have them. "balanced": each class counts
+as much as any other. word_dropout: the share of tokens of a training text that are hidden."""
+
 WEIGHTS = "weights"
 """bf16 where what a setup does not train is held in bf16; a choice only of setups that do so, others hold it in fp32. What it
 trains is held in fp32, but for a base that is trained whole."""

@@ -16,7 +16,7 @@ SHORT = {
     "batch_size": "batch {}",
     "model": "on {}",
 }
-TOLD_WHERE_UNUSUAL = ("batch_size", "optimizer", "precision")
+TOLD_WHERE_UNUSUAL = ("batch_size", "optimizer", "precision", "weight_decay", "label_smoothing", "dropout")
 """Training choices that stand there only where they are not the defaults."""
 UNTOLD = ("alpha_over_rank", "adapter_dropout", "orthogonality", "packing", "weights", "gradient_checkpointing")
 

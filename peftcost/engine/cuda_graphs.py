@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from peftcost.core.setup import PACKING
+from peftcost.core.setup import CLASS_WEIGHTS, PACKING
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
@@ -43,6 +43,7 @@ def unsupported_reason(train_state: TrainState) -> str | None:
         "the optimizer has no capturable form": not isinstance(train_state.optimizer, torch.optim.AdamW),
         "layers are computed again from saved random states": bool(choices["gradient_checkpointing"]),
         "texts of any length are laid end to end": bool(choices.get(PACKING)),
+        "a batch's rows have weights": bool(choices.get(CLASS_WEIGHTS)),
         "8-bit kernels look for outliers on the CPU": train_state.method.quantization == "int8",
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import CLASS_WEIGHTS, WORD_DROPOUT, Setup
 from peftcost.methods import get_method
 from peftcost.methods.lora import Lora
 
@@ -36,6 +36,8 @@ def unsupported_reason(setup: Setup) -> str | None:
     reasons = {
         f"{setup.method} is no LoRA, and only LoRA adapters are computed side by side": not is_lora(setup.method),
         "DoRA scales the base's own weights, so its base is not shared": bool(choices.get("dora")),
+        "its rows have weights": bool(choices.get(CLASS_WEIGHTS)),
+        "its words are hidden": bool(choices.get(WORD_DROPOUT)),
         "fp16 scales all gradients by what one of them was": choices["precision"] == "fp16",
         "its batches are accumulated from micro-batches": micro_batch_size(setup) < int(choices["batch_size"] or 1),
     }

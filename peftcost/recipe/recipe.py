@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
-from peftcost.core.setup import PACKING, TRAINING_DEFAULTS, Setup
+from peftcost.core.setup import CLASS_WEIGHTS, PACKING, TRAINING_DEFAULTS, WORD_DROPOUT, Setup
 from peftcost.core.statistics import prediction_interval
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError
@@ -171,7 +171,7 @@ def load_recipe(path: Path) -> Recipe:
 def check_choices(setup: Setup, where: str) -> None:
     """UserError for a choice that the method does not have."""
     method = get_method(setup.method)
-    known = {*TRAINING_DEFAULTS, PACKING, *method.prior(), *method.space()}
+    known = {*TRAINING_DEFAULTS, PACKING, CLASS_WEIGHTS, WORD_DROPOUT, *method.prior(), *method.space()}
     unknown = [key for key in setup.hyperparameters if key not in known]
     if unknown:
         raise UserError(f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}.")

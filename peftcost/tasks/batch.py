@@ -16,7 +16,7 @@ class Batch:
     inputs: keyword arguments of the model, each of shape (rows, ...). targets: as the task type's loss takes them. width: of
     the activations that layers hand on (tokens, patches). activations: of the frozen layers, shape (rows, width, hidden),
     where they need not be computed. kept: flat places, of rows × width, of the only positions whose logits are wanted; None
-    for all.
+    for all. weights: of each row in the loss, shape (rows,), where the task gives each one target; None for equal ones.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -24,6 +24,7 @@ class Batch:
     width: int
     activations: torch.Tensor | None = None
     kept: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -42,4 +43,6 @@ class Batch:
         """The same on a device. Activations are where the model is."""
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         kept = None if self.kept is None else self.kept.to(device, non_blocking=True)
-        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True), kept=kept)
+        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
+        targets = self.targets.to(device, non_blocking=True)
+        return replace(self, inputs=inputs, targets=targets, kept=kept, weights=weights)

@@ -74,8 +74,8 @@ class OneClass(ClassTargets):
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, int]:
         from torch.nn.functional import cross_entropy
 
-        loss = cross_entropy(logits.float(), batch.targets, reduction="sum", label_smoothing=label_smoothing)
-        return loss, batch.rows
+        each = cross_entropy(logits.float(), batch.targets, reduction="none", label_smoothing=label_smoothing)
+        return (each if batch.weights is None else each * batch.weights).sum(), batch.rows
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         probabilities = logits.detach().float().softmax(dim=-1).cpu().numpy()
