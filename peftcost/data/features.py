@@ -29,6 +29,14 @@ class Column:
         """The same of the first n examples."""
         return Column(self.values[:n]) if self.offsets is None else Column(self.values, self.offsets[: n + 1])
 
+    def only(self, indices: np.ndarray) -> Column:
+        """The same of these examples."""
+        if self.offsets is None:
+            return Column(self.values[indices])
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[indices])])
+        parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in indices]
+        return Column(np.concatenate(parts) if parts else self.values[:0], offsets)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -44,6 +52,10 @@ class Split:
         """The first n examples, or all that there are."""
         n = min(n, len(self))
         return Split({name: column.first(n) for name, column in self.columns.items()}, self.lengths[:n])
+
+    def only(self, indices: np.ndarray) -> Split:
+        """These examples."""
+        return Split({name: column.only(indices) for name, column in self.columns.items()}, self.lengths[indices])
 
 
 def ragged(rows: Sequence[Sequence[float]], dtype: DTypeLike = np.int32) -> Column:

@@ -43,7 +43,8 @@ class TrainJob:
     checkpoint_seconds: how often an interrupted training can be resumed.
     early_stopping_patience: for production: stop when dev quality has not risen for this many evaluations
     (about eight an epoch); None trains to the stop.
-    dev_rows: how many dev examples are predicted, a sample that grows with it; None for all.
+    dev_rows: how many dev examples are predicted, a sample that grows with it; None for all. train_rows: the same of the
+    examples that are trained on.
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
     predicted_peak_bytes: what it is known to take, 0 if unknown. whole: write the artifact in the library's own format; else
     what was trained, which takes less room. ranks: how many processes train it together, each with a model of its own and its
@@ -58,6 +59,7 @@ class TrainJob:
     checkpoint_seconds: float = 60.0
     early_stopping_patience: int | None = None
     dev_rows: int | None = None
+    train_rows: int | None = None
     memory_bytes: int = 0
     estimate_step: bool = False
     predicted_peak_bytes: int = 0

@@ -16,6 +16,7 @@ import torch
 
 from peftcost.core.memory import folder_bytes
 from peftcost.core.setup import PACKING
+from peftcost.core.statistics import nested_sample
 from peftcost.cost.contention import ForeignLoad
 from peftcost.cost.energy import EnergyMeter
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK, Stopwatch, process_peak_bytes, reset_peaks, step_peak_bytes
@@ -26,6 +27,7 @@ from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkp
 from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds, measure_dev
+from peftcost.engine.few_labels import change_of, changes_inputs
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.judged import judged
@@ -57,6 +59,8 @@ def train(job: TrainJob, reporter: Reporter) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     folder, out = Path(job.prepared), Path(job.out)
     info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
+    if job.train_rows is not None:
+        split = split.only(nested_sample(len(split), job.train_rows))
     if job.estimate_step:
         reporter.phase("plan")
         reporter.predicted(predicted_peak_bytes(job, info, split))
@@ -120,7 +124,9 @@ class Loop:
     ) -> None:
         self.job, self.reporter, self.train_state, self.split, self.dev = job, reporter, train_state, split, dev
         self.plan = plan
-        self.source, self.dev_source = live_source(train_state, split), live_source(train_state, dev)
+        self.change = change_of(train_state.choices, split, load_dataset_info(Path(job.prepared)))
+        self.source = None if changes_inputs(train_state.choices) else live_source(train_state, split)
+        self.dev_source = live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         self.targets = train_state.collator.task_type.target_counts(split, train_state.collator.max_tokens)
         self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
@@ -147,9 +153,9 @@ class Loop:
 
     def share_activations(self) -> None:
         """Find what other setups computed of the same frozen layers, and leave them what is computed here. Not on a GPU,
-        which computes it anew in less time than a disk takes, and not of several ranks: each would have to know what the
-        others have paid for."""
-        if self.train_state.device.type == "cuda" or ranks.count() > 1:
+        which computes it anew in less time than a disk takes, not of several ranks (each would have to know what the
+        others have paid for), and not of a part of the rows, whose numbers are others."""
+        if self.train_state.device.type == "cuda" or ranks.count() > 1 or self.job.train_rows is not None:
             return
         for source, name in ((self.source, "train"), (self.dev_source, "dev")):
             if source is not None:
@@ -286,6 +292,8 @@ class Loop:
         for start in range(0, len(mine), self.micro_batch_size):
             part = mine[start : start + self.micro_batch_size]
             batch = collator.batch(self.split, part, width)
+            if self.change is not None:
+                batch = self.change(batch, hash((self.job.seed, self.step, start)) & 0x7FFFFFFF)
             if self.graphs is not None:
                 yield collator.task_type.seen(batch)  # its shape follows from rows and width
             else:

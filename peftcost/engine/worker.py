@@ -145,6 +145,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         write_card,
         write_whole,
     )
+    from peftcost.engine.attributions import attribute
     from peftcost.engine.estimate import estimate
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -157,6 +158,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "estimate": estimate,
         "probe": probe,
         "train": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),
+        "train_on_part": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),  # its progress is not told
         "train_pack": train_pack,
         "test": open_test,
         "reload": reload,
@@ -167,6 +169,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "baselines": baselines,
         "card": write_card,
         "whole": write_whole,
+        "attribute": attribute,
         "selftest": selftest,
     }
 

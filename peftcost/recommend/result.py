@@ -33,9 +33,10 @@ def build_result(
     more: BudgetForecast | None,
     tests: Mapping[str, Any] | None,
     answers: Mapping[str, Any] | None = None,
+    more_rows: Mapping[str, Any] | None = None,
 ) -> Result:
     """The whole of result.json. events: the journal's; task: its first part; more: what the same budget again would bring;
-    answers: the part `written`."""
+    answers: the part `written`; more_rows: what as many training rows again would bring."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
     totals = state.ledger.totals()
@@ -57,7 +58,7 @@ def build_result(
         "front": front_of(entries),
         "recommendation": None
         if recommendation is None
-        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict()},
+        else {**asdict(recommendation), "twice_the_budget": more and more.as_dict(), "twice_the_rows": more_rows},
         "test": tests,
         "written": answers,
         "warnings": warnings_of(state, tests),

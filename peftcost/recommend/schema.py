@@ -113,11 +113,21 @@ class MoreBudget(Part):
     cost_share: float = Field(description="The new recommendation's cost as a share of the present one's.")
 
 
+class MoreRows(Part):
+    """What as many training rows again would bring to the recommended setup."""
+
+    train_rows: list[int] = Field(description="Parts of the rows that it was trained on, each for as many epochs; then all.")
+    qualities: list[float] = Field(description="On dev, of each.")
+    gain: float = Field(description="In quality, of twice the rows.")
+    gain_interval: Interval = Field(description="95 %.")
+
+
 @dataclass(frozen=True)
 class Recommended(Recommendation):
     """The setup that a run recommends, with its evidence."""
 
     twice_the_budget: MoreBudget | None = None
+    twice_the_rows: MoreRows | None = None
 
 
 class TestQuality(Part):

@@ -133,7 +133,7 @@ def policy_text(result: Result) -> str:
 
 def beside(result: Result) -> list[str]:
     """What else one could do: the next setups in quality and in cost, training again and again, searching on."""
-    return [text for text in (neighbours(result), payback(result), twice_the_budget(result)) if text]
+    return [text for text in (neighbours(result), payback(result), twice_the_budget(result), twice_the_rows(result)) if text]
 
 
 def neighbours(result: Result) -> str | None:
@@ -159,6 +159,19 @@ def twice_the_budget(result: Result) -> str | None:
         return "Twice the budget would hardly change this advice."
     gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {percent(more['cost_share'])} of the cost"
     return f"{start}, on average to {gain}, as far as can be guessed from what was measured."
+
+
+def twice_the_rows(result: Result) -> str | None:
+    """What as many training rows again would likely bring; None where it was not measured."""
+    more = (result["recommendation"] or {}).get("twice_the_rows")
+    if not more:
+        return None
+    low, high = more["gain_interval"]
+    seen = ", ".join(f"{q:.3f} on {n:,}" for n, q in zip(more["train_rows"], more["qualities"], strict=True))
+    return (
+        f"Twice the training rows would bring about {more['gain']:+.3f} {result['task']['metric']} to this setup "
+        f"(95 %: {low:+.3f} to {high:+.3f}), going by {seen} rows."
+    )
 
 
 def payback(result: Result) -> str | None:

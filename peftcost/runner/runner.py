@@ -112,7 +112,7 @@ class Runner:
             for slot, message in self.listen():
                 if isinstance(message, LastWord):
                     last[running.pop(slot)] = message
-                elif isinstance(message, Progress):
+                elif isinstance(message, Progress) and kind == "train":
                     self.progressed(running[slot], message)
             if self.left_after(0.0) <= self._ending_seconds() * len(self.books.held):
                 for slot in running:

@@ -152,6 +152,13 @@ class SearchConfig:
     confidences: tuple[float, float] = (0.5, 0.99)
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 
+    # -- what more rows would bring (parts.py) -----------------------------------------------------------------------
+
+    parts_share: float = 0.05
+    """Of the budget: to train the recommended setup on parts of the rows too may take no more."""
+    fewest_part_rows: int = 50
+    """On fewer rows a training says next to nothing."""
+
     # -- what the measurements say (evidence.py, forecast.py) -------------------------------------------------------
 
     replicates: int = 2000

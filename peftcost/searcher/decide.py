@@ -23,6 +23,7 @@ from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
 from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
 from peftcost.searcher.forecast import BudgetForecast, forecast
+from peftcost.searcher.parts import parts_reserve
 from peftcost.searcher.references import follow
 from peftcost.searcher.state import SearchState
 
@@ -81,9 +82,10 @@ class Moment:
 
     @cached_property
     def left(self) -> float:
-        """gpu-seconds, less what closing and the running trials will take."""
+        """gpu-seconds, less what closing, the recommended setup on parts of the rows, and the running trials will take."""
         left = self.state.left_after(self.config.safety * self.state.cost.closing_seconds(), self.now)
-        return left - committed_seconds(self.state, self.now)
+        parts = 0.0 if self.recommended is None else parts_reserve(self.state, self.recommended, self.budget)
+        return left - parts - committed_seconds(self.state, self.now)
 
     @cached_property
     def contenders_seconds(self) -> list[float]:

@@ -64,6 +64,10 @@ class RunFolder:
         """Artifact, rows and checkpoints of one setup trained with one seed."""
         return self.path / "setups" / setup_id / f"seed-{seed}"
 
+    def parts(self, setup_id: str, rows: int) -> Path:
+        """The dev rows of a setup that was trained on so many of the training rows."""
+        return self.path / "setups" / setup_id / f"on-{rows}-rows"
+
     def read_result(self) -> dict[str, Any]:
         """result.json; UserError when the run has not got that far."""
         if not self.result_file.exists():

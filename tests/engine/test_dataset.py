@@ -54,3 +54,12 @@ def test_columns_of_any_kind_come_back_from_disk(tmp_path: Path) -> None:
     assert np.array_equal(again.columns["pixel_values"].values, pixels)
     assert again.columns["scores"][2].tolist() == [1.5, 2.5]
     assert again.first(2).columns["pixel_values"].values.shape == (2, 2, 2)
+
+
+def test_some_examples_of_a_split_are_what_they_were() -> None:
+    words, pixels = ragged([[1], [2, 3], [], [4, 5, 6]]), Column(np.arange(8).reshape(4, 2))
+    split = Split({"input_ids": words, "pixel_values": pixels}, np.array([1, 2, 0, 3]))
+    some = split.only(np.array([1, 2, 3]))
+    assert [row.tolist() for row in (some.columns["input_ids"][i] for i in range(3))] == [[2, 3], [], [4, 5, 6]]
+    assert some.columns["pixel_values"].values.tolist() == [[2, 3], [4, 5], [6, 7]] and some.lengths.tolist() == [2, 0, 3]
+    assert len(split.only(np.array([], dtype=np.int64))) == 0

@@ -205,3 +205,15 @@ def test_a_sample_of_dev_is_what_it_names_and_grows(prepared: str, tmp_path: Pat
     assert np.array_equal(sampled, rows[nested_sample(60, 20)])
     assert set(nested_sample(60, 20)) <= set(nested_sample(60, 40))
     assert (every["dev_rows"], some["dev_rows"]) == (None, 20)
+
+
+@pytest.mark.parametrize("method", ["lora", "frozen"])
+def test_a_part_of_the_training_rows(prepared: str, tmp_path: Path, method: str) -> None:
+    """All of them are all of them; of a part, no activations are left for others, whose numbers are others."""
+    whole = train(job(prepared, tmp_path / "whole", method, top_layers=1), NullReporter())
+    all_rows = len(load_split(Path(prepared), "train"))
+    same = train(replace(job(prepared, tmp_path / "same", method, top_layers=1), train_rows=all_rows), NullReporter())
+    part = train(replace(job(prepared, tmp_path / "part", method, top_layers=1), train_rows=32), NullReporter())
+    assert same["dev_loss"] == whole["dev_loss"] and part["dev_loss"] != whole["dev_loss"]
+    assert part["train_loss"] < whole["train_loss"], "eight epochs of 32 rows are learnt by heart"
+    assert part["kept_train_rows"] == 0

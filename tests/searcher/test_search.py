@@ -226,3 +226,15 @@ def test_the_recipe_names_what_a_colleague_needs(run: peftcost.Run) -> None:
     assert ("prediction_interval" in recipe["expected"]) == (len(recipe["seeds"]) >= 3), "fewer seeds promise nothing"
     assert recipe["fingerprints"].keys() == {"data", "model"}
     assert multiprocessing.active_children() == []
+
+
+def test_what_more_rows_would_bring_is_measured_within_the_budget(run: peftcost.Run) -> None:
+    told = run.result.recommendation
+    assert told is not None and told.twice_the_rows is not None
+    more = told.twice_the_rows
+    assert more.train_rows == [100, 200, 400] and more.qualities[-1] == pytest.approx(told.quality)
+    low, high = more.gain_interval
+    assert low <= more.gain <= high
+    assert f"Twice the training rows would bring about {more.gain:+.3f}" in (run.folder.path / "report.md").read_text()
+    left = {path.name for path in run.folder.parts(told.id, 100).iterdir()}
+    assert "dev_rows.npy" in left and "model" not in left and "checkpoint" not in left
