@@ -17,6 +17,7 @@ from peftcost.report.html import notebook_html, write_report
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.spec import checked_confidence
 from peftcost.searcher.state import SearchState
+from peftcost.session.attributions import attribute_hardest
 from peftcost.store.journal import opened_of, read_events
 from peftcost.store.run_folder import open_run_folder
 from peftcost.tasks import get_task_type
@@ -116,19 +117,25 @@ class Run:
             caveats_of=partial(caveats_of, state, margin=task.margin),
         )
 
-    def report(self, *, examples: bool | None = None, by: str | None = None) -> dict[str, Path]:
+    def report(self, *, examples: bool | None = None, by: str | None = None, attributions: bool = False) -> dict[str, Path]:
         """Write report.html, report.md and front.png into the run's folder.
 
         Args:
             examples: Show the dev examples that are hardest for the recommended setup. Default: as the search was told.
             by: A column of the data, by whose values the quality on dev is told, too.
+            attributions: Mark the tokens of these examples that decide what the model says: integrated gradients, by Captum
+                (`pip install "peftcost[attributions]"`), in a process of its own. For text classification.
 
         Returns:
             Their paths, by kind (html, md, png).
 
         Raises:
-            UserError: When the run is not finished, or the data have no such column.
+            UserError: When the run is not finished, or the data have no such column; without Captum or a model to attribute.
         """
+        if attributions and examples is False:
+            raise UserError("--attributions marks the examples that --no-examples leaves out; give one of the two.")
+        if attributions:
+            attribute_hardest(self.folder)
         if examples is None:
             examples = opened_of(list(read_events(self.folder.journal_file))).get("examples", True)
         return write_report(self.folder.path, Shown(examples, by))

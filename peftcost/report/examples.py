@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from peftcost.core.statistics import nested_sample, with_interval
-from peftcost.errors import PeftcostError
+from peftcost.errors import PeftcostError, UserError
 from peftcost.report import numbers
 from peftcost.report.calibration import Calibration, calibration
 from peftcost.report.numbers import Cell
@@ -25,6 +26,9 @@ from peftcost.tasks import get_task_type
 LONGEST = 400
 """Characters of an example that are shown."""
 HARDEST = 12
+ATTRIBUTIONS = "attributions.json"
+WITHIN, BEGINS = "##", ("Ġ", "▁")
+"""Marks of word pieces."""
 PARTS = 4
 MOST_VALUES = 12
 FEWEST_IN_A_SLICE = 20
@@ -43,11 +47,22 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class HardExample:
-    """A dev row that the setup is wrong about. sure: how sure it is of what it says; p_true: what it gives the label.
-    suspect: perhaps the label is wrong."""
+class Token:
+    """A token as the model reads it. share: how much it speaks for what the model says, of the token that does most; what
+    speaks against it is negative. begins: whether a space stands before it."""
 
     text: str
+    share: float
+    begins: bool
+
+
+@dataclass(frozen=True)
+class HardExample:
+    """A dev row that the setup is wrong about. sure: how sure it is of what it says; p_true: what it gives the label.
+    suspect: perhaps the label is wrong. tokens: with how much each of them counts; none where nobody has asked."""
+
+    text: str
+    tokens: list[Token]
     place: str
     label: str
     predicted: str
@@ -99,7 +114,8 @@ def on_dev(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDE
     if logs is not None and pairs is not None:
         suspect = suspects(logs, pairs[:, 1])
         if shown.examples and data is not None:
-            hardest = hard_examples(seen, data, logs, pairs[:, 1], suspect, result["task"]["classes"])
+            classes, tokens = result["task"]["classes"], tokens_by_example(trial, len(data.dev), len(rows))
+            hardest = hard_examples(seen, data, logs, pairs[:, 1], suspect, classes, tokens)
     return OnDev(
         examples=len(rows),
         calibration=None if logs is None or pairs is None else calibration(logs, pairs[:, 1]),
@@ -173,16 +189,17 @@ def hard_examples(
     true: np.ndarray,
     suspect: np.ndarray,
     classes: Sequence[str],
+    tokens: Mapping[int, list[Token]],
 ) -> list[HardExample]:
-    """Those that are wrong, the least likely label first."""
+    """Those that are wrong, the least likely label first. tokens: by place among those seen."""
     p, predicted = np.exp(log_probabilities), log_probabilities.argmax(axis=1)
     p_true = p[np.arange(len(true)), true]
-    order = [int(i) for i in np.argsort(p_true, kind="stable") if predicted[i] != true[i]]
     if data.task_type.one_size:  # pictures have no text
         return []
     return [
         HardExample(
             text=shortened(data.task_type.content(dict(seen[i]))),
+            tokens=tokens.get(i, []),
             place=Path(str(seen[i]["place"])).name,
             label=classes[true[i]],
             predicted=classes[predicted[i]],
@@ -190,7 +207,54 @@ def hard_examples(
             p_true=numbers.percent(float(p_true[i])),
             suspect=bool(suspect[i]),
         )
-        for i in order[:HARDEST]
+        for i in hardest_places(log_probabilities, true)
+    ]
+
+
+def hardest_places(log_probabilities: np.ndarray, true: np.ndarray) -> list[int]:
+    """Where those stand that are wrong, the least likely label first."""
+    p_true, predicted = log_probabilities[np.arange(len(true)), true], log_probabilities.argmax(axis=1)
+    return [int(i) for i in np.argsort(p_true, kind="stable") if predicted[i] != true[i]][:HARDEST]
+
+
+def hardest_of(folder: Path, result: Mapping[str, Any]) -> tuple[Path, list[int]]:
+    """The folder of the recommended setup's first training, and the indices of its hardest examples in dev. UserError where
+    that cannot be told."""
+    entry, data = recommended_entry(result), data_of(folder, result)
+    if entry is None or data is None:
+        raise UserError(f"The data of {folder} have changed or cannot be read any more, so its examples cannot be told.")
+    trial = trial_folders(folder, entry)[0]
+    rows, file = np.load(trial / "dev_rows.npy", allow_pickle=False), trial / "dev_log_probabilities.npy"
+    pairs = data.task_type.class_pairs(rows)
+    if pairs is None or not file.exists():
+        raise UserError(f"{folder} has no probabilities of classes, so its hardest examples cannot be told.")
+    seen = nested_sample(len(data.dev), len(rows))
+    return trial, [int(seen[i]) for i in hardest_places(np.load(file, allow_pickle=False), pairs[:, 1])]
+
+
+def tokens_by_example(trial: Path, dev_rows: int, seen_rows: int) -> dict[int, list[Token]]:
+    """What `peftcost report --attributions` has found, by place among the rows that were seen."""
+    file = trial / ATTRIBUTIONS
+    if not file.exists():
+        return {}
+    place_of = {int(index): place for place, index in enumerate(nested_sample(dev_rows, seen_rows))}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return {place_of[each["example"]]: tokens_of(each) for each in found if each["example"] in place_of}
+
+
+def tokens_of(found: Mapping[str, Any]) -> list[Token]:
+    """Without those that no text holds. Word pieces carry their tokenizer's mark: ## within a word, Ġ or ▁ at its begin."""
+    every = zip(found["tokens"], found["scores"], found["special"], strict=True)
+    told = [(text, score) for text, score, is_special in every if not is_special]
+    most = max((abs(score) for _, score in told), default=0.0) or 1.0
+    marked = any(text.startswith(BEGINS) for text, _ in told)
+    return [
+        Token(
+            text.removeprefix(WITHIN).lstrip("".join(BEGINS)),
+            score / most,
+            text.startswith(BEGINS) if marked else not text.startswith(WITHIN),
+        )
+        for text, score in told
     ]
 
 

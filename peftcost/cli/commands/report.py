@@ -16,9 +16,13 @@ def report(
         typer.Option("--by", help="Tell the quality on dev by the values of this column, too.", rich_help_panel=OUTPUT),
     ] = None,
     no_examples: NoExamplesOption = False,
+    attributions: Annotated[
+        bool,
+        typer.Option("--attributions", help="Mark the tokens of the hardest examples that decide.", rich_help_panel=OUTPUT),
+    ] = False,
 ) -> None:
     """Write report.html, report.md and front.png of a run."""
     from peftcost.api import Run
 
-    for path in Run(run).report(examples=False if no_examples else None, by=by).values():
+    for path in Run(run).report(examples=False if no_examples else None, by=by, attributions=attributions).values():
         print(path)

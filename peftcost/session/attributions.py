@@ -1,0 +1,50 @@
+"""Which tokens of the hardest examples speak for what the recommended setup says."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from peftcost.core.setup import Setup
+from peftcost.cost.device import choose_devices
+from peftcost.errors import UserError
+from peftcost.recommend.schema import Result
+from peftcost.report.examples import ATTRIBUTIONS, hardest_of
+from peftcost.runner.books import Books
+from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.prepare import on_base, prepare_data
+from peftcost.runner.runner import Runner
+from peftcost.store.journal import Journal
+from peftcost.store.run_folder import RunFolder
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import load_task
+
+TASK = "text-classification"
+
+
+def attribute_hardest(folder: RunFolder, devices: str | None = None) -> None:
+    """Write them beside the dev rows of the recommended setup, where the report finds them. UserError where there are no such
+    examples, or no model."""
+    result = Result.model_validate(folder.read_result())
+    if result.task.task != TASK:
+        raise UserError(f"--attributions is for {TASK}; this run is {result.task.task}.")
+    if result.recommendation is None:
+        raise UserError(f"{folder.path} recommends no setup whose tokens could be attributed.")
+    entry = result.setup(result.recommendation.id)
+    trial, examples = hardest_of(folder.path, folder.read_result())
+    if not (trial / "model").is_dir():
+        raise UserError(f"{trial} has no model any more; search again, or ask the run that has it.")
+    task = load_task(folder.task_file)
+    task = task.on(str(entry.hyperparameters.get("model", task.models[0])))
+    order = on_base(task, load_task_data(task, result.task.seed), result.task.seed)
+    setup = Setup(entry.method, entry.hyperparameters, entry.stop_examples or 0)
+    payload = {"setup": setup.as_dict(), "seed": order.seed, "out": str(trial), "examples": examples}
+    with (
+        tempfile.TemporaryDirectory(prefix="peftcost-attributions-") as scratch,
+        LocalExecutor(choose_devices(devices)[:1], Path(scratch) / "worker.log") as executor,
+    ):
+        runner = Runner(executor, Journal(), Books())
+        prepared = prepare_data(runner, order)
+        runner.acquire()
+        runner.run_one("attribute", {**payload, "prepared": prepared, "file": str(trial / ATTRIBUTIONS)})
+        runner.release()
