@@ -10,9 +10,11 @@ Rows, tokens, padding and loss are those of peftcost, so that both are judged on
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,15 @@ class PlainTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         targets = inputs.pop("labels")
         outputs = model(**inputs)
-        total, count = self.info.task_type.loss(outputs.logits, Batch(inputs, targets, 0))
+        batch = Batch(inputs, targets, next(iter(inputs.values())).shape[1])
+        total, count = self.info.task_type.loss(outputs.logits, batch)
         loss = total / max(1, int(count))
         return (loss, outputs) if return_outputs else loss
 
 
-def trained(info: DatasetInfo, split: Split, collator: Collator, seed: int, steps: int) -> tuple[torch.nn.Module, list[float]]:
+def trained(
+    info: DatasetInfo, split: Split, collator: Collator, seed: int, steps: int
+) -> tuple[torch.nn.Module, list[float]]:
     """A model after so many steps, and when each of them ended."""
     transformers.set_seed(seed)
     model, times = load_base(BaseSpec.plain(info), seed), StepTimes()
@@ -80,7 +85,8 @@ def main(job: dict[str, Any], out: Path) -> None:
     info, split, test = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "test")
     collator = Collator(info.task_type, info.targets, info.padding, info.max_length)
     _, at = trained(info, split, collator, job["seed"], WARM + TIMED)
-    steps = max(1, round(job["seconds"] * TIMED / (at[-1] - at[WARM - 1])))
+    step_seconds = statistics.median(end - start for start, end in pairwise(at[WARM - 1 :]))
+    steps = max(1, round(job["seconds"] / step_seconds))
     started = time.perf_counter()
     model, at = trained(info, split, collator, job["seed"], steps)
     np.save(out, evaluate(model, test, collator, next(model.parameters()).device).rows)

@@ -2,9 +2,8 @@
 
 python benchmarks/suite_data.py
 
-answers.csv: questions with their own answer, or with one of another question of the same topic. ratings.csv: snippets of
-movie reviews with their mean human rating. kinds.csv: tweets with the kinds of entities that they name. None of
-it is part of the repository.
+ratings.csv: snippets of movie reviews with their mean human rating. comparisons.csv: two of them, and which is rated higher.
+kinds.csv: tweets with the kinds of entities that they name. None of it is part of the repository.
 """
 
 from __future__ import annotations
@@ -17,24 +16,20 @@ from table_plans import rated_reviews, write_csv
 
 from peftcost.data.builtin import builtin_table
 
+CLEARLY = 1.0
+"""On the scale of -4 to 4: by how much snippets that are compared differ."""
 DATA = Path(__file__).parent / "suites" / "data"
 
 
-def answers() -> list[tuple[str, str, str]]:
-    """Each question of the dialogue once, with its answer in half of the cases."""
-    drawn = random.Random(0)
-    by_topic: dict[str, list[tuple[str, str]]] = {}
-    for row in builtin_table("dialogue").rows:
-        by_topic.setdefault(row["topic"], []).append((row["prompt"], row["completion"]))
-    found = []
-    for talks in by_topic.values():
-        for question, answer in talks:
-            others = [other for prompt, other in talks if prompt != question and other != answer]
-            if others and drawn.random() < 0.5:
-                found.append((question, drawn.choice(others), "no"))
-            else:
-                found.append((question, answer, "yes"))
-    return found
+def comparisons(rated: list[tuple[float, str]]) -> list[tuple[str, str, str]]:
+    """Two snippets, each in one pair alone, and which of them is rated higher by CLEARLY or more."""
+    shuffled = random.Random(0).sample(rated, len(rated))
+    pairs = zip(shuffled[::2], shuffled[1::2], strict=False)
+    return [
+        (one, other, "first" if above > below else "second")
+        for (above, one), (below, other) in pairs
+        if abs(above - below) >= CLEARLY
+    ]
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -44,8 +39,9 @@ def kinds() -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    write_csv(DATA / "answers.csv", ("question", "answer", "fits"), answers())
-    write_csv(DATA / "ratings.csv", ("text", "rating"), [(text, rating) for rating, text in rated_reviews()])
+    rated = rated_reviews()
+    write_csv(DATA / "ratings.csv", ("text", "rating"), [(text, rating) for rating, text in rated])
+    write_csv(DATA / "comparisons.csv", ("first", "second", "better"), comparisons(rated))
     write_csv(DATA / "kinds.csv", ("text", "kinds"), kinds())
     for file in sorted(DATA.glob("*.csv")):
         print(file)

@@ -1,8 +1,8 @@
 """Every kind of task once: what a search recommends, against a plain transformers script with as many device-seconds.
 
 python benchmarks/suite_data.py                  once, for the data that no package brings ready
-python benchmarks/tasks_table.py [TASK ...]      some 12 minutes a task on two quiet cores, dialogue 25; all by default. It can
-be stopped and started again; results/tasks.json has the tasks that are done, docs/benchmarks/tasks.md is made from it.
+python benchmarks/tasks_table.py [TASK ...]      some 12 minutes a task on two quiet cores, dialogue 25; all by default. It
+can be stopped and started again; results/tasks.json has the tasks that are done, docs/benchmarks/tasks.md is made from it.
 
 A search; then the recommended setup, and `plain_trainer.py` with the device-seconds of it and with those of the whole search,
 three fresh seeds each, judged on the test split. Lower bounds are paired over its rows and over seeds.
@@ -37,7 +37,7 @@ PAGE = HERE.parent / "docs" / "benchmarks" / "tasks.md"
 SUITE = HERE / "suites"
 TASKS = {
     "tweets": ("builtin:tweets", "120gpu-s", 800),
-    "answers": (SUITE / "answers.task.yaml", "120gpu-s", 800),
+    "comparisons": (SUITE / "comparisons.task.yaml", "120gpu-s", 800),
     "ratings": (SUITE / "ratings.task.yaml", "120gpu-s", 800),
     "entities": ("builtin:wnut16", "240gpu-s", 800),
     "kinds": (SUITE / "kinds.task.yaml", "240gpu-s", 800),
@@ -46,7 +46,7 @@ TASKS = {
 """Task, budget and training rows."""
 TITLES = {
     "tweets": "sentiment of tweets: a class of three",
-    "answers": "whether an answer fits its question: a pair of texts",
+    "comparisons": "which of two snippets is rated higher: a pair of texts",
     "ratings": "how people rate a snippet of a review: a number",
     "entities": "named entities in tweets (WNUT-16)",
     "kinds": "which kinds of entities a tweet names: several labels",
@@ -58,10 +58,11 @@ SEEDS = (2001, 2002, 2003)
 def measured(name: str) -> dict[str, Any]:
     """One task's row."""
     source, budget, train_rows = TASKS[name]
-    rows = Rows(train=train_rows, dev=400, test=800)
+    is_slow = name == "dialogue"
+    rows = Rows(train=train_rows, dev=100 if is_slow else 400, test=200 if is_slow else 800)
     task, folder = load_task(source).model_copy(update={"rows": rows}), WORK / name
     folder.mkdir(parents=True, exist_ok=True)
-    if name == "dialogue":
+    if is_slow:
         task = task.model_copy(update={"max_length": 64, "methods": ["full", "lora", "ia3"]})
     run = folder / "run"
     if not (run / "result.json").exists():
@@ -74,7 +75,7 @@ def measured(name: str) -> dict[str, Any]:
     gpu_seconds = fmean(seconds for _, seconds in advised)
     rows_of = {"advised": [found for found, _ in advised]}
     for rival, seconds in (("as_long", gpu_seconds), ("whole_search", result.budget.spent_gpu_seconds)):
-        if not (name == "dialogue" and rival == "whole_search"):  # half an hour of full fine-tuning
+        if not (is_slow and rival == "whole_search"):  # half an hour of full fine-tuning
             rows_of[rival] = [plain_rows(task, recipe.task_seed, seconds, seed, folder, rival) for seed in SEEDS]
     drawn = resample_qualities(rows_of, data.metric.compute, limits=data.metric.limits)
     return {
@@ -130,13 +131,14 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "# Every kind of task against a plain script",
         "",
-        f"Measured by `{result['command']}` on {machine['cpu']}, {machine['cores']} cores, with torch {versions['torch']} and "
-        f"transformers {versions['transformers']}; this page is made from `benchmarks/results/tasks.json`.",
+        f"Measured by `{result['command']}` on {machine['cpu']}, {machine['cores']} cores, with torch {versions['torch']} "
+        f"and transformers {versions['transformers']}; this page is made from `benchmarks/results/tasks.json`.",
         "",
         "*Advised* is the setup that a search recommends, trained again with three fresh seeds. The plain script is",
-        "transformers' `Trainer` with its default settings over the whole model (`benchmarks/plain_trainer.py`), given as many",
-        "device-seconds as the advised setup takes, or as the whole search took. All are judged on the same test rows, which",
-        "no search has chosen by. *Gain* is advised less plain; the bound is its 5 % lower one, paired over rows and seeds.",
+        "transformers' `Trainer` with its default settings over the whole model (`benchmarks/plain_trainer.py`), given as",
+        "many device-seconds as the advised setup takes, or as the whole search took. All are judged on the same test rows,",
+        "which no search has chosen by. *Gain* is advised less plain; the bound is its 5 % lower one, paired over rows and",
+        "seeds.",
         "",
         "| task | metric | untuned | advised setup | gpu-s | advised | plain, as long | gain (bound) | whole search, gpu-s "
         "| plain | gain (bound) |",
