@@ -49,7 +49,10 @@ def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Ref
 
 
 def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, margin: float) -> float:
-    """That the quality ahead lies above the recommended setup's by more than the margin."""
+    """That the quality ahead lies above the recommended setup's by more than the margin: never where the metric ends before."""
+    level, bar = (p.mean for p in surrogate_of(state).predict([curve[-1].setup, recommended]))
+    if bar + margin >= state.limits[1]:
+        return 0.0
     if len(curve) == 1 or not has_begun(state, curve[-1]):
         return 1.0
     lengths = [math.log2(trial.setup.stop_examples) for trial in curve]
@@ -58,7 +61,6 @@ def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, 
     flattening = min(1.0, max(0.0, last / before)) if before > 0 else 1.0
     ahead = max(math.log2(state.config.stop_factor), math.log2(recommended.stop_examples) - lengths[-1])
     error = reading_deviation(state, curve[-1]) * math.hypot(1 + ahead, ahead, 1.0)  # of the readings, and of recommended's
-    level, bar = (p.mean for p in surrogate_of(state).predict([curve[-1].setup, recommended]))
     return float(stats.norm.sf(bar + margin, level + ahead * last * flattening, error))
 
 
