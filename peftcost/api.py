@@ -85,7 +85,7 @@ def search(
         The finished run.
 
     Raises:
-        UserError: For what is wrong with task, data or arguments, and for a budget that is too small.
+        UserError: For what is wrong with task, data or arguments, and for a budget that does not last for one setup.
         PeftcostError: When no setup could be measured.
     """
     if budget is None:

@@ -7,7 +7,7 @@ import re
 from typing import ClassVar
 
 OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|builtin:\w+|[+\d](?:[\w.:+-]*\w)?))?")
-RESUME = re.compile(r"`peftcost resume ([^`]+)`")
+RESUME = re.compile(r"`peftcost resume ([^`]+?)(?: --budget ([^` ]+))?`")
 
 
 class PeftcostError(Exception):
@@ -27,7 +27,12 @@ class PeftcostError(Exception):
 
 def in_python(text: str) -> str:
     """The text with `--max-length 8` told as `max_length=8`, and `peftcost resume RUN` as a call."""
-    return RESUME.sub(r"`peftcost.resume('\1')`", OPTION.sub(_argument, text))
+    return OPTION.sub(_argument, RESUME.sub(_call, text))
+
+
+def _call(resume: re.Match[str]) -> str:
+    arguments = [repr(argument) for argument in resume.groups() if argument]
+    return f"`peftcost.resume({', '.join(arguments)})`"
 
 
 def _argument(option: re.Match[str]) -> str:

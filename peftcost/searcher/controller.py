@@ -97,7 +97,8 @@ class Controller(Runner):
                 suggest = partial(run.proposals.suggest, self.state)
                 action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
                 if isinstance(action, actions.Skip):
-                    self.record("skipped", method=action.arm, reason=f"needs {action.needs_gpu_seconds:.0f} gpu-s")
+                    needs = action.needs_gpu_seconds
+                    self.record("skipped", method=action.arm, reason=f"needs {needs:.0f} gpu-s", needs_gpu_seconds=needs)
                     continue
                 if isinstance(action, actions.Stop | actions.Wait):
                     break

@@ -49,7 +49,7 @@ def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Ref
 
 
 def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, margin: float) -> float:
-    """That the quality ahead lies above the recommended setup's by more than the margin: never where the metric ends before."""
+    """That the quality ahead lies above the recommended setup's by more than the margin; not where the metric ends before."""
     level, bar = (p.mean for p in surrogate_of(state).predict([curve[-1].setup, recommended]))
     if bar + margin >= state.limits[1]:
         return 0.0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from peftcost.errors import PeftcostError
+from peftcost.core.budget import format_seconds
+from peftcost.errors import PeftcostError, UserError
 from peftcost.recipe.recipe import recipe_of, recipe_yaml
 from peftcost.recommend.advise import advise
 from peftcost.recommend.result import build_result, front_of, setup_entries, task_facts
@@ -16,13 +20,14 @@ from peftcost.session.final_test import answer_scores, answers_of, baselines_of,
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
 from peftcost.session.more_rows import more_rows, train_on_parts
 from peftcost.store.journal import opened_of
+from peftcost.store.run_folder import RunFolder
 from peftcost.task.task import relative_paths
 
 
 def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     """Search, recommend, open the test split, write result, recipe and report.
 
-    PeftcostError, with the reasons, when no setup could be measured.
+    When no setup could be measured, PeftcostError with the reasons, or UserError where more budget is all that it takes.
     """
     state, folder = controller.state, run.folder
     task = relative_paths(spec.task, folder.path)
@@ -63,5 +68,20 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     write_report(folder.path, Shown(examples=opened_of(controller.journal.events).get("examples", True)))
     controller.record("finished")
     if recommendation is None:
-        reasons = "; ".join(f"{e['method']}: {e['reason']}" for e in entries)
-        raise PeftcostError(f"No setup could be measured ({because}). {reasons}. See {folder.path}/workers.log.")
+        raise nothing_measured(controller, entries, folder)
+
+
+def nothing_measured(controller: Controller, entries: Sequence[Mapping[str, Any]], folder: RunFolder) -> PeftcostError:
+    """What to say when no setup was measured: how much more budget would do, where that is all that was missing."""
+    state, skipped = controller.state, [e for e in controller.journal.events if e["event"] == "skipped"]
+    if skipped and all(entry["status"] == "skipped" for entry in entries):
+        cheapest = min(skipped, key=lambda event: event["needs_gpu_seconds"])
+        needs = cheapest["needs_gpu_seconds"]
+        left = max(0.0, controller.left_after(state.config.safety * state.closing_seconds()))
+        return UserError(
+            f"The budget did not last for one setup: {cheapest['method']} needs {format_seconds(needs)} of device time, and "
+            f"{format_seconds(left)} were left beside the test; "
+            f"`peftcost resume {folder.path} --budget +{math.ceil(needs - left) + 1}gpu-s` goes on."
+        )
+    reasons = "; ".join(f"{entry['method']}: {entry['reason']}" for entry in entries)
+    return PeftcostError(f"No setup could be measured. {reasons}. {folder.log_file} says more.")
