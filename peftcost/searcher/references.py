@@ -65,10 +65,14 @@ def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, 
 
 
 def has_begun(state: SearchState, trial: Trial) -> bool:
-    """Whether the trial is better than the simplest baseline by more than its reading errs. Also where no stop lies ahead."""
+    """Whether the trial is better than the simplest baseline. Also where no stop lies ahead."""
+    return trial.setup.stop_examples >= state.stops[-1] or above_floor(state, trial)
+
+
+def above_floor(state: SearchState, trial: Trial) -> bool:
+    """Whether the trial is better than the simplest baseline by more than its reading errs."""
     assert trial.measurement is not None
-    is_last = trial.setup.stop_examples >= state.stops[-1]
-    return is_last or state.floor is None or reading(trial) > state.floor + state.reading_error(trial.measurement)
+    return state.floor is None or reading(trial) > state.floor + state.reading_error(trial.measurement)
 
 
 def reading_deviation(state: SearchState, trial: Trial) -> float:
@@ -87,13 +91,24 @@ def follow(state: SearchState, recommended: Setup, margin: float, available: flo
 
 
 def longest_curve(state: SearchState, arm: str) -> tuple[Trial, ...]:
-    """The trials, by length, of the arm's longest lineage, of several the best one; none before anything was measured."""
+    """The trials, by length, of the arm's longest lineage, of several the best one, of those that have begun to learn; where
+    none has, of the one whose dev loss is the lowest, since all qualities are alike. None before anything was measured."""
     own = [t for t in state.measured("explore") if t.setup.arm == arm]
-    longest = max(own, key=lambda t: (t.setup.stop_examples, reading(t)), default=None)
-    if longest is None:
+    begun = [t for t in own if above_floor(state, t)]
+    if begun:
+        longest = max(begun, key=lambda t: (t.setup.stop_examples, reading(t)))
+    elif own:
+        longest = min(own, key=lambda t: (dev_loss(t), -t.setup.stop_examples))
+    else:
         return ()
     lineage = [t for t in own if t.setup.lineage == longest.setup.lineage]
     return tuple(sorted(lineage, key=lambda t: t.setup.stop_examples))
+
+
+def dev_loss(trial: Trial) -> float:
+    """Infinite where it is not known."""
+    assert trial.measurement is not None
+    return math.inf if math.isnan(trial.measurement.dev_loss) else trial.measurement.dev_loss
 
 
 def reading(trial: Trial) -> float:

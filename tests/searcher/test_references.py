@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, started
 
-from peftcost.searcher.references import rising_at
+from peftcost.core.setup import Setup
+from peftcost.methods import get_method
+from peftcost.searcher.references import longest_curve, rising_at
 from peftcost.searcher.state import SearchState
 
 
@@ -16,3 +18,29 @@ def test_nothing_rises_beyond_the_metrics_end(quality: float, rises: bool) -> No
     reading = {"measurement": MEASUREMENT | {"quality": quality, "quality_error": 0.001}}
     state.apply_all([PLANNED | {"references": ["lora"]}, ACQUIRED, started(0), measured(0) | reading])
     assert bool(rising_at(state, SETUP, 0.01)) == rises
+
+
+FAST = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 5e-3}, 300)
+
+
+def of_two_lineages(qualities: tuple[float, float]) -> SearchState:
+    """The usual LoRA at its first stop, and a faster one, trained twice as long, that lost its way. Guessing reads .5."""
+    state = SearchState()
+    state.apply_all([PLANNED | {"references": ["lora"], "floor": 0.5, "stops": [300, 600, 1200]}, ACQUIRED])
+    for number, (setup, quality, loss) in enumerate(
+        ((SETUP, qualities[0], 0.6), (FAST, qualities[1], 0.9), (FAST.until(600), qualities[1], 1.8))
+    ):
+        reading = MEASUREMENT | {"quality": quality, "dev_loss": loss, "quality_error": 0.01}
+        state.apply_all([started(number, setup), measured(number) | {"measurement": reading}])
+    return state
+
+
+def test_of_lineages_that_have_not_begun_the_one_of_the_lowest_loss_is_followed() -> None:
+    (trial,) = longest_curve(of_two_lineages((0.5, 0.5)), "lora")
+    assert trial.setup.lineage == SETUP.lineage
+
+
+def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
+    (trial,) = longest_curve(of_two_lineages((0.7, 0.5)), "lora")
+    assert trial.setup.lineage == SETUP.lineage
+    assert [t.setup.stop_examples for t in longest_curve(of_two_lineages((0.7, 0.65)), "lora")] == [300, 600]
