@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 HEADS = {
     "methods": (
         "Measured by `peftcost bench benchmarks/suites/methods.yaml` on the tasks that packages bring "
-        "(`python benchmarks/suite_data.py` writes two of them). This page is made from "
+        "(`python benchmarks/suite_data.py` writes some of them). This page is made from "
         "`benchmarks/results/bench-methods.json` by `python benchmarks/suite_pages.py`."
     ),
     "peft": (
