@@ -21,6 +21,11 @@ Change = Callable[[Batch, int], Batch]
 """(a micro-batch on the CPU, a seed of its own) -> the same as it is trained on."""
 
 
+def changes_batches(choices: Mapping[str, Scalar]) -> bool:
+    """Whether there is anything to change."""
+    return bool(choices.get(CLASS_WEIGHTS) or choices.get(WORD_DROPOUT))
+
+
 def changes_inputs(choices: Mapping[str, Scalar]) -> bool:
     """Whether the model sees other inputs in each epoch, so that nothing that was computed of them serves twice."""
     return bool(choices.get(WORD_DROPOUT))

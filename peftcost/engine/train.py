@@ -27,7 +27,7 @@ from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkp
 from peftcost.engine.curve import LossCurve
 from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
 from peftcost.engine.evaluate import evaluate, latency_seconds, measure_dev
-from peftcost.engine.few_labels import change_of, changes_inputs
+from peftcost.engine.few_labels import change_of, changes_batches, changes_inputs
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.judged import judged
@@ -124,7 +124,9 @@ class Loop:
     ) -> None:
         self.job, self.reporter, self.train_state, self.split, self.dev = job, reporter, train_state, split, dev
         self.plan = plan
-        self.change = change_of(train_state.choices, split, load_dataset_info(Path(job.prepared)))
+        self.change = None
+        if changes_batches(train_state.choices):
+            self.change = change_of(train_state.choices, split, load_dataset_info(Path(job.prepared)))
         self.source = None if changes_inputs(train_state.choices) else live_source(train_state, split)
         self.dev_source = live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
