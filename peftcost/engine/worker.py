@@ -158,7 +158,6 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         "estimate": estimate,
         "probe": probe,
         "train": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),
-        "train_on_part": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),  # its progress is not told
         "train_pack": train_pack,
         "test": open_test,
         "reload": reload,

@@ -98,8 +98,10 @@ class Runner:
 
     # -- jobs ------------------------------------------------------------------------------------------------------
 
-    def run_all(self, kind: str, payloads: list[dict[str, Any]]) -> list[LastWord]:
-        """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget."""
+    def run_all(self, kind: str, payloads: list[dict[str, Any]], tell_progress: bool = True) -> list[LastWord]:
+        """Run jobs of one kind on the devices that are held; the last message of each, in order. They hold to the budget.
+
+        tell_progress: observers hear of a job's progress as of the trial that has its place; not for what is no trial."""
         waiting = list(enumerate(payloads))
         running: dict[Slot, int] = {}
         last: dict[int, LastWord] = {}
@@ -112,7 +114,7 @@ class Runner:
             for slot, message in self.listen():
                 if isinstance(message, LastWord):
                     last[running.pop(slot)] = message
-                elif isinstance(message, Progress) and kind == "train":
+                elif isinstance(message, Progress) and tell_progress:
                     self.progressed(running[slot], message)
             if self.left_after(0.0) <= self._ending_seconds() * len(self.books.held):
                 for slot in running:

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftcost.core.more_rows import gain_of_doubling
 from peftcost.core.setup import Setup
-from peftcost.core.statistics import Replicates, plain_value, quality_interval, resample_examples
+from peftcost.core.statistics import Replicates, plain_value, resample_examples
 from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Done
 from peftcost.runner.runner import BudgetSpent
@@ -39,7 +39,7 @@ def train_on_parts(controller: Controller, run: SearchRun, spec: SearchSpec, set
                 break
             out.mkdir(parents=True, exist_ok=True)
             try:
-                (message,) = controller.run_all("train_on_part", [job.as_dict()])
+                (message,) = controller.run_all("train", [job.as_dict()], tell_progress=False)
             except BudgetSpent:
                 break
             for what in ("model", "checkpoint"):
@@ -64,10 +64,10 @@ def more_rows(files: dict[int, Path], run: SearchRun, train_rows: int, evidence:
     ]
     gain = gain_of_doubling(rows, np.stack([*parts, expected.values[setup_id]]), run.seed)
     qualities = [*(plain_value(array, run.metric.compute) for array in drawn), expected.observed[setup_id]]
-    told = Replicates({"gain": float(gain.mean())}, {"gain": gain})
+    low, high = np.quantile(gain, [0.025, 0.975])
     return {
         "train_rows": rows,
         "qualities": qualities,
-        "gain": told.observed["gain"],
-        "gain_interval": quality_interval(told, "gain"),
+        "gain": float(gain.mean()),
+        "gain_interval": (float(low), float(high)),
     }
