@@ -38,7 +38,7 @@ def attribute(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     model, device = load_artifact(out / "model", setup, info, payload["seed"])
     collator, dev = collator_for(info, get_method(setup.method), setup.hyperparameters), load_split(prepared, "dev")
     processor = info.task_type.processor(info.model)
-    embeddings: torch.nn.Module = model.get_input_embeddings()  # type: ignore[operator]
+    embeddings: torch.nn.Module = model.get_input_embeddings()  # type: ignore[operator]  # torch types it as a tensor
     gradients = captum.attr.LayerIntegratedGradients(Logits(model), embeddings)
     found = [
         {"example": index, **token_scores(gradients, processor, dev, collator, index, device)}

@@ -108,13 +108,14 @@ def on_dev(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDE
     logs = np.load(file, allow_pickle=False).astype(np.float64) if file.exists() else None
     pairs = get_task_type(result["task"]["task"]).class_pairs(rows)
     data = data_of(folder, result)
-    seen = [] if data is None else [data.dev[i] for i in nested_sample(len(data.dev), len(rows))]
+    indices = [] if data is None else nested_sample(len(data.dev), len(rows)).tolist()
+    seen = [] if data is None else [data.dev[i] for i in indices]
     hardest = None
     suspect = np.zeros(len(rows), dtype=bool)
     if logs is not None and pairs is not None:
         suspect = suspects(logs, pairs[:, 1])
         if shown.examples and data is not None:
-            classes, tokens = result["task"]["classes"], tokens_by_example(trial, len(data.dev), len(rows))
+            classes, tokens = result["task"]["classes"], tokens_by_example(trial, indices)
             hardest = hard_examples(seen, data, logs, pairs[:, 1], suspect, classes, tokens)
     return OnDev(
         examples=len(rows),
@@ -217,27 +218,23 @@ def hardest_places(log_probabilities: np.ndarray, true: np.ndarray) -> list[int]
     return [int(i) for i in np.argsort(p_true, kind="stable") if predicted[i] != true[i]][:HARDEST]
 
 
-def hardest_of(folder: Path, result: Mapping[str, Any]) -> tuple[Path, list[int]]:
-    """The folder of the recommended setup's first training, and the indices of its hardest examples in dev. UserError where
-    that cannot be told."""
-    entry, data = recommended_entry(result), data_of(folder, result)
-    if entry is None or data is None:
-        raise UserError(f"The data of {folder} have changed or cannot be read any more, so its examples cannot be told.")
-    trial = trial_folders(folder, entry)[0]
+def hardest_of(trial: Path, data: TaskData) -> list[int]:
+    """The indices in dev of the examples that are hardest for the training in this folder. UserError where that cannot be
+    told."""
     rows, file = np.load(trial / "dev_rows.npy", allow_pickle=False), trial / "dev_log_probabilities.npy"
     pairs = data.task_type.class_pairs(rows)
     if pairs is None or not file.exists():
-        raise UserError(f"{folder} has no probabilities of classes, so its hardest examples cannot be told.")
+        raise UserError(f"{trial} has no probabilities of classes, so its hardest examples cannot be told.")
     seen = nested_sample(len(data.dev), len(rows))
-    return trial, [int(seen[i]) for i in hardest_places(np.load(file, allow_pickle=False), pairs[:, 1])]
+    return [int(seen[i]) for i in hardest_places(np.load(file, allow_pickle=False), pairs[:, 1])]
 
 
-def tokens_by_example(trial: Path, dev_rows: int, seen_rows: int) -> dict[int, list[Token]]:
-    """What `peftcost report --attributions` has found, by place among the rows that were seen."""
+def tokens_by_example(trial: Path, indices: Sequence[int]) -> dict[int, list[Token]]:
+    """What `peftcost report --attributions` has found, by place among the rows of dev that were seen, of these indices."""
     file = trial / ATTRIBUTIONS
     if not file.exists():
         return {}
-    place_of = {int(index): place for place, index in enumerate(nested_sample(dev_rows, seen_rows))}
+    place_of = {index: place for place, index in enumerate(indices)}
     found = json.loads(file.read_text(encoding="utf-8"))
     return {place_of[each["example"]]: tokens_of(each) for each in found if each["example"] in place_of}
 
