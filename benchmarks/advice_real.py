@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 import yaml
-from machine import RESULTS, write_result
+from machine import recorded, write_result
 from table_plans import PLANS, write_csv
 
 import peftcost
@@ -95,8 +95,7 @@ def checked(name: str) -> dict[str, Any]:
 
 
 def main(names: list[str]) -> None:
-    file = RESULTS / "advice_real.json"
-    done = json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}
+    done = recorded("advice_real", "tasks")
     for name in names or TASKS:
         if name not in done:
             done[name] = checked(name)

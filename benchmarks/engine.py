@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import RESULTS, write_result
+from machine import recorded, write_result
 
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import model_fingerprint, resolve_model
@@ -94,11 +94,10 @@ def main(names: list[str]) -> None:
         run = sections[name]
         if run.__module__ in ("engine_steps", "engine_packing"):
             configure_process(choose_devices()[0])
-        path = RESULTS / "engine.json"
         found = run()
         print(json.dumps({name: found}, indent=1), flush=True)
-        known = json.loads(path.read_text())["sections"] if path.exists() else {}
-        write_result("engine", {"rows": ROWS.model_dump(), "sections": {**known, name: found}})
+        sections_done = {**recorded("engine", "sections"), name: found}
+        write_result("engine", {"rows": ROWS.model_dump(), "sections": sections_done})
 
 
 if __name__ == "__main__":

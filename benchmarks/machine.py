@@ -17,6 +17,12 @@ from peftcost.cost.device import cpu_cores, cpu_name
 RESULTS = Path(os.environ.get("PEFTCOST_RESULTS", Path(__file__).parent / "results"))
 
 
+def recorded(name: str, part: str) -> dict[str, Any]:
+    """What results/NAME.json has of a part already, so that a recording goes on where it was stopped."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))[part]) if path.exists() else {}
+
+
 def write_result(name: str, facts: dict[str, Any]) -> Path:
     """Write results/NAME.json: command, date, machine and versions, then the facts."""
     script = f"benchmarks/{Path(sys.argv[0]).name}"

@@ -13,20 +13,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 from engine import prepared_here
-from machine import RESULTS, write_result
+from machine import RESULTS, recorded, write_result
 
 import peftcost
 from peftcost.core.statistics import resample_qualities
 from peftcost.data.builtin import cache_folder
 from peftcost.data.fingerprint import resolve_model
 from peftcost.recipe.predict import read_card, run_in_worker
-from peftcost.recipe.recipe import load_recipe
 from peftcost.recipe.trainable import TrainableRecipe
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Rows, Task, load_task
@@ -35,22 +35,37 @@ HERE = Path(__file__).parent
 WORK = cache_folder() / "tasks_table"
 PAGE = HERE.parent / "docs" / "benchmarks" / "tasks.md"
 SUITE = HERE / "suites"
-TASKS = {
-    "tweets": ("builtin:tweets", "120gpu-s", 800),
-    "comparisons": (SUITE / "comparisons.task.yaml", "120gpu-s", 800),
-    "ratings": (SUITE / "ratings.task.yaml", "120gpu-s", 800),
-    "entities": ("builtin:wnut16", "240gpu-s", 800),
-    "kinds": (SUITE / "kinds.task.yaml", "240gpu-s", 800),
-    "dialogue": ("builtin:dialogue", "600gpu-s", 300),
-}
-"""Task, budget and training rows."""
-TITLES = {
-    "tweets": "sentiment of tweets: a class of three",
-    "comparisons": "which of two snippets is rated higher: a pair of texts",
-    "ratings": "how people rate a snippet of a review: a number",
-    "entities": "named entities in tweets (WNUT-16)",
-    "kinds": "which kinds of entities a tweet names: several labels",
-    "dialogue": "answers of a chat: a causal language model",
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task, and what is spent on it. changes: of its fields. whole_search: whether the script runs as long as the search,
+    too; not where that is half an hour of full fine-tuning, three times."""
+
+    title: str
+    source: str | Path
+    budget: str
+    rows: Rows = field(default_factory=lambda: Rows(train=800, dev=400, test=800))
+    changes: dict[str, Any] = field(default_factory=dict)
+    whole_search: bool = True
+
+
+CASES = {
+    "tweets": Case("sentiment of tweets: a class of three", "builtin:tweets", "120gpu-s"),
+    "comparisons": Case(
+        "which of two snippets is rated higher: a pair of texts", SUITE / "comparisons.task.yaml", "120gpu-s"
+    ),
+    "ratings": Case("how people rate a snippet of a review: a number", SUITE / "ratings.task.yaml", "120gpu-s"),
+    "entities": Case("named entities in tweets (WNUT-16)", "builtin:wnut16", "240gpu-s"),
+    "kinds": Case("which kinds of entities a tweet names: several labels", SUITE / "kinds.task.yaml", "240gpu-s"),
+    "dialogue": Case(
+        "answers of a chat: a causal language model",
+        "builtin:dialogue",
+        "600gpu-s",
+        Rows(train=300, dev=100, test=200),
+        {"max_length": 64, "methods": ["full", "lora", "ia3"]},
+        whole_search=False,
+    ),
 }
 CAUTION = """What it shows: for the device-seconds of the advised setup a plain script does not do better beyond the noise.
 The last columns show the price of searching. A budget that tries several methods can end before the one has begun to learn
@@ -62,26 +77,24 @@ SEEDS = (2001, 2002, 2003)
 
 def measured(name: str) -> dict[str, Any]:
     """One task's row."""
-    source, budget, train_rows = TASKS[name]
-    is_slow = name == "dialogue"
-    rows = Rows(train=train_rows, dev=100 if is_slow else 400, test=200 if is_slow else 800)
-    task, folder = load_task(source).model_copy(update={"rows": rows}), WORK / name
+    case, folder = CASES[name], WORK / name
+    task = load_task(case.source).model_copy(update={"rows": case.rows, **case.changes})
     folder.mkdir(parents=True, exist_ok=True)
-    if is_slow:
-        task = task.model_copy(update={"max_length": 64, "methods": ["full", "lora", "ia3"]})
     run = folder / "run"
     if not (run / "result.json").exists():
-        peftcost.search(task, budget, out=run)
-    result, recipe = peftcost.load_run(run).result, load_recipe(run / "recipe.yaml")
+        peftcost.search(task, case.budget, out=run)
+    result, recipe = peftcost.load_run(run).result, peftcost.load_recipe(run / "recipe.yaml")
     told = result.recommendation
     assert told is not None and result.test is not None
     data = load_task_data(task, recipe.task_seed)
     advised = [advised_rows(recipe, data, seed, folder) for seed in SEEDS]
     gpu_seconds = fmean(seconds for _, seconds in advised)
     rows_of = {"advised": [found for found, _ in advised]}
-    for rival, seconds in (("as_long", gpu_seconds), ("whole_search", result.budget.spent_gpu_seconds)):
-        if not (is_slow and rival == "whole_search"):  # half an hour of full fine-tuning
-            rows_of[rival] = [plain_rows(task, recipe.task_seed, seconds, seed, folder, rival) for seed in SEEDS]
+    rivals = {"as_long": gpu_seconds}
+    if case.whole_search:
+        rivals["whole_search"] = result.budget.spent_gpu_seconds
+    for rival, seconds in rivals.items():
+        rows_of[rival] = [plain_rows(task, seconds, seed, folder, rival) for seed in SEEDS]
     drawn = resample_qualities(rows_of, data.metric.compute, limits=data.metric.limits)
     return {
         "task": result.task.task,
@@ -106,12 +119,12 @@ def difference(values: dict[str, np.ndarray], rival: str) -> dict[str, float]:
     return {"mean": float(drawn.mean()), "lower_bound": float(np.quantile(drawn, 0.05))}
 
 
-def advised_rows(recipe: Any, data: TaskData, seed: int, folder: Path) -> tuple[np.ndarray, float]:
+def advised_rows(recipe: TrainableRecipe, data: TaskData, seed: int, folder: Path) -> tuple[np.ndarray, float]:
     """The test rows of the recipe trained with a seed, and its device-seconds."""
     model, out = folder / f"advised-{seed}", folder / f"advised-{seed}.npy"
     if not out.exists():
         if not model.exists():
-            TrainableRecipe(**dict(recipe)).train(out=model, seed=seed, gate=False, quiet=True)
+            recipe.train(out=model, seed=seed, gate=False, quiet=True)
         run_in_worker(
             "evaluate", {"folder": str(model), "card": read_card(model), "examples": data.test, "out": str(out)}, None
         )
@@ -119,7 +132,7 @@ def advised_rows(recipe: Any, data: TaskData, seed: int, folder: Path) -> tuple[
     return np.load(out), float(report["gpu_seconds"])
 
 
-def plain_rows(task: Task, task_seed: int, seconds: float, seed: int, folder: Path, name: str) -> np.ndarray:
+def plain_rows(task: Task, seconds: float, seed: int, folder: Path, name: str) -> np.ndarray:
     """The test rows of the plain script."""
     out = folder / f"{name}-{seed}.npy"
     if not out.exists():
@@ -150,8 +163,8 @@ def page(result: dict[str, Any]) -> str:
         "| plain | gain (bound) |",
         "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [row(TITLES[name], facts) for name, facts in result["tasks"].items()]
-    missing = [name for name in TASKS if name not in result["tasks"]]
+    lines += [row(CASES[name].title, facts) for name, facts in result["tasks"].items()]
+    missing = [name for name in CASES if name not in result["tasks"]]
     lines += ["", f"Not recorded yet: {', '.join(missing)}."] if missing else []
     return "\n".join([*lines, "", CAUTION])
 
@@ -174,14 +187,13 @@ def against(facts: dict[str, Any], rival: str) -> list[str]:
 
 
 def main(names: list[str]) -> None:
-    file = RESULTS / "tasks.json"
-    done = json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}
-    for name in names or TASKS:
+    done = recorded("tasks", "tasks")
+    for name in names or CASES:
         if name not in done:
             done[name] = measured(name)
-            write_result("tasks", {"tasks": {each: done[each] for each in TASKS if each in done}})
+            write_result("tasks", {"tasks": {each: done[each] for each in CASES if each in done}})
     if done:
-        PAGE.write_text(page(json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+        PAGE.write_text(page(json.loads((RESULTS / "tasks.json").read_text(encoding="utf-8"))), encoding="utf-8")
         print(PAGE)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -100,10 +100,11 @@ def batches(
     first, end = tokenizer.convert_tokens_to_ids("<extra_id_0>"), tokenizer.eos_token_id
     while True:
         pairs = [with_gaps(ids, drawn, first, end) for ids in drawn.sample(coded, rows)]
-        yield tuple(padded([pair[side] for pair in pairs], tokenizer.pad_token_id) for side in (0, 1))  # type: ignore[misc]
+        left, gone = zip(*pairs, strict=True)
+        yield padded(left, tokenizer.pad_token_id), padded(gone, tokenizer.pad_token_id)
 
 
-def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
+def padded(rows: Sequence[list[int]], fill: int) -> torch.Tensor:
     longest = max(map(len, rows))
     return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
