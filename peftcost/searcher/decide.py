@@ -1,7 +1,7 @@
 """What to do next with the budget, in four phases. Pure: the same state gives the same answer.
 
 Cover: at the first stop the prior-best setups of all methods, where together they take no more than a share of the budget,
-else of the cheapest method, of full and of LoRA. Explore: whatever is expected to add most to the front for what it costs, a
+else of the cheapest method, of full and of LoRA; the references on until they have begun to learn. Explore: whatever is expected to add most to the front for what it costs, a
 promotion or a proposal (`explore`); then the references on, while they are likely to overtake what would be recommended
 (`references`). Confirm: the contenders are trained again with fresh seeds (`confirm`). End, unless what is left may still
 change the recommendation (`forecast`): then that is tried, and confirmed in its turn. What confirmation and test will take is
@@ -24,7 +24,7 @@ from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contende
 from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.parts import parts_reserve
-from peftcost.searcher.references import follow
+from peftcost.searcher.references import begin, follow
 from peftcost.searcher.state import SearchState
 
 REFERENCE_METHODS = ("full", "lora")
@@ -99,6 +99,11 @@ class Moment:
             return None
         return self.state.setup(recommended_now(self.state, self.replicates, self.criterion))
 
+    @property
+    def left_unreserved(self) -> float:
+        """gpu-seconds left, less the least that is kept back for confirmation."""
+        return self.left - self.config.least_reserved * self.budget
+
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried."""
         needs = self.state.cost.predict(upcoming).trial_seconds
@@ -114,7 +119,13 @@ class Moment:
 # -- cover -----------------------------------------------------------------------------------------------------------------
 
 
-def cover(moment: Moment) -> Propose | Skip | None:
+def cover(moment: Moment) -> Propose | Skip | Promote | None:
+    """What goes before exploring: each method's prior-best setup, then references that have not begun to learn."""
+    opened = open_methods(moment)
+    return opened or (begin(moment.state, moment.left_unreserved) if moment.state.exploring else None)
+
+
+def open_methods(moment: Moment) -> Propose | Skip | None:
     """A method's prior-best setup that has not been begun; None when all are that go first."""
     state, config, tried = moment.state, moment.config, moment.state.explored.first
     untried = {arm: untried_openings(state, arm, moment.starts[arm]) for arm in state.arms if arm not in state.skipped}
@@ -155,7 +166,7 @@ def explore(moment: Moment) -> Promote | Propose | None:
     found = recipe_further(moment) or most_promising(moment)
     if found is not None or moment.recommended is None or not moment.contenders_seconds or not moment.state.exploring:
         return found
-    beyond = moment.left - moment.config.least_reserved * moment.budget
+    beyond = moment.left_unreserved
     return follow(moment.state, moment.recommended, moment.criterion.margin, beyond) or in_place_of_proof(moment, beyond)
 
 
@@ -200,8 +211,13 @@ def in_place_of_proof(moment: Moment, available: float) -> Promote | Propose | N
 
 def end(moment: Moment, stop: Stop) -> Promote | Propose | Stop:
     """Where confirming is over: what may still change the recommendation, if that can be paid and is likely enough."""
-    further = moment.forecast(moment.left) if moment.recommended is not None else None
-    if further is None or further.action is None:
+    if moment.recommended is None:
+        return stop
+    rising = follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
+    if rising is not None:
+        return rising
+    further = moment.forecast(moment.left)
+    if further.action is None:
         return stop
     if further.chance >= moment.config.explore_again_chance:
         return further.action

@@ -15,6 +15,7 @@ learn (on 700 rows of WNUT-16 a LoRA read .00, .00, .10, .24 after .75, 1.5, 3, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -82,12 +83,23 @@ def reading_deviation(state: SearchState, trial: Trial) -> float:
     return math.hypot(own, math.sqrt(state.config.own_sample_share) * state.reading_error(trial.measurement))
 
 
+def begin(state: SearchState, available: float) -> Promote | Propose | None:
+    """The next stop of a reference that has not begun to learn: until it has, its readings say nothing of its method."""
+    latest = [curve[-1] for arm in state.references if (curve := longest_curve(state, arm))]
+    return train_on(state, [trial for trial in latest if not has_begun(state, trial)], available)
+
+
 def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | Propose | None:
-    """The next stop of a reference that is still rising and can be paid for, the cheapest first."""
-    promoted = {c.action.trial: c for c in promotions(state) if isinstance(c.action, Promote)}
-    ahead = [promoted[r.trial.number] for r in rising_at(state, recommended, margin) if r.trial.number in promoted]
-    payable = [candidate for candidate in ahead if candidate.needs[0] <= available]
-    return min(payable, key=lambda candidate: candidate.needs[0]).action if payable else None
+    """The next stop of a reference that is still rising."""
+    return train_on(state, [reference.trial for reference in rising_at(state, recommended, margin)], available)
+
+
+def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Promote | Propose | None:
+    """The next stop of one of the trials, the cheapest, if that can be paid for."""
+    numbers = {trial.number for trial in trials}
+    ahead = [c for c in promotions(state) if isinstance(c.action, Promote) and c.action.trial in numbers] if numbers else []
+    cheapest = min(ahead, key=lambda candidate: candidate.needs[0], default=None)
+    return cheapest.action if cheapest is not None and cheapest.needs[0] <= available else None
 
 
 def longest_curve(state: SearchState, arm: str) -> tuple[Trial, ...]:

@@ -101,9 +101,16 @@ def test_a_reference_that_has_not_begun_to_learn_is_trained_on_or_named() -> Non
     table = late_table()
     found = simulate(table, 0.5 * table.total_gpu_seconds, 0)
     assert max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.method == "full") == table.stops[-1]
-    little = simulate(table, 0.2 * table.total_gpu_seconds, 0).recommendation
+    little = simulate(table, 0.1 * table.total_gpu_seconds, 0).recommendation
     assert little is not None and not little.confirmed
     assert any("full (0.000, 0.000 after 0.25, 0.5 epochs) had not begun to learn" in c.text for c in little.caveats)
+
+
+def test_a_reference_that_has_not_begun_to_learn_goes_before_what_explores() -> None:
+    table = late_table()
+    trials = simulate(table, 0.5 * table.total_gpu_seconds, 0).state.trials.values()
+    in_order = [(t.setup.method, t.setup.stop_examples) for t in sorted(trials, key=lambda t: t.started_t)]
+    assert [stop for method, stop in in_order[4:6] if method == "full"] == list(table.stops[1:])
 
 
 def test_all_methods_go_first_unless_they_take_too_much_of_a_small_budget() -> None:

@@ -7,7 +7,8 @@ from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, start
 
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
-from peftcost.searcher.references import longest_curve, rising_at
+from peftcost.searcher.actions import Promote
+from peftcost.searcher.references import begin, longest_curve, rising_at
 from peftcost.searcher.state import SearchState
 
 
@@ -44,3 +45,9 @@ def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
     (trial,) = longest_curve(of_two_lineages((0.7, 0.5)), "lora")
     assert trial.setup.lineage == SETUP.lineage
     assert [t.setup.stop_examples for t in longest_curve(of_two_lineages((0.7, 0.65)), "lora")] == [300, 600]
+
+
+def test_what_has_not_begun_goes_on_if_that_can_be_paid() -> None:
+    assert begin(of_two_lineages((0.5, 0.5)), 1000.0) == Promote(0, 600)
+    assert begin(of_two_lineages((0.5, 0.5)), 0.01) is None
+    assert begin(of_two_lineages((0.7, 0.5)), 1000.0) is None
