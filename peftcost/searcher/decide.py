@@ -210,18 +210,17 @@ def in_place_of_proof(moment: Moment, available: float) -> Promote | Propose | N
 
 
 def end(moment: Moment, stop: Stop) -> Promote | Propose | Stop:
-    """Where confirming is over: what may still change the recommendation, if that can be paid and is likely enough."""
+    """Where confirming is over: what may still change the recommendation, if that can be paid and is likely enough; else a
+    reference that is rising by its own curve, of which the others' tell nothing."""
     if moment.recommended is None:
         return stop
-    rising = follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
-    if rising is not None:
-        return rising
     further = moment.forecast(moment.left)
     if further.action is None:
         return stop
     if further.chance >= moment.config.explore_again_chance:
         return further.action
-    return Stop(
+    rising = follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
+    return rising or Stop(
         f"{stop.because}; the rest of the budget would change the recommendation with a chance of {further.chance:.0%}"
     )
 
