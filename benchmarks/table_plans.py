@@ -78,19 +78,25 @@ def reviews() -> Task:
     return Task(model=DEFAULT_MODEL, task="text-classification", data=str(table), columns=columns)
 
 
-def rated_reviews() -> list[tuple[float, str]]:
-    """Snippets of movie reviews with their mean human rating, -4 to 4 (Hutto & Gilbert 2014, in vaderSentiment's sdist)."""
+def snippets(of: str) -> list[tuple[str, float, str]]:
+    """Identifier, mean human rating from -4 to 4, text (Hutto & Gilbert 2014, in vaderSentiment's sdist). of: movieReview,
+    nytEditorial, where the identifier is the text's number, a `_` and the sentence's."""
     with tempfile.TemporaryDirectory() as folder:
         download = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, "vaderSentiment==3.3.2"]
         subprocess.run([sys.executable, "-m", "pip", *download], check=True)
         with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as outer:
             member = next(m for m in outer if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
             with tarfile.open(fileobj=outer.extractfile(member)) as inner:
-                rated = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
+                rated = next(m for m in inner if m.name.endswith(f"{of}Snippets_GroundTruth.txt"))
                 file = inner.extractfile(rated)
                 assert file is not None
                 lines = [line.split("\t", 2) for line in file.read().decode("utf-8", errors="replace").splitlines()]
-    return [(float(rating), text.strip()) for _, rating, text in lines]
+    return [(identifier, float(rating), text.strip()) for identifier, rating, text in lines]
+
+
+def rated_reviews() -> list[tuple[float, str]]:
+    """Snippets of movie reviews with their mean human rating."""
+    return [(rating, text) for _, rating, text in snippets("movieReview")]
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

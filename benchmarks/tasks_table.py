@@ -52,8 +52,11 @@ class Case:
 
 CASES = {
     "tweets": Case("sentiment of tweets: a class of three", "builtin:tweets", "120gpu-s"),
-    "comparisons": Case(
-        "which of two snippets is rated higher: a pair of texts", SUITE / "comparisons.task.yaml", "120gpu-s"
+    "editorials": Case(
+        "whether two sentences are of one editorial: a pair of texts",
+        SUITE / "editorials.task.yaml",
+        "240gpu-s",
+        Rows(train=1000, dev=400, test=800),
     ),
     "ratings": Case("how people rate a snippet of a review: a number", SUITE / "ratings.task.yaml", "120gpu-s"),
     "entities": Case("named entities in tweets (WNUT-16)", "builtin:wnut16", "240gpu-s"),

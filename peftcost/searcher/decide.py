@@ -1,11 +1,11 @@
 """What to do next with the budget, in four phases. Pure: the same state gives the same answer.
 
 Cover: at the first stop the prior-best setups of all methods, where together they take no more than a share of the budget,
-else of the cheapest method, of full and of LoRA; the references on until they have begun to learn. Explore: whatever is expected to add most to the front for what it costs, a
-promotion or a proposal (`explore`); then the references on, while they are likely to overtake what would be recommended
-(`references`). Confirm: the contenders are trained again with fresh seeds (`confirm`). End, unless what is left may still
-change the recommendation (`forecast`): then that is tried, and confirmed in its turn. What confirmation and test will take is
-kept back from the start.
+else of the cheapest method, of full and of LoRA; then these references on, until they have begun to learn. Explore: whatever
+is expected to add most to the front for what it costs, a promotion or a proposal (`explore`); then the references on, while
+they are likely to overtake what would be recommended (`references`). Confirm: the contenders are trained again with fresh
+seeds (`confirm`). End, unless what is left may still change the recommendation (`forecast`, `references`): then that is
+tried, and confirmed in its turn. What confirmation and test will take is kept back from the start.
 """
 
 from __future__ import annotations
