@@ -16,6 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BartConfig,
@@ -189,6 +192,19 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     ViTModel(config).save_pretrained(folder)
     ViTImageProcessorPil(size={"height": 8, "width": 8}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_ast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random spectrogram transformer for .34 seconds of sound, with its feature extractor."""
+    folder = tmp_path_factory.mktemp("tiny-ast")
+    torch.manual_seed(0)
+    bands, frames = 16, 32
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    patches = {"patch_size": 8, "frequency_stride": 8, "time_stride": 8}
+    ASTModel(ASTConfig(**sizes, **patches, num_mel_bins=bands, max_length=frames)).save_pretrained(folder)
+    ASTFeatureExtractor(num_mel_bins=bands, max_length=frames).save_pretrained(folder)
     return folder
 
 

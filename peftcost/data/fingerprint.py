@@ -82,7 +82,7 @@ def looks_like_a_path(model: str) -> bool:
 
 
 def checked_model_folder(folder: Path) -> Path:
-    """The folder, if it holds a configuration, safetensors weights and a tokenizer or image processor; else UserError."""
+    """The folder, if it holds a configuration, safetensors weights and a processor of inputs; else UserError."""
     if not (folder / "config.json").is_file():
         adapter = (folder / "adapter_config.json").exists()
         raise UserError(
@@ -93,8 +93,8 @@ def checked_model_folder(folder: Path) -> Path:
     _check_weights(folder)
     if not any((folder / name).exists() for name in (*TOKENIZER_FILES, *PROCESSOR_FILES)):
         raise UserError(
-            f"{folder} lacks a tokenizer (none of {', '.join(TOKENIZER_FILES)}) and an image processor "
-            f"({PROCESSOR_FILES[0]}); save it there with `tokenizer.save_pretrained`."
+            f"{folder} lacks a tokenizer (none of {', '.join(TOKENIZER_FILES)}) and an image processor or feature "
+            f"extractor ({PROCESSOR_FILES[0]}); save it there with `tokenizer.save_pretrained`."
         )
     return folder
 

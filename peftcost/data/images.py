@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
@@ -13,15 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftcost.errors import UserError
+from peftcost.data.media import cannot_be_opened, file_of, has_bytes, readable
+from peftcost.data.sounds import is_sound
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-INLINE = "data:;base64,"
-"""What stands before the bytes of a picture that is no file, as in a data URI."""
-BROWSER_FILES = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,7 @@ def opened(file: str) -> Image:
 def _as_it_is(file: str) -> Image:
     from PIL import Image, ImageOps
 
-    raw: Any = io.BytesIO(base64.b64decode(file.removeprefix(INLINE))) if file.startswith(INLINE) else file
-    with Image.open(raw) as image:
+    with Image.open(readable(file)) as image:
         image.load()
         return ImageOps.exif_transpose(image)
 
@@ -77,7 +73,7 @@ def in_three_colours(image: Image) -> Image:
 def is_picture(value: Any) -> bool:
     """Whether a cell holds a picture, or the path of one."""
     if isinstance(value, dict):
-        return set(value) == {"bytes", "path"}
+        return has_bytes(value) and not is_sound(value)
     return isinstance(value, str) and value.strip().lower().endswith(ENDINGS)
 
 
@@ -93,51 +89,12 @@ def in_cell(picture: Any) -> Any:
     return {"bytes": packed.getvalue(), "path": None}
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The files in a folder that a picture's ending says are one."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """The folders in a folder that hold pictures."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and pictures_in(path))
-
-
-def other_files(folder: Path) -> list[Path]:
-    """What else lies in a folder, but for what file browsers leave there."""
-    ours = {*pictures_in(folder), *class_folders(folder)}
-    found = (path for path in folder.iterdir() if path not in ours and not path.name.startswith("."))
-    return sorted(path for path in found if path.name.lower() not in BROWSER_FILES)
-
-
 def _picture(value: Any, place: str, folder: Path) -> Picture:
-    file, name = _file_of(value, place, folder)
+    file, name = file_of(value, place, folder, "picture")
     try:
         stored = _as_it_is(file)
         image = in_three_colours(stored)
-    except FileNotFoundError:
-        raise UserError(f"{place}: there is no file {name}; correct the path or remove the row.") from None
     except Exception as error:  # a damaged file makes decoders raise whatever they meet
-        raise UserError(
-            f"{place}: {name} cannot be opened as a picture ({_said(error)}); replace the file or remove the row."
-        ) from error
+        raise cannot_be_opened(error, place, name, "picture") from error
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes())
     return Picture(file, digest.hexdigest(), image.size, stored.mode)
-
-
-def _file_of(value: Any, place: str, folder: Path) -> tuple[str, str]:
-    """The file, as in `Picture`, and what to call it."""
-    if isinstance(value, dict) and value.get("bytes"):
-        packed = bytes(value["bytes"])
-        return INLINE + base64.b64encode(packed).decode("ascii"), str(value.get("path") or "the picture")
-    path = value.get("path") if isinstance(value, dict) else value
-    if path is None or (isinstance(path, float) and path != path) or (isinstance(path, str) and not path.strip()):
-        raise UserError(f"{place}: the picture is missing; fill it in or remove the row.")
-    if not isinstance(path, str):
-        raise UserError(f"{place}: expected a picture's path, but got {path!r} ({type(path).__name__}).")
-    return str((folder / Path(path.strip()).expanduser()).absolute()), path
-
-
-def _said(error: Exception) -> str:
-    """The first line, without the file's name, which Pillow puts in."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(" '")[0].split(" <")[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peftcost.data.images import in_cell
+from peftcost.data import images, sounds
 from peftcost.errors import UserError
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
@@ -73,10 +73,10 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
 
 
 def arrow_column(pyarrow: Any, name: str, values: list[Any]) -> Any:
-    """A column of one type; NaN counts as missing, and pictures become their bytes. UserError that names the column whose
-    values differ in type."""
+    """A column of one type; NaN counts as missing, and pictures and sounds become their bytes. UserError that names the
+    column whose values differ in type."""
     try:
-        return pyarrow.array([in_cell(value) for value in values], from_pandas=True)
+        return pyarrow.array([sounds.in_cell(images.in_cell(value)) for value in values], from_pandas=True)
     except (pyarrow.ArrowException, TypeError) as error:
         problem = str(error).splitlines()[0]
         raise UserError(f"The column {name!r} of data holds values of different types ({problem}); give it one.") from error

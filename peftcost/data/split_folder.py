@@ -1,10 +1,12 @@
-"""Folders that hold a file, a saved data set or folders of pictures for each split."""
+"""Folders that hold a file, a saved data set or folders of pictures or sounds for each split."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from peftcost.data.images import class_folders
+from peftcost.data.images import ENDINGS as PICTURES
+from peftcost.data.media import class_folders
+from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.errors import UserError
 
 NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "val"), "test": ("test", "eval")}
@@ -13,8 +15,8 @@ STATE = "state.json"
 
 
 def splits_of_folder(folder: Path) -> dict[str, str]:
-    """The path of each split: of a `DatasetDict`, or of files, or of folders of pictures by class, called train, dev (or
-    validation, …) and test; {} if none is called train. UserError where two could be one split."""
+    """The path of each split: of a `DatasetDict`, or of files, or of folders of pictures or sounds by class, called
+    train, dev (or validation, …) and test; {} if none is called train. UserError where two could be one split."""
     if not folder.is_dir() or (folder / STATE).exists():
         return {}
     found: dict[str, str] = {}
@@ -32,7 +34,7 @@ def splits_of_folder(folder: Path) -> dict[str, str]:
 
 def _is_data(path: Path) -> bool:
     return (
-        (path / STATE).exists() or bool(class_folders(path))
+        (path / STATE).exists() or bool(class_folders(path, PICTURES + SOUNDS))
         if path.is_dir()
         else path.suffix not in ("", ".md", ".py", ".yaml", ".txt~")
     )

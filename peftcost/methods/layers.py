@@ -18,8 +18,8 @@ TOP_LAYERS = CategoricalDistribution((None, 2, 4))
 
 
 def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
-    """The name and the list of the base's layers: the longest ModuleList; of an encoder with a decoder, the encoder's.
-    LookupError if there is none."""
+    """The name and the list of the base's layers: the longest ModuleList, of those that hold linear layers if any does; of an
+    encoder with a decoder, the encoder's. LookupError if there is none."""
     import torch
 
     both = layer_stacks(model)
@@ -28,7 +28,7 @@ def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList
     lists = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.ModuleList)]
     if not lists:
         raise LookupError("the model has no list of layers")
-    return max(lists, key=lambda item: len(item[1]))
+    return max(lists, key=lambda item: (any(map(is_linear, item[1].modules())), len(item[1])))
 
 
 def layer_stacks(model: torch.nn.Module) -> list[tuple[str, torch.nn.ModuleList]]:
@@ -66,15 +66,19 @@ def layer_names(model: torch.nn.Module, top_layers: Scalar = None) -> tuple[str,
 def linear_names(model: torch.nn.Module, top_layers: Scalar = None) -> list[str]:
     """Names of the linear layers inside the transformer layers (quantized ones and GPT-2's `Conv1D` too), of the top k or of
     all. LookupError where there is none, as in a network of convolutions alone."""
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
     inside = layer_names(model, top_layers)
-    kinds = (torch.nn.Linear, Conv1D)
-    found = [n for n, module in model.named_modules() if n.startswith(inside) and isinstance(module, kinds)]
+    found = [n for n, module in model.named_modules() if n.startswith(inside) and is_linear(module)]
     if not found:
         raise LookupError(f"the layers in {transformer_layers(model)[0]} hold no linear layer")
     return found
+
+
+def is_linear(module: torch.nn.Module) -> bool:
+    """Whether it is a linear layer; GPT-2's `Conv1D` is one."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, torch.nn.Linear | Conv1D)
 
 
 def freeze_all_but(model: torch.nn.Module, trained: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import choose_devices
-from peftcost.data.images import is_picture
+from peftcost.data.media import has_bytes
 from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
@@ -102,8 +102,8 @@ def renamed(said: dict[str, Any], columns: list[str], roles: tuple[str, ...]) ->
 
 
 def named(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with the name of a picture in place of its bytes."""
-    return {name: value["path"] if is_picture(value) and isinstance(value, dict) else value for name, value in row.items()}
+    """The row with the name of a picture or a sound in place of its bytes."""
+    return {name: value["path"] if has_bytes(value) else value for name, value in row.items()}
 
 
 def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

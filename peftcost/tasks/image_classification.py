@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, label_of
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import LABEL_NAMES, label_column
-from peftcost.data.images import is_picture, opened, pictures
-from peftcost.data.table import Table
-from peftcost.errors import UserError
+from peftcost.data.images import Picture, is_picture, opened, pictures
 from peftcost.tasks.base import Baseline, Example
 from peftcost.tasks.image_inputs import ImageInputs
-from peftcost.tasks.one_class import OneClass, class_column, majority_rows, rows_of
+from peftcost.tasks.one_class import class_column, majority_rows, rows_of
+from peftcost.tasks.one_file import OneFile
 from peftcost.tasks.targets import Targets
 
 if TYPE_CHECKING:
@@ -29,51 +26,24 @@ COMPONENTS = 64
 SHOWN_KINDS = 4
 
 
-class ImageClassification(ImageInputs, OneClass):
+class ImageClassification(ImageInputs, OneFile):
     """An example's "image" is the hash of its pixels, and its "file" is where they are."""
 
     name = "image-classification"
     input_roles = ("image",)
+    files = "pictures"
     auto_model = "AutoModelForImageClassification"
     default_model = "google/vit-base-patch16-224-in21k"
     precedence = 10
 
-    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
-        columns = [name for name in table.columns if name != label and holds_pictures(table, name)]
-        if not columns:
-            return None
-        if len(columns) > 1:
-            raise UserError(
-                f"{table.path} holds pictures in several columns ({', '.join(map(repr, columns))}); write a task.yaml with "
-                "`columns: {image: …, label: …}`."
-            )
-        others = [name for name in table.columns if name not in columns]
-        if label is None and len(others) == 1 and others[0].lower() not in LABEL_NAMES:
-            label = others[0]
-        return {"image": columns[0], "label": label_column(table, label)}
+    def is_file(self, value: Any) -> bool:
+        return is_picture(value)
 
-    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
-        places = [f"{table.place(i)}, column {columns['image']!r}" for i in range(len(table.rows))]
-        labels = [
-            label_of(row.get(columns["label"]), f"{table.place(i)}, column {columns['label']!r}") if labelled else ""
-            for i, row in enumerate(table.rows)
-        ]
-        path = Path(table.path)
-        seen = pictures([row.get(columns["image"]) for row in table.rows], places, path if path.is_dir() else path.parent)
-        return [
-            {
-                "image": picture.digest,
-                "file": picture.file,
-                "size": picture.size,
-                "mode": picture.mode,
-                "place": table.place(i),
-                **({"label": labels[i]} if labelled else {}),
-            }
-            for i, picture in enumerate(seen)
-        ]
+    def opened(self, values: Sequence[Any], places: Sequence[str], folder: Path) -> Sequence[Picture]:
+        return pictures(values, places, folder)
 
-    def content(self, example: Example) -> str:
-        return str(example["image"])
+    def told_of(self, one: Picture) -> dict[str, Any]:
+        return {"size": one.size, "mode": one.mode}
 
     def facts(self, examples: Sequence[Example]) -> list[str]:
         sizes, modes = Counter(tuple(e["size"]) for e in examples), Counter(e["mode"] for e in examples)
@@ -96,12 +66,6 @@ class ImageClassification(ImageInputs, OneClass):
             "majority": Baseline("the majority class", majority_rows),
             "pixels": Baseline(f"logistic regression on {SMALL} × {SMALL} pixels", pixel_rows),
         }
-
-
-def holds_pictures(table: Table, column: str) -> bool:
-    """Whether the first cells that are there hold pictures or their paths."""
-    values = [value for row in table.rows[:LOOKED_AT] if (value := row.get(column)) is not None and value != ""]
-    return bool(values) and all(map(is_picture, values))
 
 
 def pixel_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:

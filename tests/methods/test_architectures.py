@@ -23,6 +23,7 @@ from peftcost.tasks.targets import Classes, Targets, Tokens
 
 LABELS = ("a", "b", "c")
 TEXT, IMAGE, TAGS = "text-classification", "image-classification", "token-classification"
+AUDIO = "audio-classification"
 CAUSAL, SEQ2SEQ = "causal-lm", "seq2seq"
 WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 VOCABULARY = {"vocab_size": 120, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -111,6 +112,17 @@ ARCHITECTURES = {
         transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"),
         "AutoModel", ("classifier",), IMAGE,
     ),
+    "ast": Architecture(
+        transformers.ASTConfig(**WIDTH, patch_size=8, frequency_stride=8, time_stride=8, num_mel_bins=16, max_length=32),
+        "AutoModel", ("classifier",), AUDIO,
+    ),
+    "wav2vec2": Architecture(
+        transformers.Wav2Vec2Config(
+            **WIDTH, **VOCABULARY, conv_dim=[8, 8], conv_stride=[5, 4], conv_kernel=[10, 8], num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=2, classifier_proj_size=16, mask_time_prob=0.0,
+        ),
+        "AutoModel", ("projector", "classifier"), AUDIO,
+    ),
 }  # fmt: skip
 LLAMA, GPT2, BERT, T5, BART = (ARCHITECTURES[name].config for name in ("llama", "gpt2", "bert", "t5", "bart"))
 ARCHITECTURES |= {
@@ -123,7 +135,7 @@ ARCHITECTURES |= {
 }
 NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
 BOTH = "an encoder and a decoder"
-PICTURES = [name for name, architecture in ARCHITECTURES.items() if architecture.task == IMAGE]
+NO_TEXT = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (IMAGE, AUDIO)]
 LLAMAS = [name for name in ARCHITECTURES if name.startswith("llama")]
 HEADED = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (CAUSAL, SEQ2SEQ)]
 REFUSED = {
@@ -132,7 +144,7 @@ REFUSED = {
     **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart", "t5 as it is", "bart as it is")},
     **{("frozen", name): "base brings its own head" for name in HEADED},
     ("ia3", "xlnet"): "no key and value layers",
-    **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in PICTURES},
+    **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in NO_TEXT},
     **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
     ("ia3", "convnext"): "no key and value layers",
     ("houlsby", "convnext"): NO_OUTPUTS,
@@ -177,6 +189,9 @@ def inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     if getattr(model, "main_input_name", "") == "pixel_values":
         size = getattr(model.config, "image_size", 32)
         return {"pixel_values": torch.rand((4, 3, size, size), generator=torch.Generator().manual_seed(0))}
+    if getattr(model, "main_input_name", "") == "input_values":
+        shape = (model.config.max_length, model.config.num_mel_bins) if hasattr(model.config, "num_mel_bins") else (800,)
+        return {"input_values": torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))}
     ids = torch.randint(5, 100, (4, 9), generator=torch.Generator().manual_seed(0))
     ids[:, -1] = END
     mask = torch.ones_like(ids)

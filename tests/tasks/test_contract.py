@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from peftcost.tasks import TaskType, get_task_type, task_types
@@ -116,6 +118,25 @@ class TestImageClassification(TaskTypeContract):
     @pytest.fixture
     def model(self, tiny_vit: Path) -> Path:
         return tiny_vit
+
+
+def played(i: int) -> dict[str, object]:
+    """A tone as `datasets` writes it."""
+    tone = io.BytesIO()
+    soundfile.write(tone, 0.3 * np.sin(np.arange(2_000 + 100 * i) * (0.1 + i % 3)), 8_000, format="WAV")
+    return {"bytes": tone.getvalue(), "path": f"{i}.wav"}
+
+
+class TestAudioClassification(TaskTypeContract):
+    rows = [{"clip": played(i), "kind": "abc"[i % 3]} for i in range(16)]  # noqa: RUF012
+    columns = {"audio": "clip", "label": "kind"}  # noqa: RUF012
+
+    def kind(self) -> TaskType:
+        return get_task_type("audio-classification")
+
+    @pytest.fixture
+    def model(self, tiny_ast: Path) -> Path:
+        return tiny_ast
 
 
 def test_no_task_type_is_left_out() -> None:

@@ -1,0 +1,52 @@
+"""Folders of pictures or sounds: one folder a class, or files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from peftcost.data.media import class_folders, files_in, other_files
+from peftcost.data.readers.base import Reader, Source
+from peftcost.data.table import Rejects, Table
+from peftcost.errors import UserError
+
+
+class ClassFolder(Reader):
+    """The columns are `column` (the file's path from the folder) and, where there is one folder a class, "label" (its name).
+
+    kind: what a file is called. media_endings: that such files have.
+    """
+
+    endings = ()
+    kind: ClassVar[str]
+    column: ClassVar[str]
+    media_endings: ClassVar[tuple[str, ...]]
+
+    def recognises(self, source: Source) -> bool:
+        folder, endings = source.folder, self.media_endings
+        return folder is not None and bool(files_in(folder, endings) or class_folders(folder, endings))
+
+    def read(self, source: Source, reject: Rejects) -> Table:
+        folder, endings = source.folder, self.media_endings
+        assert folder is not None
+        classes, alone = class_folders(folder, endings), files_in(folder, endings)
+        if classes and alone:
+            raise UserError(
+                f"{source.name} holds {self.kind}s ({alone[0].name}, …) beside folders of them ({classes[0].name}, …); put "
+                f"each {self.kind} into the folder of its class."
+            )
+        if classes:
+            files = [path for one in classes for path in files_in(one, endings)]
+            rows = [{self.column: _inside(path, folder), "label": path.parent.name} for path in files]
+            notes = [f"{source.name}: {len(rows):,} {self.kind}s in {len(classes)} folders, whose names are the labels."]
+        else:
+            rows, notes = [{self.column: path.name} for path in alone], []
+        others = [path for place in (folder, *classes) for path in other_files(place, endings)]
+        if others:
+            shown = ", ".join(_inside(path, folder) for path in others[:3])
+            notes.append(f"{source.name}: {len(others)} files or folders hold no {self.kind}s and are left out ({shown}).")
+        return Table(source.name, list(rows[0]), rows, list(range(1, len(rows) + 1)), unit=self.kind, notes=notes)
+
+
+def _inside(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,148 @@
+"""What all task types share whose input is a sound: feature extractor, spectrograms or waves, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peftcost.data.features import Split
+from peftcost.data.sounds import heard
+from peftcost.errors import UserError
+from peftcost.tasks.base import TaskType
+from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Targets
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+AT_ONCE = 64
+"""Sounds that are made features of together."""
+WAVE_SECONDS = 5
+"""Of a sound, for bases that take waves of any length: the rest is cut off, shorter ones are filled up with silence. Bases
+that take spectrograms have a length of their own."""
+
+
+@dataclass(frozen=True)
+class SoundReader:
+    """Makes a base's inputs of sounds. input_name: what the model calls them. shape: of one. positions: that the base's
+    layers hand on of it."""
+
+    extractor: Any
+    input_name: str
+    shape: tuple[int, ...]
+    positions: int
+
+    def features(self, files: Sequence[str]) -> np.ndarray:
+        """Shape (n, *shape), float32."""
+        found = np.empty((len(files), *self.shape), dtype=np.float32)
+        for start in range(0, len(files), AT_ONCE):
+            waves = [heard(file, int(self.extractor.sampling_rate)) for file in files[start : start + AT_ONCE]]
+            found[start : start + AT_ONCE] = extracted(self.extractor, waves)
+        return found
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the feature extractor beside a model."""
+        self.extractor.save_pretrained(folder)
+
+
+class AudioInputs(TaskType):
+    """A task type whose inputs are sounds, all made one length by the base's feature extractor."""
+
+    one_size = True
+
+    def processor(self, model: str) -> SoundReader:
+        return sound_reader(str(model))
+
+    def collate(
+        self, split: Split, indices: np.ndarray, padding: Mapping[str, float], max_length: int, width: int = 0
+    ) -> Batch:
+        import torch
+
+        columns = {name: column.values[indices] for name, column in split.columns.items()}
+        targets = torch.from_numpy(columns.pop("targets").astype(np.int64))
+        inputs = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in columns.items()}
+        return Batch(inputs, targets, int(split.lengths[indices].max()))
+
+    def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
+        import torch
+
+        rows, (name, shape) = len(lengths), input_of(config)
+        # different sounds, so that a model that mixes them up is noticed
+        sounds = (torch.arange(rows * int(np.prod(shape))) % 97).reshape(rows, *shape) / 97
+        return Batch({name: sounds}, torch.zeros(rows, dtype=torch.long), max(lengths))
+
+
+@lru_cache(maxsize=4)
+def sound_reader(model: str) -> SoundReader:
+    """The reader of the base in this folder. UserError where the folder has no feature extractor, or one that does not suit
+    the base."""
+    from transformers import AutoConfig, AutoFeatureExtractor
+
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model)
+        name = main_input(config)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise UserError(
+            f"{model} has no feature extractor for sounds that can be used here ({_first_line(error)}); give a model for "
+            "sounds, with its preprocessor_config.json."
+        ) from error
+    shape = tuple(extracted(extractor, [np.zeros(int(extractor.sampling_rate), dtype=np.float32)]).shape[1:])
+    return SoundReader(extractor, name, shape, positions_of(config, name, shape, model))
+
+
+def extracted(extractor: Any, waves: Sequence[np.ndarray]) -> np.ndarray:
+    """What the extractor makes of sounds at its own rate, shape (n, ...), float32."""
+    rate = int(extractor.sampling_rate)
+    of_waves = int(getattr(extractor, "feature_size", 0)) == 1
+    options: dict[str, Any] = (
+        {"padding": "max_length", "max_length": WAVE_SECONDS * rate, "truncation": True} if of_waves else {}
+    )
+    made = extractor(list(waves), sampling_rate=rate, return_tensors="np", **options)
+    return np.asarray(made[extractor.model_input_names[0]], dtype=np.float32)
+
+
+def main_input(config: PretrainedConfig) -> str:
+    """What the model of this configuration calls its sounds. KeyError where no model of this kind classifies sounds."""
+    from transformers import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+
+    kind: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
+    return str(kind.main_input_name)
+
+
+def positions_of(config: PretrainedConfig, name: str, shape: tuple[int, ...], model: str) -> int:
+    """How many positions the base's layers hand on of one sound. UserError where it cannot take inputs of this shape."""
+    import torch
+    from transformers import AutoModelForAudioClassification
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            classifier = AutoModelForAudioClassification.from_config(config).eval()
+            hidden = classifier(**{name: torch.zeros(1, *shape)}, output_hidden_states=True).hidden_states[-1]
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise UserError(
+            f"The feature extractor in {model} makes inputs of {' × '.join(map(str, shape))}, which the model beside it does "
+            f"not take ({_first_line(error)}); give the model's own extractor."
+        ) from error
+    return int(hidden.shape[1])
+
+
+def input_of(config: PretrainedConfig) -> tuple[str, tuple[int, ...]]:
+    """The name and the shape of one input of the base: as its extractor makes it, else as it was built."""
+    name, folder = main_input(config), str(getattr(config, "_name_or_path", "") or "")
+    if folder and (Path(folder) / "preprocessor_config.json").is_file():
+        return name, sound_reader(folder).shape
+    if name == "input_features":  # Whisper's encoder halves the frames
+        return name, (config.num_mel_bins, 2 * config.max_source_positions)
+    if hasattr(config, "num_mel_bins"):
+        return name, (config.max_length, config.num_mel_bins)
+    return name, (WAVE_SECONDS * 16_000,)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,83 @@
+"""What all task types share that give a file, a picture or a sound, one of several classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from peftcost.data.cells import LOOKED_AT, label_of
+from peftcost.data.guess import LABEL_NAMES, label_column
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+from peftcost.tasks.base import Example
+from peftcost.tasks.one_class import OneClass
+
+
+class OneFile(OneClass):
+    """Its examples hold, in the role of the input, the hash of what the file holds; and "file", where it is.
+
+    files: what they are called.
+    """
+
+    files: ClassVar[str]
+
+    def is_file(self, value: Any) -> bool:
+        """Whether a cell holds such a file, or its path."""
+        raise NotImplementedError
+
+    def opened(self, values: Sequence[Any], places: Sequence[str], folder: Path) -> Sequence[Any]:
+        """What these cells hold, each with a file and a digest. UserError with its place for the first that is missing or
+        damaged."""
+        raise NotImplementedError
+
+    def told_of(self, one: Any) -> dict[str, Any]:
+        """What an example tells of a file beside."""
+        raise NotImplementedError
+
+    @property
+    def role(self) -> str:
+        """Of the input."""
+        return self.input_roles[0]
+
+    def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
+        columns = [name for name in table.columns if name != label and self.holds(table, name)]
+        if not columns:
+            return None
+        if len(columns) > 1:
+            raise UserError(
+                f"{table.path} holds {self.files} in several columns ({', '.join(map(repr, columns))}); write a task.yaml "
+                f"with `columns: {{{self.role}: …, label: …}}`."
+            )
+        others = [name for name in table.columns if name not in columns]
+        if label is None and len(others) == 1 and others[0].lower() not in LABEL_NAMES:
+            label = others[0]
+        return {self.role: columns[0], "label": label_column(table, label)}
+
+    def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+        places = [f"{table.place(i)}, column {columns[self.role]!r}" for i in range(len(table.rows))]
+        labels = [
+            label_of(row.get(columns["label"]), f"{table.place(i)}, column {columns['label']!r}") if labelled else ""
+            for i, row in enumerate(table.rows)
+        ]
+        path = Path(table.path)
+        values = [row.get(columns[self.role]) for row in table.rows]
+        seen = self.opened(values, places, path if path.is_dir() else path.parent)
+        return [
+            {
+                self.role: one.digest,
+                "file": one.file,
+                **self.told_of(one),
+                "place": table.place(i),
+                **({"label": labels[i]} if labelled else {}),
+            }
+            for i, one in enumerate(seen)
+        ]
+
+    def content(self, example: Example) -> str:
+        return str(example[self.role])
+
+    def holds(self, table: Table, column: str) -> bool:
+        """Whether the first cells that are there hold such files or their paths."""
+        values = [value for row in table.rows[:LOOKED_AT] if (value := row.get(column)) is not None and value != ""]
+        return bool(values) and all(map(self.is_file, values))
