@@ -21,8 +21,6 @@ from peftcost.errors import UserError
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
 HEADS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b".snd")
 """How sounds begin, but for WAV and AIFF, which share theirs with other files. Four of them are MP3's, one a version."""
-ARRAY = {"array", "sampling_rate"}
-"""What `datasets` and transformers' pipelines call the samples of a sound."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,17 @@ def is_sound(value: Any) -> bool:
     return _ends(value)
 
 
+def has_samples(value: Any) -> bool:
+    """Whether a value is a mapping with "array" and "sampling_rate", as `datasets` and pipelines have sounds."""
+    return isinstance(value, dict) and value.keys() >= {"array", "sampling_rate"}
+
+
 def in_cell(sound: Any) -> Any:
     """A sound that a Python caller holds, as samples or as its path, as a cell: paths from the working directory become
     absolute. Other values are left as they are."""
     if isinstance(sound, str) and _ends(sound) and Path(sound).is_file():
         return str(Path(sound).absolute())
-    if not isinstance(sound, dict) or not set(sound) >= ARRAY:
+    if not has_samples(sound):
         return sound
     packed = io.BytesIO()
     samples = np.asarray(sound["array"], dtype=np.float32)

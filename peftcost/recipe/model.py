@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data.in_memory import file_of
+from peftcost.data.media import has_bytes
+from peftcost.data.sounds import has_samples
 from peftcost.errors import UserError
 from peftcost.recipe.evaluate import Evaluated, evaluate
 from peftcost.recipe.predict import described_in_worker, read_card
@@ -48,9 +50,9 @@ class TrainedModel:
         """Label rows, in a process of their own.
 
         Args:
-            rows: Texts (or lists of tokens; pictures or their paths), a data frame, a `datasets.Dataset`, a list of dicts, or
-                a data file's path. Of columns, the task's is read, or the one that is called like its role (`text`,
-                `tokens`, `image`).
+            rows: Texts (or lists of tokens; pictures, sounds or their paths), a data frame, a `datasets.Dataset`, a list of
+                dicts, or a data file's path. Of columns, the task's is read, or the one that is called like its role
+                (`text`, `tokens`, `image`, `audio`).
             devices: "cpu", "cuda" or "mps". Default: an idle GPU, else the CPU.
 
         Returns:
@@ -98,10 +100,10 @@ class TrainedModel:
 
 
 def with_columns(rows: Any, roles: Sequence[str]) -> Any:
-    """Bare inputs (texts, lists of tokens, pictures, paths; pairs of texts where there are two roles) as rows of these
-    columns; whatever else is left as it is."""
+    """Bare inputs (texts, lists of tokens, pictures, sounds, paths; pairs of texts where there are two roles) as rows of
+    these columns; whatever else is left as it is."""
     is_bare = isinstance(rows, Sequence) and not isinstance(rows, str) and len(rows) > 0
-    if not is_bare or isinstance(rows[0], Mapping):
+    if not is_bare or (isinstance(rows[0], Mapping) and not has_bytes(rows[0]) and not has_samples(rows[0])):
         return rows
     if len(roles) == 1:
         return [{roles[0]: row} for row in rows]
