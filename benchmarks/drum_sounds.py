@@ -1,7 +1,7 @@
 """A small spectrogram transformer, and recorded drums to fine-tune it on; both of the drum kits of Hydrogen.
 
-No package brings a pretrained model for sounds. So the base is trained here, to tell from which of the larger kits a sound is;
-the data to fine-tune on are the sounds of the other kits, as one folder an instrument, whose names stand in the files' own. The
+No package brings a pretrained model for sounds. So the base is trained here, to tell from which of half of the kits a
+sound is; the data to fine-tune on are the sounds of the other half, as one folder an instrument, which the files' names tell. The
 base is no more than that: it shows that everything works, not how good a model of a hub is.
 
     apt-get install hydrogen-drumkits

@@ -16,7 +16,7 @@ from peftcost.report.examples import Shown
 from peftcost.report.html import write_report
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.spec import SearchSpec
-from peftcost.session.final_test import answer_scores, answers_of, baselines_of, open_tests, test_qualities
+from peftcost.session.final_test import answers_of, baselines_of, open_tests, test_qualities
 from peftcost.session.keep import DEFAULT, checked_keep, keep_checkpoints, keep_models, whole_setups
 from peftcost.session.more_rows import more_rows, train_on_parts
 from peftcost.store.journal import opened_of
@@ -47,12 +47,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     if opened is not None and recommendation is not None:
         parts = train_on_parts(controller, run, spec, state.setup(recommendation.id))
     controller.release()
-    kind, tests, answers = spec.data.task_type, None, None
+    kind, tests, rows = spec.data.task_type, None, None
     if opened is not None:
         tests = test_qualities(opened, run, kind) | baselines_of(controller, run, spec)
-    if written is not None:
-        answers = answer_scores(written, run, kind)
-    rows = None
+    answers = None if written is None else written.scored(run, kind)
     if parts and recommendation is not None and evidence is not None:
         rows = more_rows(parts, run, len(spec.data.train), evidence, recommendation.id)
     front, keep = front_of(entries), checked_keep(opened_of(controller.journal.events).get("keep", DEFAULT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,25 @@ def untuned_title(kind: TaskType) -> str:
     return "the untuned model under a fresh head" if kind.fresh_head else "the untuned model"
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What models wrote of so many rows, each at most so many tokens long: a file a model."""
+
+    rows: int
+    new_tokens: int
+    files: dict[str, Path]
+
+    def scored(self, run: SearchRun, kind: TaskType) -> dict[str, Any]:
+        """For the result."""
+        scores = {model: written_scores(file, kind, run.seed) for model, file in self.files.items()}
+        return {"rows": self.rows, "new_tokens": self.new_tokens, **scores}
+
+
 def answers_of(
     controller: Controller, run: SearchRun, spec: SearchSpec, recommendation: Recommendation | None
-) -> dict[str, Any] | None:
-    """What the recommended setup and the untuned model write on a part of the test split: of each a file; None where the task
-    asks for no texts, or where the budget was spent before; with a warning where it was."""
+) -> Answers | None:
+    """What the recommended setup and the untuned model write on a part of the test split; None where the task asks for no
+    texts, or where the budget was spent before; with a warning where it was."""
     prepared = run.prepared[spec.bases[base_of(spec, controller.state, recommendation)].task.only_model]
     asked = load_asked(Path(prepared))
     if asked is None or recommendation is None:
@@ -75,23 +90,18 @@ def answers_of(
             "out": str(out),
         }
     jobs["untuned"] = {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(run.folder.baselines)}
-    found: dict[str, Any] = {"rows": len(asked.rows), "new_tokens": asked.new_tokens}
+    files: dict[str, Path] = {}
     for name, payload in jobs.items():
         file = Path(payload["out"]) / "answers.npy"
         try:
             if not file.exists():
                 controller.run_one("answer", {**payload, "name": file.stem})
         except BudgetSpent:
-            missing = " and ".join(f"the {model} model" for model in jobs if model not in found)
+            missing = " and ".join(f"the {model} model" for model in jobs if model not in files)
             controller.record("warned", text=f"The budget did not last for {missing} to write answers.")
             break
-        found[name] = file
-    return found if found.keys() & jobs.keys() else None
-
-
-def answer_scores(found: Mapping[str, Any], run: SearchRun, kind: TaskType) -> dict[str, Any]:
-    """What `answers_of` found, scored."""
-    return {name: written_scores(fact, kind, run.seed) if isinstance(fact, Path) else fact for name, fact in found.items()}
+        files[name] = file
+    return Answers(len(asked.rows), asked.new_tokens, files) if files else None
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:

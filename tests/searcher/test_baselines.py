@@ -97,7 +97,7 @@ class Answers:
 SETUP = Setup.of("lora", {}, 100)
 
 
-def answered(controller: Answers, tmp_path: Path) -> dict[str, Any] | None:
+def answered(controller: Answers, tmp_path: Path) -> final_test.Answers | None:
     prepared = tmp_path / "prepared"
     prepared.mkdir()
     Asked([3, 5], ["yes", "no"], 12).save(prepared)
@@ -116,8 +116,8 @@ def test_the_recommended_and_the_untuned_model_write_and_nobody_else(tmp_path: P
     controller = Answers()
     found = answered(controller, tmp_path)
     assert controller.asked == ["answer lora", "answer None"]
-    assert found is not None and (found["rows"], found["new_tokens"]) == (2, 12)
-    scores = final_test.answer_scores(found, SimpleNamespace(seed=0), get_task_type("causal-lm"))  # type: ignore[arg-type]
+    assert found is not None
+    scores = found.scored(SimpleNamespace(seed=0), get_task_type("causal-lm"))  # type: ignore[arg-type]
     assert (scores["rows"], scores["new_tokens"]) == (2, 12)
     assert scores["recommended"]["exact_match"]["quality"] == 1
     assert scores["untuned"]["exact_match"] == {"quality": 0.0, "quality_interval": [0.0, 0.0], "n": 2}
@@ -127,6 +127,6 @@ def test_the_recommended_and_the_untuned_model_write_and_nobody_else(tmp_path: P
 def test_a_budget_that_is_spent_before_all_have_written_is_told(tmp_path: Path, jobs: int, wrote: set[str]) -> None:
     controller = Answers(lasts_for=jobs)
     found = answered(controller, tmp_path)
-    assert {name for name in ("recommended", "untuned") if name in (found or {})} == wrote
+    assert (set(found.files) if found is not None else set()) == wrote
     missing = "the untuned model" if wrote else "the recommended model and the untuned model"
     assert controller.state.warnings == [f"The budget did not last for {missing} to write answers."]
