@@ -1,8 +1,8 @@
 """A small spectrogram transformer, and recorded drums to fine-tune it on; both of the drum kits of Hydrogen.
 
 No package brings a pretrained model for sounds. So the base is trained here, to tell from which of half of the kits a
-sound is; the data to fine-tune on are the sounds of the other half, as one folder an instrument, which the files' names tell. The
-base is no more than that: it shows that everything works, not how good a model of a hub is.
+sound is; the data to fine-tune on are the sounds of the other half, as one folder an instrument, which the files' names tell.
+The base is no more than that: it shows that everything works, not how good a model of a hub is.
 
     apt-get install hydrogen-drumkits
     python benchmarks/drum_sounds.py drums
@@ -49,8 +49,8 @@ def train_base(files: list[Path], epochs: int, out: Path) -> float:
     x = torch.from_numpy(extractor(waves, sampling_rate=RATE, return_tensors="np")["input_values"]).float()
     y = torch.tensor([kits.index(kit_of(file)) for file in files])
     config = ASTConfig(
-        hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=256, patch_size=16, num_labels=len(kits),
-        frequency_stride=16, time_stride=16, num_mel_bins=BANDS, max_length=FRAMES,
+        hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=256, patch_size=16,
+        num_labels=len(kits), frequency_stride=16, time_stride=16, num_mel_bins=BANDS, max_length=FRAMES,
     )  # fmt: skip
     model = ASTForAudioClassification(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.05)

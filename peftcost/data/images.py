@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftcost.data.media import cannot_be_opened, file_of, has_bytes, readable
+from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, readable
 from peftcost.data.sounds import is_sound
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ def is_picture(value: Any) -> bool:
 def in_cell(picture: Any) -> Any:
     """A picture that a Python caller holds, or its path, as a cell: paths from the working directory become absolute.
     Other values are left as they are."""
-    if isinstance(picture, Path) or (is_picture(picture) and isinstance(picture, str) and Path(picture).is_file()):
-        return str(Path(picture).absolute())
     if not hasattr(picture, "save") or not hasattr(picture, "getextrema"):  # Pillow is not imported to find out
-        return picture
+        return absolute(picture, ENDINGS)
     packed = io.BytesIO()
     picture.save(packed, format="TIFF" if picture.mode in ("CMYK", "F", "YCbCr", "LAB") else "PNG")
     return {"bytes": packed.getvalue(), "path": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ BROWSER_FILES = ("thumbs.db", "desktop.ini")
 def has_bytes(value: Any) -> bool:
     """Whether a cell is a mapping with "bytes" and "path", as `datasets` writes pictures and sounds."""
     return isinstance(value, dict) and set(value) == {"bytes", "path"}
+
+
+def absolute(value: Any, endings: tuple[str, ...]) -> Any:
+    """A path from a Python caller's working directory, as a cell; other values are left as they are."""
+    path = value["path"] if has_bytes(value) and not value["bytes"] else value
+    if isinstance(path, str | Path) and str(path).strip().lower().endswith(endings) and os.path.isfile(path):
+        return str(Path(path).absolute())
+    return str(value.absolute()) if isinstance(value, Path) else value
 
 
 def file_of(value: Any, place: str, folder: Path, kind: str) -> tuple[str, str]:
@@ -46,8 +55,9 @@ def cannot_be_opened(error: Exception, place: str, name: str, kind: str) -> User
 
 
 def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The files in a folder that have one of the endings."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
+    """The files in a folder that have one of the endings, but for hidden ones."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
+    return sorted(path for path in files if path.is_file())
 
 
 def class_folders(folder: Path, endings: tuple[str, ...]) -> list[Path]:

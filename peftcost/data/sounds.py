@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.data.media import cannot_be_opened, file_of, has_bytes, readable
+from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, readable
 from peftcost.errors import UserError
 
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
-HEADS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b".snd")
-"""How sounds begin, but for WAV and AIFF, which share theirs with other files. Four of them are MP3's, one a version."""
+ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+HEADS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3")
+"""How sounds begin, but for WAV and AIFF. The last five are MP3's."""
+CONTAINERS = {b"RIFF": (b"WAVE",), b"RF64": (b"WAVE",), b"FORM": (b"AIFF", b"AIFC")}
+"""How WAV and AIFF begin, and what stands after the size; other files share the beginnings."""
+AT_ONCE = 2**16
+"""Samples that are decoded together."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,27 @@ def sounds(values: Sequence[Any], places: Sequence[str], folder: Path) -> list[S
 
     UserError with its place for the first that is missing or cannot be decoded.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_sound, folder=folder), values, places))
+    return in_threads(partial(_sound, folder=folder), values, places)
 
 
-def heard(file: str, rate: int) -> np.ndarray:
-    """The samples of a file, as in `Sound`, at so many a second: the mean of its channels, float32, from -1 to 1."""
+def heard(file: str, rate: int, seconds: float | None = None) -> np.ndarray:
+    """The samples of a file, as in `Sound`, at so many a second: the mean of its channels, float32, from -1 to 1. seconds:
+    how many of them are wanted, None for all."""
     from scipy.signal import resample_poly
 
-    samples, own_rate = _decoded(file)
-    mono = samples.mean(axis=1)
+    with _opened(file) as sound:
+        own_rate = int(sound.samplerate)
+        frames = -1 if seconds is None else math.ceil(seconds * own_rate)
+        mono = sound.read(frames, dtype="float32", always_2d=True).mean(axis=1)
     common = math.gcd(rate, own_rate)
     resampled = mono if rate == own_rate else resample_poly(mono, rate // common, own_rate // common)
     return np.asarray(resampled, dtype=np.float32)
+
+
+def in_threads(one: Any, *values: Sequence[Any]) -> list[Any]:
+    """one(…) of each, in order: decoders leave Python's lock."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(one, *values))
 
 
 def is_sound(value: Any) -> bool:
@@ -69,35 +81,50 @@ def has_samples(value: Any) -> bool:
 
 def in_cell(sound: Any) -> Any:
     """A sound that a Python caller holds, as samples or as its path, as a cell: paths from the working directory become
-    absolute. Other values are left as they are."""
-    if isinstance(sound, str) and _ends(sound) and Path(sound).is_file():
-        return str(Path(sound).absolute())
+    absolute. Other values are left as they are. Samples are of shape (n,), (n, channels) or (channels, n)."""
+    if hasattr(sound, "get_all_samples"):  # what newer `datasets` decode to
+        sound = {"array": sound["array"], "sampling_rate": sound["sampling_rate"]}
     if not has_samples(sound):
-        return sound
+        return absolute(sound, ENDINGS)
+    samples = np.asarray(sound["array"])
+    if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.number):
+        raise UserError(f"A sound of data has samples of shape {samples.shape}; give (n,) or (n, channels) numbers.")
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / (np.iinfo(samples.dtype).max + 1)
+    samples = samples.T if samples.ndim == 2 and samples.shape[0] < samples.shape[1] else samples
     packed = io.BytesIO()
-    samples = np.asarray(sound["array"], dtype=np.float32)
-    _soundfile().write(packed, samples, int(sound["sampling_rate"]), format="WAV", subtype="FLOAT")
+    rate = int(sound["sampling_rate"])
+    _soundfile().write(packed, samples.astype(np.float32), rate, format="WAV", subtype="FLOAT")
     return {"bytes": packed.getvalue(), "path": sound.get("path")}
 
 
 def _sound(value: Any, place: str, folder: Path) -> Sound:
     file, name = file_of(value, place, folder, "sound")
+    digest, n = hashlib.sha256(), 0
     try:
-        samples, rate = _decoded(file)
-        if not len(samples):
+        with _opened(file) as sound:
+            rate, channels = int(sound.samplerate), int(sound.channels)
+            digest.update(f"{rate} {channels}".encode())
+            while len(block := sound.read(AT_ONCE, dtype="float32", always_2d=True)):
+                if not np.isfinite(block).all():
+                    raise ValueError("it holds samples that are no numbers")
+                digest.update(block.tobytes())
+                n += len(block)
+        if not n:
             raise ValueError("it holds no samples")
-    except (OSError, RuntimeError, ValueError, TypeError) as error:  # soundfile's own are RuntimeErrors
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes decoders raise whatever they meet
         raise cannot_be_opened(error, place, name, "sound") from error
-    digest = hashlib.sha256(f"{rate} {samples.shape}".encode() + samples.tobytes())
-    return Sound(file, digest.hexdigest(), len(samples) / rate, rate, samples.shape[1])
+    return Sound(file, digest.hexdigest(), n / rate, rate, channels)
 
 
-def _decoded(file: str) -> tuple[np.ndarray, int]:
-    """Samples of shape (n, channels), and how many are a second."""
-    source = readable(file)
-    with open(source, "rb") if isinstance(source, str) else source as raw:
-        samples, rate = _soundfile().read(raw, dtype="float32", always_2d=True)
-    return samples, int(rate)
+def _opened(file: str) -> Any:
+    """A `soundfile.SoundFile`. FileNotFoundError in place of the library's own."""
+    source, soundfile = readable(file), _soundfile()
+    if isinstance(source, str) and not os.path.exists(source):
+        raise FileNotFoundError(source)
+    return soundfile.SoundFile(source)
 
 
 def _ends(path: Any) -> bool:
@@ -105,7 +132,7 @@ def _ends(path: Any) -> bool:
 
 
 def _begins(packed: bytes) -> bool:
-    return packed.startswith(HEADS) or (packed[:4] in (b"RIFF", b"FORM") and packed[8:12] in (b"WAVE", b"AIFF"))
+    return packed.startswith(HEADS) or packed[8:12] in CONTAINERS.get(bytes(packed[:4]), ())
 
 
 def _soundfile() -> Any:

@@ -150,7 +150,8 @@ def use(payload: dict[str, Any], labelled: bool) -> tuple[torch.nn.Module, torch
     folder, card = Path(payload["folder"]), payload["card"]
     info, setup = DatasetInfo.from_dict(card["dataset_info"]), Setup.from_dict(card["setup"])
     model, device = load_artifact(folder, setup, info, seed=0)
-    processor = info.task_type.processor(str(folder))
+    # an adapter's folder has no configuration of a model, which processors of pictures and sounds look at
+    processor = info.task_type.processor(str(folder) if (folder / "config.json").exists() else info.model)
     split = info.task_type.encode(processor, payload["examples"], info.targets if labelled else None, info.max_length)
     return model, device, info, setup, split
 

@@ -19,7 +19,7 @@ from peftcost.engine.dataset import DatasetInfo
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
 from peftcost.methods.head import KEEP_IN_FULL_PRECISION, fresh_modules, head_test, mark_fresh
-from peftcost.methods.layers import count_layers, transformer_layers
+from peftcost.methods.layers import body_prefix, count_layers, transformer_layers
 from peftcost.tasks.text_inputs import load_tokenizer
 
 
@@ -108,9 +108,11 @@ def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
 
     Where the head is to be fresh, one that the checkpoint has is replaced: its classes are another task's.
     """
+    config = transformers.AutoConfig.from_pretrained(spec.model)
     base, info = getattr(transformers, spec.auto_model).from_pretrained(
         spec.model,
         **spec.options,
+        **steady_options(config),
         ignore_mismatched_sizes=True,
         output_loading_info=True,
         **options,
@@ -123,11 +125,18 @@ def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
         raise SetupFailed(
             f"{spec.model} has no weights, or of another shape, for {lost[0]}; it is no checkpoint of this model"
         )
-    old = {name for name in parameters - new if spec.fresh_head and not name.startswith(f"{base.base_model_prefix}.")}
+    old = {name for name in parameters - new if spec.fresh_head and not name.startswith(body_prefix(base))}
     if old:
         renew(base, old)
     mark_fresh(base, new | old)
     return cast(PreTrainedModel, base)
+
+
+def steady_options(config: transformers.PretrainedConfig) -> dict[str, Any]:
+    """Of the configuration: no layers or stretches of a sound left out at random, which no seed and no captured step would
+    repeat; and no weights of layers beside the base, which would belong to the head."""
+    steady = {"apply_spec_augment": False, "layerdrop": 0.0, "use_weighted_layer_sum": False}
+    return {name: value for name, value in steady.items() if hasattr(config, name)}
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from peftcost.core.setup import WEIGHTS, Scalar
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
-from peftcost.engine.base_model import held_dtypes
+from peftcost.engine.base_model import held_dtypes, steady_options
 from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
@@ -35,6 +35,7 @@ from peftcost.engine.train_state import made_trainable, make_optimizer, mixed_pr
 from peftcost.errors import SetupFailed
 from peftcost.methods.base import Method
 from peftcost.methods.head import mark_fresh
+from peftcost.methods.layers import body_prefix
 from peftcost.tasks import TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
@@ -312,12 +313,12 @@ def build(
 ) -> transformers.PreTrainedModel:
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
-    config = type(config).from_dict({**config.to_dict(), **task_type.model_options(targets)})
+    config = type(config).from_dict({**config.to_dict(), **task_type.model_options(targets), **steady_options(config)})
     if getattr(config, "pad_token_id", 0) is None:
         config.pad_token_id = 0
     with torch.device("meta"):
         model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32)
-        of_head = [n for n, _ in model.named_parameters() if not n.startswith(f"{model.base_model_prefix}.")]
+        of_head = [n for n, _ in model.named_parameters() if not n.startswith(body_prefix(model))]
         mark_fresh(model, of_head if task_type.fresh_head else [])
         replace_tensors(model, lambda tensor: torch.zeros((), dtype=tensor.dtype, device="cpu").expand(tensor.shape))
         if quantization is not None:

@@ -11,6 +11,7 @@ from peftcost.methods.head import head_names
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
 TOP_LAYERS = CategoricalDistribution((None, 2, 4))
@@ -29,6 +30,12 @@ def transformer_layers(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList
     if not lists:
         raise LookupError("the model has no list of layers")
     return max(lists, key=lambda item: (any(map(is_linear, item[1].modules())), len(item[1])))
+
+
+def body_prefix(model: PreTrainedModel) -> str:
+    """How the names begin of all that the head stands on. (Whisper's encoder is not called what its class says.)"""
+    prefix = model.base_model_prefix
+    return f"{prefix if hasattr(model, prefix) else transformer_layers(model)[0].partition('.')[0]}."
 
 
 def layer_stacks(model: torch.nn.Module) -> list[tuple[str, torch.nn.ModuleList]]:

@@ -104,6 +104,18 @@ class Moment:
         """gpu-seconds left, less the least that is kept back for confirmation."""
         return self.left - self.config.least_reserved * self.budget
 
+    @property
+    def left_to_explore(self) -> float:
+        """gpu-seconds: exploring has a share of the budget."""
+        return self.config.explore_share * self.budget - (
+            self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
+        )
+
+    @property
+    def payable_to_begin(self) -> float:
+        """gpu-seconds that one more stop of a reference may take that has not begun to learn."""
+        return min(self.left_to_explore, self.config.begin_share * self.left)
+
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried."""
         needs = self.state.cost.predict(upcoming).trial_seconds
@@ -122,7 +134,9 @@ class Moment:
 def cover(moment: Moment) -> Propose | Skip | Promote | None:
     """What goes before exploring: each method's prior-best setup, then references that have not begun to learn."""
     opened = open_methods(moment)
-    return opened or (begin(moment.state, moment.left_unreserved) if moment.state.exploring else None)
+    return opened or (
+        begin(moment.state, moment.criterion.margin, moment.payable_to_begin) if moment.state.exploring else None
+    )
 
 
 def open_methods(moment: Moment) -> Propose | Skip | None:
@@ -189,7 +203,7 @@ def most_promising(moment: Moment) -> Promote | Propose | None:
     """The promotion or proposal that is worth most and can be paid for; None when exploring has had its share, or would add
     next to nothing."""
     state, config = moment.state, moment.config
-    left = config.explore_share * moment.budget - (state.ledger.spent(moment.now) - state.spent_before_gpu_seconds)
+    left = moment.left_to_explore
     if left <= 0 or not moment.contenders_seconds or not state.exploring:
         return None
     for candidate in candidates(state, moment.starts, moment.suggest, moment.criterion.margin):

@@ -83,8 +83,11 @@ def reading_deviation(state: SearchState, trial: Trial) -> float:
     return math.hypot(own, math.sqrt(state.config.own_sample_share) * state.reading_error(trial.measurement))
 
 
-def begin(state: SearchState, available: float) -> Promote | Propose | None:
-    """The next stop of a reference that has not begun to learn: until it has, its readings say nothing of its method."""
+def begin(state: SearchState, margin: float, available: float) -> Promote | Propose | None:
+    """The next stop of a reference that has not begun to learn: until it has, its readings say nothing of its method. None
+    where nothing could be better than what was read by more than the margin."""
+    if any(reading(t) + margin >= state.limits[1] for t in state.measured("explore")):
+        return None
     latest = [curve[-1] for arm in state.references if (curve := longest_curve(state, arm))]
     return train_on(state, [trial for trial in latest if not has_begun(state, trial)], available)
 

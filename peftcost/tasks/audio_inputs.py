@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcost.data.features import Split
-from peftcost.data.sounds import heard
+from peftcost.data.sounds import heard, in_threads
 from peftcost.errors import UserError
 from peftcost.tasks.base import TaskType
 from peftcost.tasks.batch import Batch
@@ -22,28 +22,40 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Sounds that are made features of together."""
-WAVE_SECONDS = 5
-"""Of a sound, for bases that take waves of any length: the rest is cut off, shorter ones are filled up with silence. Bases
-that take spectrograms have a length of their own."""
+WAVE_SECONDS = 5.0
+"""Of a sound, for bases whose extractor makes longer inputs of longer sounds: the rest is cut off, shorter ones are filled up
+with silence. Other bases, those on spectrograms, have a length of their own."""
+MOST_SECONDS = 30.0
+"""Where an extractor does not say how much it looks at."""
+SHORTEST_SECONDS = 0.1
+"""Shorter sounds are filled up with silence: extractors make no frame of less."""
 
 
 @dataclass(frozen=True)
 class SoundReader:
     """Makes a base's inputs of sounds. input_name: what the model calls them. shape: of one. positions: that the base's
-    layers hand on of it."""
+    layers hand on of it. seconds: that the base hears."""
 
     extractor: Any
     input_name: str
     shape: tuple[int, ...]
     positions: int
+    seconds: float
 
     def features(self, files: Sequence[str]) -> np.ndarray:
-        """Shape (n, *shape), float32."""
-        found = np.empty((len(files), *self.shape), dtype=np.float32)
+        """Shape (n, *shape), float16: numbers around 1, of which there are many."""
+        found = np.empty((len(files), *self.shape), dtype=np.float16)
         for start in range(0, len(files), AT_ONCE):
-            waves = [heard(file, int(self.extractor.sampling_rate)) for file in files[start : start + AT_ONCE]]
+            waves = in_threads(self.wave, files[start : start + AT_ONCE])
             found[start : start + AT_ONCE] = extracted(self.extractor, waves)
         return found
+
+    def wave(self, file: str) -> np.ndarray:
+        """As much of it as the base hears; with silence behind, where the extractor leaves that to us."""
+        rate = int(self.extractor.sampling_rate)
+        samples = heard(file, rate, self.seconds)[: round(self.seconds * rate)]
+        shortest = SHORTEST_SECONDS if has_own_length(self.extractor) else self.seconds
+        return np.pad(samples, (0, max(0, round(shortest * rate) - len(samples))))
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the feature extractor beside a model."""
@@ -65,7 +77,7 @@ class AudioInputs(TaskType):
 
         columns = {name: column.values[indices] for name, column in split.columns.items()}
         targets = torch.from_numpy(columns.pop("targets").astype(np.int64))
-        inputs = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in columns.items()}
+        inputs = {name: torch.from_numpy(values.astype(np.float32)) for name, values in columns.items()}
         return Batch(inputs, targets, int(split.lengths[indices].max()))
 
     def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
@@ -92,19 +104,37 @@ def sound_reader(model: str) -> SoundReader:
             f"{model} has no feature extractor for sounds that can be used here ({_first_line(error)}); give a model for "
             "sounds, with its preprocessor_config.json."
         ) from error
-    shape = tuple(extracted(extractor, [np.zeros(int(extractor.sampling_rate), dtype=np.float32)]).shape[1:])
-    return SoundReader(extractor, name, shape, positions_of(config, name, shape, model))
+    seconds = own_seconds(extractor) if has_own_length(extractor) else WAVE_SECONDS
+    shape = shape_of(extractor, seconds)
+    return SoundReader(extractor, name, shape, positions_of(config, name, shape, model), seconds)
 
 
 def extracted(extractor: Any, waves: Sequence[np.ndarray]) -> np.ndarray:
-    """What the extractor makes of sounds at its own rate, shape (n, ...), float32."""
-    rate = int(extractor.sampling_rate)
-    of_waves = int(getattr(extractor, "feature_size", 0)) == 1
-    options: dict[str, Any] = (
-        {"padding": "max_length", "max_length": WAVE_SECONDS * rate, "truncation": True} if of_waves else {}
-    )
-    made = extractor(list(waves), sampling_rate=rate, return_tensors="np", **options)
-    return np.asarray(made[extractor.model_input_names[0]], dtype=np.float32)
+    """What the extractor makes of sounds at its own rate, shape (n, ...)."""
+    made = extractor(list(waves), sampling_rate=int(extractor.sampling_rate), return_tensors="np")
+    return np.asarray(made[extractor.model_input_names[0]])
+
+
+def shape_of(extractor: Any, seconds: float) -> tuple[int, ...]:
+    """Of what the extractor makes of a sound of this length."""
+    silence = np.zeros(round(seconds * int(extractor.sampling_rate)), dtype=np.float32)
+    return tuple(extracted(extractor, [silence]).shape[1:])
+
+
+@lru_cache(maxsize=8)
+def has_own_length(extractor: Any) -> bool:
+    """Whether the extractor makes inputs of one length of sounds of any."""
+    return shape_of(extractor, 0.5) == shape_of(extractor, 1.0)
+
+
+def own_seconds(extractor: Any) -> float:
+    """How much of a sound an extractor with a length of its own looks at, or a little more: Whisper's says how many samples,
+    that of AST how many frames, of which there are 100 a second."""
+    samples = getattr(extractor, "n_samples", None)
+    frames = getattr(extractor, "max_length", None)
+    if samples:
+        return float(samples) / int(extractor.sampling_rate)
+    return MOST_SECONDS if frames is None else int(frames) / 100 + SHORTEST_SECONDS
 
 
 def main_input(config: PretrainedConfig) -> str:
@@ -137,11 +167,11 @@ def input_of(config: PretrainedConfig) -> tuple[str, tuple[int, ...]]:
     name, folder = main_input(config), str(getattr(config, "_name_or_path", "") or "")
     if folder and (Path(folder) / "preprocessor_config.json").is_file():
         return name, sound_reader(folder).shape
-    if name == "input_features":  # Whisper's encoder halves the frames
+    if hasattr(config, "max_source_positions"):  # Whisper's encoder halves the frames
         return name, (config.num_mel_bins, 2 * config.max_source_positions)
     if hasattr(config, "num_mel_bins"):
         return name, (config.max_length, config.num_mel_bins)
-    return name, (WAVE_SECONDS * 16_000,)
+    return name, (round(WAVE_SECONDS * 16_000),)
 
 
 def _first_line(error: Exception) -> str:

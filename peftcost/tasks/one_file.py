@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from peftcost.data.cells import LOOKED_AT, label_of
 from peftcost.data.guess import LABEL_NAMES, label_column
+from peftcost.data.media import has_bytes
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example
@@ -44,12 +45,14 @@ class OneFile(OneClass):
         columns = [name for name in table.columns if name != label and self.holds(table, name)]
         if not columns:
             return None
+        if len(columns) > 1:  # data sets of the hub often name the file beside its bytes
+            columns = [name for name in columns if all(map(has_bytes, cells(table, name)))] or columns
         if len(columns) > 1:
             raise UserError(
                 f"{table.path} holds {self.files} in several columns ({', '.join(map(repr, columns))}); write a task.yaml "
                 f"with `columns: {{{self.role}: …, label: …}}`."
             )
-        others = [name for name in table.columns if name not in columns]
+        others = [name for name in table.columns if name != label and not self.holds(table, name)]
         if label is None and len(others) == 1 and others[0].lower() not in LABEL_NAMES:
             label = others[0]
         return {self.role: columns[0], "label": label_column(table, label)}
@@ -79,5 +82,10 @@ class OneFile(OneClass):
 
     def holds(self, table: Table, column: str) -> bool:
         """Whether the first cells that are there hold such files or their paths."""
-        values = [value for row in table.rows[:LOOKED_AT] if (value := row.get(column)) is not None and value != ""]
+        values = cells(table, column)
         return bool(values) and all(map(self.is_file, values))
+
+
+def cells(table: Table, column: str) -> list[Any]:
+    """The first that are there."""
+    return [value for row in table.rows[:LOOKED_AT] if (value := row.get(column)) is not None and value != ""]

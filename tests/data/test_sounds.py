@@ -60,6 +60,7 @@ def test_the_same_samples_are_copies_whatever_the_file_is_called(tmp_path: Path)
         ("gone.wav", "row 3: there is no file gone.wav"),
         ("broken.wav", "row 3: broken.wav cannot be opened as a sound"),
         ("empty.wav", "row 3: empty.wav cannot be opened as a sound (it holds no samples)"),
+        ("nan.wav", "row 3: nan.wav cannot be opened as a sound (it holds samples that are no numbers)"),
         (None, "row 3: the sound is missing"),
         (7, "row 3: expected a sound's path, but got 7"),
     ],
@@ -67,6 +68,7 @@ def test_the_same_samples_are_copies_whatever_the_file_is_called(tmp_path: Path)
 def test_what_cannot_be_heard_is_told_with_its_place(value: Any, words: str, tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF and nothing else")
     soundfile.write(tmp_path / "empty.wav", TONE[:0], RATE)
+    soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan), RATE, subtype="FLOAT")
     with pytest.raises(UserError) as raised:
         sounds([value], ["row 3"], tmp_path)
     assert words in str(raised.value)
@@ -90,3 +92,21 @@ def test_samples_of_a_python_caller_become_a_cell() -> None:
     (found,) = sounds([cell], ["here"], Path())
     assert np.allclose(heard(found.file, RATE), TONE, atol=1e-6)
     assert in_cell("a sentence") == "a sentence"
+    assert in_cell("Ask at www.shop.com.au, " * 30 + "or see them.wav").startswith("Ask")
+
+
+@pytest.mark.parametrize("samples", [(TONE * 2**15).astype(np.int16), np.stack([TONE, TONE]), np.stack([TONE, TONE], axis=1)])
+def test_whole_numbers_and_channels_of_a_python_caller_sound_as_those_of_a_file(samples: np.ndarray) -> None:
+    (found,) = sounds([in_cell({"array": samples, "sampling_rate": RATE})], ["here"], Path())
+    assert np.allclose(heard(found.file, RATE), TONE, atol=1e-4)
+
+
+def test_the_files_that_are_more_tell_what_a_folder_holds(tmp_path: Path) -> None:
+    for label in ("dog", "rain"):
+        (tmp_path / label).mkdir()
+        soundfile.write(tmp_path / label / "1.wav", TONE, RATE)
+        (tmp_path / label / "._1.wav").write_bytes(b"of another system")
+    (tmp_path / "dog" / "cover.png").write_bytes(b"a picture")
+    table = read_table(tmp_path)
+    assert [row["audio"] for row in table.rows] == ["dog/1.wav", "rain/1.wav"]
+    assert any("dog/cover.png" in note for note in table.notes)

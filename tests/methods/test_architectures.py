@@ -119,7 +119,15 @@ ARCHITECTURES = {
     "wav2vec2": Architecture(
         transformers.Wav2Vec2Config(
             **WIDTH, **VOCABULARY, conv_dim=[8, 8], conv_stride=[5, 4], conv_kernel=[10, 8], num_conv_pos_embeddings=4,
-            num_conv_pos_embedding_groups=2, classifier_proj_size=16, mask_time_prob=0.0,
+            num_conv_pos_embedding_groups=2, classifier_proj_size=16, use_weighted_layer_sum=True,
+        ),
+        "AutoModel", ("projector", "classifier"), AUDIO,
+    ),
+    "whisper": Architecture(
+        transformers.WhisperConfig(
+            d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+            encoder_ffn_dim=64, decoder_ffn_dim=64, num_mel_bins=16, max_source_positions=20, classifier_proj_size=16,
+            vocab_size=120, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
         ),
         "AutoModel", ("projector", "classifier"), AUDIO,
     ),
@@ -136,15 +144,16 @@ ARCHITECTURES |= {
 NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
 BOTH = "an encoder and a decoder"
 NO_TEXT = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (IMAGE, AUDIO)]
+TWO_STACKS = ("t5", "bart", "t5 as it is", "bart as it is", "whisper")
 LLAMAS = [name for name in ARCHITECTURES if name.startswith("llama")]
 HEADED = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (CAUSAL, SEQ2SEQ)]
 REFUSED = {
     **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet")},
     **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5", "t5 as it is")},
-    **{(method, name): BOTH for method in ("prefix", "prompt") for name in ("t5", "bart", "t5 as it is", "bart as it is")},
     **{("frozen", name): "base brings its own head" for name in HEADED},
     ("ia3", "xlnet"): "no key and value layers",
     **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in NO_TEXT},
+    **{(method, name): BOTH for method in ("prefix", "prompt") for name in TWO_STACKS},
     **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
     ("ia3", "convnext"): "no key and value layers",
     ("houlsby", "convnext"): NO_OUTPUTS,
@@ -192,6 +201,9 @@ def inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     if getattr(model, "main_input_name", "") == "input_values":
         shape = (model.config.max_length, model.config.num_mel_bins) if hasattr(model.config, "num_mel_bins") else (800,)
         return {"input_values": torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))}
+    if getattr(model, "main_input_name", "") == "input_features":
+        shape = (model.config.num_mel_bins, 2 * model.config.max_source_positions)
+        return {"input_features": torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))}
     ids = torch.randint(5, 100, (4, 9), generator=torch.Generator().manual_seed(0))
     ids[:, -1] = END
     mask = torch.ones_like(ids)

@@ -119,7 +119,7 @@ def test_all_methods_go_first_unless_they_take_too_much_of_a_small_budget() -> N
         return [trial.setup.method for trial in sorted(trials, key=lambda trial: trial.started_t)]
 
     assert begun(0.2)[:4] == ["frozen", "full", "lora", "bitfit"]
-    small = begun(0.08)
+    small = begun(0.06)
     assert len(small) > 3
     assert "full" not in small
 

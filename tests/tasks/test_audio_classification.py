@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from transformers import ASTFeatureExtractor, AutoConfig, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from peftcost.core.setup import Setup
+from peftcost.data.readers import read_table
+from peftcost.engine.artifact import predict, write_card
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
@@ -54,7 +57,7 @@ def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     convolutions = {"conv_dim": [16, 16, 16], "conv_stride": [10, 8, 8], "conv_kernel": [20, 16, 16]}
-    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "mask_time_prob": 0.0}
+    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
     config = Wav2Vec2Config(**sizes, **convolutions, **positions, classifier_proj_size=32)
     Wav2Vec2Model(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor().save_pretrained(folder)
@@ -95,7 +98,7 @@ def test_the_layers_below_are_computed_once(tiny_ast: Path, tones: Path) -> None
 def test_a_base_on_waves_trains_on_their_first_seconds(tiny_wav2vec2: Path, tones: Path, tmp_path: Path) -> None:
     prepared = prepared_for(tiny_wav2vec2, tones)
     split = load_split(Path(prepared), "train")
-    assert split.columns["input_values"].values.shape[1] == WAVE_SECONDS * 16_000
+    assert split.columns["input_values"].values.shape[1] == round(WAVE_SECONDS * 16_000)
     setup = Setup.of("full", {**get_method("full").prior(), "learning_rate": 3e-3}, 400)
     measured = train(TrainJob(prepared, setup, 1, str(tmp_path)), NullReporter())
     assert measured["dev_loss"] < 0.97 * np.log(3)  # guessing gives log(3)
@@ -104,12 +107,41 @@ def test_a_base_on_waves_trains_on_their_first_seconds(tiny_wav2vec2: Path, tone
 def test_an_estimate_is_made_of_the_sounds_own_shape(tiny_ast: Path, tiny_wav2vec2: Path) -> None:
     choices = Setup.of("full", get_method("full").prior(), 64).hyperparameters
     targets = KIND.targets([{"label": "a"}, {"label": "b"}])
-    for folder, shape in ((tiny_ast, (32, 16)), (tiny_wav2vec2, (WAVE_SECONDS * 16_000,))):
+    for folder, shape in ((tiny_ast, (32, 16)), (tiny_wav2vec2, (round(WAVE_SECONDS * 16_000),))):
         config = AutoConfig.from_pretrained(folder)
         assert KIND.dummy_batch(config, targets, (4, 4)).inputs["input_values"].shape == (2, *shape)
-    shape_of_step = Shape(8, sound_reader(str(tiny_ast)).positions)
-    found = estimate_step(AutoConfig.from_pretrained(tiny_ast), KIND, get_method("full"), choices, shape_of_step, targets)
-    assert found.peak_bytes > found.parts["weights"] > 0
+        step = Shape(8, sound_reader(str(folder)).positions)
+        found = estimate_step(config, KIND, get_method("full"), choices, step, targets)
+        assert found.peak_bytes > found.parts["weights"] > 0
+
+
+@pytest.mark.parametrize("base", ["tiny_ast", "tiny_wav2vec2"])
+def test_sounds_of_any_length_make_one_batch(base: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Of a long sound the first seconds are heard, and no more of it is decoded; a click is filled up with silence."""
+    reader, noise = sound_reader(str(request.getfixturevalue(base))), np.random.default_rng(0).normal(size=20 * RATE) / 5
+    for name, n in (("click", 3), ("long", 20 * RATE), ("same start", 12 * RATE)):
+        soundfile.write(tmp_path / f"{name}.wav", noise[:n], RATE)
+    click, long, same = reader.features([str(tmp_path / f"{name}.wav") for name in ("click", "long", "same start")])
+    assert click.shape == long.shape == reader.shape
+    np.testing.assert_allclose(long, same, atol=1e-2)
+    assert np.isfinite(click.astype(np.float32)).all()
+
+
+def test_an_adapters_folder_is_enough_to_predict(tiny_ast: Path, tones: Path, tmp_path: Path) -> None:
+    """It holds no configuration of a model, which processors look at."""
+    prepared = prepared_for(tiny_ast, tones)
+    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 400)
+    train(TrainJob(prepared, setup, 1, str(tmp_path)), NullReporter())
+    folder, columns = tmp_path / "model", {"audio": "audio", "label": "label"}
+    write_card({"prepared": prepared, "setup": setup.as_dict(), "columns": columns, "folder": str(folder)}, NullReporter())
+    assert not (folder / "config.json").exists()
+    examples = KIND.read(read_table(tones), columns, labelled=False)
+    card = json.loads((folder / "peftcost.json").read_text())
+    told = predict({"folder": str(folder), "card": card, "examples": examples}, NullReporter())["rows"]
+    right = [
+        row["label"] == example["label"] for row, example in zip(told, KIND.read(read_table(tones), columns), strict=True)
+    ]
+    assert np.mean(right) > 0.7
 
 
 def test_an_extractor_that_does_not_suit_is_told(tiny_ast: Path, tiny_bert: Path, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from peftcost.data.images import ENDINGS as PICTURES
 from peftcost.data.media import class_folders, files_in, other_files
 from peftcost.data.readers.base import Reader, Source
+from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError
 
@@ -23,8 +25,10 @@ class ClassFolder(Reader):
     media_endings: ClassVar[tuple[str, ...]]
 
     def recognises(self, source: Source) -> bool:
-        folder, endings = source.folder, self.media_endings
-        return folder is not None and bool(files_in(folder, endings) or class_folders(folder, endings))
+        if source.folder is None:
+            return False
+        own = count(source.folder, self.media_endings)
+        return own > 0 and all(own >= count(source.folder, endings) for endings in (PICTURES, SOUNDS))
 
     def read(self, source: Source, reject: Rejects) -> Table:
         folder, endings = source.folder, self.media_endings
@@ -46,6 +50,11 @@ class ClassFolder(Reader):
             shown = ", ".join(_inside(path, folder) for path in others[:3])
             notes.append(f"{source.name}: {len(others)} files or folders hold no {self.kind}s and are left out ({shown}).")
         return Table(source.name, list(rows[0]), rows, list(range(1, len(rows) + 1)), unit=self.kind, notes=notes)
+
+
+def count(folder: Path, endings: tuple[str, ...]) -> int:
+    """Of files in a folder and in the folders of its classes."""
+    return sum(len(files_in(place, endings)) for place in (folder, *class_folders(folder, endings)))
 
 
 def _inside(path: Path, folder: Path) -> str:
