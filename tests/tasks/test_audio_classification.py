@@ -135,13 +135,10 @@ def test_an_adapters_folder_is_enough_to_predict(tiny_ast: Path, tones: Path, tm
     folder, columns = tmp_path / "model", {"audio": "audio", "label": "label"}
     write_card({"prepared": prepared, "setup": setup.as_dict(), "columns": columns, "folder": str(folder)}, NullReporter())
     assert not (folder / "config.json").exists()
-    examples = KIND.read(read_table(tones), columns, labelled=False)
-    card = json.loads((folder / "peftcost.json").read_text())
-    told = predict({"folder": str(folder), "card": card, "examples": examples}, NullReporter())["rows"]
-    right = [
-        row["label"] == example["label"] for row, example in zip(told, KIND.read(read_table(tones), columns), strict=True)
-    ]
-    assert np.mean(right) > 0.7
+    table = read_table(tones)
+    payload = {"folder": str(folder), "card": json.loads((folder / "peftcost.json").read_text())}
+    told = predict({**payload, "examples": KIND.read(table, columns, labelled=False)}, NullReporter())["rows"]
+    assert np.mean([said["label"] == row["label"] for said, row in zip(told, table.rows, strict=True)]) > 0.7
 
 
 def test_an_extractor_that_does_not_suit_is_told(tiny_ast: Path, tiny_bert: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from transformers import (
 
 from peftcost.core.setup import Setup
 from peftcost.data.builtin import builtin_table
+from peftcost.data.readers import read_table
 from peftcost.data.table import Table
+from peftcost.engine.artifact import predict, write_card
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
@@ -91,6 +94,20 @@ def test_a_vit_trains(prepared_colours: str, tmp_path: Path, method: str) -> Non
     setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": 3e-3 if method == "full" else 1e-2}, 800)
     measured = train(TrainJob(prepared_colours, setup, 1, str(tmp_path)), NullReporter())
     assert measured["quality"] > 0.8
+
+
+def test_an_adapters_folder_is_enough_to_predict(prepared_colours: str, colours: Path, tmp_path: Path) -> None:
+    """It holds no configuration of a model, which processors look at."""
+    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 800)
+    train(TrainJob(prepared_colours, setup, 1, str(tmp_path)), NullReporter())
+    folder, columns = tmp_path / "model", {"image": "image", "label": "label"}
+    card = {"prepared": prepared_colours, "setup": setup.as_dict(), "columns": columns, "folder": str(folder)}
+    write_card(card, NullReporter())
+    assert not (folder / "config.json").exists()
+    table = read_table(colours)
+    payload = {"folder": str(folder), "card": json.loads((folder / "peftcost.json").read_text())}
+    told = predict({**payload, "examples": KIND.read(table, columns, labelled=False)}, NullReporter())["rows"]
+    assert np.mean([said["label"] == row["label"] for said, row in zip(told, table.rows, strict=True)]) > 0.8
 
 
 def test_the_layers_below_are_computed_once(prepared_colours: str) -> None:
