@@ -73,3 +73,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, short enough for a sentence."""
+    return (str(error) or type(error).__name__).splitlines()[0]

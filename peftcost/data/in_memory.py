@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.data import images, sounds
-from peftcost.errors import UserError
+from peftcost.errors import UserError, first_line
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
 """What splits are called in a mapping (in a `datasets.DatasetDict`, for example), and here."""
@@ -78,7 +78,7 @@ def arrow_column(pyarrow: Any, name: str, values: list[Any]) -> Any:
     try:
         return pyarrow.array([sounds.in_cell(images.in_cell(value)) for value in values], from_pandas=True)
     except (pyarrow.ArrowException, TypeError) as error:
-        problem = str(error).splitlines()[0]
+        problem = first_line(error)
         raise UserError(f"The column {name!r} of data holds values of different types ({problem}); give it one.") from error
 
 

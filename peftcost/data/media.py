@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from peftcost.errors import UserError
+from peftcost.errors import UserError, first_line
 
 INLINE = "data:;base64,"
 """What stands before the bytes of what is no file, as in a data URI."""
@@ -76,4 +76,4 @@ def other_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 def _said(error: Exception) -> str:
     """The first line, without the file's name, which decoders put in."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(" '")[0].split(" <")[0]
+    return first_line(error).split(" '")[0].split(" <")[0]

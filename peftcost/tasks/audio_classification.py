@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from peftcost.data.features import Column, Split
 from peftcost.data.sounds import Sound, heard, is_sound, sounds
 from peftcost.tasks.audio_inputs import AudioInputs
 from peftcost.tasks.base import Baseline, Example
-from peftcost.tasks.one_class import class_column, majority_rows, rows_of
+from peftcost.tasks.one_class import majority_rows, rows_of
 from peftcost.tasks.one_file import OneFile
 from peftcost.tasks.targets import Targets
-
-if TYPE_CHECKING:
-    from peftcost.tasks.audio_inputs import SoundReader
 
 RATE = 16_000
 """Samples a second that the classical baseline hears."""
@@ -55,13 +51,6 @@ class AudioClassification(AudioInputs, OneFile):
             f"samples a second: {', '.join(f'{rate:,} ({n:,} sounds)' for rate, n in rates.most_common(4))}; "
             f"channels: {', '.join(f'{n} ({count:,})' for n, count in channels.most_common(3))}",
         ]
-
-    def encode(self, processor: SoundReader, examples: Sequence[Example], targets: Targets | None, max_length: int) -> Split:
-        features = processor.features([e["file"] for e in examples])
-        return Split(
-            {processor.input_name: Column(features), "targets": class_column(examples, targets)},
-            np.full(len(examples), processor.positions, dtype=np.int64),
-        )
 
     def baselines(self) -> Mapping[str, Baseline]:
         return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from peftcost.data.features import Split
 from peftcost.data.sounds import heard, in_threads
-from peftcost.errors import UserError
+from peftcost.errors import UserError, first_line
 from peftcost.tasks.base import TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
@@ -101,7 +101,7 @@ def sound_reader(model: str) -> SoundReader:
         name = main_input(config)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise UserError(
-            f"{model} has no feature extractor for sounds that can be used here ({_first_line(error)}); give a model for "
+            f"{model} has no feature extractor for sounds that can be used here ({first_line(error)}); give a model for "
             "sounds, with its preprocessor_config.json."
         ) from error
     seconds = own_seconds(extractor) if has_own_length(extractor) else WAVE_SECONDS
@@ -157,7 +157,7 @@ def positions_of(config: PretrainedConfig, name: str, shape: tuple[int, ...], mo
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(
             f"The feature extractor in {model} makes inputs of {' × '.join(map(str, shape))}, which the model beside it does "
-            f"not take ({_first_line(error)}); give the model's own extractor."
+            f"not take ({first_line(error)}); give the model's own extractor."
         ) from error
     return int(hidden.shape[1])
 
@@ -172,7 +172,3 @@ def input_of(config: PretrainedConfig) -> tuple[str, tuple[int, ...]]:
     if hasattr(config, "num_mel_bins"):
         return name, (config.max_length, config.num_mel_bins)
     return name, (round(WAVE_SECONDS * 16_000),)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from peftcost.data.features import Column, Split
 from peftcost.data.images import Picture, is_picture, opened, pictures
 from peftcost.tasks.base import Baseline, Example
 from peftcost.tasks.image_inputs import ImageInputs
-from peftcost.tasks.one_class import class_column, majority_rows, rows_of
+from peftcost.tasks.one_class import majority_rows, rows_of
 from peftcost.tasks.one_file import OneFile
 from peftcost.tasks.targets import Targets
-
-if TYPE_CHECKING:
-    from peftcost.tasks.image_inputs import PixelReader
 
 SMALL = 16
 """Width and height to which the classical baseline shrinks pictures."""
@@ -53,13 +49,6 @@ class ImageClassification(ImageInputs, OneFile):
         one = f"sizes: {width} × {height} in {n / len(examples):.1%} of the pictures"
         spread = f", from {smallest[0]} × {smallest[1]} to {largest[0]} × {largest[1]}" if len(sizes) > 1 else ""
         return [one + spread, f"colours: {kinds}"]
-
-    def encode(self, processor: PixelReader, examples: Sequence[Example], targets: Targets | None, max_length: int) -> Split:
-        pixels = processor.pixels([e["file"] for e in examples])
-        return Split(
-            {"pixel_values": Column(pixels), "targets": class_column(examples, targets)},
-            np.full(len(examples), processor.positions, dtype=np.int64),
-        )
 
     def baselines(self) -> Mapping[str, Baseline]:
         return {

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from peftcost.data.features import Split
 from peftcost.data.images import opened
-from peftcost.errors import UserError
+from peftcost.errors import UserError, first_line
 from peftcost.tasks.base import TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
@@ -42,8 +42,9 @@ class PixelReader:
     positions: int
     factors: tuple[float, ...] | None
     offsets: tuple[float, ...] | None
+    input_name: ClassVar[str] = "pixel_values"
 
-    def pixels(self, files: Sequence[str]) -> np.ndarray:
+    def features(self, files: Sequence[str]) -> np.ndarray:
         """Shape (n, channels, height, width): bytes, or float32 where the processor's numbers are no scaled bytes."""
         as_bytes = self.factors is not None
         found = np.zeros((len(files), *self.shape), dtype=np.uint8 if as_bytes else np.float32)
@@ -117,7 +118,7 @@ def parts_of(model: str) -> tuple[BaseImageProcessor, PretrainedConfig, int]:
         config = AutoConfig.from_pretrained(model)
     except (OSError, ValueError, ImportError) as error:
         raise UserError(
-            f"{model} has no image processor that can be used here ({_first_line(error)}); give a model for pictures, with "
+            f"{model} has no image processor that can be used here ({first_line(error)}); give a model for pictures, with "
             "its preprocessor_config.json."
         ) from error
     channels = int(getattr(config, "num_channels", 3) or 3)
@@ -152,7 +153,7 @@ def positions_of(config: PretrainedConfig, shape: tuple[int, ...], model: str) -
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(
             f"The image processor in {model} makes pictures of {shape[-2]} × {shape[-1]} pixels, which the model beside it "
-            f"does not take ({_first_line(error)}); give the model's own processor."
+            f"does not take ({first_line(error)}); give the model's own processor."
         ) from error
     return int(hidden.shape[1] if hidden.ndim == 3 else np.prod(hidden.shape[2:]))
 
@@ -200,7 +201,3 @@ def _scaling(
         factors.append(float(factor))
         offsets.append(float(offset))
     return tuple(factors), tuple(offsets)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

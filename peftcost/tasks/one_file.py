@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, label_of
+from peftcost.data.features import Column, Split
 from peftcost.data.guess import LABEL_NAMES, label_column
 from peftcost.data.media import has_bytes
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example
-from peftcost.tasks.one_class import OneClass
+from peftcost.tasks.one_class import OneClass, class_column
+from peftcost.tasks.targets import Targets
+
+
+class FileReader(Protocol):
+    """Makes a base's inputs of files. input_name: what the model calls them. positions: that its layers hand on of one."""
+
+    @property
+    def input_name(self) -> str: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    def features(self, files: Sequence[str]) -> np.ndarray:
+        """One input a file, all of one shape."""
+        ...
 
 
 class OneFile(OneClass):
@@ -79,6 +97,13 @@ class OneFile(OneClass):
 
     def content(self, example: Example) -> str:
         return str(example[self.role])
+
+    def encode(self, processor: FileReader, examples: Sequence[Example], targets: Targets | None, max_length: int) -> Split:
+        features = processor.features([e["file"] for e in examples])
+        return Split(
+            {processor.input_name: Column(features), "targets": class_column(examples, targets)},
+            np.full(len(examples), processor.positions, dtype=np.int64),
+        )
 
     def holds(self, table: Table, column: str) -> bool:
         """Whether the first cells that are there hold such files or their paths."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
-from peftcost.errors import UserError
+from peftcost.errors import UserError, first_line
 
 
 class Parquet(Reader):
@@ -27,7 +27,7 @@ class Parquet(Reader):
             table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.raw))
             check_whole(table)
         except Exception as error:  # pyarrow raises its own errors, OSError, ValueError and what damaged counts lead to
-            raise UserError(f"{source.name} is no readable Parquet file ({_first_line(error)}); write it again.") from error
+            raise UserError(f"{source.name} is no readable Parquet file ({first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
 
 
@@ -49,7 +49,7 @@ class Arrow(Reader):
             table = opened(pyarrow.BufferReader(source.raw)).read_all()
             check_whole(table)
         except Exception as error:  # as for Parquet
-            raise UserError(f"{source.name} is no readable Arrow file ({_first_line(error)}); write it again.") from error
+            raise UserError(f"{source.name} is no readable Arrow file ({first_line(error)}); write it again.") from error
         return _from_arrow(source.name, table)
 
 
@@ -77,7 +77,7 @@ class SavedDataset(Reader):
         try:
             dataset = datasets.load_from_disk(str(source.folder))
         except Exception as error:  # datasets raises what Arrow, JSON or the file system raise
-            raise UserError(f"{source.name} is no readable datasets folder ({_first_line(error)}); save it again.") from error
+            raise UserError(f"{source.name} is no readable datasets folder ({first_line(error)}); save it again.") from error
         return _from_dataset(source.name, dataset)
 
 
@@ -116,7 +116,7 @@ def _rows(path: str, listed: Any) -> list[dict[str, Any]]:
     try:
         return list(listed())
     except Exception as error:  # text that is no UTF-8, dates out of range
-        raise UserError(f"{path} holds values that cannot be read ({_first_line(error)}); write it again.") from error
+        raise UserError(f"{path} holds values that cannot be read ({first_line(error)}); write it again.") from error
 
 
 def _table(path: str, columns: Any, rows: list[dict[str, Any]]) -> Table:
@@ -133,7 +133,3 @@ def _named(value: Any, names: list[str]) -> Any:
         return [_named(v, names) for v in value]
     # -1 is how datasets marks an unlabelled row
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
