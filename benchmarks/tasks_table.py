@@ -70,8 +70,8 @@ CASES = {
         whole_search=False,
     ),
 }
-CAUTION = """What it shows: for the device-seconds of the advised setup a plain script does not do better beyond the noise, and
-mostly does far worse. The last columns show the price of searching: who spends the time of the whole search on one
+CAUTION = """What it shows: for the device-seconds of the advised setup a plain script does not do better beyond the noise,
+and mostly does far worse. The last columns show the price of searching: who spends the time of the whole search on one
 training of the whole model gets more where that learns late, as on named entities and on pairs. There the advice says that
 full fine-tuning was still rising, or had not begun to learn, and that a larger budget would tell.
 """
