@@ -70,7 +70,7 @@ def with_references_to_the_end(table: RecordedTable, seed: int) -> Outcome:
         return first + found
 
     with mock.patch.object(decide, "candidates", references_first):  # the search itself has no such order
-        return changed({"opening_share": 0.25}, table, seed)
+        return changed({}, table, seed)
 
 
 NEVER = 2.0
