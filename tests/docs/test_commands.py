@@ -10,7 +10,9 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 from PIL import Image
 
@@ -40,6 +42,10 @@ def write_data(folder: Path) -> None:
         (folder / name / colour).mkdir(parents=True)
         for i in range(10):
             Image.new("RGB", (8 + i, 8), colour).save(folder / name / colour / f"{i}.png")
+    for name, pitch in product(("recordings", "sounds"), (0.1, 0.9)):
+        (folder / name / str(pitch)).mkdir(parents=True)
+        for i in range(10):
+            soundfile.write(folder / name / str(pitch) / f"{i}.wav", np.sin(pitch * np.arange(800 + i)), 8000)
 
 
 def shown_commands() -> list[list[str]]:
