@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, readable
+from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, has_ending, in_threads, readable
 from peftcost.data.sounds import is_sound
 
 if TYPE_CHECKING:
@@ -38,8 +36,7 @@ def pictures(values: Sequence[Any], places: Sequence[str], folder: Path) -> list
 
     UserError with its place for the first that is missing or cannot be opened.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_picture, folder=folder), values, places))
+    return in_threads(partial(_picture, folder=folder), values, places)
 
 
 def opened(file: str) -> Image:
@@ -74,7 +71,7 @@ def is_picture(value: Any) -> bool:
     """Whether a cell holds a picture, or the path of one."""
     if isinstance(value, dict):
         return has_bytes(value) and not is_sound(value)
-    return isinstance(value, str) and value.strip().lower().endswith(ENDINGS)
+    return isinstance(value, str) and has_ending(value, ENDINGS)
 
 
 def in_cell(picture: Any) -> Any:

@@ -5,14 +5,28 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from peftcost.errors import UserError, first_line
 
+T = TypeVar("T")
 INLINE = "data:;base64,"
 """What stands before the bytes of what is no file, as in a data URI."""
 BROWSER_FILES = ("thumbs.db", "desktop.ini")
+
+
+def in_threads(one: Callable[..., T], *values: Sequence[Any]) -> list[T]:
+    """one(…) of each, in order: decoders leave Python's lock."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(one, *values))
+
+
+def has_ending(path: Any, endings: tuple[str, ...]) -> bool:
+    """Whether this is the path of such a file."""
+    return isinstance(path, str | Path) and str(path).strip().lower().endswith(endings)
 
 
 def has_bytes(value: Any) -> bool:
@@ -23,7 +37,7 @@ def has_bytes(value: Any) -> bool:
 def absolute(value: Any, endings: tuple[str, ...]) -> Any:
     """A path from a Python caller's working directory, as a cell; other values are left as they are."""
     path = value["path"] if has_bytes(value) and not value["bytes"] else value
-    if isinstance(path, str | Path) and str(path).strip().lower().endswith(endings) and os.path.isfile(path):
+    if has_ending(path, endings) and os.path.isfile(path):
         return str(Path(path).absolute())
     return str(value.absolute()) if isinstance(value, Path) else value
 

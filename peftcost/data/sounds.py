@@ -7,7 +7,6 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, readable
+from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, has_ending, in_threads, readable
 from peftcost.errors import UserError
 
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
@@ -61,17 +60,11 @@ def heard(file: str, rate: int, seconds: float | None = None) -> np.ndarray:
     return np.asarray(resampled, dtype=np.float32)
 
 
-def in_threads(one: Any, *values: Sequence[Any]) -> list[Any]:
-    """one(…) of each, in order: decoders leave Python's lock."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(one, *values))
-
-
 def is_sound(value: Any) -> bool:
     """Whether a cell holds a sound, or the path of one."""
     if isinstance(value, dict):
-        return has_bytes(value) and (_ends(value["path"]) or _begins(value["bytes"] or b""))
-    return _ends(value)
+        return has_bytes(value) and (has_ending(value["path"], ENDINGS) or _begins(value["bytes"] or b""))
+    return isinstance(value, str) and has_ending(value, ENDINGS)
 
 
 def has_samples(value: Any) -> bool:
@@ -125,10 +118,6 @@ def _opened(file: str) -> Any:
     if isinstance(source, str) and not os.path.exists(source):
         raise FileNotFoundError(source)
     return soundfile.SoundFile(source)
-
-
-def _ends(path: Any) -> bool:
-    return isinstance(path, str) and path.strip().lower().endswith(ENDINGS)
 
 
 def _begins(packed: bytes) -> bool:

@@ -100,21 +100,11 @@ class Moment:
         return self.state.setup(recommended_now(self.state, self.replicates, self.criterion))
 
     @property
-    def left_unreserved(self) -> float:
-        """gpu-seconds left, less the least that is kept back for confirmation."""
-        return self.left - self.config.least_reserved * self.budget
-
-    @property
     def left_to_explore(self) -> float:
         """gpu-seconds: exploring has a share of the budget."""
         return self.config.explore_share * self.budget - (
             self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
         )
-
-    @property
-    def payable_to_begin(self) -> float:
-        """gpu-seconds that one more stop of a reference may take that has not begun to learn."""
-        return min(self.left_to_explore, self.config.begin_share * self.left)
 
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried."""
@@ -134,9 +124,10 @@ class Moment:
 def cover(moment: Moment) -> Propose | Skip | Promote | None:
     """What goes before exploring: each method's prior-best setup, then references that have not begun to learn."""
     opened = open_methods(moment)
-    return opened or (
-        begin(moment.state, moment.criterion.margin, moment.payable_to_begin) if moment.state.exploring else None
-    )
+    if opened is not None or not moment.state.exploring:
+        return opened
+    payable = min(moment.left_to_explore, moment.config.begin_share * moment.left)
+    return begin(moment.state, moment.criterion.margin, payable)
 
 
 def open_methods(moment: Moment) -> Propose | Skip | None:
@@ -180,7 +171,7 @@ def explore(moment: Moment) -> Promote | Propose | None:
     found = recipe_further(moment) or most_promising(moment)
     if found is not None or moment.recommended is None or not moment.contenders_seconds or not moment.state.exploring:
         return found
-    beyond = moment.left_unreserved
+    beyond = moment.left - moment.config.least_reserved * moment.budget
     return follow(moment.state, moment.recommended, moment.criterion.margin, beyond) or in_place_of_proof(moment, beyond)
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcost.data.features import Split
-from peftcost.data.sounds import heard, in_threads
+from peftcost.data.media import in_threads
+from peftcost.data.sounds import heard
 from peftcost.errors import UserError, first_line
 from peftcost.tasks.base import TaskType
-from peftcost.tasks.batch import Batch
+from peftcost.tasks.batch import Batch, dummy_numbers
 from peftcost.tasks.targets import Targets
 
 if TYPE_CHECKING:
@@ -81,12 +82,7 @@ class AudioInputs(TaskType):
         return Batch(inputs, targets, int(split.lengths[indices].max()))
 
     def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
-        import torch
-
-        rows, (name, shape) = len(lengths), input_of(config)
-        # different sounds, so that a model that mixes them up is noticed
-        sounds = (torch.arange(rows * int(np.prod(shape))) % 97).reshape(rows, *shape) / 97
-        return Batch({name: sounds}, torch.zeros(rows, dtype=torch.long), max(lengths))
+        return dummy_numbers(*input_of(config), lengths)
 
 
 @lru_cache(maxsize=4)

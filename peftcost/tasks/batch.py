@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,3 +48,13 @@ class Batch:
         weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
         targets = self.targets.to(device, non_blocking=True)
         return replace(self, inputs=inputs, targets=targets, kept=kept, weights=weights)
+
+
+def dummy_numbers(name: str, shape: tuple[int, ...], lengths: Sequence[int]) -> Batch:
+    """A batch of an input of numbers, such as pixels, with as many rows as there are lengths. They differ, so that a model
+    that mixes them up is noticed."""
+    import torch
+
+    rows = len(lengths)
+    numbers = (torch.arange(rows * math.prod(shape)) % 97).reshape(rows, *shape) / 97
+    return Batch({name: numbers}, torch.zeros(rows, dtype=torch.long), max(lengths))

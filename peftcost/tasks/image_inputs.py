@@ -14,7 +14,7 @@ from peftcost.data.features import Split
 from peftcost.data.images import opened
 from peftcost.errors import UserError, first_line
 from peftcost.tasks.base import TaskType
-from peftcost.tasks.batch import Batch
+from peftcost.tasks.batch import Batch, dummy_numbers
 from peftcost.tasks.targets import Targets
 
 if TYPE_CHECKING:
@@ -88,12 +88,7 @@ class ImageInputs(TaskType):
         return Batch(inputs, torch.from_numpy(targets.astype(np.int64)), int(split.lengths[indices].max()))
 
     def dummy_batch(self, config: PretrainedConfig, targets: Targets, lengths: Sequence[int]) -> Batch:
-        import torch
-
-        rows, shape = len(lengths), input_shape(config)
-        # different pictures, so that a model that mixes them up is noticed
-        pixels = (torch.arange(rows * int(np.prod(shape))) % 97).reshape(rows, *shape) / 97
-        return Batch({"pixel_values": pixels}, torch.zeros(rows, dtype=torch.long), max(lengths))
+        return dummy_numbers("pixel_values", input_shape(config), lengths)
 
 
 @lru_cache(maxsize=4)

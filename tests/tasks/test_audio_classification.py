@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from files_to_classes import prepared_for, share_right_by_an_adapter
 from transformers import ASTFeatureExtractor, AutoConfig, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from peftcost.core.setup import Setup
-from peftcost.data.readers import read_table
-from peftcost.engine.artifact import predict, write_card
 from peftcost.engine.dataset import load_dataset_info, load_split
-from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
-from peftcost.engine.prepare import prepare
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.step_estimate import Shape, estimate_step
 from peftcost.engine.train import train
 from peftcost.engine.train_state import build
@@ -27,8 +24,10 @@ from peftcost.task.examine import examine
 from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
 from peftcost.tasks.audio_inputs import WAVE_SECONDS, sound_reader
+from peftcost.tasks.one_file import OneFile
 
 KIND = get_task_type("audio-classification")
+assert isinstance(KIND, OneFile)
 RATE = 8_000
 
 
@@ -43,11 +42,6 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tone = np.sin(2 * np.pi * hertz * time * random.uniform(0.9, 1.1)) if hertz else random.normal(size=len(time))
             soundfile.write(folder / name / f"{i}.wav", 0.3 * tone + 0.02 * random.normal(size=len(time)), RATE)
     return folder
-
-
-def prepared_for(model: Path, tones: Path, **fields: object) -> str:
-    task = Task(model=str(model), data=str(tones), **fields)  # type: ignore[arg-type]
-    return str(prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())["prepared"])
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +122,8 @@ def test_sounds_of_any_length_make_one_batch(base: str, request: pytest.FixtureR
 
 
 def test_an_adapters_folder_is_enough_to_predict(tiny_ast: Path, tones: Path, tmp_path: Path) -> None:
-    """It holds no configuration of a model, which processors look at."""
     prepared = prepared_for(tiny_ast, tones)
-    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 400)
-    train(TrainJob(prepared, setup, 1, str(tmp_path)), NullReporter())
-    folder, columns = tmp_path / "model", {"audio": "audio", "label": "label"}
-    write_card({"prepared": prepared, "setup": setup.as_dict(), "columns": columns, "folder": str(folder)}, NullReporter())
-    assert not (folder / "config.json").exists()
-    table = read_table(tones)
-    payload = {"folder": str(folder), "card": json.loads((folder / "peftcost.json").read_text())}
-    told = predict({**payload, "examples": KIND.read(table, columns, labelled=False)}, NullReporter())["rows"]
-    assert np.mean([said["label"] == row["label"] for said, row in zip(told, table.rows, strict=True)]) > 0.7
+    assert share_right_by_an_adapter(KIND, prepared, tones, 400, tmp_path) > 0.7
 
 
 def test_an_extractor_that_does_not_suit_is_told(tiny_ast: Path, tiny_bert: Path, tmp_path: Path) -> None:

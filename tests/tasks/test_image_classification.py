@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from files_to_classes import prepared_for, share_right_by_an_adapter
 from PIL import Image
 from transformers import (
     AutoConfig,
@@ -20,12 +20,9 @@ from transformers import (
 
 from peftcost.core.setup import Setup
 from peftcost.data.builtin import builtin_table
-from peftcost.data.readers import read_table
 from peftcost.data.table import Table
-from peftcost.engine.artifact import predict, write_card
 from peftcost.engine.dataset import load_dataset_info, load_split
-from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
-from peftcost.engine.prepare import prepare
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.step_estimate import Shape, estimate_step
 from peftcost.engine.train import train
 from peftcost.engine.train_state import build
@@ -38,8 +35,10 @@ from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
 from peftcost.tasks.image_inputs import pixel_reader
+from peftcost.tasks.one_file import OneFile
 
 KIND = get_task_type("image-classification")
+assert isinstance(KIND, OneFile)
 COLUMNS = {"image": "image", "label": "digit"}
 
 
@@ -54,11 +53,6 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels[..., channel] += 70
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     return folder
-
-
-def prepared_for(model: Path, colours: Path, **fields: object) -> str:
-    task = Task(model=str(model), data=str(colours), **fields)  # type: ignore[arg-type]
-    return str(prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())["prepared"])
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +91,7 @@ def test_a_vit_trains(prepared_colours: str, tmp_path: Path, method: str) -> Non
 
 
 def test_an_adapters_folder_is_enough_to_predict(prepared_colours: str, colours: Path, tmp_path: Path) -> None:
-    """It holds no configuration of a model, which processors look at."""
-    setup = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 1e-2}, 800)
-    train(TrainJob(prepared_colours, setup, 1, str(tmp_path)), NullReporter())
-    folder, columns = tmp_path / "model", {"image": "image", "label": "label"}
-    card = {"prepared": prepared_colours, "setup": setup.as_dict(), "columns": columns, "folder": str(folder)}
-    write_card(card, NullReporter())
-    assert not (folder / "config.json").exists()
-    table = read_table(colours)
-    payload = {"folder": str(folder), "card": json.loads((folder / "peftcost.json").read_text())}
-    told = predict({**payload, "examples": KIND.read(table, columns, labelled=False)}, NullReporter())["rows"]
-    assert np.mean([said["label"] == row["label"] for said, row in zip(told, table.rows, strict=True)]) > 0.8
+    assert share_right_by_an_adapter(KIND, prepared_colours, colours, 800, tmp_path) > 0.8
 
 
 def test_the_layers_below_are_computed_once(prepared_colours: str) -> None:

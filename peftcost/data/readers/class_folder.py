@@ -28,7 +28,8 @@ class ClassFolder(Reader):
         if source.folder is None:
             return False
         own = count(source.folder, self.media_endings)
-        return own > 0 and all(own >= count(source.folder, endings) for endings in (PICTURES, SOUNDS))
+        other_kinds = [endings for endings in (PICTURES, SOUNDS) if endings != self.media_endings]
+        return own > 0 and all(own >= count(source.folder, endings) for endings in other_kinds)
 
     def read(self, source: Source, reject: Rejects) -> Table:
         folder, endings = source.folder, self.media_endings
