@@ -46,7 +46,14 @@ def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Ref
     """The references that were measured and are likely enough to overtake, if they are trained on."""
     curves = [curve for arm in state.references if (curve := longest_curve(state, arm))]
     found = [Reference(curve, chance_of(state, curve, recommended, margin)) for curve in curves]
-    return [reference for reference in found if reference.chance >= state.config.rising_chance]
+    return [reference for reference in found if reference.chance >= least_chance(state, reference, recommended)]
+
+
+def least_chance(state: SearchState, reference: Reference, recommended: Setup) -> float:
+    """At which a reference counts as rising: one that was trained for less than the recommended setup was never held against
+    it at the same length."""
+    is_shorter = reference.trial.setup.stop_examples < recommended.stop_examples
+    return state.config.shorter_rising_chance if is_shorter else state.config.rising_chance
 
 
 def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, margin: float) -> float:
