@@ -65,6 +65,16 @@ def as_python_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PeftcostError, "on_command_line", False)
 
 
+@pytest.fixture(autouse=True)
+def own_device() -> Iterator[None]:
+    """Each test that trains chooses its device anew: on a machine with a GPU, Accelerate would stay on the first one's."""
+    yield
+    if "accelerate" in sys.modules:
+        from accelerate.state import PartialState
+
+        PartialState._reset_state()
+
+
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The real MiniLM."""
