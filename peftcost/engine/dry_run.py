@@ -40,8 +40,9 @@ class _NoCopies(TorchDispatchMode):
 
 
 def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batch: Batch) -> bool:
-    """Whether the forward pass of the model of this configuration, on inputs like the batch's, runs on its device alone. False
-    also where it cannot be run without numbers."""
+    """Whether the forward pass of the model of this configuration, on inputs like the batch's, runs on its device alone.
+
+    False also where it cannot be run without numbers."""
     inputs = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in batch.inputs.items())
     return _stays_on_device(type(config), config.to_json_string(), auto_model, inputs)
 

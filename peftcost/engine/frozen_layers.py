@@ -17,8 +17,8 @@ from peftcost.methods.layers import transformer_layers
 from peftcost.tasks.batch import Batch
 
 SAME, SAME_IN_HALF = 1e-4, 3e-2
-"""Largest difference, relative to the largest number, at which two outputs count as the same; in half precision on a GPU, whose
-kernels differ with the batch."""
+"""Largest difference, relative to the largest number, at which two outputs count as the same; in half precision on a GPU,
+whose kernels differ with the batch."""
 
 
 class _Reached(Exception):
