@@ -55,6 +55,8 @@ class SearchConfig:
     begin_share: float = 0.5
     """A reference that has not begun to learn goes on before anything is explored where that takes no more than this of what
     is left; elsewhere it competes."""
+    begun_share: float = 0.2
+    """A reference has begun to learn when it is better than the simplest baseline by so much of what the best reading is."""
     recipe_share: float = 0.25
     """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
     competes."""
