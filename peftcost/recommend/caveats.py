@@ -14,8 +14,6 @@ from peftcost.searcher.state import SearchState
 
 def caveats_of(state: SearchState, setup_id: str, margin: float) -> tuple[Caveat, ...]:
     """Of recommending this setup; none where only its bound decides."""
-    if not state.stops:
-        return ()
     setup = state.setup(setup_id)
     found = [unmeasured(state), rising(state, setup, margin), contended(state, setup)]
     return tuple(caveat for caveat in found if caveat is not None)
