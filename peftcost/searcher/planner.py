@@ -47,14 +47,10 @@ def plan(
     probed |= {arm: presumed(arm, probed) for arm in unprobed}
     data, ranks = spec.data, len(controller.executor.slots[0].devices)
     cost = cost_model(spec, probed, ranks)
-    by_base: dict[str | None, list[str]] = {}
-    for arm in probed:
-        by_base.setdefault(model_of(arm), []).append(arm)
-
-    def epoch_seconds(arm: str) -> float:
-        return probed[arm].training_seconds(len(data.train), len(data.train))
-
-    references = decide.references_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
+    epoch_seconds = {arm: probe.training_seconds(len(data.train), len(data.train)) for arm, probe in probed.items()}
+    by_base = {model_of(arm): [other for other in probed if model_of(other) == model_of(arm)] for arm in probed}
+    cheapest = [min(arms, key=lambda arm: epoch_seconds[arm]) for arms in by_base.values()]
+    references = decide.references_of(list(probed), cheapest)
     controller.record(
         "planned",
         config=config.as_dict(),
@@ -219,18 +215,16 @@ def check_one_can_be_paid(controller: Controller, cost: CostModel, config: Searc
 def costs_per_trial(
     cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
 ) -> list[CostPerTrial]:
-    """What the arms take. setups: one of each."""
-    found = []
-    for arm, setup in setups.items():
-        probe, unstarted = cost.probes[arm], setup.until(0)
-        per_trial = CostPerTrial(
-            per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
-            overhead=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
-            overhead_confirm=cost.predict(unstarted).trial_seconds,
+    """What the arms take. setups: one of each, of no length."""
+    return [
+        CostPerTrial(
+            per_example=cost.probes[arm].seconds_per_example + cost.probes[arm].frozen_seconds_per_example,
+            overhead=cost.predict(setup, dev_rows=config.explore_dev_rows).trial_seconds,
+            overhead_confirm=cost.predict(setup).trial_seconds,
             is_reference=arm in references,
         )
-        found.append(per_trial)
-    return found
+        for arm, setup in setups.items()
+    ]
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
@@ -244,19 +238,16 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
     least = min(rows, config.fewest_steps * 16)
 
-    def trials(stop: int) -> list[float]:
-        return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
-
     costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
-
-    def search(longest: int) -> float:
-        return needs_of(ladder(longest, least, config), costs, config)
-
+    short, long = (
+        sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
+        for stop in (least, 3 * rows)
+    )
+    useful, confident = (needs_of(ladder(longest, least, config), costs, config) for longest in (rows, 3 * rows))
     more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
-    dearest = trials(3 * rows)[-config.reserved_contenders :]
-    confident = 2 * search(3 * rows) + config.safety * more_seeds * sum(dearest)
+    dearest = sum(long[-config.reserved_contenders :])
     return {
-        "least": planning + closing + config.safety * trials(least)[0],
-        "useful": planning + closing + search(rows),
-        "confident": planning + closing + confident,
+        "least": planning + closing + config.safety * short[0],
+        "useful": planning + closing + useful,
+        "confident": planning + closing + (2 * confident + config.safety * more_seeds * dearest),
     }
