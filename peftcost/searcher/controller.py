@@ -11,17 +11,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
-from peftcost.engine.messages import (
-    Died,
-    Done,
-    Failed,
-    Measured,
-    Message,
-    Predicted,
-    Progress,
-    Unmeasured,
-    failure_of,
-)
+from peftcost.engine.messages import Died, Done, Failed, Measured, Message, Predicted, Progress, Unmeasured, failure_of
 from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
@@ -48,13 +38,7 @@ MOST_INTERRUPTIONS = 1
 class Controller(Runner):
     """Runs a search's trials on the devices."""
 
-    def __init__(
-        self,
-        executor: Executor,
-        journal: Journal,
-        state: SearchState,
-        observers: Iterable[Observer] = (),
-    ) -> None:
+    def __init__(self, executor: Executor, journal: Journal, state: SearchState, observers: Iterable[Observer] = ()) -> None:
         super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}

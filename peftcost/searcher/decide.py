@@ -104,9 +104,8 @@ class Moment:
     @property
     def left_to_explore(self) -> float:
         """gpu-seconds: exploring has a share of the budget."""
-        return self.config.explore_share * self.budget - (
-            self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
-        )
+        spent = self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
+        return self.config.explore_share * self.budget - spent
 
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried."""

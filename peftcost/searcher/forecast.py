@@ -36,8 +36,7 @@ class BudgetForecast:
 
     def as_dict(self) -> dict[str, float]:
         """What is told of it."""
-        names = ("gpu_seconds", "chance", "quality_gain", "cost_share")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "action"}
 
 
 def forecast(

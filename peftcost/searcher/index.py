@@ -11,9 +11,6 @@ from itertools import islice
 from peftcost.core.front import Point, dominates
 from peftcost.searcher.trial import Trial
 
-Ranked = list[tuple[float, int, Trial]]
-"""(quality with its sign turned, number, trial), so the best come first."""
-
 
 class Explored:
     """The trials of exploring.
@@ -26,7 +23,8 @@ class Explored:
         self.first: dict[str, dict[str, Trial]] = {}
         self.latest: dict[str, Trial] = {}
         self.front: list[Trial] = []
-        self._ranked: dict[int, Ranked] = {}
+        self._ranked: dict[int, list[tuple[float, int, Trial]]] = {}
+        """By stop: (quality with its sign turned, number, trial), so the best come first."""
 
     def start(self, trial: Trial) -> None:
         """A trial has begun."""

@@ -53,15 +53,13 @@ class Proposals:
     def points(self, arm: str, n: int) -> Sequence[Mapping[str, Scalar]]:
         """The first n points of the arm's quasi-random sequence, or more."""
         drawn = self._drawn.setdefault(arm, [])
-        if len(drawn) < n:
-            if arm not in self._studies:
-                seed = zlib.crc32(f"{self.seed} {arm}".encode())
-                self._studies[arm] = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True))
-            study = self._studies[arm]
-            for _ in range(n - len(drawn)):
-                trial = study.ask(dict(self.spaces[arm]))
-                drawn.append(dict(trial.params))
-                study.tell(trial, 0.0)  # the sampler looks at no value, but takes the space from what is told
+        if arm not in self._studies:
+            seed = zlib.crc32(f"{self.seed} {arm}".encode())
+            self._studies[arm] = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True))
+        for _ in range(n - len(drawn)):
+            trial = self._studies[arm].ask(dict(self.spaces[arm]))
+            drawn.append(dict(trial.params))
+            self._studies[arm].tell(trial, 0.0)  # the sampler looks at no value, but takes the space from what is told
         return drawn
 
 
