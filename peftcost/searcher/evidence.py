@@ -61,9 +61,7 @@ class Evidence:
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
         surrogate, groups, limits = surrogate_of(state), spread_groups(state), self.metric.limits
-        found = with_seed_noise(
-            stacked, per_seed, self.seed, groups, limits, surrogate.own_noise, config.unsettled_seeds
-        )
+        found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, surrogate.own_noise, config.unsettled_seeds)
         alone = [s for s in ids if s not in state.confirmed]
         expectations = {}
         for s, posterior in zip(alone, surrogate.predict([state.setup(s) for s in alone]), strict=True):
