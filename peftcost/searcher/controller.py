@@ -79,7 +79,8 @@ class Controller(Runner):
             together: list[Trial] = []
             while True:
                 suggest = partial(run.proposals.suggest, self.state)
-                action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
+                moment = decide.Moment(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
+                action = decide.next_action(moment)
                 if isinstance(action, actions.Skip):
                     needs = action.needs_gpu_seconds
                     self.record("skipped", method=action.arm, reason=f"needs {needs:.0f} gpu-s", needs_gpu_seconds=needs)

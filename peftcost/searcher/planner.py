@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS, plain_value
 from peftcost.cost.model import CostModel, Probe
@@ -209,7 +210,13 @@ def check_one_can_be_paid(controller: Controller, cost: CostModel, config: Searc
     trial_seconds, left = config.safety * cost.predict(cheapest).trial_seconds, controller.left_after(closing)
     if share * trial_seconds > left:
         gone = controller.spent() + closing
-        raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method, config.safety))
+        needs = gone + trial_seconds
+        raise UserError(
+            f"The budget of {format_seconds(gone + left)} of device time is too small: even the cheapest setup "
+            f"({cheapest.method}) with planning and test needs about {format_seconds(needs)}; "
+            f"say --budget {math.ceil(needs * config.safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
+            "make it smaller."
+        )
 
 
 def costs_per_trial(
