@@ -86,7 +86,7 @@ def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
 def warnings_of(state: SearchState, tests: Mapping[str, Any] | None) -> list[str]:
     """What was noticed on the way, and what the measurements themselves say."""
     found = list(state.warnings)
-    disturbed = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
+    disturbed = [t for t in state.measured() if t.measured.contended]
     quiet = {t.setup.id for t in state.measured() if t not in disturbed}
     if disturbed:
         only = len({t.setup.id for t in disturbed} - quiet)
@@ -142,7 +142,7 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
     }
     if not measurements:
         return entry | dict.fromkeys((*READINGS, *FIGURES))
-    decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
+    decisive = [trial.measured for trial in state.decisive(setup.id)]
     reading, interval = mean_of(decisive, "quality"), None
     quality = reading
     if replicates is not None and setup.id in replicates.observed:

@@ -47,8 +47,7 @@ def gpu_seconds_of(state: SearchState, replicates: Replicates) -> dict[str, floa
     """Per setup the mean over the trials that speak for it."""
     found: dict[str, float] = {}
     for setup_id in replicates.observed:
-        measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
-        costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
+        costs = [m.gpu_seconds for m in timed_undisturbed([t.measured for t in state.decisive(setup_id)])]
         found[setup_id] = sum(costs) / len(costs)
     return found
 

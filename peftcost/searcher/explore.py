@@ -117,7 +117,7 @@ def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:
 def surrogate_of(state: SearchState) -> Surrogate:
     """Predicts from what exploring has measured."""
     best = state.explored.best(state.config.most_readings)
-    observations = tuple(Observation(t.setup, m.quality, state.reading_error(m)) for t in best if (m := t.measurement))
+    observations = tuple(Observation(t.setup, t.measured.quality, state.reading_error(t.measured)) for t in best)
     return _surrogate(observations, state.stops[-1], state.config, state.unit)
 
 

@@ -56,6 +56,5 @@ class Explored:
 
 def point_of(trial: Trial) -> Point:
     """As it was measured."""
-    m = trial.measurement
-    assert m is not None
+    m = trial.measured
     return m.quality, m.gpu_seconds, float(m.peak_bytes)

@@ -25,7 +25,7 @@ class RecordedMethod(Method):
     def prior(self) -> dict[str, Scalar]:
         return dict(self.recorded[0].hyperparameters)
 
-    def _not_here(self, *args: Any) -> Any:
+    def _not_here(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{self.name} is known from a table only")
 
     apply = save = load = _not_here
