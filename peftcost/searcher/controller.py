@@ -87,11 +87,10 @@ class Controller(Runner):
                     continue
                 if isinstance(action, actions.Stop | actions.Wait):
                     break
-                setup = self._setup_of(action)
-                if together and not self._can_join(together, setup):
+                if together and not self._can_join(together, action.setup):
                     break
-                together.append(self._begin(run, slot, action, setup))
-                if not self._may_share(slot, setup):
+                together.append(self._begin(run, slot, action))
+                if not self._may_share(slot, action.setup):
                     break
             if together:
                 self._start_worker(run, slot, together)
@@ -110,11 +109,6 @@ class Controller(Runner):
                 return True
         return False
 
-    def _setup_of(self, action: actions.Start) -> Setup:
-        if isinstance(action, actions.Promote):
-            return self.state.trials[action.trial].setup.until(action.stop_examples)
-        return action.setup
-
     def _may_share(self, slot: Slot, setup: Setup) -> bool:
         kinds = [self.executor.devices[index].kind for index in slot.devices]
         return len(kinds) == 1 and kinds[0] in SHARED and sharing.unsupported_reason(setup) is None
@@ -129,20 +123,17 @@ class Controller(Runner):
         """What each of its devices has: each rank of a group holds a model of its own."""
         return min(self.executor.devices[index].memory_bytes for index in slot.devices)
 
-    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start, setup: Setup) -> Trial:
+    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start) -> Trial:
         """Write down that a trial begins on a slot."""
-        parent: Trial | None = None
-        role: Role = "explore"
-        seed = run.seed
-        if isinstance(action, actions.Promote):
-            before = self.state.trials[action.trial]
-            seed, parent = before.seed, before if before.has_checkpoint else None
-        elif isinstance(action, actions.Confirm):
-            seed, role = action.seed, "confirm"
+        setup, before = action.setup, self.state.trials[action.trial] if isinstance(action, actions.Promote) else None
+        role: Role = "confirm" if isinstance(action, actions.Confirm) else "explore"
+        seed = action.seed if isinstance(action, actions.Confirm) else run.seed if before is None else before.seed
+        from_checkpoint = before if before is not None and before.has_checkpoint else None
+        parent, parent_setup = (from_checkpoint.number, from_checkpoint.setup) if from_checkpoint else (None, None)
         dev_rows = self.state.dev_sample if role == "explore" else None
-        predicted = self.state.cost.predict(setup, None if parent is None else parent.setup, dev_rows)
+        predicted = self.state.cost.predict(setup, parent_setup, dev_rows)
         number = run.study.add(setup.method, setup.hyperparameters)
-        run.study.describe(number, setup, seed, role, parent=None if parent is None else parent.number)
+        run.study.describe(number, setup, seed, role, parent=parent)
         self.record(
             "started",
             trial=number,
@@ -151,7 +142,7 @@ class Controller(Runner):
             lineage=setup.lineage,
             seed=seed,
             role=role,
-            parent=None if parent is None else parent.number,
+            parent=parent,
             **slot.as_facts(),
             predicted=vars(predicted),
         )

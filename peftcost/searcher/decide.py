@@ -198,7 +198,7 @@ def recipe_further(moment: Moment) -> Promote | None:
             continue
         at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
         if candidate.needs[at] <= state.config.recipe_share * moment.left:
-            return Promote(latest.number, candidate.ahead[at].stop_examples)
+            return Promote(latest.number, candidate.ahead[at])
     return None
 
 

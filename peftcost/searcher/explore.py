@@ -95,7 +95,7 @@ def promotions(state: SearchState) -> list[Candidate]:
         for trial in islice(able, state.config.most_lineages):
             ahead = [trial.setup.until(longer) for longer in later]
             parent = trial.setup if trial.has_checkpoint else None
-            found.append(Candidate.of(state, Promote(trial.number, later[0]), ahead, parent))
+            found.append(Candidate.of(state, Promote(trial.number, ahead[0]), ahead, parent))
     return found
 
 

@@ -48,7 +48,7 @@ def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
 
 
 def test_what_has_not_begun_goes_on_if_that_can_be_paid() -> None:
-    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Promote(0, 600)
+    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Promote(0, SETUP.until(600))
     assert begin(of_two_lineages((0.5, 0.5)), 0.01, 0.01) is None
     assert begin(of_two_lineages((0.7, 0.5)), 0.01, 1000.0) is None
     assert begin(of_two_lineages((0.5, 0.5)), 0.5, 1000.0) is None, "nothing is better than 1"
