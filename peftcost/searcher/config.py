@@ -67,8 +67,9 @@ class SearchConfig:
     negligible_gain: float = 0.005
     """Exploring is over when what is left to spend on it would add less than this share of the hypervolume."""
     cost_exponent: float = 0.5
-    """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 the front is worse where costs lie far apart, at 1 where
-    they do not (benchmarks/search.md, "without costs" and "with costs in full")."""
+    """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 (the gain alone) the front is worse where costs lie far
+    apart, at 1 (the gain per gpu-second) where they do not (benchmarks/search.md, "without costs" and "with costs in
+    full")."""
     reference_factor: float = 3.0
     """The hypervolume's reference point lies this factor beyond the dearest setup, so that the best quality counts at
     whatever cost."""
