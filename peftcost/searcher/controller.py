@@ -20,7 +20,6 @@ from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.explore import StartingPoints
-from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -115,9 +114,8 @@ class Controller(Runner):
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
-        cost, memory_bytes = self.state.cost, self._memory_bytes(together[0].slot)
-        waiting = [Waiting(s, cost.predict(s).peak_bytes, cost.base_bytes(s)) for s in (*(t.setup for t in together), setup)]
-        return can_join(waiting[:-1], waiting[-1], memory_bytes)
+        waiting, memory_bytes = [trial.setup for trial in together], self._memory_bytes(together[0].slot)
+        return sharing.can_join(waiting, setup, self.state.cost, memory_bytes)
 
     def _memory_bytes(self, slot: Slot) -> int:
         """What each of its devices has: each rank of a group holds a model of its own."""
