@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
@@ -19,7 +20,6 @@ from peftcost.runner.slot import Slot
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import StartingPoints
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -77,8 +77,8 @@ class Controller(Runner):
                 continue
             together: list[Trial] = []
             while True:
-                suggest = partial(run.proposals.suggest, self.state)
-                moment = decide.Moment(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
+                starts, suggest, now = run.proposals.starts, partial(run.proposals.suggest, self.state), self.journal.clock()
+                moment = decide.Moment(self.state, starts, suggest, evidence, run.criterion, now)
                 action = decide.next_action(moment)
                 if isinstance(action, actions.Skip):
                     needs = action.needs_gpu_seconds
@@ -236,25 +236,22 @@ class Controller(Runner):
             self.record("forgotten", trial=number)
 
 
+@dataclass
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's starting points."""
+    """What a search works on. prepared: the folders of the data, by base. seed: of exploring."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        study: Study,
-        proposals: Proposals,
-        evidence: Evidence,
-        prepared: Mapping[str, str],
-        starts: StartingPoints,
-        metric: Metric,
-        criterion: NonInferiority,
-        seed: int,
-    ) -> None:
-        self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
-        self.proposals, self.evidence = proposals, evidence
-        self.metric, self.criterion, self.seed = metric, criterion, seed
-        self.checkpoints = Checkpoints(folder)
+    folder: RunFolder
+    study: Study
+    proposals: Proposals
+    evidence: Evidence
+    prepared: Mapping[str, str]
+    metric: Metric
+    criterion: NonInferiority
+    seed: int
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder)
 
     def prepared_for(self, setup: Setup) -> str:
         """The folder of the data as the setup's base reads it."""

@@ -102,13 +102,7 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def starting_points(
-    plain: Mapping[str, Setup],
-    recipes: Sequence[Setup],
-    earlier: Sequence[Setup],
-    spaces: Spaces,
-    config: SearchConfig = DEFAULT_CONFIG,
-) -> dict[str, list[Setup]]:
+def starting_points(state: SearchState, plain: Mapping[str, Setup], spaces: Spaces) -> dict[str, list[Setup]]:
     """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
     method's space names is taken over from these, since batch, precision and the like suit the device."""
     points = {}
@@ -116,10 +110,10 @@ def starting_points(
         keys = spaces[name]
         taken_over = [
             replace(e, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
-            for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
+            for e in (*state.recipe_setups, *(e.until(setup.stop_examples) for e in state.earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + config.most_prior_setups]
+        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + state.config.most_prior_setups]
     return points
 
 

@@ -142,11 +142,10 @@ def simulate(
     )
     if prior_runs is not None:
         controller.record("warmed", **prior_runs)
+    spaces = {name: get_method(name).space() for name in methods}
     starts = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
-        for name, setups in starting_points(
-            priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}, config
-        ).items()
+        for name, setups in starting_points(state, priors, spaces).items()
     }
     proposals = TableProposals(table, starts, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], table.metric, seed)
@@ -157,7 +156,6 @@ def simulate(
             proposals=proposals,
             evidence=evidence,
             prepared={"simulated": ""},
-            starts=starts,
             metric=table.metric,
             criterion=criterion,
             seed=0,
