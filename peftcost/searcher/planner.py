@@ -24,7 +24,7 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, lengthened, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 from peftcost.task.splits import TaskData
 
@@ -179,15 +179,20 @@ def choose_length(
     batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
     costs = costs_per_trial(cost, setups, references, config)
     left = controller.left_after(config.safety * cost.closing_seconds())
-    return reaching_beyond(choose_stops(rows, batch_size, costs, left, config), rows, config)
+    chosen = choose_stops(rows, batch_size, costs, left, config)
+    return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
 def lengthen(controller: Controller) -> None:
     """With more budget there may be longer stops: recorded as `lengthened`."""
-    state = controller.state
-    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, state.config)
-    left = controller.left_after(state.config.safety * state.cost.closing_seconds())
-    stops = lengthened(state.stops, state.cost.train_rows, costs, left, state.config)
+    state, config = controller.state, controller.state.config
+    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
+    left = controller.left_after(config.safety * state.cost.closing_seconds())
+
+    def is_payable(stop: int) -> bool:
+        return needs_of([stop], costs, config) <= left
+
+    stops = reaching_beyond(state.stops, state.cost.train_rows, is_payable, config)
     if stops != state.stops:
         controller.record("lengthened", stops=stops)
 

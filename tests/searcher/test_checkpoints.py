@@ -10,7 +10,7 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.searcher.checkpoints import Checkpoints
-from peftcost.searcher.explore import promotions
+from peftcost.searcher.explore import Candidate, promotions
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import simulate
 from peftcost.store.run_folder import RunFolder
@@ -63,7 +63,6 @@ def test_on_a_full_disk_the_worst_go_and_their_lineages_would_begin_anew(
     assert max(qualities[n] for n in gone) <= min(qualities[n] for n in kept(folder, state))
     for number in gone:
         state.apply({"event": "forgotten", "t": state.last_t, "trial": number})
-    anew = {w.action: state.cost.predict(w.ahead[0], None, state.dev_sample).trial_seconds for w in promotions(state)}
-    dearest = [w.action for w in promotions(state) if w.needs[0] == state.config.safety * anew[w.action]]
-    without = {action.trial for action in dearest}  # type: ignore[union-attr]
+    anew = {Candidate.of(state, way.ahead).needs[0]: way for way in promotions(state)}
+    without = {way.action.trial for way in promotions(state) if way.needs[0] in anew}  # type: ignore[union-attr]
     assert without and without <= set(gone)
