@@ -191,11 +191,6 @@ def evidence_of(setups: Iterable[SetupResult]) -> list[Evidence]:
     return found
 
 
-def evidence_of_entries(entries: Iterable[Mapping[str, Any]]) -> list[Evidence]:
-    """The same of entries that no result holds yet."""
-    return evidence_of(SetupResult.model_validate(entry) for entry in entries)
-
-
 def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
     """Quality on the test split with its 95 % bootstrap interval over examples."""
     rows = np.load(rows_file)

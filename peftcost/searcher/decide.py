@@ -19,7 +19,7 @@ from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Confirm, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import cheapest_expected, confirm_or_stop, contenders, gpu_seconds_of, settled
-from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
+from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.parts import parts_reserve
 from peftcost.searcher.references import begin, follow
@@ -126,8 +126,7 @@ class Moment:
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
         assert self.recommended is not None
-        found = reachable(self.state, self.suggest)
-        return forecast(self.state, found, self.criterion.margin, self.recommended, available, or_cheaper)
+        return forecast(self.state, self.suggest, self.criterion.margin, self.recommended, available, or_cheaper)
 
 
 # -- cover -----------------------------------------------------------------------------------------------------------------
