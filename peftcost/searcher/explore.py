@@ -18,6 +18,7 @@ import numpy as np
 
 from peftcost.core.front import Point
 from peftcost.core.hypervolume import Volume
+from peftcost.core.measurement import reading_error
 from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
@@ -105,9 +106,12 @@ def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:
 
 def surrogate_of(state: SearchState) -> Surrogate:
     """Predicts from what exploring has measured."""
-    best = state.explored.best(state.config.most_readings)
-    observations = tuple(Observation(t.setup, t.measured.quality, state.reading_error(t.measured)) for t in best)
-    return _surrogate(observations, state.stops[-1], state.config, state.unit)
+    unit, dev_rows = state.unit, state.cost.dev_rows
+    observations = tuple(
+        Observation(trial.setup, trial.measured.quality, reading_error(trial.measured, dev_rows, unit))
+        for trial in state.explored.best(state.config.most_readings)
+    )
+    return _surrogate(observations, state.stops[-1], state.config, unit)
 
 
 @lru_cache(maxsize=4)
