@@ -15,12 +15,14 @@ from peftcost.searcher.trial import Trial
 class Explored:
     """The trials of exploring.
 
-    first: by arm and lineage, the trial that came first. latest: by lineage, the one with the farthest stop. front: the
-    measured ones that no other beats on quality, cost and memory at once.
+    first: by arm and lineage, the trial that came first. tried: by arm and stop, the ids of the setups that were begun.
+    latest: by lineage, the one with the farthest stop. front: the measured ones that no other beats on quality, cost and
+    memory at once.
     """
 
     def __init__(self) -> None:
         self.first: dict[str, dict[str, Trial]] = {}
+        self.tried: dict[tuple[str, int], set[str]] = {}
         self.latest: dict[str, Trial] = {}
         self.front: list[Trial] = []
         self._ranked: dict[int, list[tuple[float, int, Trial]]] = {}
@@ -28,10 +30,11 @@ class Explored:
 
     def start(self, trial: Trial) -> None:
         """A trial has begun."""
-        lineage = trial.setup.lineage
-        self.first.setdefault(trial.setup.arm, {}).setdefault(lineage, trial)
+        setup, lineage = trial.setup, trial.setup.lineage
+        self.first.setdefault(setup.arm, {}).setdefault(lineage, trial)
+        self.tried.setdefault((setup.arm, setup.stop_examples), set()).add(setup.id)
         known = self.latest.get(lineage)
-        if known is None or trial.setup.stop_examples > known.setup.stop_examples:
+        if known is None or setup.stop_examples > known.setup.stop_examples:
             self.latest[lineage] = trial
 
     def measure(self, trial: Trial) -> None:

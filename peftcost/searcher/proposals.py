@@ -30,10 +30,9 @@ class Proposals:
     def suggest(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop. Its prior-best setup and the best of earlier
         runs come alone, before all others."""
-        config, begun = state.config, list(state.explored.first.get(arm, {}).values())
-        if not begun:
+        config, tried = state.config, state.explored.tried.get((arm, stop_examples), set())
+        if arm not in state.explored.first:
             return [setup.until(stop_examples) for setup in self.starts[arm][:2]]
-        tried = {t.setup.id for t in begun if t.setup.stop_examples == stop_examples}
         starts = [setup.until(stop_examples) for setup in self.starts[arm]]
         fresh = {setup.id: setup for setup in starts if setup.id not in tried}
         prior, space = starts[0].hyperparameters, self.spaces[arm]
