@@ -19,7 +19,7 @@ from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Confirm, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import cheapest_expected, confirm_or_stop, contenders, gpu_seconds_of, settled
-from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions
+from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotion_of
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.parts import parts_reserve
 from peftcost.searcher.references import begin, follow
@@ -190,10 +190,12 @@ def recipe_further(moment: Moment) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
     state = moment.state
     recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, moment.starts[arm])]
-    promoted = {candidate.ahead[0].lineage: candidate for candidate in promotions(state)} if recipes else {}
     for recipe in recipes:
-        candidate, latest = promoted.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
-        if candidate is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+        latest = state.explored.latest.get(recipe.lineage)
+        if latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+            continue
+        candidate = promotion_of(state, latest)
+        if candidate is None:
             continue
         at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
         if candidate.needs[at] <= state.config.recipe_share * moment.left:

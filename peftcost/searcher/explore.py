@@ -82,12 +82,18 @@ def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
 
 def promotions(state: SearchState) -> list[Candidate]:
     """The measured lineages that can go on; at each stop the best."""
-    found = []
-    for at, stop in enumerate(state.stops[:-1], 1):
-        able = (t for t in state.explored.waiting_at(stop) if not get_method(t.setup.method).fixed_horizon)
-        for trial in islice(able, state.config.most_lineages):
-            found.append(Candidate.of(state, [trial.setup.until(longer) for longer in state.stops[at:]], trial))
+    found: list[Candidate] = []
+    for stop in state.stops:
+        able = filter(None, (promotion_of(state, trial) for trial in state.explored.waiting_at(stop)))
+        found += islice(able, state.config.most_lineages)
     return found
+
+
+def promotion_of(state: SearchState, trial: Trial) -> Candidate | None:
+    """What the trial's lineage can go on to; None where it has gone on already, cannot, or has nothing measured to go on."""
+    ahead = [trial.setup.until(stop) for stop in state.stops if stop > trial.setup.stop_examples]
+    is_able = ahead and state.explored.is_waiting(trial) and not get_method(trial.setup.method).fixed_horizon
+    return Candidate.of(state, ahead, trial) if is_able else None
 
 
 def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:

@@ -53,8 +53,13 @@ class Explored:
     def waiting_at(self, stop_examples: int) -> Iterator[Trial]:
         """The measured ones whose lineage has not gone on from this stop, by quality."""
         for _, _, trial in self._ranked.get(stop_examples, []):
-            if self.latest[trial.setup.lineage] is trial:
+            if self.is_waiting(trial):
                 yield trial
+
+    def is_waiting(self, trial: Trial) -> bool:
+        """Whether the trial's lineage has not gone on from it, and it has a quality."""
+        m = trial.measurement
+        return self.latest[trial.setup.lineage] is trial and m is not None and not math.isnan(m.quality)
 
 
 def point_of(trial: Trial) -> Point:

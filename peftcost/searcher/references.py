@@ -22,7 +22,7 @@ from scipy import stats
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import promotions, surrogate_of
+from peftcost.searcher.explore import promotion_of, surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 
@@ -101,9 +101,8 @@ def follow(state: SearchState, recommended: Setup, margin: float, available: flo
 
 def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Promote | Propose | None:
     """The next stop of one of the trials, the cheapest, if that can be paid for."""
-    numbers = {trial.number for trial in trials}
-    ahead = [c for c in promotions(state) if isinstance(c.action, Promote) and c.action.trial in numbers] if numbers else []
-    cheapest = min(ahead, key=lambda candidate: candidate.needs[0], default=None)
+    able = filter(None, (promotion_of(state, trial) for trial in trials))
+    cheapest = min(able, key=lambda candidate: candidate.needs[0], default=None)
     return cheapest.action if cheapest is not None and cheapest.needs[0] <= available else None
 
 
