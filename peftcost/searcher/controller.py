@@ -68,7 +68,7 @@ class Controller(Runner):
             if news:
                 evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
-            self._hold_to_budget()
+            self._hold_to_budget(run)
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
         """Give every free slot something to do, or release it; why the search is over, if it is."""
@@ -221,14 +221,17 @@ class Controller(Runner):
                 any_failed = True
         return any_failed
 
-    def _hold_to_budget(self) -> None:
+    def _hold_to_budget(self, run: SearchRun) -> None:
         """The budget is a contract: what would eat into the kept-back closing costs is ended."""
         if self.left_after(self.state.closing_seconds()) > 0:
             return
         for trial in self.state.running():
             self.executor.kill(trial.slot)
             self.record_for(trial.slot, "phase", category="idle")
-            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
+            shared = any(self.state.trials[number].status == "measured" for number in self._together[trial.slot])
+            reason = "stopped: the budget would not have lasted"
+            self.record("failed", trial=trial.number, reason=reason, cut_off=True, shared=shared)
+            run.study.tell(trial.number, None)
 
     def tidy_checkpoints(self, run: SearchRun) -> None:
         """Delete those that nothing will go on from, and those for which there is no room."""
