@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 from collections.abc import Mapping
@@ -139,6 +140,7 @@ def simulate(
         dev_rows=len(replay.chosen),
         test_rows=0,
         floor=table.metric.limits[0],
+        limits=[limit if math.isfinite(limit) else None for limit in table.metric.limits],
     )
     if prior_runs is not None:
         controller.record("warmed", **prior_runs)

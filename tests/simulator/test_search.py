@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -166,3 +167,9 @@ def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> 
         best = max(expected, key=lambda s: told[s])
         regressed.append(told[best] - expected[best].mean)
     assert np.mean(regressed) > 0.0
+
+
+def test_a_search_knows_the_limits_of_the_tables_metric() -> None:
+    for limits in ((-1.0, 1.0), (0.0, math.inf)):
+        table = replace(TABLE, metric=replace(TABLE.metric, limits=limits))
+        assert simulate(table, 0.05 * TABLE.total_gpu_seconds, 0).state.limits == limits
