@@ -175,11 +175,9 @@ def choose_length(
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     check_one_can_be_paid(controller, cost, config)
-    setups = priors(list(cost.probes), 0)
-    batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    costs = costs_per_trial(cost, setups, references, config)
+    costs = costs_per_trial(cost, priors(list(cost.probes), 0), references, config)
     left = controller.left_after(config.safety * cost.closing_seconds())
-    chosen = choose_stops(rows, batch_size, costs, left, config)
+    chosen = choose_stops(rows, largest_batch(list(cost.probes)), costs, left, config)
     return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
@@ -197,6 +195,11 @@ def lengthen(controller: Controller) -> None:
         controller.record("lengthened", stops=stops)
 
 
+def largest_batch(arms: Sequence[str]) -> int:
+    """Of the arms' prior-best setups: the first stop has `fewest_steps` steps of each."""
+    return max(int(setup.hyperparameters["batch_size"] or 1) for setup in priors(arms, 0).values())
+
+
 CHEAPER_YET = 0.5
 """Of the first method's cost: after `frozen`, which goes first where it can be trained, no method takes less."""
 
@@ -204,7 +207,7 @@ CHEAPER_YET = 0.5
 def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0) -> None:
     """UserError where not even this share of the cheapest setup that was probed can be paid: its first stop and its test."""
     closing = config.safety * cost.closing_seconds()
-    first = min(cost.train_rows, config.fewest_steps * 16)
+    first = min(cost.train_rows, config.fewest_steps * largest_batch(list(cost.probes)))
     cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     trial_seconds, left = config.safety * cost.predict(cheapest).trial_seconds, controller.left_after(closing)
     if share * trial_seconds > left:
@@ -242,7 +245,7 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """
     config = state.config
     planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
-    least = min(rows, config.fewest_steps * 16)
+    least = min(rows, config.fewest_steps * largest_batch(state.arms))
 
     costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
     short, long = (
