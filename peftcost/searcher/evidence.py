@@ -8,14 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from peftcost.core.statistics import (
-    Expectation,
-    Replicates,
-    nested_sample,
-    plain_value,
-    resample_examples,
-    with_seed_noise,
-)
+from peftcost.core.statistics import Expectation, Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
 from peftcost.searcher.explore import surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial

@@ -39,12 +39,7 @@ class BudgetForecast:
 
 
 def forecast(
-    state: SearchState,
-    suggest: Suggest,
-    margin: float,
-    recommended: Setup,
-    available: float,
-    or_cheaper: bool = True,
+    state: SearchState, suggest: Suggest, margin: float, recommended: Setup, available: float, or_cheaper: bool = True
 ) -> BudgetForecast:
     """Of spending `available` gpu_seconds on some of what could be explored; `recommended`: what would be recommended now.
     or_cheaper: whether being cheaper and as good is a change for the better, too."""
