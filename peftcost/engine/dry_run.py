@@ -1,7 +1,7 @@
 """Runs a base's forward pass on tensors without numbers, to learn what a CUDA graph could not hold, before any is captured.
 
 What waits for the CPU, or copies from it, ends a capture, and after that its process can capture nothing more: it cannot be
-tried out on the GPU (DeBERTa copies a number in each forward pass; Phi's long RoPE looks at its positions).
+tried out on the GPU. DeBERTa copies a number in each forward pass; experts may be chosen by looking at the numbers.
 """
 
 from __future__ import annotations
