@@ -48,9 +48,7 @@ def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batc
 
 
 @lru_cache(maxsize=16)
-def _stays_on_device(
-    kind: type[transformers.PretrainedConfig], as_json: str, auto_model: str, inputs: tuple[Shaped, ...]
-) -> bool:
+def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...]) -> bool:
     options = json.loads(as_json)
     options.pop("quantization_config", None)
     device = torch.device("meta")  # any but the CPU, and there without a GPU
