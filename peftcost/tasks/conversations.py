@@ -88,7 +88,7 @@ def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
         function = call.get("function") or call if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UserError(f"{where}: expected {{function: {{name, arguments}}}}, but got {_shown(call)}.")
-        more = {key: value for key, value in call.items() if key not in ("function", "name", "arguments") and value is not None}
+        more = {key: call[key] for key in call if key not in ("function", "name", "arguments") and call[key] is not None}
         given = {"name": function["name"], "arguments": _parsed(function.get("arguments") or {})}
         found.append({"type": "function", **more, "function": given})
     return found
