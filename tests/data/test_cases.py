@@ -114,7 +114,7 @@ def test_sentences_with_tags_as_texts_are_entities(tmp_path: Path, joint: str) -
 
 
 def test_one_odd_sentence_among_texts_with_tags_is_understood_or_named(tmp_path: Path) -> None:
-    rows = [f"{' '.join(tokens)},\"{','.join(tags)}\"" for tokens, tags in SENTENCES]
+    rows = [f'{" ".join(tokens)},"{",".join(tags)}"' for tokens, tags in SENTENCES]
     rows[4] = rows[4].replace(" ", "  ", 1)
     data = load(tmp_path / "ner.csv", "sentence,word_labels\n" + "\n".join(rows), label="word_labels")
     assert data.metric.name == "entity_f1"

@@ -44,7 +44,8 @@ CALL = {
 }
 ASKING = [{"role": "user", "content": "1 and?"}, CALL, {"role": "tool", "tool_call_id": "1", "content": "3"}]
 WRITES_CALLS = (
-    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' }}{% if loop.last and m['role'] == thinks %}{{ '<think>' }}{% endif %}"
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' }}"
+    "{% if loop.last and m['role'] == thinks %}{{ '<think>' }}{% endif %}"
     "{{ m['content'] }}{% for call in m.tool_calls or [] %}"
     "{{ '<call>' + call.function.name + ARGUMENTS + '</call>' }}{% endfor %}"
     "{{ '<|end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
