@@ -175,8 +175,8 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
 def labels_of(
     table: Table, row: Mapping[str, Any], column: str | Sequence[str], place: str, by_place: bool = False
 ) -> list[str]:
-    """The labels of a row. by_place: of a vector of 0 and 1, whose labels are called 0, 1, 2, … UserError for a cell that
-    holds none of the shapes, or a label twice."""
+    """The labels of a row, each once. by_place: of a vector of 0 and 1, whose labels are called 0, 1, 2, … UserError for a
+    cell that holds none of the shapes."""
     if not isinstance(column, str):
         return [name for name in column if _is_set(row.get(name), f"{place}, column {name!r}")]
     where, value = f"{place}, column {column!r}", row.get(column)
@@ -190,11 +190,10 @@ def labels_of(
         items = value.split(joint) if isinstance(value, str) and joint else [value]
     elif by_place and all(item in (0, 1) for item in items):
         return [str(i) for i, item in enumerate(items) if item]
-    names = [label_of(item, where) for item in items]
-    again = next((name for name, n in Counter(names).items() if n > 1), None)
-    if again is not None:
+    names = list(dict.fromkeys(label_of(item, where) for item in items))
+    if len(names) < len(items) and all(isinstance(item, int | float) for item in items):
         raise UserError(
-            f"{where}: the label {again!r} stands there twice; write each label of a text once. A tag for each word is "
+            f"{where}: {str(value)[:30]} names a label twice; write each label of a text once. A tag for each word is "
             "`task: token-classification`, with a list of words beside it."
         )
     return names

@@ -98,7 +98,7 @@ def test_labels_called_0_and_1_are_labels(tmp_path: Path) -> None:
 
 def test_a_tag_for_each_word_is_no_set_of_labels(tmp_path: Path) -> None:
     rows = [json.dumps({"text": "EU rejects German call", "ner_tags": [3, 0, 7, 0]}) for _ in range(3)]
-    with pytest.raises(UserError, match=r"line 1, column 'ner_tags': the label '0' stands there twice"):
+    with pytest.raises(UserError, match=r"line 1, column 'ner_tags': .* names a label twice"):
         read(written(tmp_path, "\n".join(rows), "data.jsonl"), "ner_tags")
 
 
