@@ -1,7 +1,7 @@
 """Runs a base's forward pass on tensors without numbers, to learn what a CUDA graph could not hold, before any is captured.
 
 What waits for the CPU, or copies from it, ends a capture, and after that its process can capture nothing more: it cannot be
-tried out on the GPU (DeBERTa copies a number in each forward pass; Phi's long RoPE looks at its positions).
+tried out on the GPU. DeBERTa copies a number in each forward pass; experts may be chosen by looking at the numbers.
 """
 
 from __future__ import annotations
@@ -44,13 +44,12 @@ def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batc
 
     False also where it cannot be run without numbers."""
     inputs = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in batch.inputs.items())
-    return _stays_on_device(type(config), config.to_json_string(), auto_model, inputs)
+    kind: Any = type(config)  # to mypy, classes with a metaclass have no hash
+    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs)
 
 
 @lru_cache(maxsize=16)
-def _stays_on_device(
-    kind: type[transformers.PretrainedConfig], as_json: str, auto_model: str, inputs: tuple[Shaped, ...]
-) -> bool:
+def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...]) -> bool:
     options = json.loads(as_json)
     options.pop("quantization_config", None)
     device = torch.device("meta")  # any but the CPU, and there without a GPU

@@ -25,6 +25,7 @@ LOOKED_AT = 200
 LONGEST_CELL = 2**31 - 1
 """Characters; the csv module's own limit of 131,072 refuses long documents."""
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+DECIMAL = re.compile(r"[-+]?\d+(,\d+)?")
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
 
 
@@ -61,12 +62,22 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         else:
             for record in odd:
                 found = _without(found, record, path, lines, layout, reject)
+    again = [record for record in found if record.cells == header.cells and len(record.cells) > 1]
+    if again:  # files that were put one behind the other
+        lines_of = {record.first for record in again}
+        found = [record for record in found if record.first not in lines_of]
+        lines_again = f"line {again[0].first} repeats" if len(again) == 1 else f"{len(again)} lines repeat"
+        notes.append(f"{lines_again} the header; no row is read of that")
     names = _column_names(path, header, found, separator)
     rows, kept = [], []
     for record in found:
         if _usable(path, record, len(names), separator, reject):
             rows.append(dict(zip(names, record.cells, strict=True)))
             kept.append(record)
+    for name in names:
+        if _has_decimal_commas([row[name] for row in rows], separator):
+            rows = [{**row, name: row[name].replace(",", ".")} for row in rows]
+            notes.append(f"column {name!r} holds numbers with decimal commas")
     if not rows and not reject.told:
         raise UserError(f"{path} has a header but no rows; add rows below it.")
     spread = [record for record in kept if record.last > record.first]
@@ -77,6 +88,16 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
     return lists_from_text(
         Table(path, names, rows, [record.first for record in kept], notes=[f"{path}: {n}." for n in notes])
     )
+
+
+def _has_decimal_commas(cells: Sequence[str], separator: str) -> bool:
+    """Whether all cells that are there are numbers, some with a comma before their decimals, as German Excel writes them.
+    With tabs or bars only if one is no pair of numbered labels: 2,2 or 0,05."""
+    there = [cell.strip() for cell in cells if cell.strip()]
+    if separator == "," or not all(DECIMAL.fullmatch(cell) for cell in there):
+        return False
+    parts = [cell.split(",") for cell in there if "," in cell]
+    return bool(parts) and (separator == ";" or any(a == b or re.match(r"0\d", b) for a, b in parts))
 
 
 def _usable(path: str, record: Record, width: int, separator: str, reject: Rejects) -> bool:
@@ -98,7 +119,8 @@ def _usable(path: str, record: Record, width: int, separator: str, reject: Rejec
 
 def _trimmed(records: Sequence[Record]) -> list[Record]:
     """The records without blank lines; in a file of one column a blank line between others is an empty cell."""
-    last = max((i for i, record in enumerate(records) if not record.blank), default=-1)
+    filled = (i for i, record in enumerate(records) if record.problem or any(map(str.strip, record.cells)))
+    last = max(filled, default=-1)
     first = next((i for i, record in enumerate(records) if not record.blank), 0)
     found = list(records[first : last + 1])
     if found and len(found[0].cells) == 1:
@@ -183,13 +205,24 @@ def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     """What shows that the first line is a row: a class, a number or an empty place that its column has below, too."""
     if list(names) == [str(i) for i in range(len(names))] or len(names) < 2:  # as pandas numbers columns
         return None
-    for i, name in enumerate(names):
-        below = [cells[i].strip() for cells in rows if len(cells) == len(names)]
+    columns = [[cells[i].strip() for cells in rows if len(cells) == len(names)] for i in range(len(names))]
+    labels = _numbered_labels(names, columns)
+    for i, (name, below) in enumerate(zip(names, columns, strict=True)):
+        if i in labels:
+            continue
         if name in below:
             return f"{name!r} stands in column {i + 1} again"
         if len(below) > 1 and NUMBER.fullmatch(name) and all(NUMBER.fullmatch(cell) for cell in below):
             return f"column {i + 1} holds numbers, and {name!r} is one"
     return None
+
+
+def _numbered_labels(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of labels that are called by numbers in a row, as 1, 2 and 3, and hold nothing but 0 and 1."""
+    at = [i for i, name in enumerate(names) if name.isdecimal()]
+    numbers = [int(names[i]) for i in at]
+    in_a_row = len(at) > 1 and numbers == list(range(numbers[0], numbers[0] + len(at)))
+    return at if in_a_row and numbers[-1] > 1 and all(set(columns[i]) <= {"0", "1", ""} for i in at) else []
 
 
 def _without(
