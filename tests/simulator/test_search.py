@@ -58,7 +58,7 @@ def test_a_reference_is_trained_on_while_it_may_overtake_by_more_than_the_margin
     """full is 0.01 better than LoRA in the end, and far below the best at its first stop."""
 
     def longest(margin: float, chance: float) -> int:
-        config = replace(DEFAULT_CONFIG, rising_chance=chance)
+        config = replace(DEFAULT_CONFIG, rising_chance=chance, shorter_rising_chance=chance)
         found = simulate(TABLE, 6 * TENTH, 2, criterion=NonInferiority(margin), config=config)
         return max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.method == "full")
 
