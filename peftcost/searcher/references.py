@@ -41,10 +41,10 @@ def curves_of(state: SearchState) -> list[Curve]:
 
 
 def least_chance(state: SearchState, curve: Curve, recommended: Setup) -> float:
-    """At which a reference counts as rising: one that was trained for less than the recommended setup was never held against
-    it at the same length."""
+    """At which a reference counts as rising. Where something is to be confirmed, less is enough for one that was trained for
+    less than the recommended setup: it was never held against it at the same length."""
     is_shorter = curve[-1].setup.stop_examples < recommended.stop_examples
-    return state.config.shorter_rising_chance if is_shorter else state.config.rising_chance
+    return state.config.shorter_rising_chance if state.confirmed and is_shorter else state.config.rising_chance
 
 
 def chance_of(state: SearchState, curve: Curve, recommended: Setup, margin: float) -> float:

@@ -8,7 +8,7 @@ from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, start
 from peftcost.core.setup import Setup
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote
-from peftcost.searcher.references import begin, longest_curve, rising_at
+from peftcost.searcher.references import begin, chance_of, has_begun, longest_curve, rising_at
 from peftcost.searcher.state import SearchState
 
 
@@ -62,3 +62,35 @@ def test_a_reference_goes_on_however_many_lineages_are_better() -> None:
         better = Setup.of("bitfit", {**get_method("bitfit").prior(), "learning_rate": 1e-5 * number}, 300)
         state.apply_all([started(number, better), measured(number)])
     assert begin(state, 0.01, 1000.0) == Promote(0, SETUP.until(600))
+
+
+def with_cheaper(*, confirmed: bool, curve: tuple[float, float], stop: int = 1200) -> tuple[SearchState, Setup]:
+    """A LoRA that reads these after 300 and 600 examples, and a frozen base that reads .70 after `stop`."""
+    state = SearchState()
+    probes = dict.fromkeys(("lora", "frozen"), PLANNED["probes"]["lora"])
+    facts = {"methods": ["lora", "frozen"], "references": ["lora"], "floor": 0.3, "stops": [300, 600, 1200], "dev_rows": 1000}
+    state.apply_all([PLANNED | facts | {"probes": probes}, ACQUIRED])
+    frozen = Setup.of("frozen", get_method("frozen").prior(), stop)
+    found = [(SETUP, curve[0], "explore"), (SETUP.until(600), curve[1], "explore"), (frozen, 0.70, "explore")]
+    found += [(frozen, 0.70, "confirm")] * 2 * confirmed
+    for number, (setup, quality, role) in enumerate(found):
+        reading = MEASUREMENT | {"quality": quality, "quality_error": 0.01, "role": role, "seed": number}
+        state.apply_all([started(number, setup, seed=number) | {"role": role}, measured(number) | {"measurement": reading}])
+    return state, frozen
+
+
+def test_less_speaks_against_a_confirmation_where_a_reference_was_trained_for_less() -> None:
+    for confirmed in (False, True):
+        state, frozen = with_cheaper(confirmed=confirmed, curve=(0.665, 0.675))
+        (curve,) = [longest_curve(state, "lora")]
+        assert state.config.shorter_rising_chance < chance_of(state, curve, frozen, 0.01) < state.config.rising_chance
+        assert bool(rising_at(state, frozen, 0.01)) == confirmed
+    state, frozen = with_cheaper(confirmed=True, curve=(0.665, 0.675), stop=600)
+    assert not rising_at(state, frozen, 0.01), "trained for as long"
+
+
+def test_the_first_small_step_out_of_guessing_is_no_curve() -> None:
+    state, frozen = with_cheaper(confirmed=False, curve=(0.30, 0.33))
+    assert not has_begun(state, longest_curve(state, "lora")[-1])
+    assert rising_at(state, frozen, 0.01)
+    assert begin(state, 0.01, 1000.0) == Promote(1, SETUP.until(1200))
