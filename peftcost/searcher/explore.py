@@ -82,7 +82,7 @@ def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
 
 def worth_of(gain: float, gpu_seconds: float, exponent: float) -> float:
     """Between the gain alone (exponent 0), which can be worse where costs lie far apart, and the gain per gpu-second (1),
-    which can be where they do not (benchmarks/search.md, "What each part brings")."""
+    which can be where they do not (docs/benchmarks/search.md, "What each part brings")."""
     return float(gain / gpu_seconds**exponent)
 
 
