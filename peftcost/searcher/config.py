@@ -33,7 +33,8 @@ class SearchConfig:
     fewest_steps: int = 20
     """Optimizer steps of the first stop, at least: after fewer a reading says little."""
     safety: float = 1.1
-    """Predictions are taken this much dearer, since it must hold (docs/benchmarks/search.md, "Does it keep to its budget?")."""
+    """Predictions are taken this much dearer, since it must hold (docs/benchmarks/search.md,
+    "Does it keep to its budget?")."""
     probe_examples: int = 1600
     """The length that a probe pretends to train for. Only methods with a fixed horizon look at it."""
     explore_dev_rows: int = 500
@@ -47,8 +48,8 @@ class SearchConfig:
 
     opening_share: float = 0.3
     """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
-    At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop, too"). At .12
-    a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3 LoRA's .71)."""
+    At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop,
+    too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3 LoRA's .71)."""
     first_share: float = 0.4
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
     the budget. Elsewhere only the references' are, and the others' compete."""
@@ -76,8 +77,8 @@ class SearchConfig:
     top_margins: int = 5
     """How deep the top of the front is, in margins. The recommendation is made there, so half of a gain is counted there."""
     most_lineages: int = 50
-    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick (docs/benchmarks/search.md,
-    "Scale")."""
+    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick
+    (docs/benchmarks/search.md, "Scale")."""
     rising_chance: float = 0.5
     """A reference is trained on before anything is confirmed, and nothing is called confirmed, while it is at least so likely
     that this lifts the reference above the recommended setup by more than the margin."""
@@ -146,7 +147,8 @@ class SearchConfig:
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""
     most_confirm_seeds: int = 5
-    """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md, "Is the advice true?")."""
+    """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md,
+    "Is the advice true?")."""
     first_confirm_seed: int = 1001
     """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
     plausible_within: float = 0.05
