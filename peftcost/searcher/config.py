@@ -49,7 +49,8 @@ class SearchConfig:
     opening_share: float = 0.3
     """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
     At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop,
-    too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3 LoRA's .71)."""
+    too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3
+    LoRA's .71)."""
     first_share: float = 0.4
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
     the budget. Elsewhere only the references' are, and the others' compete."""

@@ -28,7 +28,7 @@ def test_a_gpu_that_tells_no_memory_is_used(monkeypatch: pytest.MonkeyPatch, sai
     assert (found.kind, found.memory_bytes, found.computes_in_bf16) == ("cuda", 0, False)
 
 
-@pytest.mark.parametrize(("wanted", "says"), [("mps:2", "use --devices mps"), ("cpu:5", "ask for at most cpu:4")])
+@pytest.mark.parametrize(("wanted", "says"), [("mps:2", "an Apple GPU is one"), ("cpu:5", "ask for at most cpu:4")])
 def test_more_than_there_are(monkeypatch: pytest.MonkeyPatch, wanted: str, says: str) -> None:
     monkeypatch.setattr(device, "cpu_cores", lambda: 4)
     with pytest.raises(UserError, match=says):
