@@ -26,13 +26,14 @@ class SearchConfig:
     """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
     most_stops: int = 3
     """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place
-    of .92 to .94 (benchmarks/search.md, "without stops")."""
+    of .92 to .94 (docs/benchmarks/search.md, "without stops")."""
     most_stops_beyond: int = 3
     """Further stops, which not every reference can be paid for to reach: whatever is worth it may."""
     fewest_steps: int = 20
     """Optimizer steps of the first stop, at least: after fewer a reading says little."""
     safety: float = 1.1
-    """Predictions are taken this much dearer, since it must hold (benchmarks/search.md, "Does it keep to its budget?")."""
+    """Predictions are taken this much dearer, since it must hold (docs/benchmarks/search.md,
+    "Does it keep to its budget?")."""
     probe_examples: int = 1600
     """The length that a probe pretends to train for. Only methods with a fixed horizon look at it."""
     explore_dev_rows: int = 500
@@ -45,8 +46,9 @@ class SearchConfig:
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
     opening_share: float = 0.3
     """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
-    At 0 only the first reference goes first (benchmarks/search.md, "full and LoRA compete for their first stop, too"). At .12
-    a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3 LoRA's .71)."""
+    At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop,
+    too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3
+    LoRA's .71)."""
     first_share: float = 0.4
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
     the budget. Elsewhere only the references' are, and the others' compete."""
@@ -68,16 +70,16 @@ class SearchConfig:
     """Exploring is over when what is left to spend on it would add less than this share of the hypervolume."""
     cost_exponent: float = 0.5
     """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 (the gain alone) the front is worse where costs lie far
-    apart, at 1 (the gain per gpu-second) where they do not (benchmarks/search.md, "without costs" and "with costs in
-    full")."""
+    apart, at 1 (the gain per gpu-second) where they do not (docs/benchmarks/search.md, "without costs" and
+    "with costs in full")."""
     reference_factor: float = 3.0
     """The hypervolume's reference point lies this factor beyond the dearest setup, so that the best quality counts at
     whatever cost."""
     top_margins: int = 5
     """How deep the top of the front is, in margins. The recommendation is made there, so half of a gain is counted there."""
     most_lineages: int = 50
-    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick (benchmarks/search.md,
-    "Scale")."""
+    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick
+    (docs/benchmarks/search.md, "Scale")."""
     rising_chance: float = 0.5
     """A reference is trained on before anything is confirmed, and nothing is called confirmed, while it is at least so likely
     that this lifts the reference above the recommended setup by more than the margin."""
@@ -86,7 +88,7 @@ class SearchConfig:
     setup. (Full read .66, .68 at .75, 1.5 epochs of 1,000 tweets and .72 at six; .69 of a frozen base was confirmed.)"""
     explore_again_chance: float = 0.05
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
-    not below this (benchmarks/search.md, "without going back to exploring")."""
+    not below this (docs/benchmarks/search.md, "without going back to exploring")."""
 
     # -- the surrogate's prior (surrogate.py): standard deviations of its terms, at scale 1 ----------------------------
     expected_gain: float = 0.03
@@ -145,7 +147,8 @@ class SearchConfig:
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""
     most_confirm_seeds: int = 5
-    """Fresh seeds of a contender. More than three change the advice little (benchmarks/search.md, "Is the advice true?")."""
+    """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md,
+    "Is the advice true?")."""
     first_confirm_seed: int = 1001
     """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
     plausible_within: float = 0.05

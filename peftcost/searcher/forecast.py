@@ -3,7 +3,7 @@
 What was measured and what could be tried next are drawn together from the surrogate, many times. A draw is better for a new
 setup if that is better than everything measured by more than the margin, or cheaper than the recommended one by a tenth and
 within the margin of everything measured. That every such setup would be recognised is assumed. How often it holds stands in
-benchmarks/search.md, "Twice the budget".
+docs/benchmarks/search.md, "Twice the budget".
 """
 
 from __future__ import annotations

@@ -153,7 +153,10 @@ def probe_arms(
             waiting, dearest = waiting[len(batch) :], max(dearest, controller.spent() - before)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
-        raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
+        raise UserError(
+            f"None of the methods can train {' or '.join(prepared)} here. {reasons} "
+            "Choose other --methods or another model; docs/methods.md has the table."
+        )
     return probed, infeasible, waiting
 
 
