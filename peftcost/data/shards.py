@@ -23,8 +23,7 @@ def shards_of(path: Path) -> list[Path]:
     found = shards_in(path)
     if len(found) > 1:
         raise UserError(
-            f"{path} holds several splits ({', '.join(map(name_of, found))}); name them one by one in task.yaml, as in "
-            f"data: {{train: {next(iter(found))}, …}}."
+            f"{path} holds several splits ({', '.join(map(name_of, found))}); give one of them, as in {next(iter(found))}."
         )
     return next(iter(found.values()), [])
 

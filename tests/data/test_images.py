@@ -121,19 +121,20 @@ def test_a_folder_a_class_is_a_table(tmp_path: Path) -> None:
 
 
 def test_folders_in_the_folder_of_a_class_are_of_that_class(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
     for name in ("cat/1.png", "cat/more/2.png", "cat/more/still/3.png", "cat/.hidden/4.png", "dog/puppies/5.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (2, 2)).save(tmp_path / name)
-    (tmp_path / "cat" / "more" / "notes.txt").write_text("x")
-    (tmp_path / "cat" / "link").symlink_to(tmp_path / "dog")
-    table = read_table(tmp_path)
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(photos / name)
+    (photos / "cat" / "more" / "notes.txt").write_text("x")
+    (photos / "cat" / "link").symlink_to(photos / "dog")
+    table = read_table(photos)
     assert [(row["image"], row["label"]) for row in table.rows] == [
         ("cat/1.png", "cat"), ("cat/more/2.png", "cat"), ("cat/more/still/3.png", "cat"), ("dog/puppies/5.png", "dog"),
     ]  # fmt: skip
     assert "4 pictures in 2 folders, whose names are the labels; 3 lie in folders further down." in table.notes[0]
     assert "2 files or folders hold no pictures and are left out (cat/link, cat/more/notes.txt)" in table.notes[1]
     with pytest.raises(UserError, match="is a folder, but none"):
-        read_table(tmp_path / "dog")
+        read_table(tmp_path)
 
 
 def test_folders_of_splits_are_found_and_a_class_called_train_is_none(tmp_path: Path) -> None:

@@ -58,10 +58,10 @@ def test_a_shard_that_is_missing_or_of_another_kind_is_told(tmp_path: Path) -> N
         load_task(tmp_path / "odd")
 
 
-def test_splits_without_train_are_named_one_by_one(tmp_path: Path) -> None:
+def test_of_splits_without_train_one_is_named(tmp_path: Path) -> None:
     for name in ("test", "unsupervised"):
         write(tmp_path, f"{name}-00000-of-00001", 0, 10)
-    with pytest.raises(UserError, match=r"several splits \(test, unsupervised\); .* as in data: .*test-\*\.parquet"):
+    with pytest.raises(UserError, match=r"several splits \(test, unsupervised\); give one of them, as in .*test-\*\.parquet"):
         read_table(tmp_path)
     assert len(read_table(f"{tmp_path}/test-*.parquet").rows) == 10
     with pytest.raises(UserError, match="There is no data file"):
