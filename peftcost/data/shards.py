@@ -51,7 +51,7 @@ def _shards_right_in(folder: Path) -> dict[Path, list[Path]]:
         total = int(shards[0][3])
         if [(int(shard[2]), int(shard[3])) for shard in shards] != [(i, total) for i in range(total)]:
             raise UserError(
-                f"{folder} does not hold each of the {total} shards {shards[0][1]}-…-of-{shards[0][3]}.parquet once; copy the "
-                "data set again."
+                f"{folder} does not hold each of the {total} shards {shards[0][1]}-…-of-{shards[0][3]}.parquet once; copy "
+                "the data set again."
             )
     return {path: [folder / shard.string for shard in shards] for path, shards in found.items()}

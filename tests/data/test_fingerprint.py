@@ -133,13 +133,13 @@ def test_a_folder_of_the_hubs_cache_has_a_name_and_a_commit() -> None:
         assert hub_snapshot(Path(other)) is None
 
 
-def test_a_commit_is_asked_of_the_hub_alone(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_is_asked_of_the_hub_alone(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "owner" / "base").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda name, revision, **_: str(model if (name, revision) == ("owner/base", "0a1b") else "")
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, revision, **_: str(model if (name, revision) == ("owner/base", "0a1b") else ""),
     )
     assert resolve_model("owner/base", revision="0a1b") == model
 
