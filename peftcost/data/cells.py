@@ -21,7 +21,13 @@ UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
 NUMPY_LIST = re.compile(
     r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s+(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
 )
+NUMPY_NUMBERS = re.compile(r"\[\s*-?\d+(\s+-?\d+)*\s*\]")
+LOOSE_LIST = re.compile(r"\[\s*[^,\[\]\"']+(,[^,\[\]\"']+)*\s*\]")
+"""[drama], [science fiction, drama]: a list where other cells of its column surely are some."""
+MOST = 0.95
+"""Of the cells of a column, that show what it holds: an odd one is then told by its row."""
 OPENS_LIST = ("['", '["')
+BETWEEN_DICTS = re.compile(r"\}\s+\{")
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -72,14 +78,14 @@ def list_of(value: Any, where: str) -> list[Any]:
 
 def time_of(value: Any, where: str) -> float:
     """A number that grows with time: of a number, a date, or a time as ISO 8601 writes it (UTC unless it says so)."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
     if isinstance(value, date):
         value = value.isoformat()
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        pass
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
     try:
         at = datetime.fromisoformat(str(value).strip())
     except ValueError as error:
@@ -95,36 +101,48 @@ def is_missing(value: Any) -> bool:
 
 
 def list_from_text(text: str) -> list[Any] | None:
-    """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [a, b]."""
+    """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [3 0], [a, b]."""
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("(") and text.endswith(")")):
         return None
     if NUMPY_LIST.fullmatch(text):  # to Python, strings with nothing between them are one
         return [_literal(quoted) for quoted in QUOTED.findall(text)]
+    if NUMPY_NUMBERS.fullmatch(text):
+        return [int(number) for number in text[1:-1].split()]
     if UNQUOTED_LIST.fullmatch(text):
         words = [word.strip() for word in text[1:-1].split(",")]
         return [int(word) for word in words] if all(word.isdecimal() for word in words) else words
     found = _json(text)
     found = _literal(text) if found is None else found
+    found = _literal(BETWEEN_DICTS.sub("}, {", text)) if found is None else found
     return list(found) if isinstance(found, list | tuple) else None
 
 
 def lists_from_text(table: Table) -> Table:
-    """The table with lists in the columns whose every cell writes one; a cell further down that does not stays as it is."""
+    """The table with lists in the columns whose cells write them; an odd cell that does not stays as it is."""
     written = [name for name in table.columns if _writes_lists(table, name)]
     if not written:
         return table
-    rows = [{**row, **{name: _list_or_text(row[name]) for name in written}} for row in table.rows]
+    rows = [{**row, **{name: _list_or_text(row.get(name)) for name in written}} for row in table.rows]
     return replace(table, rows=rows)
 
 
 def _writes_lists(table: Table, column: str) -> bool:
-    cells = [row[column] for row in table.rows[:LOOKED_AT] if row[column].strip()]
-    return bool(cells) and all(list_from_text(cell) is not None for cell in cells)
+    cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
+    there = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    if not there or len(there) < sum(not is_missing(cell) and cell != "" for cell in cells):
+        return False
+    surely = [list_from_text(cell) is not None for cell in there]
+    written = [is_list or LOOSE_LIST.fullmatch(cell.strip()) is not None for is_list, cell in zip(surely, there, strict=True)]
+    return any(surely) and sum(written) >= MOST * len(there)
 
 
-def _list_or_text(cell: str) -> Any:
+def _list_or_text(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
     found = list_from_text(cell)
+    if found is None and LOOSE_LIST.fullmatch(cell.strip()):
+        return [word.strip() for word in cell.strip()[1:-1].split(",")]
     return cell if found is None else found
 
 
@@ -159,7 +177,7 @@ def number_of(value: Any, where: str) -> float:
     """A finite number. where: file, row and column, for the message."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{where}: expected a number, but got {value!r}; correct it or remove the row.") from None
     if not math.isfinite(number):
         raise UserError(f"{where}: {value!r} is no finite number; correct it or remove the row.")

@@ -74,12 +74,14 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
 
 def arrow_column(pyarrow: Any, name: str, values: list[Any]) -> Any:
     """A column of one type; NaN counts as missing, and pictures and sounds become their bytes. UserError that names the
-    column whose values differ in type."""
+    column whose values differ in type, or cannot be kept."""
     try:
         return pyarrow.array([sounds.in_cell(images.in_cell(value)) for value in values], from_pandas=True)
     except (pyarrow.ArrowException, TypeError) as error:
         problem = first_line(error)
         raise UserError(f"The column {name!r} of data holds values of different types ({problem}); give it one.") from error
+    except (ValueError, OverflowError) as error:  # half of a surrogate pair, a number beyond 64 bits
+        raise UserError(f"The column {name!r} of data holds what cannot be kept ({first_line(error)}).") from error
 
 
 def is_of(value: Any, module: str, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, is_missing, label_of, list_from_text
+from peftcost.data.cells import LOOKED_AT, MOST, is_missing, label_of, list_from_text
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import LABEL_NAMES, holds, label_column
 from peftcost.data.table import Table
@@ -33,6 +34,7 @@ YES, NO = ("1", "True", "yes"), ("0", "False", "no")
 """What stands in the column of a label, as `label_of` writes it."""
 THRESHOLDS = sorted((round(0.02 * i, 2) for i in range(1, 50)), key=lambda threshold: abs(threshold - 0.5))
 """Those that are tried; of equally good ones the first is taken."""
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 LONGEST_NAME = 4
 """Words of a label; what is longer, between commas, is prose."""
 
@@ -69,17 +71,17 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         lists = [row[label] for row in table.rows[:LOOKED_AT] if isinstance(row.get(label), list)]
         if others or marks_tags(item for items in lists for item in items):
             return None
-        if not holds(table, label, list) and not holds_joined_labels(table, label):
+        if not holds_lists(table, label) and not holds_joined_labels(table, label):
             return None
         return {**guess_texts(table, label, role="labels"), "labels": label}
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
-        found = []
+        found, by_place = [], labelled and holds_vectors(table.whole or table, columns["labels"])
         for i, row in enumerate(table.rows):
             place = table.place(i)
             example: Example = {**read_texts(row, columns, place), "place": place}
             if labelled:
-                example["labels"] = labels_of(table, row, columns["labels"], place)
+                example["labels"] = labels_of(table, row, columns["labels"], place, by_place)
             found.append(example)
         return found
 
@@ -170,8 +172,11 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         }
 
 
-def labels_of(table: Table, row: Mapping[str, Any], column: str | Sequence[str], place: str) -> list[str]:
-    """The labels of a row, each once. UserError for a cell that holds none of the shapes."""
+def labels_of(
+    table: Table, row: Mapping[str, Any], column: str | Sequence[str], place: str, by_place: bool = False
+) -> list[str]:
+    """The labels of a row, each once. by_place: of a vector of 0 and 1, whose labels are called 0, 1, 2, … UserError for a
+    cell that holds none of the shapes."""
     if not isinstance(column, str):
         return [name for name in column if _is_set(row.get(name), f"{place}, column {name!r}")]
     where, value = f"{place}, column {column!r}", row.get(column)
@@ -180,8 +185,18 @@ def labels_of(table: Table, row: Mapping[str, Any], column: str | Sequence[str],
     items = value if isinstance(value, list) else list_from_text(value) if isinstance(value, str) else None
     if items is None:
         joint = table.joints.get(column)
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            raise UserError(f"{where}: begins as a list does ({value[:30]!r}), but is none; correct it or remove the row.")
         items = value.split(joint) if isinstance(value, str) and joint else [value]
-    return list(dict.fromkeys(label_of(item, where) for item in items))
+    elif by_place and all(item in (0, 1) for item in items):
+        return [str(i) for i, item in enumerate(items) if item]
+    names = list(dict.fromkeys(label_of(item, where) for item in items))
+    if len(names) < len(items) and all(isinstance(item, int | float) for item in items):
+        raise UserError(
+            f"{where}: {str(value)[:30]} names a label twice; write each label of a text once. A tag for each word is "
+            "`task: token-classification`, with a list of words beside it."
+        )
+    return names
 
 
 def _is_set(value: Any, where: str) -> bool:
@@ -197,15 +212,31 @@ def flag_columns(table: Table) -> list[str]:
 
 
 def _holds_flags(cells: Sequence[Any]) -> bool:
-    written = {str(cell).strip().lower().removesuffix(".0") for cell in cells}
+    written = {str(cell).strip().lower().removesuffix(".0") for cell in cells if not is_missing(cell)} - {""}
     return written in ({"0", "1"}, {"true", "false"})
+
+
+def holds_lists(table: Table, column: str) -> bool:
+    """Whether the first cells that are there are lists, but for an odd one."""
+    cells = [cell for row in table.rows[:LOOKED_AT] if not is_missing(cell := row.get(column)) and cell != ""]
+    return any(cells) and sum(isinstance(cell, list) for cell in cells) >= MOST * len(cells)
+
+
+def holds_vectors(table: Table, column: str | Sequence[str]) -> bool:
+    """Whether cells are 0 or 1 for each label by its place, as transformers takes them, and not lists of labels called 0 and
+    1, which name none twice."""
+    cells = [cell for row in table.rows if isinstance(column, str) and isinstance(cell := row.get(column), list)]
+    if len({len(cell) for cell in cells}) != 1:
+        return False
+    return all(item in (0, 1) for cell in cells for item in cell) and any(len(set(cell)) < len(cell) for cell in cells)
 
 
 def holds_joined_labels(table: Table, column: str) -> bool:
     """Whether cells are labels with bars, semicolons or commas between them: short names that stand in several combinations,
     and are fewer than these."""
-    joint, cells = table.joints.get(column), [row.get(column) for row in table.rows[: LOOKED_AT * 10]]
-    if joint is None or not all(isinstance(cell, str) for cell in cells):
+    cells = [cell for row in table.rows[: LOOKED_AT * 10] if not is_missing(cell := row.get(column)) and cell != ""]
+    joint = table.joints.get(column)
+    if joint is None or not all(isinstance(cell, str) and not THOUSANDS.fullmatch(cell.strip()) for cell in cells):
         return False
     parts = [[part.strip() for part in str(cell).split(joint)] for cell in cells]
     names = {name for some in parts for name in some}

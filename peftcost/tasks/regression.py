@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, is_missing, number_of
+from peftcost.data.cells import LOOKED_AT, MOST, is_missing, number_of
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
@@ -109,13 +109,18 @@ class Regression(OneTextOrTwo):
 
 
 def holds_fractions(table: Table, column: str) -> bool:
-    """Whether the first cells that are there are numbers, and some of them not whole."""
+    """Whether the first cells that are there are numbers, but for an odd one, and some of them not whole."""
     cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
+    there = [cell for cell in cells if not is_missing(cell) and str(cell).strip()]
+    numbers = [number for cell in there if (number := _number_or_none(cell)) is not None]
+    return len(numbers) >= MOST * len(there) and any(not number.is_integer() for number in numbers)
+
+
+def _number_or_none(cell: Any) -> float | None:
     try:
-        numbers = [float(str(cell)) for cell in cells if not is_missing(cell) and str(cell).strip()]
-    except (TypeError, ValueError):
-        return False
-    return all(map(math.isfinite, numbers)) and any(not number.is_integer() for number in numbers)
+        return number_of(cell, "")
+    except UserError:
+        return None
 
 
 def standardized(examples: Sequence[Example], targets: Targets) -> np.ndarray:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from peftcost.core.registry import discover
+from peftcost.data.cells import lists_from_text
 from peftcost.data.hub_files import hub_file, is_hub_file
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
@@ -58,7 +59,7 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     if not table.rows:
         told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
         raise UserError(f"{source.name} has no rows; give a file with data.{told}")
-    return gather_sentences(replace(table, rejected=reject.told))
+    return gather_sentences(replace(lists_from_text(table), rejected=reject.told))
 
 
 def _read(source: Source, reject: Rejects) -> Table:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from peftcost.data.cells import lists_from_text
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.readers.records import Layout, Record, physical_lines, plain_records, read_records
 from peftcost.data.readers.swallowed import swallowing
@@ -25,6 +24,7 @@ LOOKED_AT = 200
 LONGEST_CELL = 2**31 - 1
 """Characters; the csv module's own limit of 131,072 refuses long documents."""
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+DECIMAL = re.compile(r"[-+]?\d+(,\d+)?")
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
 
 
@@ -61,12 +61,23 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         else:
             for record in odd:
                 found = _without(found, record, path, lines, layout, reject)
+    again = [record for record in found if record.cells == header.cells and len(record.cells) > 1]
+    if again:  # files that were put one behind the other
+        lines_of = {record.first for record in again}
+        found = [record for record in found if record.first not in lines_of]
+        lines_again = f"line {again[0].first} repeats" if len(again) == 1 else f"{len(again)} lines repeat"
+        notes.append(f"{lines_again} the header; no row is read of that")
     names = _column_names(path, header, found, separator)
     rows, kept = [], []
     for record in found:
         if _usable(path, record, len(names), separator, reject):
             rows.append(dict(zip(names, record.cells, strict=True)))
             kept.append(record)
+    if separator != ",":
+        for name in names:
+            if _has_decimal_commas([row[name] for row in rows]):
+                rows = [{**row, name: row[name].replace(",", ".")} for row in rows]
+                notes.append(f"column {name!r} holds numbers with decimal commas")
     if not rows and not reject.told:
         raise UserError(f"{path} has a header but no rows; add rows below it.")
     spread = [record for record in kept if record.last > record.first]
@@ -74,9 +85,13 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         longest = max(spread, key=lambda record: record.last - record.first)
         where = f"lines {longest.first} to {longest.last}"
         notes.append(f"{len(spread)} of {len(kept)} rows hold line breaks in a quoted cell (the longest: {where})")
-    return lists_from_text(
-        Table(path, names, rows, [record.first for record in kept], notes=[f"{path}: {n}." for n in notes])
-    )
+    return Table(path, names, rows, [record.first for record in kept], notes=[f"{path}: {n}." for n in notes])
+
+
+def _has_decimal_commas(cells: Sequence[str]) -> bool:
+    """Whether all cells that are there are numbers, some with a comma before their decimals, as German Excel writes them."""
+    there = [cell.strip() for cell in cells if cell.strip()]
+    return all(DECIMAL.fullmatch(cell) for cell in there) and any("," in cell for cell in there)
 
 
 def _usable(path: str, record: Record, width: int, separator: str, reject: Rejects) -> bool:
@@ -98,7 +113,8 @@ def _usable(path: str, record: Record, width: int, separator: str, reject: Rejec
 
 def _trimmed(records: Sequence[Record]) -> list[Record]:
     """The records without blank lines; in a file of one column a blank line between others is an empty cell."""
-    last = max((i for i, record in enumerate(records) if not record.blank), default=-1)
+    filled = (i for i, record in enumerate(records) if record.problem or any(map(str.strip, record.cells)))
+    last = max(filled, default=-1)
     first = next((i for i, record in enumerate(records) if not record.blank), 0)
     found = list(records[first : last + 1])
     if found and len(found[0].cells) == 1:
@@ -181,7 +197,9 @@ def _column_names(path: str, header: Record, records: Sequence[Record], separato
 
 def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
     """What shows that the first line is a row: a class, a number or an empty place that its column has below, too."""
-    if list(names) == [str(i) for i in range(len(names))] or len(names) < 2:  # as pandas numbers columns
+    numbered = [int(name) for name in names if name.isdecimal()]
+    in_a_row = len(numbered) > 1 and numbered == list(range(numbered[0], numbered[0] + len(numbered)))
+    if in_a_row or len(names) < 2:  # as pandas numbers columns
         return None
     for i, name in enumerate(names):
         below = [cells[i].strip() for cells in rows if len(cells) == len(names)]

@@ -1,0 +1,144 @@
+"""Columns as people have them: lists as other programs write them, decimal commas, an odd cell, a header that comes again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcost.data.cells import list_from_text, number_of, time_of
+from peftcost.data.in_memory import file_of
+from peftcost.data.readers import read_table
+from peftcost.data.table import Table
+from peftcost.errors import UserError
+from peftcost.task.columns import guess_columns
+
+
+def written(folder: Path, text: str, name: str = "data.csv") -> Table:
+    (folder / name).write_text(text, encoding="utf-8")
+    return read_table(folder / name)
+
+
+def read(table: Table, label: str | None = None) -> tuple[str, list[dict[str, Any]]]:
+    kind, columns = guess_columns(table, label)
+    return kind.name, list(kind.read(table, columns))
+
+
+def test_numpys_lists_are_lists(tmp_path: Path) -> None:
+    rows = "".join(f"\"['EU' 'rejects' 'call{i}']\",[3 0 0]\n" for i in range(4))
+    table = written(tmp_path, "tokens,tags\n" + rows)
+    assert table.rows[0] == {"tokens": ["EU", "rejects", "call0"], "tags": [3, 0, 0]}
+    turns = "[{'role': 'user', 'content': 'Hi'}\n {'role': 'assistant', 'content': 'Ho'}]"
+    assert [turn["role"] for turn in list_from_text(turns) or []] == ["user", "assistant"]
+
+
+def test_a_list_of_one_without_quotes_is_one_beside_others(tmp_path: Path) -> None:
+    table = written(tmp_path, 'text,genres\na b,[action]\nc d,"[action, drama]"\ne f,"[science fiction, drama]"\n')
+    assert [row["genres"] for row in table.rows] == [["action"], ["action", "drama"], ["science fiction", "drama"]]
+    alone = written(tmp_path, "text,label\n[laughs],good\n[sighs],bad\n")
+    assert [row["text"] for row in alone.rows] == ["[laughs]", "[sighs]"], "nothing shows that these are lists"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_one_broken_list_is_named_by_its_row(tmp_path: Path, ending: str) -> None:
+    cells = [str(["a", "b"][: 1 + i % 2]) for i in range(60)]
+    cells[30] = "['a', 'b'"
+    if ending == "csv":
+        text = "text,labels\n" + "".join(f'some text {i},"{cell}"\n' for i, cell in enumerate(cells))
+    else:
+        text = "".join(json.dumps({"text": f"some text {i}", "labels": cell}) + "\n" for i, cell in enumerate(cells))
+    table = written(tmp_path, text, f"data.{ending}")
+    assert table.rows[1]["labels"] == ["a", "b"]
+    assert guess_columns(table, None)[0].name == "multi-label"
+    with pytest.raises(UserError, match=r"line 3[12], column 'labels': begins as a list does"):
+        read(table)
+
+
+def test_one_cell_that_is_no_number_is_named_by_its_row(tmp_path: Path) -> None:
+    scores = [f"{i / 10}" for i in range(40)]
+    scores[7] = "NA"
+    table = written(tmp_path, "text,score\n" + "".join(f"some text {i},{s}\n" for i, s in enumerate(scores)))
+    assert guess_columns(table, "score")[0].name == "regression"
+    with pytest.raises(UserError, match="line 9, column 'score': expected a number, but got 'NA'"):
+        read(table, "score")
+
+
+def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
+    table = written(tmp_path, "text;score\n" + "".join(f"Satz {i};{i},5\n" for i in range(6)) + ";\n;\n")
+    name, examples = read(table, "score")
+    assert name == "regression" and [e["value"] for e in examples] == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert "decimal commas" in " ".join(table.notes)
+
+
+def test_thousands_are_no_labels(tmp_path: Path) -> None:
+    table = written(tmp_path, "text,price\n" + "".join(f'flat {i},"{1 + i % 3},100.5"\n' for i in range(12)))
+    assert guess_columns(table, "price")[0].name != "multi-label"
+
+
+def test_joined_labels_may_lack_a_cell(tmp_path: Path) -> None:
+    cells = ["sport|politics", "sport", "politics", "", "sport|art", "art"] * 5
+    table = written(tmp_path, "text,topics\n" + "".join(f"some text {i},{c}\n" for i, c in enumerate(cells)))
+    assert guess_columns(table, "topics")[0].name == "multi-label"
+
+
+def test_vectors_of_0_and_1_are_labels_by_place(tmp_path: Path) -> None:
+    vectors = [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    rows = [json.dumps({"text": f"text {i}", "labels": vector}) for i, vector in enumerate(vectors)]
+    name, examples = read(written(tmp_path, "\n".join(rows), "data.jsonl"))
+    assert name == "multi-label" and [e["labels"] for e in examples] == [["1", "3"], ["0"], []]
+
+
+def test_labels_called_0_and_1_are_labels(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": f"text {i}", "labels": some}) for i, some in enumerate([[0, 1], [1, 0], [0, 1]])]
+    _, examples = read(written(tmp_path, "\n".join(rows), "data.jsonl"))
+    assert [sorted(e["labels"]) for e in examples] == [["0", "1"]] * 3
+
+
+def test_a_tag_for_each_word_is_no_set_of_labels(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": "EU rejects German call", "ner_tags": [3, 0, 7, 0]}) for _ in range(3)]
+    with pytest.raises(UserError, match=r"line 1, column 'ner_tags': .* names a label twice"):
+        read(written(tmp_path, "\n".join(rows), "data.jsonl"), "ner_tags")
+
+
+def test_a_column_of_0_and_1_may_lack_a_cell_which_is_then_told(tmp_path: Path) -> None:
+    rows = [f"some text {i},{i % 2},{1 - i % 2}\n" for i in range(6)]
+    table = written(tmp_path, "text,toxic,rude\n" + "".join(rows) + "last,1,\n")
+    assert guess_columns(table, None)[1]["labels"] == ["toxic", "rude"]
+    with pytest.raises(UserError, match="line 8, column 'rude': the label is"):
+        read(table)
+
+
+def test_labels_may_be_called_by_numbers_in_the_header(tmp_path: Path) -> None:
+    table = written(tmp_path, "text,1,2,3\ngood one,1,0,0\nbad one,0,1,0\nodd one,0,0,1\n")
+    assert table.columns == ["text", "1", "2", "3"] and len(table.rows) == 3
+    with pytest.raises(UserError, match="a row where a header should be"):
+        written(tmp_path, "good one,1,0\nbad one,0,1\nodd one,0,0\n")
+
+
+@pytest.mark.parametrize("at", [3, 400])
+def test_a_header_that_comes_again_is_no_row(tmp_path: Path, at: int) -> None:
+    lines = [f"some text {i},{'neg' if i % 2 else 'pos'}" for i in range(500)]
+    table = written(tmp_path, "\n".join(["text,label", *lines[:at], "text,label", *lines[at:]]) + "\n")
+    assert len(table.rows) == 500 and {row["label"] for row in table.rows} == {"neg", "pos"}
+    assert f"line {at + 2} repeats the header" in " ".join(table.notes)
+
+
+@pytest.mark.parametrize("value", ["NaN", float("nan"), "inf"])
+def test_what_is_no_time_is_refused(value: Any) -> None:
+    with pytest.raises(UserError, match="is no time"):
+        time_of(value, "row 1")
+
+
+def test_numbers_beyond_all_bounds_are_refused() -> None:
+    with pytest.raises(UserError, match="expected a number"):
+        number_of(10**400, "row 1")
+    with pytest.raises(UserError, match="is no time"):
+        time_of(10**400, "row 1")
+
+
+@pytest.mark.parametrize("value", [10**30, "\ud83d"])
+def test_what_cannot_be_kept_is_told_with_its_column(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="The column 'extra' of data holds what cannot be kept"):
+        file_of([{"text": "a", "extra": value}, {"text": "b", "extra": value}], tmp_path / "data.parquet")
