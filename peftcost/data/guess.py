@@ -29,6 +29,8 @@ PAIR_NAMES = (
     ("text", "textpair"),
 )
 """What two texts that belong together are called, without case and signs."""
+TURN_KEYS = ({"role", "content"}, {"role", "tool_calls"}, {"from", "value"})
+"""What a turn of a conversation has: as OpenAI, and as ShareGPT write it."""
 
 
 def label_column(table: Table, label: str | None) -> str:
@@ -53,6 +55,16 @@ def holds(table: Table, column: str, kind: type) -> bool:
     """Whether the first values that are there are of this type."""
     values = [row.get(column) for row in table.rows[:LOOKED_AT]]
     return all(isinstance(value, kind) for value in values if value is not None) and any(values)
+
+
+def is_turn(value: Any) -> bool:
+    """Whether a value has the keys of a turn."""
+    return isinstance(value, Mapping) and any(keys <= value.keys() for keys in TURN_KEYS)
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a value is a list of turns."""
+    return isinstance(value, list) and bool(value) and all(map(is_turn, value))
 
 
 def pair_columns(table: Table, names: list[str]) -> tuple[str, str] | None:

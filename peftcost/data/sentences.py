@@ -6,24 +6,29 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT, is_missing
+from peftcost.data.cells import LOOKED_AT, is_missing, list_from_text
 from peftcost.data.table import Table
 from peftcost.data.tags import OUTSIDE, marks_spans
 from peftcost.errors import UserError
 
 SENTENCE_NAMES = ("sentence", "sentenceid", "sentid", "sentenceidx", "sentenceno", "sentencenumber", "sentencenr", "sent")
 """What a column of sentences' numbers is called, without case, spaces and signs."""
-WORD_NAMES = ("word", "words", "token", "tokens", "form", "text")
+ONE_WORD_NAMES = ("word", "words", "token", "tokens", "form")
+WORD_NAMES = (*ONE_WORD_NAMES, "text")
+"""What a column of words is called; a text may be one word by chance."""
 SHORTEST = 2.0
 """Words a sentence, on average; what has fewer is no sentence's number."""
 NUMBERED = re.compile(r"(\w+\W+)?\d+")
+NUMBERED_BY_NAME = re.compile(rf"{NUMBERED.pattern}|\S*\d\S*")
+"""In a column of a known name: s0 and doc1_s3, too."""
 
 
 def gather_sentences(table: Table) -> Table:
     """The table with a row for each sentence if it has one for each word; else the table itself.
 
     That is so where a column holds single words, another one tags (in a file to predict, there may be none), and a third one
-    the sentence's number, in each row or in its first alone; or where blank lines stand between the sentences.
+    the sentence's number, in each row or in its first alone; or where blank lines stand between the sentences, beside tags or
+    in a column that is called word.
     """
     words, tags = word_column(table), tag_column(table)
     if words is None:
@@ -32,11 +37,11 @@ def gather_sentences(table: Table) -> Table:
     if numbers is not None:
         starts = _starts([row.get(numbers) for row in table.rows])
         how = f"by the column {numbers!r}"
-    elif tags is not None and table.unit == "line" and _blank_lines(table):
-        starts = [i for i, line in enumerate(table.lines) if i == 0 or line > table.lines[i - 1] + 1]
-        how = "by the blank lines between them"
     else:
-        return table
+        starts = _behind_blank_lines(table) if tags is not None or _plain(words) in ONE_WORD_NAMES else []
+        how = "by the blank lines between them"
+        if len(starts) < 2 or len(table.rows) < SHORTEST * len(starts):
+            return table
     ends = [*starts[1:], len(table.rows)]
     rows = [_sentence(table.rows[start:end], numbers) for start, end in zip(starts, ends, strict=True)]
     note = f"{table.path}: its {len(table.rows)} words are put together into {len(rows)} sentences, {how}."
@@ -92,7 +97,7 @@ def _runs(table: Table, column: str) -> bool:
     once = known or len(set(numbers)) == len(numbers)
     return (
         once
-        and all(map(NUMBERED.fullmatch, numbers))
+        and all(map((NUMBERED_BY_NAME if known else NUMBERED).fullmatch, numbers))
         and len(values) >= SHORTEST * len(starts)
         and (known or len(starts) > 1)
     )
@@ -111,8 +116,11 @@ def _gap(value: Any) -> bool:
     return is_missing(value) or (isinstance(value, str) and not value.strip())
 
 
-def _blank_lines(table: Table) -> bool:
-    return any(line > before + 1 for before, line in zip(table.lines, table.lines[1:], strict=False))
+def _behind_blank_lines(table: Table) -> list[int]:
+    """The first row, and those with a blank line before them."""
+    if table.unit != "line":
+        return []
+    return [i for i, line in enumerate(table.lines) if i == 0 or line > table.lines[i - 1] + 1]
 
 
 def _sentence(rows: Sequence[dict[str, Any]], numbers: str | None) -> dict[str, Any]:
@@ -128,7 +136,23 @@ def refuse_single_words(table: Table, label: str) -> None:
     """UserError for a file of one word and its tag a row, without anything that shows where a sentence ends."""
     words = word_column(table)
     if label == tag_column(table) and words is not None:
-        raise UserError(
-            f"{table.place(0)}, columns {words!r} and {label!r}: holds one word a row, but not where a sentence ends; add a "
-            "column `sentence_id` with the sentence's number, or leave a blank line behind each sentence."
-        )
+        raise _without_ends(table, words)
+
+
+def refuse_words_as_sentences(table: Table, column: str) -> None:
+    """UserError for a file whose rows hold one word each in the column of the sentences. A sentence of one word can be a
+    list, and one row alone is a sentence."""
+    rows = (table.whole or table).rows
+    if len(rows) > 1 and all(_is_word(row.get(column)) for row in rows[:: 1 + len(rows) // LOOKED_AT]):
+        raise _without_ends(table, column)
+
+
+def _without_ends(table: Table, words: str) -> UserError:
+    return UserError(
+        f"{table.place(0)}, column {words!r}: holds one word a row, but not where a sentence ends; add a column "
+        "`sentence_id` with the sentence's number, leave a blank line behind each sentence, or write lists of words."
+    )
+
+
+def _is_word(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell.split()) == 1 and list_from_text(cell) is None

@@ -16,7 +16,7 @@ from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
-from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of
+from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of, words_of
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
 from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+SYSTEMS = ("system", "system_prompt")
+"""What files call the column of what a system turn says."""
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 FORM = "form"
 """What an example is beside prompt and completion: a pair, an instruction, a chat or a plain text."""
@@ -45,16 +47,20 @@ class CausalLM(WritesText):
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
-        pairs, instructions = ("prompt", "completion"), ("instruction", "output")
-        return (pairs, ("messages",), ("instruction", "input", "output"), instructions, ("text",))
+        spoken = (("prompt", "completion"), ("messages",), ("instruction", "input", "output"), ("instruction", "output"))
+        return (*(shape for roles in spoken for shape in (("system", *roles), roles)), ("text",))
 
     def inputs_of_shape(self, shape: Collection[str]) -> tuple[str, ...]:
         return tuple(role for role in shape if role not in ("completion", "output"))
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
-        names = {name.lower(): name for name in table.columns}
-        if label is not None:
+        if label is not None or (found := self._spoken(table)) is None:
             return None
+        system = next((n for n in table.columns if n.lower() in SYSTEMS and holds(table, n, str)), None)
+        return found if system is None or "text" in found else {"system": system, **found}
+
+    def _spoken(self, table: Table) -> dict[str, str] | None:
+        names = {name.lower(): name for name in table.columns}
         for name in table.columns:
             if name.lower() in CONVERSATIONS and any(holds_turns(row.get(name)) for row in table.rows[:1]):
                 return {"messages": name}
@@ -80,6 +86,13 @@ class CausalLM(WritesText):
         return found
 
     def _example(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
+        example, system = self._without_system(cells, where, labelled), cells.get("system")
+        if is_missing(system) or not str(system).strip():
+            return example
+        turn = {"role": "system", "content": text_of(system, where["system"])}
+        return example if turn in example["prompt"][:1] else {**example, "prompt": [turn, *example["prompt"]]}
+
+    def _without_system(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
         if "messages" in cells:
             return _talk(turns_of(cells["messages"], where["messages"]), where["messages"], labelled)
         if "text" in cells:
@@ -98,7 +111,8 @@ class CausalLM(WritesText):
         return {"prompt": prompt, "completion": text_of(cells[answer], where[answer]), FORM: form}
 
     def content(self, example: Example) -> str:
-        texts = [turn["content"] for turn in example["prompt"]] or [example.get("completion", "")]
+        turns = example["prompt"] or [reply_of({"completion": "", **example})]
+        texts = [words_of(turn) for turn in turns]
         return " ".join(" ".join(texts).split())
 
     def encode(
@@ -166,27 +180,34 @@ class CausalLM(WritesText):
         super().check_encoded(split, model)
 
     def reference(self, example: Example) -> str | None:
-        """Of a plain text there is none: it could go on in many ways."""
-        return None if example[FORM] == "text" else super().reference(example)
+        """Of a plain text there is none: it could go on in many ways; nor of a call of tools, which each template writes in
+        its own way."""
+        return None if example[FORM] == "text" or isinstance(example["completion"], dict) else super().reference(example)
 
 
 def told(tokenizer: PreTrainedTokenizerBase, example: Example) -> Coded:
     """The whole example as tokens, with a mark on those that count."""
-    turns = [*example["prompt"], {"role": "assistant", "content": example["completion"]}]
+    turns = [*example["prompt"], reply_of(example)]
     if tokenizer.chat_template and example[FORM] != "text":
         return coded_conversation(tokenizer, turns, example["place"])
     if example[FORM] == "chat":
-        return coded_pieces(tokenizer, [*_start(tokenizer), *plain_turns(turns)], ends=True)
+        return coded_pieces(tokenizer, [*_start(tokenizer), *plain_turns(turns, example["place"])], ends=True)
     return coded_pieces(
         tokenizer, [*_start(tokenizer), (plain_prompt(example), False), (example["completion"], True)], ends=True
     )
+
+
+def reply_of(example: Example) -> Turn:
+    """The assistant's last turn: an example keeps its text alone, unless it calls tools."""
+    said = example["completion"]
+    return said if isinstance(said, dict) else {"role": "assistant", "content": said}
 
 
 def asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[int]:
     """What the model is given, to go on."""
     if tokenizer.chat_template and example[FORM] != "text":
         return coded_prompt(tokenizer, example["prompt"], example["place"])
-    talk = [*plain_turns(example["prompt"]), ("Assistant: ", False)] if example[FORM] == "chat" else []
+    talk = [*plain_turns(example["prompt"], example["place"]), ("Assistant: ", False)] if example[FORM] == "chat" else []
     ids, _ = coded_pieces(tokenizer, [*_start(tokenizer), *(talk or [(plain_prompt(example), False)])], ends=True)
     return ids or [int(tokenizer.eos_token_id or 0)]
 
@@ -220,7 +241,8 @@ def _talk(turns: list[Turn], where: str, labelled: bool) -> Example:
         return {"prompt": turns[:at] if at == len(turns) - 1 else turns, FORM: "chat"}
     if at is None:
         raise UserError(f"{where}: the assistant says nothing, so there is nothing to learn; correct or remove the row.")
-    return {"prompt": turns[:at], "completion": turns[at]["content"], FORM: "chat"}
+    reply = turns[at]
+    return {"prompt": turns[:at], "completion": reply if "tool_calls" in reply else reply["content"], FORM: "chat"}
 
 
 def _asks(text: str) -> list[Turn]:

@@ -6,11 +6,12 @@ conversation up to it and with it; so templates need no marks of their own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peftcost.errors import UserError
-from peftcost.tasks.conversations import Turn
+from peftcost.tasks.conversations import Turn, called
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,6 +22,8 @@ Span = tuple[int, int]
 """First character, the one after the last."""
 SPEAKERS = {"system": "System: ", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
 """Before a turn, where there is no template."""
+STAND_IN = "@a stand-in@"
+"""What no conversation says."""
 CONTEXT = 4
 """What is cut keeps the last 1/CONTEXT of its tokens before the last reply, where there are so many."""
 
@@ -38,18 +41,54 @@ def coded_conversation(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]
 
 def coded_prompt(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], place: str) -> list[int]:
     """The conversation up to where the assistant speaks."""
-    return list(tokenizer(rendered(tokenizer, turns, True, place), add_special_tokens=False)["input_ids"])
+    text = rendered(tokenizer, turns, True, place)
+    for i, turn in enumerate(turns):
+        if not all(name in text for name in called(turn)):
+            raise _without_calls(i, place)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], asks: bool, place: str) -> str:
-    """The conversation as the template writes it. asks: with the beginning of the assistant's next turn."""
-    try:
-        return str(tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=asks))
-    except Exception as error:  # whatever the template raises
-        roles = ", ".join(turn["role"] for turn in turns)
-        raise UserError(
-            f"{place}: the model's chat template does not take these turns ({roles}): {error}; correct or remove the row."
-        ) from error
+    """The conversation as the template writes it. asks: with the beginning of the assistant's next turn.
+
+    Most templates take what tools are called with as an object, some as JSON.
+    """
+    as_json = [_with_json(turn) for turn in turns]
+    ways = [list(turns), as_json] if as_json != list(turns) else [list(turns)]
+    problems: list[Exception] = []
+    for way in ways:
+        try:
+            return str(tokenizer.apply_chat_template(way, tokenize=False, add_generation_prompt=asks))
+        except Exception as error:  # whatever the template raises
+            problems.append(error)
+    roles = ", ".join(turn["role"] for turn in turns)
+    raise UserError(
+        f"{place}: the model's chat template does not take these turns ({roles}): {problems[0]}; correct or remove the row."
+    ) from problems[0]
+
+
+def _with_json(turn: Turn) -> Turn:
+    """The turn with the arguments of its calls as JSON."""
+    if "tool_calls" not in turn:
+        return turn
+
+    def written(given: Any) -> str:
+        return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+
+    return {
+        **turn,
+        "tool_calls": [
+            {**call, "function": {**call["function"], "arguments": written(call["function"]["arguments"])}}
+            for call in turn["tool_calls"]
+        ],
+    }
+
+
+def _without_calls(i: int, place: str) -> UserError:
+    return UserError(
+        f"{place}, turn {i + 1}, tool_calls: the model has no chat template that writes them where the turn stands; give a "
+        "model that has one, or remove the row."
+    )
 
 
 def reply_spans(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], text: str, place: str) -> list[Span]:
@@ -58,7 +97,13 @@ def reply_spans(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], text:
     for i, turn in enumerate(turns):
         if turn["role"] != "assistant":
             continue
-        start, end = _by_prefixes(tokenizer, turns, i, text, place) or _by_search(turn["content"], text, since)
+        start, end = (
+            _by_prefixes(tokenizer, turns, i, text, place)
+            or ("tool_calls" in turn and _by_stand_in(tokenizer, turns, i, text, place))
+            or _by_search(turn["content"], text, since)
+        )
+        if not all(name in text[start:end] for name in called(turn)):
+            raise _without_calls(i, place)
         if turn["content"].strip() not in text[start:end]:
             raise UserError(
                 f"{place}: the model's chat template does not write turn {i + 1} as it stands, so it is not known which "
@@ -77,6 +122,17 @@ def _by_prefixes(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], i: i
         return None
     good = text.startswith(before) and text.startswith(through) and len(before) < len(through)
     return (len(before), len(through)) if good else None
+
+
+def _by_stand_in(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], i: int, text: str, place: str) -> Span | None:
+    """By what the conversation is with another text in place of the turn; None where the template writes that otherwise."""
+    other = [*turns[:i], {"role": "assistant", "content": STAND_IN}, *turns[i + 1 :]]
+    try:
+        before, _, behind = rendered(tokenizer, other, False, place).partition(STAND_IN)
+    except UserError:
+        return None
+    good = text.startswith(before) and text.endswith(behind) and len(before) + len(behind) < len(text)
+    return (len(before), len(text) - len(behind)) if good else None
 
 
 def _by_search(content: str, text: str, since: int) -> Span:
@@ -105,10 +161,12 @@ def coded_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[tuple[str,
     return ids, counted
 
 
-def plain_turns(turns: Sequence[Turn]) -> list[tuple[str, bool]]:
-    """Pieces of a conversation without a template."""
+def plain_turns(turns: Sequence[Turn], place: str) -> list[tuple[str, bool]]:
+    """Pieces of a conversation without a template. UserError where tools are called."""
     pieces: list[tuple[str, bool]] = []
-    for turn in turns:
+    for i, turn in enumerate(turns):
+        if "tool_calls" in turn:
+            raise _without_calls(i, place)
         says = turn["role"] == "assistant"
         pieces += [(SPEAKERS[turn["role"]], False), (turn["content"], says), ("\n", False)]
     return pieces

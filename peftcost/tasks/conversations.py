@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peftcost.data.cells import is_missing, text_of
+from peftcost.data.guess import is_conversation, is_turn
 from peftcost.errors import UserError
 
-Turn = dict[str, str]
-"""role (system, user, assistant or tool) and content."""
+Turn = dict[str, Any]
+"""role (system, user, assistant or tool) and content, a text; an assistant's may have tool_calls, a tool's its name and
+tool_call_id. A turn that calls tools, and one of the system or a tool, may say nothing: then its content is empty."""
+OF_TOOLS = ("tool_call_id", "name")
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -40,13 +43,7 @@ def turns_of(value: Any, where: str) -> list[Turn]:
 
 def holds_turns(value: Any) -> bool:
     """Whether a cell looks like a conversation."""
-    items = _parsed(value)
-    known = ({"role", "content"}, {"from", "value"})
-    return (
-        isinstance(items, list)
-        and bool(items)
-        and all(isinstance(i, Mapping) and any(k <= i.keys() for k in known) for i in items)
-    )
+    return is_conversation(_parsed(value))
 
 
 def last_reply(turns: Sequence[Turn]) -> int | None:
@@ -54,14 +51,47 @@ def last_reply(turns: Sequence[Turn]) -> int | None:
     return max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=None)
 
 
+def words_of(turn: Turn) -> str:
+    """All that a turn says: its text, and the tools that it calls."""
+    calls = turn.get("tool_calls")
+    return turn["content"] if calls is None else f"{turn['content']}\n{json.dumps(calls, ensure_ascii=False)}"
+
+
+def called(turn: Turn) -> list[str]:
+    """The names of the tools that a turn calls."""
+    return [call["function"]["name"] for call in turn.get("tool_calls", [])]
+
+
 def _turn(item: Any, where: str) -> Turn:
-    if not isinstance(item, Mapping) or not ({"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()):
+    if not is_turn(item):
         raise UserError(f"{where}: expected {{role, content}} or {{from, value}}, but got {_shown(item)}.")
-    speaker, content = (item["role"], item["content"]) if "role" in item else (item["from"], item["value"])
+    speaker, content = (item["role"], item.get("content")) if "role" in item else (item["from"], item["value"])
     role = ROLES.get(str(speaker).strip().lower())
     if role is None:
         raise UserError(f"{where}: nobody is called {speaker!r}; the roles are {', '.join(ROLES)}.")
-    return {"role": role, "content": text_of(_joined(content), where)}
+    if item.get("function_call"):
+        raise UserError(f"{where}, function_call: no chat template takes it; write `tool_calls` in its place.")
+    more = {key: item[key] for key in OF_TOOLS if role == "tool" and item.get(key)}
+    if role == "assistant" and (calls := _parsed(item.get("tool_calls"))):
+        more["tool_calls"] = _calls(calls, f"{where}, tool_calls")
+    said = _joined(content)
+    nothing = is_missing(said) or (isinstance(said, str) and not said.strip())
+    silent = nothing and (role in ("system", "tool") or "tool_calls" in more)
+    return {"role": role, "content": "" if silent else text_of(said, where), **more}
+
+
+def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
+    """Calls of tools in transformers' form: a function of a name and arguments, which are an object also where JSON writes
+    it."""
+    found = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function") or call if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise UserError(f"{where}: expected {{function: {{name, arguments}}}}, but got {_shown(call)}.")
+        more = {key: call[key] for key in call if key not in ("function", "name", "arguments") and call[key] is not None}
+        given = {"name": function["name"], "arguments": _parsed(function.get("arguments") or {})}
+        found.append({"type": "function", **more, "function": given})
+    return found
 
 
 def _joined(content: Any) -> Any:
@@ -72,10 +102,10 @@ def _joined(content: Any) -> Any:
 
 
 def _parsed(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().startswith("["):
+    if isinstance(value, str) and value.strip().startswith(("[", "{")):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from peftcost.data.cells import text_of
 from peftcost.data.features import Split, padded, ragged
+from peftcost.data.guess import LABEL_NAMES
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
@@ -45,10 +46,13 @@ class Seq2Seq(WritesText):
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         names = {name.lower(): name for name in table.columns}
+        labels = set(names) & set(LABEL_NAMES)
+        if label is not None or (labels and (labels != {"target"} or "text" in names)):
+            return None
         for sources, writings in KNOWN_PAIRS:
             prompt = next((names[name] for name in sources if name in names), None)
             completion = next((names[name] for name in writings if name in names), None)
-            if label is None and prompt is not None and completion is not None:
+            if prompt is not None and completion is not None:
                 return {"prompt": prompt, "completion": completion}
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from peftcost.data.cells import LOOKED_AT, label_of, list_from_text, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import holds, label_column
-from peftcost.data.sentences import WORD_NAMES, refuse_single_words
+from peftcost.data.sentences import WORD_NAMES, refuse_single_words, refuse_words_as_sentences
 from peftcost.data.table import Table
 from peftcost.data.tags import OUTSIDE, marks_tags, tag_parts
 from peftcost.errors import UserError
@@ -31,6 +31,8 @@ WHOLE = 5
 """Columns of a row that no kind of entity has of its own."""
 MOST_KINDS = 64
 """Of which each is counted: more would take too much room."""
+MOST = 0.8
+"""Share of rows from which on texts with a word for each tag are sentences."""
 FEW_ODD = 0.02
 """Share of words up to which tags of no scheme are slips among those of one."""
 
@@ -76,6 +78,7 @@ class TokenClassification(TextInputs, ClassTargets):
         return {"tokens": tokens, "tags": label}
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
+        refuse_words_as_sentences(table, columns["tokens"])
         found = []
         for i, row in enumerate(table.rows):
             place = table.place(i)
@@ -238,19 +241,30 @@ def tags_of(value: Any, where: str) -> list[Any]:
 
 
 def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | None:
-    """The column of texts that have, in the first rows, a word for each tag that the label column writes; or None."""
+    """The column of texts that have, in most of the first rows, a word for each tag that the label column writes; or None.
+
+    A row that is odd among them is for `read` to name.
+    """
     rows = table.rows[:LOOKED_AT]
-    try:
-        tags = [tags_of(row.get(label), "") for row in rows]
-    except UserError:
-        return None
-    if not marks_tags(tag for some in tags for tag in some) or max(map(len, tags)) < 2:
+    tags = [_items(tags_of, row.get(label)) for row in rows]
+    written = [tag for some in tags for tag in some]
+    known = [tag for tag in written if tag_parts(str(tag)) is not None]
+    if len(known) < (1 - FEW_ODD) * len(written) or not marks_tags(known) or max(map(len, tags)) < 2:
         return None
     for name in others:
-        cells = [row.get(name) for row in rows]
-        if all(isinstance(c, str) and len(c.split(" ")) == len(some) for c, some in zip(cells, tags, strict=True)):
+        words = [_items(list_of, row.get(name)) if isinstance(row.get(name), str) else [] for row in rows]
+        fitting = sum(len(some) == len(of_words) > 0 for some, of_words in zip(tags, words, strict=True))
+        if fitting >= MOST * len(rows):
             return name
     return None
+
+
+def _items(read: Callable[[Any, str], list[Any]], cell: Any) -> list[Any]:
+    """The items of a cell; none where it cannot be read."""
+    try:
+        return read(cell, "")
+    except UserError:
+        return []
 
 
 def _meant(tag: str) -> str:

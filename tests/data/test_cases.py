@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from peftcost.data.readers import read_table
+from peftcost.data.table import Table
 from peftcost.errors import UserError
+from peftcost.task.inputs import inputs_of, labelled_of
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import load_task
+from peftcost.tasks import get_task_type
 
 SENTENCES = [(["Ann", "Lee", "left", "York", str(i)], ["B-PER", "I-PER", "O", "B-LOC", "O"]) for i in range(60)]
 BILOU = ["B-PER", "L-PER", "O", "U-LOC", "O"]
 BARE = ["B", "I", "O", "B", "O"]
 
 
-def load(path: Path, content: str) -> TaskData:
+def load(path: Path, content: str, label: str | None = None) -> TaskData:
     path.write_text(content, encoding="utf-8")
-    return load_task_data(load_task(path), 0)
+    return load_task_data(load_task(path, label), 0)
 
 
 @pytest.mark.parametrize("write", [str, json.dumps])
@@ -51,6 +55,23 @@ def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:
     words = [(i, word, tag) for i, (tokens, tags) in enumerate(SENTENCES) for word, tag in zip(tokens, tags, strict=True)]
     with pytest.raises(UserError, match="one word a row, but not where a sentence ends"):
         load(tmp_path / "ner.csv", "word,label\n" + "".join(f"{word},{tag}\n" for _, word, tag in words))
+
+
+@pytest.mark.parametrize("content", ["word,tag\nAnn,B-PER\nleft,O\nhere,O\n", "id,word,tag\n1,Ann,B-PER\n1,left,O\n"])
+def test_words_in_rows_are_no_sentences_to_judge_or_predict(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.csv").write_text(content)
+    table, kind, columns = read_table(tmp_path / "x.csv"), "token-classification", {"tokens": "word", "tags": "tag"}
+    for read in (lambda some: labelled_of(some, get_task_type(kind), columns), lambda some: inputs_of(some, kind, columns)):
+        for some in (table, table.only([1])):
+            with pytest.raises(UserError, match="column 'word': holds one word a row"):
+                read(some)
+
+
+def test_sentences_of_one_word_are_lists_or_stand_alone() -> None:
+    kind, columns = get_task_type("token-classification"), {"tokens": "tokens"}
+    for cells in ([["Hi"], ["Bye"]], ["Hi"], ["Hi", "Bye Ann"]):
+        table = Table("x.jsonl", ["tokens"], [{"tokens": cell} for cell in cells], list(range(1, len(cells) + 1)))
+        assert len(kind.read(table, columns, labelled=False)) == len(cells)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +111,16 @@ def test_sentences_with_tags_as_texts_are_entities(tmp_path: Path, joint: str) -
     rows = "".join(f'"{" ".join(tokens)}","{joint.join(tags)}"\n' for tokens, tags in SENTENCES)
     data = load(tmp_path / "ner.csv", f"sentence,tags\n{rows}")
     assert (data.columns, data.metric.name) == ({"tokens": "sentence", "tags": "tags"}, "entity_f1")
+
+
+def test_one_odd_sentence_among_texts_with_tags_is_understood_or_named(tmp_path: Path) -> None:
+    rows = [f'{" ".join(tokens)},"{",".join(tags)}"' for tokens, tags in SENTENCES]
+    rows[4] = rows[4].replace(" ", "  ", 1)
+    data = load(tmp_path / "ner.csv", "sentence,word_labels\n" + "\n".join(rows), label="word_labels")
+    assert data.metric.name == "entity_f1"
+    rows[20] = rows[20].replace(" York", "")
+    with pytest.raises(UserError, match="line 22, column 'word_labels': 5 tags for 4 tokens"):
+        load(tmp_path / "ner.csv", "sentence,word_labels\n" + "\n".join(rows), label="word_labels")
 
 
 def test_a_list_that_is_cut_off_is_named(tmp_path: Path) -> None:

@@ -92,6 +92,29 @@ def test_json_in_its_shapes(tmp_path: Path, content: str, ending: str) -> None:
         assert read(tmp_path, f"x{ending}", content).rows == ROWS
 
 
+CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": []}]}
+
+
+@pytest.mark.parametrize(
+    ("ending", "row", "indent"),
+    [
+        ("", CHAT, None),
+        (".json", CHAT, None),
+        (".json", {"id": 1, **CHAT}, 1),
+        ("", {"conversations": [{"from": "human", "value": "Hi"}]}, None),
+        ("", {"tokens": ["John", "lives"]}, None),
+        (".ndjson", {"tokens": ["John", "lives"]}, None),
+        ("", {"text": "Hi Ann", "spans": [{"start": 3}]}, None),
+    ],
+)
+def test_one_row_as_json_is_a_row(tmp_path: Path, ending: str, row: dict[str, Any], indent: int | None) -> None:
+    assert read(tmp_path, f"x{ending}", json.dumps(row, indent=indent)).rows == [row]
+
+
+def test_rows_in_the_only_field_of_a_line_are_rows(tmp_path: Path) -> None:
+    assert read(tmp_path, "x", json.dumps({"data": ROWS})).rows == ROWS
+
+
 def test_a_json_array_knows_the_lines_of_its_objects(tmp_path: Path) -> None:
     assert read(tmp_path, "x.json", '[\n  {"text": "a"},\n\n  {\n"text": "b"}\n]\n').lines == [2, 4]
 
@@ -121,15 +144,43 @@ def test_conll_files(tmp_path: Path, name: str, between: str) -> None:
     lines = ["-DOCSTART- -X- -X-", "", "# sent 1"]
     for tokens, tags in SENTENCES:
         lines += [between.join((token, "NN", tag)) for token, tag in zip(tokens, tags, strict=True)] + [""]
-    table = read(tmp_path, name, "\r\n".join(lines if name.endswith((".conll", ".bio")) else lines[3:]))
+    table = read(tmp_path, name, "\r\n".join(lines))
     assert [(row["tokens"], row["tags"]) for row in table.rows] == SENTENCES
     assert table.columns == ["tokens", "column 2", "tags"]
 
 
 def test_conll_with_counted_words_and_two_layers_of_tags(tmp_path: Path) -> None:
     content = "#\turl\n1\tAnn\tB-PER\tO\n2\tleft\tO\tO\n\n#\turl\n1\tYork\tB-LOC\tO\n"
-    table = read(tmp_path, "germeval.tsv", content.replace("#\turl\n", ""))
+    table = read(tmp_path, "germeval.tsv", content)
     assert table.rows[0] == {"tokens": ["Ann", "left"], "column 3": ["B-PER", "O"], "tags": ["O", "O"]}
+    assert "tags are part 4 of each line; part 3 (`column 3`) marks entities, too" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("x.txt", "-DOCSTART-\n\nAnn B-PER\nleft O\n\nin O\nYork B-LOC\n", []),
+        ("x.tsv", "# a tweet\nAnn\tB-PER\nleft\tO\n\n# a tweet\nin\tO\nYork\tB-LOC\n", []),
+        ("x.conll", "Ann\tB-PER\nleft\tO\n \nin\tO\nYork\tB-LOC\n", []),
+        ("x.txt", "Ann B-PER NNP\nleft O VBD\n\nin O IN\nYork B-LOC NNP\n", ["part 2 of each line"]),
+    ],
+)
+def test_conll_as_it_is_found(tmp_path: Path, name: str, content: str, told: list[str]) -> None:
+    table = read(tmp_path, name, content)
+    expected = [(["Ann", "left"], ["B-PER", "O"]), (["in", "York"], ["O", "B-LOC"])]
+    assert [(row["tokens"], row["tags"]) for row in table.rows] == expected
+    assert len(table.notes) == len(told)
+    assert all(words in note for words, note in zip(told, table.notes, strict=True))
+
+
+def test_a_last_part_of_types_without_a_scheme_stays_the_tags(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.conll", "Ann B-NP PER\nleft O O\n\nYork B-NP LOC\nis O O\n")
+    assert table.rows[0]["tags"] == ["PER", "O"]
+
+
+def test_a_no_break_space_in_a_conll_word_parts_nothing(tmp_path: Path) -> None:
+    table = read(tmp_path, "x.conll", "10\u00a0000 O\nAnn B-PER\n")
+    assert table.rows == [{"tokens": ["10\u00a0000", "Ann"], "tags": ["O", "B-PER"]}]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +213,8 @@ def test_texts_in_brackets_are_no_lists(tmp_path: Path) -> None:
         "Sentence #,Word,Tag\nSentence: 1,Ann,B-PER\n,left,O\nSentence: 2,York,B-LOC\n,is,O\n",
         "sent_id,token,ner\n1,Ann,B-PER\n1,left,O\n2,York,B-LOC\n2,is,O\n",
         "block,w,ner\n7,Ann,B-PER\n7,left,O\n8,York,B-LOC\n8,is,O\n",
+        "sentence_id,word,tag\ns0,Ann,B-PER\ns0,left,O\ns1,York,B-LOC\ns1,is,O\n",
+        "sentence_id,word,tag\ndoc1_s3,Ann,B-PER\ndoc1_s3,left,O\ndoc2_s1,York,B-LOC\ndoc2_s1,is,O\n",
         "word,tag\nAnn,B-PER\nleft,O\n\nYork,B-LOC\nis,O\n",
     ],
 )
@@ -174,8 +227,16 @@ def test_words_become_sentences(tmp_path: Path, content: str) -> None:
     assert "2 sentences" in table.notes[-1]
 
 
-def test_words_to_predict_become_sentences_without_tags(tmp_path: Path) -> None:
-    table = read(tmp_path, "x.csv", "sentence_id,word\n1,Ann\n1,left\n2,York\n2,is\n")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sentence_id,word\n1,Ann\n1,left\n2,York\n2,is\n",
+        "word,pos\nAnn,N\nleft,V\n\nYork,N\nis,V\n",
+        "word,tag\nAnn,O\nleft,O\n\nYork,O\nis,O\n",
+    ],
+)
+def test_words_without_entities_become_sentences(tmp_path: Path, content: str) -> None:
+    table = read(tmp_path, "x.csv", content)
     assert [row["word"] for row in table.rows] == [["Ann", "left"], ["York", "is"]]
 
 
@@ -189,6 +250,12 @@ def test_words_to_predict_become_sentences_without_tags(tmp_path: Path) -> None:
 )
 def test_other_rows_stay_rows(tmp_path: Path, content: str) -> None:
     assert len(read(tmp_path, "x.csv", content).rows) == content.count("\n") - 1
+
+
+@pytest.mark.parametrize("name", ["word", "text"])
+def test_stray_blank_lines_make_no_sentences(tmp_path: Path, name: str) -> None:
+    assert len(read(tmp_path, "x.csv", f"{name},label\n\ngood,1\n\nbad,0\n\nfine,1\n").rows) == 3
+    assert len(read(tmp_path, "y.csv", "text,label\ngood,1\nbad,0\n\nfine,1\nnice,1\n").rows) == 4
 
 
 PLAIN = [f"text {i} of many\t{'good' if i % 2 else 'bad'}" for i in range(40)]

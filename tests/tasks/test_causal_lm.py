@@ -37,6 +37,21 @@ TALK = [
     {"role": "assistant", "content": "More. Hi"},
 ]
 SHARED = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}, {"from": "human", "value": "Bye"}]
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}],
+}
+ASKING = [{"role": "user", "content": "1 and?"}, CALL, {"role": "tool", "tool_call_id": "1", "content": "3"}]
+WRITES_CALLS = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' }}"
+    "{% if loop.last and m['role'] == thinks %}{{ '<think>' }}{% endif %}"
+    "{{ m['content'] }}{% for call in m.tool_calls or [] %}"
+    "{{ '<call>' + call.function.name + ARGUMENTS + '</call>' }}{% endfor %}"
+    "{{ '<|end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+AS_OBJECT = WRITES_CALLS.replace("ARGUMENTS", "(call.function.arguments | tojson)")
+AS_JSON = WRITES_CALLS.replace("ARGUMENTS", "call.function.arguments")
 STRIPS_THINKING = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + "
     "(m['content'].split('</think>')[-1] if not loop.last else m['content']) + '<|end|>\n' }}{% endfor %}"
@@ -120,6 +135,57 @@ def test_a_template_that_refuses_a_turn_is_told_with_the_row() -> None:
         encoded({"messages": TALK}, template)
 
 
+@pytest.mark.parametrize("template", [AS_OBJECT, AS_JSON])
+def test_calls_of_tools_are_written_as_the_template_does_and_count(template: str) -> None:
+    split = encoded({"messages": [*ASKING, TALK[4]]}, template)
+    assert counted(split) == '<call>add{"a": 1}</call><|end|>|More. Hi<|end|>'
+    assert "<|tool|>\n3<|end|>" in whole(split)
+    assert counted(encoded({"messages": ASKING[:2]}, template)) == '<call>add{"a": 1}</call><|end|>'
+    without_content = {key: value for key, value in CALL.items() if key != "content"}
+    rows = table({"messages": [ASKING[0], without_content, ASKING[2]]})
+    assert guess_columns(rows, None)[1] == {"messages": "messages"}
+    told = KIND.encode(byte_tokenizer(template), KIND.read(rows, {"messages": "messages"}, labelled=False), None, 200)
+    assert whole(told).endswith('<call>add{"a": 1}</call><|end|>\n<|tool|>\n3<|end|>\n<|assistant|>\n')
+
+
+def test_a_call_counts_where_the_template_writes_the_last_turn_in_another_way() -> None:
+    split = encoded({"messages": [*ASKING, TALK[4]]}, "{% set thinks = 'assistant' %}" + AS_OBJECT)
+    assert counted(split) == '<call>add{"a": 1}</call>|<think>More. Hi<|end|>'
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, None])
+def test_a_template_that_does_not_write_calls_is_told_with_row_and_key(template: str | None) -> None:
+    with pytest.raises(UserError, match=r"line 1, turn 2, tool_calls"):
+        encoded({"messages": [*ASKING, TALK[4]]}, template)
+    asks = KIND.read(table({"messages": ASKING}), {"messages": "messages"}, labelled=False)
+    with pytest.raises(UserError, match=r"line 1, turn 2, tool_calls"):
+        KIND.encode(byte_tokenizer(template), asks, None, 200)
+
+
+def test_calls_tell_conversations_apart_and_are_no_text_to_write() -> None:
+    other = json.loads(json.dumps(ASKING).replace("add", "sub"))
+    rows = table({"messages": [*ASKING, TALK[4]]}, {"messages": [*other, TALK[4]]}, {"messages": ASKING[:2]})
+    first, second, third = KIND.read(rows, {"messages": "messages"})
+    assert KIND.content(first) != KIND.content(second)
+    assert (KIND.reference(first), KIND.reference(third)) == ("More. Hi", None)
+
+
+def test_a_system_turn_that_says_nothing_stands_there() -> None:
+    split = encoded({"messages": [{"role": "system", "content": ""}, *TALK[1:3]]})
+    assert whole(split).startswith("<|system|>\n<|end|>\n<|user|>\nHi")
+
+
+def test_the_column_of_system_texts_is_the_system_turn() -> None:
+    for row in ({"messages": SHARED}, {"prompt": "Hi", "completion": "Hello!"}, {"instruction": "Hi", "output": "Hello!"}):
+        split = encoded({"system": "Be a pirate.", **row})
+        assert whole(split).startswith("<|system|>\nBe a pirate.<|end|>\n<|user|>\nHi<|end|>")
+        assert counted(split) == "Hello!<|end|>"
+        for blank in ("", None):
+            assert whole(encoded({"system": blank, **row})) == whole(encoded(row))
+    assert whole(encoded({"system": TALK[0]["content"], "messages": TALK})) == whole(encoded({"messages": TALK}))
+    assert whole(encoded({"system": "Be.", "prompt": "Hi", "completion": "So."}, None)) == "Be.\nHi\nSo.<|end|>"
+
+
 @pytest.mark.parametrize("max_length", [4, 8, 20, 40])
 def test_cutting_leaves_targets_and_takes_the_beginning_first(max_length: int) -> None:
     for row in ({"messages": TALK}, {"prompt": "w " * 100, "completion": "Yes."}, {"prompt": "Why", "completion": "z" * 300}):
@@ -146,6 +212,9 @@ def test_unusable_rows_are_told_with_their_place() -> None:
         ([{"role": "user", "content": "Hi"}], "says nothing"),
         ([{"role": "nobody", "content": "Hi"}], "nobody"),
         ([{"role": "user", "content": ""}], "empty"),
+        ([{"role": "assistant", "content": None}], "turn 1: the text is missing"),
+        ([{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}], "turn 1, tool_calls: expected"),
+        ([{"role": "assistant", "content": None, "function_call": {"name": "add"}}], "turn 1, function_call: no chat"),
         ("text", "list of turns"),
         (None, "missing"),
     ):
@@ -164,6 +233,12 @@ def test_unusable_rows_are_told_with_their_place() -> None:
         ),
         ({"Instruction": "a", "Output": "b"}, {"instruction": "Instruction", "output": "Output"}),
         ({"text": "a"}, {"text": "text"}),
+        ({"conversations": SHARED, "system": "Be."}, {"system": "system", "messages": "conversations"}),
+        ({"conversations": SHARED, "system": ""}, {"messages": "conversations"}),
+        (
+            {"id": 1, "system_prompt": "Be.", "question": "a", "response": "b"},
+            {"system": "system_prompt", "prompt": "question", "completion": "response"},
+        ),
     ],
 )
 def test_known_columns_are_guessed(row: dict[str, Any], columns: dict[str, str]) -> None:

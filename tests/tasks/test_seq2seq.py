@@ -74,6 +74,10 @@ def test_the_base_decides_what_pairs_of_texts_mean(tiny_t5: Path, tiny_chat_lm: 
     assert guess_columns(table({"prompt": "a", "completion": "b"}), None)[0].name == "causal-lm"
     labelled = [{"text": text, "target": i % 2} for i, text in enumerate(["a b", "c d", "e f", "g h"])]
     assert guess_columns(table(*labelled), None)[0].name == "text-classification"
+    for names in ("question answer label", "text source target", "text summary label"):
+        judged = [dict(zip(names.split(), (f"a {i}", f"b {i}", i % 2), strict=True)) for i in range(4)]
+        assert guess_columns(table(*judged), None)[0].name == "text-classification"
+    assert guess_columns(table({"source": "a", "target": "b"}), None)[0].name == "seq2seq"
     (tmp_path / "d.csv").write_text("article,summary\nlong,short\nlonger,shorter\n")
     drafted = draft_task_yaml(tmp_path / "d.csv", model=str(tiny_t5))
     assert "task: seq2seq" in drafted and "prompt: article, completion: summary" in drafted

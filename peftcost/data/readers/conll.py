@@ -2,67 +2,86 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
-from peftcost.data.tags import OUTSIDE, marks_spans
+from peftcost.data.tags import OUTSIDE, marks_tags
 from peftcost.data.text import reject_broken
 from peftcost.errors import UserError
 
 DOCUMENT = "-DOCSTART-"
+COMMENTS = ("# ", "#\t")
 LOOKED_AT = 500
 """Lines that show whether this is such a file."""
 
 
 class Conll(Reader):
-    """The first column is the words (the second, where the first counts them), the last one the tags."""
+    """The first column is the words (the second, where the first counts them), the last one that holds entities' tags the
+    tags (the last one, where none does)."""
 
     name = "CoNLL"
     endings = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bilou")
     shape = "a word and its tag a line, blank lines between sentences"
 
     def recognises(self, source: Source) -> bool:
-        """Blank lines between blocks of lines of equally many parts, the last of which is an entity's tag."""
+        """Blank lines between blocks of lines of equally many parts, one of which is an entity's tag."""
         if source.folder is not None or source.ending not in (".txt", ".tsv", ".csv", ""):
             return False
-        lines = source.head.split("\n")[:LOOKED_AT]
-        blocks = [[line.split() for line in block] for block in _blocks(lines)]
+        lines = [line for line in _lines(source.head)[:LOOKED_AT] if not line.startswith((DOCUMENT, *COMMENTS))]
+        tabs = any("\t" in line for line in lines)
+        blocks = [[_parts(line, tabs) for line in block] for block in _blocks(lines)]
         if len(blocks) < 2:
             return False
         parts = [part for block in blocks for part in block]
         if len({len(part) for part in parts}) > 1 or len(parts[0]) < 2:
             return False
-        return any(OUTSIDE in tags and marks_spans(tags) for tags in list(zip(*parts, strict=True))[1:])
+        return any(map(marks_tags, list(zip(*parts, strict=True))[1:]))
 
     def read(self, source: Source, reject: Rejects) -> Table:
         return parse_conll(source.name, source.text(reject), reject)
 
 
 def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
-    """Sentences with the columns tokens and tags, and `column 2` and so on for what stands between them.
+    """Sentences with the columns tokens and tags, and `column 2` and so on for what stands beside them.
 
     Parts are divided by tabs if the file has any, else by spaces. Lines with # that are no words, and -DOCSTART- lines, are
     passed over. A line with too few or too many parts goes to `reject`, with its sentence.
     """
     reject = reject or Rejects()
-    lines = [line.rstrip("\r") for line in text.split("\n")]
+    lines = _lines(text)
     tabs = any("\t" in line for line in lines)
     width = _width(lines, tabs)
     if width == 0:
         raise UserError(f"{path} holds no words; write {Conll.shape}.")
     counted = width > 2 and _counts(lines, tabs, width)
-    names = ["tokens", *(f"column {i}" for i in range(3 if counted else 2, width)), "tags"][: width - counted]
+    sentences = list(_sentences(lines, tabs, width))
+    tags, notes = _tags_of(path, [parts for _, found in sentences for _, parts in found if len(parts) == width], counted)
+    named = {int(counted): "tokens"} | ({tags: "tags"} if tags > counted else {})
+    names = [named.get(i, f"column {i + 1}") for i in range(counted, width)]
     rows: list[dict[str, Any]] = []
     places: list[int] = []
-    for start, sentence in _sentences(lines, tabs, width):
+    for start, sentence in sentences:
         if all(_readable(path, start + i, parts, width, reject) for i, parts in sentence):
             columns = list(zip(*(parts for _, parts in sentence), strict=True))[counted:]
             rows.append({name: list(column) for name, column in zip(names, columns, strict=True)})
             places.append(start)
-    return Table(path, names, rows, places)
+    return Table(path, names, rows, places, notes=notes)
+
+
+def _tags_of(path: str, words: Sequence[Sequence[str]], counted: bool) -> tuple[int, list[str]]:
+    """Which part of each word's line is its tag, counted from 0, and what is to be told of that."""
+    columns = list(zip(*words, strict=True))
+    last = len(columns) - 1
+    marking = [i for i in range(1 + counted, last + 1) if marks_tags(columns[i])]
+    tags = last if not marking or OUTSIDE in columns[last] else marking[-1]
+    others = [f"part {i + 1} (`column {i + 1}`)" for i in marking if i != tags]
+    too = f"; {' and '.join(others)} marks entities, too" if others else ""
+    told = [f"{path}: its tags are part {tags + 1} of each line{too}."] if others or tags < last else []
+    return tags, told
 
 
 def _readable(path: str, line: int, parts: Sequence[str], width: int, reject: Rejects) -> bool:
@@ -82,13 +101,17 @@ def _sentences(lines: Sequence[str], tabs: bool, width: int) -> Iterator[tuple[i
     found: list[tuple[int, list[str]]] = []
     for number, line in enumerate([*lines, ""], start=1):
         parts = _parts(line, tabs)
-        if not any(parts):  # a blank line, or one of lone tabs
+        if _blank(parts):
             if found:
                 yield start, found
             found = []
         elif not line.startswith(DOCUMENT) and not (line.startswith("#") and _is_comment(parts, width, tags)):
             start = start if found else number
             found.append((number - start, parts))
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip("\r") for line in text.split("\n")]
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
@@ -102,7 +125,13 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _parts(line: str, tabs: bool) -> list[str]:
-    return line.split("\t") if tabs else line.split()
+    """Parted by tabs, or by spaces alone: a no-break space may belong to a word."""
+    return line.split("\t") if tabs else re.split(" +", line.strip(" "))
+
+
+def _blank(parts: Sequence[str]) -> bool:
+    """Whether a line holds nothing but spaces and tabs."""
+    return not any(map(str.strip, parts))
 
 
 def _is_comment(parts: Sequence[str], width: int, tags: set[str]) -> bool:
@@ -112,7 +141,7 @@ def _is_comment(parts: Sequence[str], width: int, tags: set[str]) -> bool:
 
 def _width(lines: Sequence[str], tabs: bool) -> int:
     """How many parts most lines have."""
-    widths = Counter(len(_parts(line, tabs)) for line in lines if any(_parts(line, tabs)))
+    widths = Counter(len(parts) for line in lines if not _blank(parts := _parts(line, tabs)))
     return widths.most_common(1)[0][0] if widths else 0
 
 

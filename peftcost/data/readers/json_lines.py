@@ -7,12 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from peftcost.data.guess import is_conversation
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
 from peftcost.data.text import reject_broken
 from peftcost.errors import UserError
 
 SPACE = re.compile(r"\s*")
+LINES = (".jsonl", ".ndjson")
+"""Endings of files with an object a line, even if it is one."""
 ROW = 'one object a row, as in {"text": "…", "label": "…"}'
 
 
@@ -35,7 +38,7 @@ class JsonLines(Reader):
         text = source.text(reject)
         if text.lstrip().startswith("[") and re.match(r"\s*\[\s*(\{|\]\s*$)", text):
             return parse_json_array(source.name, text, reject)
-        whole = _whole_object(source.name, text) if source.ending != ".jsonl" else None
+        whole = _whole_object(source.name, text, source.ending) if source.ending not in LINES else None
         return whole if whole is not None else parse_json_lines(source.name, text, reject)
 
 
@@ -102,19 +105,24 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
     return Table(path, list(columns), rows, lines)
 
 
-def _whole_object(path: str, text: str) -> Table | None:
-    """The table of a file that is one JSON object with rows in one of its fields; None for a file of other shapes.
+def _whole_object(path: str, text: str, ending: str) -> Table | None:
+    """The table of a file that is one JSON object with rows in one of its fields, or one row with a conversation; None for a
+    file of other shapes. A single line that has no ending and several fields is a row.
 
     UserError for an object of columns, as pandas writes it.
     """
-    if "\n" not in text.strip() and not re.search(r"[\[{].*[\[{]", text[:10_000]):
+    one_line = "\n" not in text.strip()
+    if one_line and not re.search(r"[\[{].*[\[{]", text[:10_000]):
         return None
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(whole, dict):
+    typed = one_line and not ending
+    if not isinstance(whole, dict) or (typed and len(whole) > 1):
         return None
+    if any(map(is_conversation, whole.values())):
+        return parse_json_array(path, f"[{text}]")
     fields = [name for name, value in whole.items() if _is_rows(value)]
     if len(fields) == 1:
         place = re.search(re.escape(json.dumps(fields[0])) + r"\s*:\s*\[", text)
@@ -122,7 +130,7 @@ def _whole_object(path: str, text: str) -> Table | None:
         if table is not None and len(table.rows) == len(whole[fields[0]]):
             table.notes.append(f"{path}: its rows are those of the field {fields[0]!r}.")
             return table
-    if whole and all(isinstance(value, list | dict) and value for value in whole.values()):
+    if whole and not typed and all(isinstance(value, list | dict) and value for value in whole.values()):
         raise UserError(
             f"{path}, line 1: is one JSON object with the fields {', '.join(map(repr, list(whole)[:5]))}, not a row each; "
             f"write {ROW} (pandas: to_json(…, orient='records'))."
