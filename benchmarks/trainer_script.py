@@ -84,6 +84,7 @@ def main(job: dict[str, Any]) -> dict[str, float]:
             quantization=method.quantization,
         ),
         job["seed"],
+        "cuda" if torch.cuda.is_available() else "cpu",  # Trainer does not move quantized models
     )
     steps = -(-job["examples"] // int(choices["batch_size"]))
     model = made_trainable(base, method, choices, steps)

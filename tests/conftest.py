@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ def as_python_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     from peftcost.errors import PeftcostError
 
     monkeypatch.setattr(PeftcostError, "on_command_line", False)
+
+
+@pytest.fixture(autouse=True)
+def own_device() -> Iterator[None]:
+    """Each test that trains chooses its device anew: on a machine with a GPU, Accelerate would stay on the first one's."""
+    yield
+    if "accelerate" in sys.modules:
+        from accelerate.state import PartialState
+
+        PartialState._reset_state()
 
 
 @pytest.fixture(scope="session")

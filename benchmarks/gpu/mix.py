@@ -31,6 +31,7 @@ from peftcost.engine.precision import on_gpu
 from peftcost.engine.sharing import can_share
 from peftcost.methods import get_method
 from peftcost.runner.executor import ASIDE, LocalExecutor
+from peftcost.runner.slot import Slot
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Rows, Task, load_task
 
@@ -64,13 +65,18 @@ class Workers:
     def __init__(self, executor: LocalExecutor) -> None:
         self.executor = executor
 
-    def run(self, kind: str, payload: dict[str, Any], index: int = 0) -> dict[str, Any]:
-        """The result of a job that works, with seconds by phase."""
-        while index >= 0 and index not in self.executor.free():
+    def wait_for(self, slot: Slot) -> None:
+        """Until the slot is free."""
+        while slot not in self.executor.free():
             list(self.executor.poll(1.0))
+
+    def run(self, kind: str, payload: dict[str, Any], slot: Slot) -> dict[str, Any]:
+        """The result of a job that works, with seconds by phase."""
+        if slot != ASIDE:
+            self.wait_for(slot)
         phases: dict[str, float] = defaultdict(float)
         current, since = "startup", time.monotonic()
-        self.executor.start(index, kind, payload)
+        self.executor.start(slot, kind, payload)
         while True:
             for _, message in self.executor.poll(1.0):
                 if isinstance(message, Phase | Done):
@@ -85,11 +91,10 @@ class Workers:
 
 def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch, LocalExecutor(choose_devices("cuda"), Path(scratch) / "log") as executor:
-        workers = Workers(executor)
+        workers, device = Workers(executor), executor.slots[0]
         payload = prepare_payload(task, 0, model, model_fingerprint(Path(model)))
         prepared = workers.run("prepare", payload, ASIDE)["prepared"]
-        while 0 not in executor.free():
-            list(executor.poll(1.0))
+        workers.wait_for(device)
         began, results, phases = time.monotonic(), [], defaultdict(float)
         for group in grouped(wanted) if packs else [[setup] for setup in wanted]:
             jobs = []
@@ -97,7 +102,8 @@ def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> 
                 out = Path(scratch) / f"{packs}-{len(results)}-{len(jobs)}"
                 out.mkdir()
                 jobs.append(TrainJob(prepared, setup, 0, str(out)).as_dict())
-            found = workers.run("train", jobs[0]) if len(jobs) == 1 else workers.run("train_pack", {"jobs": jobs})
+            kind, payload = ("train", jobs[0]) if len(jobs) == 1 else ("train_pack", {"jobs": jobs})
+            found = workers.run(kind, payload, device)
             results += [found] if len(jobs) == 1 else [one["result"] for one in found["members"]]
             for name, seconds in found["phases"].items():
                 phases[name] += seconds

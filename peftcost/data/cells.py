@@ -7,6 +7,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,7 +22,7 @@ UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
 NUMPY_LIST = re.compile(
     r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s+(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
 )
-NUMPY_NUMBERS = re.compile(r"\[\s*-?\d+(\s+-?\d+)*\s*\]")
+NUMPY_NUMBERS = re.compile(r"\[\s*-?\d+(\.\d*)?(\s+-?\d+(\.\d*)?)*\s*\]")
 LOOSE_LIST = re.compile(r"\[\s*[^,\[\]\"']+(,[^,\[\]\"']+)*\s*\]")
 """[drama], [science fiction, drama]: a list where other cells of its column surely are some."""
 MOST = 0.95
@@ -108,7 +109,7 @@ def list_from_text(text: str) -> list[Any] | None:
     if NUMPY_LIST.fullmatch(text):  # to Python, strings with nothing between them are one
         return [_literal(quoted) for quoted in QUOTED.findall(text)]
     if NUMPY_NUMBERS.fullmatch(text):
-        return [int(number) for number in text[1:-1].split()]
+        return [float(number) if "." in number else int(number) for number in text[1:-1].split()]
     if UNQUOTED_LIST.fullmatch(text):
         words = [word.strip() for word in text[1:-1].split(",")]
         return [int(word) for word in words] if all(word.isdecimal() for word in words) else words
@@ -118,9 +119,11 @@ def list_from_text(text: str) -> list[Any] | None:
     return list(found) if isinstance(found, list | tuple) else None
 
 
-def lists_from_text(table: Table) -> Table:
-    """The table with lists in the columns whose cells write them; an odd cell that does not stays as it is."""
-    written = [name for name in table.columns if _writes_lists(table, name)]
+def lists_from_text(table: Table, among: Sequence[str] | None = None) -> Table:
+    """The table with lists in the columns whose cells write them; an odd cell that does not stays as it is. among: the names
+    of the columns that are looked at, in small letters; all of them unless said."""
+    looked_at = [name for name in table.columns if among is None or name.lower() in among]
+    written = [name for name in looked_at if _writes_lists(table, name)]
     if not written:
         return table
     rows = [{**row, **{name: _list_or_text(row.get(name)) for name in written}} for row in table.rows]

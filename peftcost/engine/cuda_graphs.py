@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import CLASS_WEIGHTS, PACKING
+from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
@@ -36,7 +37,7 @@ Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
 
 def unsupported_reason(train_state: TrainState) -> str | None:
     """Why the steps of this training cannot be captured, or None."""
-    choices = train_state.choices
+    choices, collator = train_state.choices, train_state.collator
     reasons = {
         "the device is no CUDA GPU": train_state.device.type != "cuda",
         "several processes sum gradients": train_state.accelerator.num_processes > 1,
@@ -46,7 +47,13 @@ def unsupported_reason(train_state: TrainState) -> str | None:
         "a batch's rows have weights": bool(choices.get(CLASS_WEIGHTS)),
         "8-bit kernels look for outliers on the CPU": train_state.method.quantization == "int8",
     }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    found = next((reason for reason, holds in reasons.items() if holds), None)
+    if found is not None:
+        return found
+    config, task_type = train_state.plain.config, collator.task_type
+    two_rows = task_type.two_rows(config, collator.targets)  # type: ignore[arg-type]
+    on_device = stays_on_device(config, task_type.auto_model, two_rows)  # type: ignore[arg-type]
+    return None if on_device else "its forward pass waits for the CPU"
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ class Graphs:
         """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32."""
         key = tuple(tuple(tensor.shape) for part in parts for tensor in (*part.inputs.values(), part.targets))
         if key not in self._captured:
-            pays = self.shapes.pays(sum(part.rows for part in parts), parts[0].width)
+            pays = self.shapes.pays(sum(part.rows for part in parts), self.shapes.width(parts[0].width))
             if not pays or key not in self._warm or not has_room(self.device):
                 self._warm.add(key)
                 return self.function([part.to(self.device) for part in parts], n_targets.to(self.device))
@@ -151,8 +158,11 @@ class Graphs:
             graph.capture_begin(pool=self._pool)
             try:
                 outputs = self.function(static, static_n_targets)
-            finally:
-                graph.capture_end()
+            except BaseException:
+                with contextlib.suppress(RuntimeError):  # else it would hide the error that ended the capture
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         return _Captured(graph, static, static_n_targets, outputs)
 
 

@@ -82,9 +82,10 @@ def probed(job: TrainJob) -> dict[str, Any]:
         watch.lap()
     evaluate(train_state.model, few, train_state.collator, train_state.device)
     evaluation_seconds = ranks.count() * watch.lap() / len(few)
-    answering = answering_seconds(
-        train_state.plain, folder, info, job.setup, train_state.device, evaluation_seconds / ranks.count()
-    )
+    with train_state.accelerator.autocast():  # writing does not go through the forward pass that Accelerate has wrapped
+        answering = answering_seconds(
+            train_state.plain, folder, info, job.setup, train_state.device, evaluation_seconds / ranks.count()
+        )
     trainable, total = count_parameters(train_state.plain)
     return {
         "startup_seconds": ranks.count() * startup_seconds,

@@ -144,6 +144,7 @@ class Loop:
             train_state.accelerator,
         )
         self.graphs: cuda_graphs.Graphs | None = None
+        self.captures = False  # also afterwards: memory is measured on steps like those that ran
         self.chain = Path(job.out) / "checkpoint"
         self.step = self.first_step = 0
         self.gpu_seconds = ranks.count() * train_state.quantizing_seconds
@@ -296,10 +297,9 @@ class Loop:
             batch = collator.batch(self.split, part, width)
             if self.change is not None:
                 batch = self.change(batch, hash((self.job.seed, self.step, start)) & 0x7FFFFFFF)
-            if self.graphs is not None:
-                yield collator.task_type.seen(batch)  # its shape follows from rows and width
-            else:
-                yield batch if self.source is None else self.source.fill(part, batch)
+            if self.captures:
+                batch = collator.task_type.seen(batch)  # its shape follows from rows and width
+            yield batch if self.graphs is not None or self.source is None else self.source.fill(part, batch)
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         model, collator = self.train_state.model, self.train_state.collator
@@ -315,7 +315,7 @@ class Loop:
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
         batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
         shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.train_state.collator.max_tokens, steps)
-        self.graphs = cuda_graphs.Graphs(self._whole_step, shapes, device)
+        self.graphs, self.captures = cuda_graphs.Graphs(self._whole_step, shapes, device), True
         return cuda_graphs.own_stream(device)
 
     def _look(self, losses: list[torch.Tensor]) -> None:

@@ -16,7 +16,7 @@ from peftcost.core.setup import Scalar, Setup
 from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
-from peftcost.engine.frozen_layers import FrozenLayers, cut
+from peftcost.engine.frozen_layers import SAME, SAME_IN_HALF, FrozenLayers, cut
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 
@@ -134,7 +134,8 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
     two_rows = info.task_type.two_rows(base.config, info.targets).to(accelerator.device)
-    frozen_layers = cut(plain, method.frozen_depth(plain, choices), two_rows)
+    tolerance = SAME_IN_HALF if accelerator.device.type == "cuda" and choices["precision"] != "fp32" else SAME
+    frozen_layers = cut(plain, method.frozen_depth(plain, choices), two_rows, tolerance=tolerance)
     return TrainState(method, choices, accelerator, model, optimizer.optimizer, collator, frozen_layers, quantizing.seconds)
 
 

@@ -55,6 +55,8 @@ class SearchConfig:
     begin_share: float = 0.5
     """A reference that has not begun to learn goes on before anything is explored where that takes no more than this of what
     is left; elsewhere it competes."""
+    begun_share: float = 0.2
+    """A reference has begun to learn when it is better than the simplest baseline by so much of what the best reading is."""
     recipe_share: float = 0.25
     """A recipe's setup goes on to the recipe's length where that takes no more than this of what is left; elsewhere it
     competes."""
@@ -81,6 +83,8 @@ class SearchConfig:
     rising_chance: float = 0.5
     """A reference is trained on before anything is confirmed, and nothing is called confirmed, while it is at least so likely
     that this lifts the reference above the recommended setup by more than the margin."""
+    shorter_rising_chance: float = 0.25
+    """The same for a reference that was trained for less than the recommended setup."""
     explore_again_chance: float = 0.05
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
     not below this (benchmarks/search.md, "without going back to exploring")."""

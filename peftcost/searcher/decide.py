@@ -17,8 +17,8 @@ from functools import cached_property
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
-from peftcost.core.statistics import NonInferiority, Replicates
-from peftcost.searcher.actions import Action, Promote, Propose, Skip, Stop, Wait
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
+from peftcost.searcher.actions import Action, Confirm, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
 from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
@@ -57,6 +57,8 @@ def next_action(
     action = action or confirm_or_stop(state, replicates, criterion, moment.left)
     if isinstance(action, Stop):
         action = end(moment, action)
+    elif isinstance(action, Confirm) and action.seed >= state.config.first_confirm_seed + CONFIRM_SEEDS:
+        action = rising(moment) or action  # no number of seeds confirms what a reference may overtake
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
@@ -224,10 +226,16 @@ def end(moment: Moment, stop: Stop) -> Promote | Propose | Stop:
         return stop
     if further.chance >= moment.config.explore_again_chance:
         return further.action
-    rising = follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
-    return rising or Stop(
+    return rising(moment) or Stop(
         f"{stop.because}; the rest of the budget would change the recommendation with a chance of {further.chance:.0%}"
     )
+
+
+def rising(moment: Moment) -> Promote | Propose | None:
+    """The next stop of a reference that is rising, if what is left pays for it."""
+    if moment.recommended is None:
+        return None
+    return follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
 
 
 def committed_seconds(state: SearchState, now: float) -> float:

@@ -8,8 +8,8 @@ the doublings ahead,
     quality ahead = q + d g min(1, g / f)
 
 is normal, as the readings are: curves flatten in the end, and before that a gain may be followed by a larger one. After one
-reading nothing is known of the curve, nor while the method is no better than the simplest baseline: it may not have begun to
-learn (on 700 rows of WNUT-16 a LoRA read .00, .00, .10, .24 after .75, 1.5, 3, 6 epochs, a frozen base .07, .12, .25, .31).
+reading nothing is known of the curve, nor while the method is hardly better than the simplest baseline: it may not have begun
+to learn (on 700 rows of WNUT-16 full reads .00 and .02 after .75 and 1.5 epochs, .44 after six; a LoRA .00, .00, .10, .24).
 """
 
 from __future__ import annotations
@@ -46,7 +46,14 @@ def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Ref
     """The references that were measured and are likely enough to overtake, if they are trained on."""
     curves = [curve for arm in state.references if (curve := longest_curve(state, arm))]
     found = [Reference(curve, chance_of(state, curve, recommended, margin)) for curve in curves]
-    return [reference for reference in found if reference.chance >= state.config.rising_chance]
+    return [reference for reference in found if reference.chance >= least_chance(state, reference, recommended)]
+
+
+def least_chance(state: SearchState, reference: Reference, recommended: Setup) -> float:
+    """At which a reference counts as rising: one that was trained for less than the recommended setup was never held against
+    it at the same length."""
+    is_shorter = reference.trial.setup.stop_examples < recommended.stop_examples
+    return state.config.shorter_rising_chance if is_shorter else state.config.rising_chance
 
 
 def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, margin: float) -> float:
@@ -66,14 +73,19 @@ def chance_of(state: SearchState, curve: tuple[Trial, ...], recommended: Setup, 
 
 
 def has_begun(state: SearchState, trial: Trial) -> bool:
-    """Whether the trial is better than the simplest baseline. Also where no stop lies ahead."""
+    """Whether the trial is clearly better than the simplest baseline. Also where no stop lies ahead."""
     return trial.setup.stop_examples >= state.stops[-1] or above_floor(state, trial)
 
 
 def above_floor(state: SearchState, trial: Trial) -> bool:
-    """Whether the trial is better than the simplest baseline by more than its reading errs."""
+    """Whether the trial is better than the simplest baseline by more than its reading errs, and by a share of what the best
+    reading is: the first steps out of guessing are small, whatever follows."""
     assert trial.measurement is not None
-    return state.floor is None or reading(trial) > state.floor + state.reading_error(trial.measurement)
+    if state.floor is None:
+        return True
+    (best,) = state.explored.best(1)
+    enough = max(state.reading_error(trial.measurement), state.config.begun_share * (reading(best) - state.floor))
+    return reading(trial) > state.floor + enough
 
 
 def reading_deviation(state: SearchState, trial: Trial) -> float:

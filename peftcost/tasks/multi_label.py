@@ -34,7 +34,8 @@ YES, NO = ("1", "True", "yes"), ("0", "False", "no")
 """What stands in the column of a label, as `label_of` writes it."""
 THRESHOLDS = sorted((round(0.02 * i, 2) for i in range(1, 50)), key=lambda threshold: abs(threshold - 0.5))
 """Those that are tried; of equally good ones the first is taken."""
-THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+NUMBER = re.compile(r"[-+]?\d{1,3}(,\d{3})*(\.\d+)?")
+"""One that may have commas between its thousands."""
 LONGEST_NAME = 4
 """Words of a label; what is longer, between commas, is prose."""
 
@@ -68,7 +69,7 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
             return None
         label = label_column(table, label)
         others = [name for name in table.columns if name != label and holds(table, name, list)]
-        lists = [row[label] for row in table.rows[:LOOKED_AT] if isinstance(row.get(label), list)]
+        lists = [found for row in table.rows[:LOOKED_AT] if (found := _list_in(row.get(label))) is not None]
         if others or marks_tags(item for items in lists for item in items):
             return None
         if not holds_lists(table, label) and not holds_joined_labels(table, label):
@@ -182,13 +183,13 @@ def labels_of(
     where, value = f"{place}, column {column!r}", row.get(column)
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
         raise UserError(f"{where}: the labels are missing; write [] for a text without any, or remove the row.")
-    items = value if isinstance(value, list) else list_from_text(value) if isinstance(value, str) else None
+    items = _list_in(value)
     if items is None:
         joint = table.joints.get(column)
         if isinstance(value, str) and value.lstrip().startswith("["):
             raise UserError(f"{where}: begins as a list does ({value[:30]!r}), but is none; correct it or remove the row.")
         items = value.split(joint) if isinstance(value, str) and joint else [value]
-    elif by_place and all(item in (0, 1) for item in items):
+    elif by_place:
         return [str(i) for i, item in enumerate(items) if item]
     names = list(dict.fromkeys(label_of(item, where) for item in items))
     if len(names) < len(items) and all(isinstance(item, int | float) for item in items):
@@ -199,6 +200,10 @@ def labels_of(
     return names
 
 
+def _list_in(cell: Any) -> list[Any] | None:
+    return cell if isinstance(cell, list) else list_from_text(cell) if isinstance(cell, str) else None
+
+
 def _is_set(value: Any, where: str) -> bool:
     said = label_of(value, where)
     if said in YES or said in NO:
@@ -207,28 +212,30 @@ def _is_set(value: Any, where: str) -> bool:
 
 
 def flag_columns(table: Table) -> list[str]:
-    """The columns that hold nothing but 0 and 1, or true and false, and both of them."""
+    """The columns that hold nothing but 0 and 1, or true and false, and both of them; a few cells may be empty."""
     return [name for name in table.columns if _holds_flags([row.get(name) for row in table.rows])]
 
 
 def _holds_flags(cells: Sequence[Any]) -> bool:
-    written = {str(cell).strip().lower().removesuffix(".0") for cell in cells if not is_missing(cell)} - {""}
-    return written in ({"0", "1"}, {"true", "false"})
+    there = [cell for cell in cells if not is_missing(cell) and str(cell).strip()]
+    written = {str(cell).strip().lower().removesuffix(".0") for cell in there}
+    few_empty = len(cells) - len(there) <= max(1, (1 - MOST) * len(cells))
+    return few_empty and written in ({"0", "1"}, {"true", "false"})
 
 
 def holds_lists(table: Table, column: str) -> bool:
-    """Whether the first cells that are there are lists, but for an odd one."""
+    """Whether the first cells that are there are lists, also as texts, but for an odd one; not all of them empty."""
     cells = [cell for row in table.rows[:LOOKED_AT] if not is_missing(cell := row.get(column)) and cell != ""]
-    return any(cells) and sum(isinstance(cell, list) for cell in cells) >= MOST * len(cells)
+    lists = [found for cell in cells if (found := _list_in(cell)) is not None]
+    return any(lists) and len(lists) >= MOST * len(cells)
 
 
 def holds_vectors(table: Table, column: str | Sequence[str]) -> bool:
-    """Whether cells are 0 or 1 for each label by its place, as transformers takes them, and not lists of labels called 0 and
-    1, which name none twice."""
-    cells = [cell for row in table.rows if isinstance(column, str) and isinstance(cell := row.get(column), list)]
-    if len({len(cell) for cell in cells}) != 1:
-        return False
-    return all(item in (0, 1) for cell in cells for item in cell) and any(len(set(cell)) < len(cell) for cell in cells)
+    """Whether cells are 0 or 1 for each of several labels by its place, as transformers takes them: lists of labels called 0
+    and 1 would not all be of one length."""
+    lists = [found for row in table.rows if isinstance(column, str) and (found := _list_in(row.get(column))) is not None]
+    lengths = {len(found) for found in lists}
+    return len(lengths) == 1 and min(lengths) > 1 and all(item in (0, 1) for found in lists for item in found)
 
 
 def holds_joined_labels(table: Table, column: str) -> bool:
@@ -236,7 +243,9 @@ def holds_joined_labels(table: Table, column: str) -> bool:
     and are fewer than these."""
     cells = [cell for row in table.rows[: LOOKED_AT * 10] if not is_missing(cell := row.get(column)) and cell != ""]
     joint = table.joints.get(column)
-    if joint is None or not all(isinstance(cell, str) and not THOUSANDS.fullmatch(cell.strip()) for cell in cells):
+    if joint is None or not all(isinstance(cell, str) for cell in cells):
+        return False
+    if all(NUMBER.fullmatch(str(cell).strip()) for cell in cells):
         return False
     parts = [[part.strip() for part in str(cell).split(joint)] for cell in cells]
     names = {name for some in parts for name in some}

@@ -104,8 +104,9 @@ class Seq2Seq(WritesText):
         sizes = {
             name: np.diff(column.offsets)[indices] for name, column in split.columns.items() if column.offsets is not None
         }
-        width = min(max_length, max(width, int(sizes["input_ids"].max())))
-        to_write = min(max_length, int(sizes["targets"].max()))
+        longest = {name: min(max_length, int(size.max())) for name, size in sizes.items()}
+        to_write = max(width, longest["targets"])  # a width that is asked for is that of both
+        width = max(min(max_length, width), longest["input_ids"])
         ids = padded(split.columns["input_ids"], indices, width, padding["input_ids"])
         mask = np.arange(width) < sizes["input_ids"][:, None]
         targets = torch.from_numpy(padded(split.columns["targets"], indices, to_write, IGNORED))

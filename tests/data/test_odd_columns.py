@@ -32,6 +32,7 @@ def test_numpys_lists_are_lists(tmp_path: Path) -> None:
     assert table.rows[0] == {"tokens": ["EU", "rejects", "call0"], "tags": [3, 0, 0]}
     turns = "[{'role': 'user', 'content': 'Hi'}\n {'role': 'assistant', 'content': 'Ho'}]"
     assert [turn["role"] for turn in list_from_text(turns) or []] == ["user", "assistant"]
+    assert list_from_text("[0. 1.\n 0.5]") == [0.0, 1.0, 0.5]
 
 
 def test_a_list_of_one_without_quotes_is_one_beside_others(tmp_path: Path) -> None:
@@ -56,6 +57,18 @@ def test_one_broken_list_is_named_by_its_row(tmp_path: Path, ending: str) -> Non
         read(table)
 
 
+def test_lists_written_as_texts_in_json_lines_are_labels_if_the_column_is_said_to_hold_them(tmp_path: Path) -> None:
+    rows = [json.dumps({"review": f"some text {i}", "genres": str(["a", "b"][: 1 + i % 2])}) for i in range(6)]
+    name, examples = read(written(tmp_path, "\n".join(rows), "data.jsonl"), "genres")
+    assert name == "multi-label" and examples[1]["labels"] == ["a", "b"]
+
+
+def test_a_completion_that_reads_as_a_list_stays_a_text(tmp_path: Path) -> None:
+    rows = [json.dumps({"prompt": f"Sort 3 1 {i}.", "completion": f"[1, 3, {i}]"}) for i in range(4, 8)]
+    table = written(tmp_path, "\n".join(rows), "data.jsonl")
+    assert table.rows[0]["completion"] == "[1, 3, 4]"
+
+
 def test_one_cell_that_is_no_number_is_named_by_its_row(tmp_path: Path) -> None:
     scores = [f"{i / 10}" for i in range(40)]
     scores[7] = "NA"
@@ -70,6 +83,19 @@ def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
     name, examples = read(table, "score")
     assert name == "regression" and [e["value"] for e in examples] == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
     assert "decimal commas" in " ".join(table.notes)
+
+
+def test_decimal_commas_beside_tabs_are_told_from_numbered_labels(tmp_path: Path) -> None:
+    labels = written(tmp_path, "text\tlabels\n" + "".join(f"text {i}\t{c}\n" for i, c in enumerate(["27", "3,20", "5,2"])))
+    assert [row["labels"] for row in labels.rows] == ["27", "3,20", "5,2"]
+    scores = written(tmp_path, "text\tscore\n" + "".join(f"text {i}\t{c}\n" for i, c in enumerate(["4", "3,25", "2,05"])))
+    assert [row["score"] for row in scores.rows] == ["4", "3.25", "2.05"]
+
+
+def test_labels_with_three_digits_are_labels(tmp_path: Path) -> None:
+    cells = ["100,163", "24,163", "100", "24", "100,24"] * 4
+    table = written(tmp_path, "text,labels\n" + "".join(f'some text {i},"{c}"\n' for i, c in enumerate(cells)))
+    assert guess_columns(table, None)[0].name == "multi-label"
 
 
 def test_thousands_are_no_labels(tmp_path: Path) -> None:
@@ -90,10 +116,18 @@ def test_vectors_of_0_and_1_are_labels_by_place(tmp_path: Path) -> None:
     assert name == "multi-label" and [e["labels"] for e in examples] == [["1", "3"], ["0"], []]
 
 
-def test_labels_called_0_and_1_are_labels(tmp_path: Path) -> None:
-    rows = [json.dumps({"text": f"text {i}", "labels": some}) for i, some in enumerate([[0, 1], [1, 0], [0, 1]])]
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        ([[0, 1], [1, 0], [0, 1]], [["1"], ["0"], ["1"]]),
+        ([[0, 1], [1], [0]], [["0", "1"], ["1"], ["0"]]),
+        ([[0], [1], [0]], [["0"], ["1"], ["0"]]),
+    ],
+)
+def test_labels_called_0_and_1_differ_in_number(tmp_path: Path, cells: list[list[int]], labels: list[list[str]]) -> None:
+    rows = [json.dumps({"text": f"text {i}", "labels": some}) for i, some in enumerate(cells)]
     _, examples = read(written(tmp_path, "\n".join(rows), "data.jsonl"))
-    assert [sorted(e["labels"]) for e in examples] == [["0", "1"]] * 3
+    assert [e["labels"] for e in examples] == labels
 
 
 def test_a_tag_for_each_word_is_no_set_of_labels(tmp_path: Path) -> None:
@@ -115,6 +149,14 @@ def test_labels_may_be_called_by_numbers_in_the_header(tmp_path: Path) -> None:
     assert table.columns == ["text", "1", "2", "3"] and len(table.rows) == 3
     with pytest.raises(UserError, match="a row where a header should be"):
         written(tmp_path, "good one,1,0\nbad one,0,1\nodd one,0,0\n")
+    with pytest.raises(UserError, match="a row where a header should be"):
+        written(tmp_path, "1,2,good one\n2,5,bad one\n3,1,odd one\n")
+
+
+def test_a_column_of_0_and_1_that_is_mostly_empty_is_no_label(tmp_path: Path) -> None:
+    rows = [f"some text {i},{i % 2},{1 - i % 2},{['', '', '0', '1'][i % 4]}\n" for i in range(40)]
+    table = written(tmp_path, "text,toxic,rude,checked\n" + "".join(rows))
+    assert guess_columns(table, None)[1]["labels"] == ["toxic", "rude"]
 
 
 @pytest.mark.parametrize("at", [3, 400])

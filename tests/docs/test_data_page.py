@@ -22,6 +22,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
         ("text,label\n", ".csv", "text-classification", 2),
         ('{"text"', ".jsonl", "text-classification", 1),
         ("comment,rude", ".csv", "multi-label", 2),
+        ('{"comment"', ".jsonl", "multi-label", 1),
         ("Ann B-PER", ".txt", "token-classification", 2),
         ("tokens,ner_tags", ".csv", "token-classification", 1),
         ("Sentence #", ".csv", "token-classification", 1),

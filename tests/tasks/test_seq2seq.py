@@ -20,6 +20,7 @@ from peftcost.engine.artifact import predict, reload, write_card
 from peftcost.engine.dataset import load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
+from peftcost.engine.probe import probe
 from peftcost.engine.train import train
 from peftcost.errors import SetupFailed, UserError
 from peftcost.methods import get_method, methods
@@ -57,6 +58,18 @@ def test_the_completion_counts_with_its_end_and_the_decoder_sees_what_came_befor
         own = {name: tensor for name, tensor in batch.inputs.items() if name != "decoder_input_ids"}
         mean = float(model(**own, labels=batch.targets).loss)
     assert float(loss) / int(n) == pytest.approx(mean, rel=1e-5), "transformers' own loss"
+
+
+def test_a_width_that_is_asked_for_is_that_of_both_texts() -> None:
+    """A CUDA graph is captured for each shape: shapes follow from rows and width alone."""
+    tokenizer = byte_tokenizer(None)
+    rows = table({"prompt": "What?", "completion": "That."}, {"prompt": "Who?", "completion": "I"})
+    split = KIND.encode(tokenizer, KIND.read(rows, COLUMNS), Tokens(), 100)
+    padding = {"input_ids": 0.0, "decoder_start": 0.0}
+    batches = [KIND.collate(split, np.array([i]), padding, 100, width=16) for i in range(2)]
+    for batch in batches:
+        assert [tensor.shape for tensor in (*batch.inputs.values(), batch.targets)] == [(1, 16)] * 4
+    assert batches[0].targets[0, :5].tolist() == list(split.columns["targets"][0][:5])
 
 
 def test_what_is_too_long_is_cut_and_keeps_its_end() -> None:
@@ -107,6 +120,16 @@ REFUSED = {
     "frozen": "nothing to train",
 }
 REFUSED_BY_T5 = {"bitfit": "no biases", "houlsby": "no known block outputs"}
+
+
+def test_a_base_held_in_half_precision_writes_while_it_is_probed(
+    tiny_bart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where adapters are in fp32 beside it."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    choices = {**get_method("lora").prior(), "precision": "bf16", "weights": "bf16"}
+    job = TrainJob(prepared_for(tiny_bart, tmp_path), Setup.of("lora", choices, 96), 1, str(tmp_path))
+    assert probe(job.as_dict(), NullReporter())["answering_seconds"] > 0
 
 
 @pytest.mark.parametrize("model", ["tiny_t5", "tiny_bart"])

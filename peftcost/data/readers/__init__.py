@@ -21,6 +21,8 @@ from peftcost.errors import UserError
 
 STANDARD_INPUT = "-"
 GZIP = b"\x1f\x8b"
+LIST_NAMES = ("labels", "tags", "ner_tags", "tokens", "words")
+"""What columns of lists are called; elsewhere a text that reads as a list may be a completion."""
 OTHER_FILES = {
     (".xlsx", ".xls", ".ods"): "is a workbook; save its sheet as CSV UTF-8",
     (".pkl", ".pickle", ".pt", ".npy", ".npz"): "may run code when it is read; write the rows as Parquet or JSON lines",
@@ -48,8 +50,9 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     """The rows of a data file, of one on the hub (hf://…), of a folder that `datasets` saved, of shards (a folder of them, or
     NAME-*.parquet), or of standard input ("-").
 
-    Cells of CSV files are strings, or lists where each cell of a column is one; the other formats keep their types, and
-    ClassLabel columns become label names. Words with a sentence's number become lists, one row a sentence.
+    Cells of CSV files are strings, or lists where the cells of a column write them. The other formats keep their types but in
+    columns that are called as lists of labels or words are. ClassLabel columns become label names. Words with a sentence's
+    number become lists, one row a sentence.
     UserError, with file and line or row, for whatever cannot be read; with skip_bad_rows single rows of that kind stand in
     `Table.rejected` instead.
     """
@@ -59,7 +62,7 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     if not table.rows:
         told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
         raise UserError(f"{source.name} has no rows; give a file with data.{told}")
-    return gather_sentences(replace(lists_from_text(table), rejected=reject.told))
+    return gather_sentences(replace(lists_from_text(table, LIST_NAMES), rejected=reject.told))
 
 
 def _read(source: Source, reject: Rejects) -> Table:

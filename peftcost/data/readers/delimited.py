@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from peftcost.data.cells import lists_from_text
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.readers.records import Layout, Record, physical_lines, plain_records, read_records
 from peftcost.data.readers.swallowed import swallowing
@@ -73,11 +74,10 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         if _usable(path, record, len(names), separator, reject):
             rows.append(dict(zip(names, record.cells, strict=True)))
             kept.append(record)
-    if separator != ",":
-        for name in names:
-            if _has_decimal_commas([row[name] for row in rows]):
-                rows = [{**row, name: row[name].replace(",", ".")} for row in rows]
-                notes.append(f"column {name!r} holds numbers with decimal commas")
+    for name in names:
+        if _has_decimal_commas([row[name] for row in rows], separator):
+            rows = [{**row, name: row[name].replace(",", ".")} for row in rows]
+            notes.append(f"column {name!r} holds numbers with decimal commas")
     if not rows and not reject.told:
         raise UserError(f"{path} has a header but no rows; add rows below it.")
     spread = [record for record in kept if record.last > record.first]
@@ -85,13 +85,19 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         longest = max(spread, key=lambda record: record.last - record.first)
         where = f"lines {longest.first} to {longest.last}"
         notes.append(f"{len(spread)} of {len(kept)} rows hold line breaks in a quoted cell (the longest: {where})")
-    return Table(path, names, rows, [record.first for record in kept], notes=[f"{path}: {n}." for n in notes])
+    return lists_from_text(
+        Table(path, names, rows, [record.first for record in kept], notes=[f"{path}: {n}." for n in notes])
+    )
 
 
-def _has_decimal_commas(cells: Sequence[str]) -> bool:
-    """Whether all cells that are there are numbers, some with a comma before their decimals, as German Excel writes them."""
+def _has_decimal_commas(cells: Sequence[str], separator: str) -> bool:
+    """Whether all cells that are there are numbers, some with a comma before their decimals, as German Excel writes them.
+    With tabs or bars only if one is no pair of numbered labels: 2,2 or 0,05."""
     there = [cell.strip() for cell in cells if cell.strip()]
-    return all(DECIMAL.fullmatch(cell) for cell in there) and any("," in cell for cell in there)
+    if separator == "," or not all(DECIMAL.fullmatch(cell) for cell in there):
+        return False
+    parts = [cell.split(",") for cell in there if "," in cell]
+    return bool(parts) and (separator == ";" or any(a == b or re.match(r"0\d", b) for a, b in parts))
 
 
 def _usable(path: str, record: Record, width: int, separator: str, reject: Rejects) -> bool:
@@ -197,17 +203,26 @@ def _column_names(path: str, header: Record, records: Sequence[Record], separato
 
 def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
     """What shows that the first line is a row: a class, a number or an empty place that its column has below, too."""
-    numbered = [int(name) for name in names if name.isdecimal()]
-    in_a_row = len(numbered) > 1 and numbered == list(range(numbered[0], numbered[0] + len(numbered)))
-    if in_a_row or len(names) < 2:  # as pandas numbers columns
+    if list(names) == [str(i) for i in range(len(names))] or len(names) < 2:  # as pandas numbers columns
         return None
-    for i, name in enumerate(names):
-        below = [cells[i].strip() for cells in rows if len(cells) == len(names)]
+    columns = [[cells[i].strip() for cells in rows if len(cells) == len(names)] for i in range(len(names))]
+    labels = _numbered_labels(names, columns)
+    for i, (name, below) in enumerate(zip(names, columns, strict=True)):
+        if i in labels:
+            continue
         if name in below:
             return f"{name!r} stands in column {i + 1} again"
         if len(below) > 1 and NUMBER.fullmatch(name) and all(NUMBER.fullmatch(cell) for cell in below):
             return f"column {i + 1} holds numbers, and {name!r} is one"
     return None
+
+
+def _numbered_labels(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of labels that are called by numbers in a row, as 1, 2 and 3, and hold nothing but 0 and 1."""
+    at = [i for i, name in enumerate(names) if name.isdecimal()]
+    numbers = [int(names[i]) for i in at]
+    in_a_row = len(at) > 1 and numbers == list(range(numbers[0], numbers[0] + len(at)))
+    return at if in_a_row and numbers[-1] > 1 and all(set(columns[i]) <= {"0", "1", ""} for i in at) else []
 
 
 def _without(

@@ -1,0 +1,65 @@
+"""Runs a base's forward pass on tensors without numbers, to learn what a CUDA graph could not hold, before any is captured.
+
+What waits for the CPU, or copies from it, ends a capture, and after that its process can capture nothing more: it cannot be
+tried out on the GPU. DeBERTa copies a number in each forward pass; experts may be chosen by looking at the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+import transformers
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from peftcost.engine.step_estimate import quiet
+from peftcost.tasks.batch import Batch
+
+Shaped = tuple[str, tuple[int, ...], torch.dtype]
+"""An input's name, shape and type."""
+
+
+class _WaitsForCpu(Exception):
+    """The forward pass copies from one device to another."""
+
+
+class _NoCopies(TorchDispatchMode):
+    """Ends where tensors of two devices meet; single numbers of the CPU are handed to kernels by value."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func._schema.name in ("aten::_to_copy", "aten::copy_"):
+            tensors = [t for t in tree_leaves((args, out)) if isinstance(t, torch.Tensor)]
+            if len({tensor.device.type for tensor in tensors}) > 1:
+                raise _WaitsForCpu
+        return out
+
+
+def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batch: Batch) -> bool:
+    """Whether the forward pass of the model of this configuration, on inputs like the batch's, runs on its device alone.
+
+    False also where it cannot be run without numbers."""
+    inputs = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in batch.inputs.items())
+    kind: Any = type(config)  # to mypy, classes with a metaclass have no hash
+    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs)
+
+
+@lru_cache(maxsize=16)
+def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...]) -> bool:
+    options = json.loads(as_json)
+    options.pop("quantization_config", None)
+    device = torch.device("meta")  # any but the CPU, and there without a GPU
+    with quiet(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        try:
+            with device:
+                model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32)
+                tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
+            with _NoCopies():
+                model.eval()(**tensors)
+        except Exception:  # whatever a stranger's model does: it is trained eagerly
+            return False
+    return True
