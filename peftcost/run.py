@@ -124,7 +124,7 @@ class Run:
             examples: Show the dev examples that are hardest for the recommended setup. Default: as the search was told.
             by: A column of the data, by whose values the quality on dev is told, too.
             attributions: Mark the tokens of these examples that decide what the model says: integrated gradients, by Captum
-                (`pip install "peftcost[attributions]"`), in a process of its own. For text classification.
+                (`pip install captum`), in a process of its own. For text classification.
 
         Returns:
             Their paths, by kind (html, md, png).

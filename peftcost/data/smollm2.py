@@ -27,7 +27,7 @@ def converted(package: Path, cache: Path) -> Path:
     if (folder / "config.json").exists():
         return folder
     if find_spec("gguf") is None:
-        raise UserError("builtin:smollm2 needs the package gguf to be read; run: pip install 'peftcost[demo]'")
+        raise UserError("builtin:smollm2 needs the package gguf to be read; run: pip install --no-deps gguf")
     print(f"Converting SmolLM2-135M into {folder}, once; this takes about a minute.", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "peftcost.data.smollm2", str(package), str(folder)]

@@ -128,5 +128,5 @@ def _soundfile() -> Any:
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: without libsndfile
-        raise UserError('Sounds are read by soundfile, which is not here; `pip install "peftcost[audio]"`.') from error
+        raise UserError("Sounds are read by soundfile, which is not here; `pip install soundfile`.") from error
     return soundfile

@@ -31,7 +31,7 @@ def attribute(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     try:
         import captum.attr
     except ImportError as error:
-        raise UserError('Attributions need Captum; install it with `pip install "peftcost[attributions]"`.') from error
+        raise UserError("Attributions need Captum; install it with `pip install captum`.") from error
     reporter.phase("test")
     setup, prepared, out = Setup.from_dict(payload["setup"]), Path(payload["prepared"]), Path(payload["out"])
     info = as_trained(load_dataset_info(prepared), out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from peftcost.core.setup import CLASS_WEIGHTS, WORD_DROPOUT, Setup
+from peftcost.cost.model import CostModel
 from peftcost.methods import get_method
 from peftcost.methods.lora import Lora
 
@@ -22,6 +23,20 @@ EACH_ITS_OWN = (
     "adapter_dropout",
 )
 """Choices in which setups of a pack may differ, beside their length. All others belong to the base and its one pass."""
+MOST_MEMBERS = 8
+"""Of a pack: where its step is no longer bound by starting kernels, more members take more time."""
+
+
+def can_join(members: Sequence[Setup], one: Setup, cost: CostModel, free_bytes: int) -> bool:
+    """Whether one more setup that waits can train with these. free_bytes: of the device, 0 if unknown."""
+    has_room = len(members) < MOST_MEMBERS and (free_bytes == 0 or pack_bytes([*members, one], cost) <= free_bytes)
+    return has_room and can_share([members[0], one]) is None
+
+
+def pack_bytes(members: Sequence[Setup], cost: CostModel) -> int:
+    """What a pack needs: its base once, and everything else of each member."""
+    bases = [cost.base_bytes(setup) for setup in members]
+    return max(bases) + sum(cost.predict(setup).peak_bytes - base for setup, base in zip(members, bases, strict=True))
 
 
 def can_share(setups: Sequence[Setup]) -> str | None:

@@ -111,7 +111,7 @@ def base_of(folder: Path, name: str, revision: str | None = None, fingerprint: s
 def check_out(data: Path, out: Path) -> None:
     """UserError if the file cannot be written, or is the data file, which would be lost with its labels."""
     if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}.")
+        raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}; choose another -o.")
     if out.exists() and os.path.exists(data) and out.samefile(data):
         raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
 
@@ -145,7 +145,7 @@ def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
             writer.writerow(columns)
             writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}).") from error
+        raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
 
 
 def cell(value: Any) -> Any:

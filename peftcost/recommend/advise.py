@@ -9,8 +9,9 @@ from typing import Any
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.recommend.caveats import caveats_of
 from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import evidence_of_entries
-from peftcost.searcher.explore import Suggest, reachable
+from peftcost.recommend.result import evidence_of
+from peftcost.recommend.schema import SetupResult
+from peftcost.searcher.explore import Suggest
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.state import SearchState
 
@@ -25,6 +26,6 @@ def advise(
 ) -> tuple[Recommendation, BudgetForecast]:
     """entries: as in result.json; suggest: what else could be begun."""
     caveats = partial(caveats_of, state, margin=criterion.margin)
-    advised = recommend(evidence_of_entries(entries), evidence, criterion, n_dev=dev_rows, caveats_of=caveats)
-    ahead = reachable(state, suggest)
-    return advised, forecast(state, ahead, criterion.margin, state.setup(advised.id), state.limit_gpu_seconds)
+    of_setups = evidence_of(SetupResult.model_validate(entry) for entry in entries)
+    advised = recommend(of_setups, evidence, criterion, n_dev=dev_rows, caveats_of=caveats)
+    return advised, forecast(state, suggest, criterion.margin, state.setup(advised.id), state.limit_gpu_seconds)

@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from peftcost.core.setup import Setup, method_of
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
-from peftcost.searcher.references import Reference, has_begun, reading, rising_at
+from peftcost.searcher.references import Curve, has_begun, rising_at
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.trial import Trial
 
 
 def caveats_of(state: SearchState, setup_id: str, margin: float) -> tuple[Caveat, ...]:
     """Of recommending this setup; none where only its bound decides."""
-    if not state.stops:
-        return ()
     setup = state.setup(setup_id)
     found = [unmeasured(state), rising(state, setup, margin), contended(state, setup)]
     return tuple(caveat for caveat in found if caveat is not None)
@@ -38,34 +37,32 @@ def rising(state: SearchState, recommended: Setup, margin: float) -> Caveat | No
     found = rising_at(state, recommended, margin)
     if not found:
         return None
-    begun = [curve_text(state, reference) for reference in found if has_begun(state, reference.trial)]
-    late = [curve_text(state, reference) for reference in found if not has_begun(state, reference.trial)]
+    begun = [curve_text(state, curve) for curve in found if has_begun(state, curve[-1])]
+    late = [curve_text(state, curve) for curve in found if not has_begun(state, curve[-1])]
     told = [f"{listed(begun)} {'was' if len(begun) == 1 else 'were'} still rising"] if begun else []
     told += [f"{listed(late)} had not begun to learn"] if late else []
-    return Caveat("; ".join(told), sum(going_on_seconds(state, reference) for reference in found))
+    return Caveat("; ".join(told), sum(going_on_seconds(state, curve[-1]) for curve in found))
 
 
 def contended(state: SearchState, recommended: Setup) -> Caveat | None:
     """Costs of a busy machine are too long, so which setup is the cheapest is not known."""
-    decisive = [t.measurement for t in state.decisive(recommended.id) if t.measurement is not None]
+    decisive = [trial.measured for trial in state.decisive(recommended.id)]
     if not all(m.contended for m in decisive):
         return None
     return Caveat("its times were measured while other programs used the processor", decisive[0].gpu_seconds)
 
 
-def curve_text(state: SearchState, reference: Reference) -> str:
+def curve_text(state: SearchState, curve: Curve) -> str:
     """The method with its qualities and lengths: "full (.041, .192 after 0.9, 1.8 epochs)"."""
-    rows, name = state.cost.train_rows, reference.trial.setup.arm
-    qualities = ", ".join(f"{reading(trial):.3f}" for trial in reference.curve)
-    epochs = ", ".join(f"{trial.setup.stop_examples / rows:.2g}" for trial in reference.curve)
-    return f"{name} ({qualities} after {epochs} epochs)"
+    qualities = ", ".join(f"{trial.measured.quality:.3f}" for trial in curve)
+    epochs = ", ".join(f"{trial.setup.stop_examples / state.cost.train_rows:.2g}" for trial in curve)
+    return f"{curve[0].setup.arm} ({qualities} after {epochs} epochs)"
 
 
-def going_on_seconds(state: SearchState, reference: Reference) -> float:
+def going_on_seconds(state: SearchState, trial: Trial) -> float:
     """gpu-seconds of training it on to twice its length."""
-    setup = reference.trial.setup
-    ahead = setup.until(state.config.stop_factor * setup.stop_examples)
-    return state.cost.predict(ahead, setup if reference.trial.has_checkpoint else None, state.dev_sample).trial_seconds
+    ahead = trial.setup.until(state.config.stop_factor * trial.setup.stop_examples)
+    return state.cost.predict(ahead, trial.setup if trial.has_checkpoint else None, state.dev_sample).trial_seconds
 
 
 def listed(names: Iterable[str]) -> str:

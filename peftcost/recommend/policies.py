@@ -158,24 +158,9 @@ def recommend(
     )
 
 
-def _non_inferior(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
-    return min(as_good, key=lambda e: e.gpu_seconds)
-
-
-def _best_quality(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
-    return best
-
-
-def _cheapest(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
-    return min(allowed, key=lambda e: e.gpu_seconds)
-
-
-def _lowest_memory(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
-    return min(as_good, key=lambda e: e.peak_bytes)
-
-
-def _knee(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Evidence) -> Evidence:
-    cheapest = _cheapest(allowed, as_good, best)
+def knee(allowed: Sequence[Evidence], best: Evidence) -> Evidence:
+    """Farthest above the chord from the cheapest to the best."""
+    cheapest = min(allowed, key=lambda e: e.gpu_seconds)
     width = max(0.0, math.log(best.gpu_seconds / cheapest.gpu_seconds)) or 1.0
     height = max(0.0, best.quality - cheapest.quality) or 1.0
 
@@ -185,13 +170,14 @@ def _knee(allowed: Sequence[Evidence], as_good: Sequence[Evidence], best: Eviden
     return max((e for e in allowed if e.gpu_seconds <= best.gpu_seconds), key=above_chord)
 
 
-POLICIES = {
-    "non-inferior": _non_inferior,
-    "best-quality": _best_quality,
-    "cheapest": _cheapest,
-    "lowest-memory": _lowest_memory,
-    "knee": _knee,
+POLICIES: dict[str, Callable[[Sequence[Evidence], Sequence[Evidence], Evidence], Evidence]] = {
+    "non-inferior": lambda allowed, as_good, best: min(as_good, key=lambda e: e.gpu_seconds),
+    "best-quality": lambda allowed, as_good, best: best,
+    "cheapest": lambda allowed, as_good, best: min(allowed, key=lambda e: e.gpu_seconds),
+    "lowest-memory": lambda allowed, as_good, best: min(as_good, key=lambda e: e.peak_bytes),
+    "knee": lambda allowed, as_good, best: knee(allowed, best),
 }
+"""(those that meet the constraints, of these those that are as good as the best, the best) -> the choice."""
 
 
 def seeds_seconds(chosen: Evidence, best: Evidence) -> float:
@@ -245,10 +231,7 @@ def excess(e: Evidence, min_quality: float | None, max_memory_bytes: float | Non
 
 
 def nothing_fits(
-    evidence: Sequence[Evidence],
-    min_quality: float | None,
-    max_memory_bytes: float | None,
-    max_gpu_seconds: float | None,
+    evidence: Sequence[Evidence], min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None
 ) -> str:
     """The sentence for constraints that no setup meets: what was asked, and the setup that misses it least."""
     asked = []

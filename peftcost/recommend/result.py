@@ -39,21 +39,15 @@ def build_result(
     answers: the part `written`; more_rows: what as many training rows again would bring."""
     opened = next(event for event in events if event["event"] == "opened")
     first = opened["devices"][0]
-    totals = state.ledger.totals()
     fields = {
         "task": dict(task),
-        "devices": {
-            "kind": first["kind"],
-            "name": first["name"],
-            "count": len(opened["devices"]),
-            "threads": first["threads"],
-        },
+        "devices": {"count": len(opened["devices"])} | {name: first[name] for name in ("kind", "name", "threads")},
         "budget": {
             "limit_gpu_seconds": state.limit_gpu_seconds,
             "spent_gpu_seconds": state.ledger.spent(),
             "stopped_because": state.stopped_because,
         },
-        "ledger": totals,
+        "ledger": state.ledger.totals(),
         "setups": list(entries),
         "front": front_of(entries),
         "recommendation": None
@@ -92,7 +86,7 @@ def task_facts(spec: SearchSpec, task: Task) -> dict[str, Any]:
 def warnings_of(state: SearchState, tests: Mapping[str, Any] | None) -> list[str]:
     """What was noticed on the way, and what the measurements themselves say."""
     found = list(state.warnings)
-    disturbed = [t for t in state.measured() if t.measurement is not None and t.measurement.contended]
+    disturbed = [t for t in state.measured() if t.measured.contended]
     quiet = {t.setup.id for t in state.measured() if t not in disturbed}
     if disturbed:
         only = len({t.setup.id for t in disturbed} - quiet)
@@ -144,14 +138,11 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
         "status": "measured" if measurements else "infeasible" if any(t.infeasible for t in trials) else "failed",
         "reason": None if measurements else next((t.reason for t in trials if t.reason), "not finished"),
         "measurements": [m.as_dict() for m in measurements],
-        "predicted": {
-            "gpu_seconds": trials[0].predicted.gpu_seconds,
-            "peak_bytes": trials[0].predicted.peak_bytes,
-        },
+        "predicted": {name: getattr(trials[0].predicted, name) for name in ("gpu_seconds", "peak_bytes")},
     }
     if not measurements:
-        return entry | dict.fromkeys(FIGURES) | dict.fromkeys(("quality", "quality_interval", "reading"))
-    decisive = [t.measurement for t in state.decisive(setup.id) if t.measurement is not None]
+        return entry | dict.fromkeys((*READINGS, *FIGURES))
+    decisive = [trial.measured for trial in state.decisive(setup.id)]
     reading, interval = mean_of(decisive, "quality"), None
     quality = reading
     if replicates is not None and setup.id in replicates.observed:
@@ -161,16 +152,9 @@ def measured_entry(state: SearchState, setup: Setup, replicates: Replicates | No
     return entry | means | {"quality": quality, "quality_interval": interval, "reading": reading}
 
 
+READINGS = ("quality", "quality_interval", "reading")
 TIMES = ("gpu_seconds", "latency_seconds")
-FIGURES = (
-    "gpu_seconds",
-    "peak_bytes",
-    "process_peak_bytes",
-    "latency_seconds",
-    "artifact_bytes",
-    "trainable_parameters",
-    "total_parameters",
-)
+FIGURES = (*TIMES, "peak_bytes", "process_peak_bytes", "artifact_bytes", "trainable_parameters", "total_parameters")
 
 
 def mean_of(measurements: Sequence[Measurement], name: str) -> float | int:
@@ -183,21 +167,9 @@ def mean_of(measurements: Sequence[Measurement], name: str) -> float | int:
 def bare_entry(arm: str, status: str, reason: str) -> dict[str, Any]:
     """The entry of a method, on one of several bases perhaps, of which nothing was started."""
     model = model_of(arm)
-    return {
-        "id": None,
-        "method": method_of(arm),
-        "hyperparameters": {} if model is None else {"model": model},
-        "stop_examples": None,
-        "lineage": None,
-        "status": status,
-        "reason": reason,
-        "measurements": [],
-        "predicted": None,
-        "quality": None,
-        "quality_interval": None,
-        "reading": None,
-        **dict.fromkeys(FIGURES),
-    }
+    choices = {} if model is None else {"model": model}
+    known = {"method": method_of(arm), "hyperparameters": choices, "status": status, "reason": reason, "measurements": []}
+    return known | dict.fromkeys(("id", "stop_examples", "lineage", "predicted", *READINGS, *FIGURES))
 
 
 def front_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -217,11 +189,6 @@ def evidence_of(setups: Iterable[SetupResult]) -> list[Evidence]:
             facts = setup.quality, setup.gpu_seconds, setup.peak_bytes, fresh_seeds
             found.append(Evidence(setup.id, *facts, setup.words))
     return found
-
-
-def evidence_of_entries(entries: Iterable[Mapping[str, Any]]) -> list[Evidence]:
-    """The same of entries that no result holds yet."""
-    return evidence_of(SetupResult.model_validate(entry) for entry in entries)
 
 
 def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:

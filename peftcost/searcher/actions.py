@@ -24,10 +24,10 @@ class Propose:
 
 @dataclass(frozen=True)
 class Promote:
-    """Go on with this measured trial's lineage, from its checkpoint to this stop."""
+    """Go on with this measured trial's lineage, from its checkpoint to this setup."""
 
     trial: int
-    stop_examples: int
+    setup: Setup
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ class Checkpoints:
         for number in [n for n, size in self._bytes.items() if size and n not in going_on | needed]:
             self._forget(state, number)
         room = DISK_SHARE * (shutil.disk_usage(self.folder.path).free + sum(self._bytes.values()))
-        without_room, spare = [], [n for n, size in self._bytes.items() if size and n not in needed]
-        for number in sorted(spare, key=lambda n: quality_of(state, n)):
+        without_room, quality = [], {trial.number: trial.measured.quality for trial in state.measured()}
+        spare = [n for n, size in self._bytes.items() if size and n not in needed]
+        for number in sorted(spare, key=lambda n: (not math.isnan(quality[n]), quality[n])):
             if sum(self._bytes.values()) > room:
                 self._forget(state, number)
                 without_room.append(number)
@@ -43,9 +44,3 @@ class Checkpoints:
         trial = state.trials[number]
         self.folder.forget(trial.setup.id, trial.seed, "checkpoint")
         self._bytes[number] = 0
-
-
-def quality_of(state: SearchState, number: int) -> float:
-    """As measured; one that could not be computed is the worst."""
-    measurement = state.trials[number].measurement
-    return -math.inf if measurement is None or math.isnan(measurement.quality) else measurement.quality

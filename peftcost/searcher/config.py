@@ -17,7 +17,6 @@ class SearchConfig:
     experiment varies it. "Left" is what remains of the budget, closing costs and running trials taken off."""
 
     # -- lengths (stops.py, planner.py) ------------------------------------------------------------------------------
-
     epochs: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0, 1.25, 1.5, 2.0, 3.0)
     """The longest stop that all references can be paid for is one of these, as far as the budget goes."""
     most_epochs: float = 6.0
@@ -27,13 +26,14 @@ class SearchConfig:
     """Each stop is so many times as long as the one before (successive halving, Jamieson and Talwalkar 2016)."""
     most_stops: int = 3
     """Stops that all references can be paid for. With one alone the front reaches .54 to .58 of the hypervolume in place
-    of .92 to .94 (benchmarks/search.md, "without stops")."""
+    of .92 to .94 (docs/benchmarks/search.md, "without stops")."""
     most_stops_beyond: int = 3
     """Further stops, which not every reference can be paid for to reach: whatever is worth it may."""
     fewest_steps: int = 20
     """Optimizer steps of the first stop, at least: after fewer a reading says little."""
     safety: float = 1.1
-    """Predictions are taken this much dearer, since it must hold (benchmarks/search.md, "Does it keep to its budget?")."""
+    """Predictions are taken this much dearer, since it must hold (docs/benchmarks/search.md,
+    "Does it keep to its budget?")."""
     probe_examples: int = 1600
     """The length that a probe pretends to train for. Only methods with a fixed horizon look at it."""
     explore_dev_rows: int = 500
@@ -44,11 +44,11 @@ class SearchConfig:
     as the dearest that was probed, until they are trained."""
 
     # -- what goes first (decide.py) ---------------------------------------------------------------------------------
-
     opening_share: float = 0.3
     """A reference goes first where that takes no more than this of what is left, or nothing was tried; elsewhere it competes.
-    At 0 only the first reference goes first (benchmarks/search.md, "full and LoRA compete for their first stop, too"). At .12
-    a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3 LoRA's .71)."""
+    At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop,
+    too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3
+    LoRA's .71)."""
     first_share: float = 0.4
     """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
     the budget. Elsewhere only the references' are, and the others' compete."""
@@ -64,22 +64,22 @@ class SearchConfig:
     """Setups of one method that are taken over from recipes and earlier runs (planner.py)."""
 
     # -- exploring (decide.py, explore.py) ---------------------------------------------------------------------------
-
     explore_share: float = 0.75
     """Of the budget, or of what was added to it: exploring ends here at the latest."""
     negligible_gain: float = 0.005
     """Exploring is over when what is left to spend on it would add less than this share of the hypervolume."""
     cost_exponent: float = 0.5
-    """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 the front is worse where costs lie far apart, at 1 where
-    they do not (benchmarks/search.md, "without costs" and "with costs in full")."""
+    """A candidate is worth gain / gpu_seconds ** cost_exponent. At 0 (the gain alone) the front is worse where costs lie far
+    apart, at 1 (the gain per gpu-second) where they do not (docs/benchmarks/search.md, "without costs" and
+    "with costs in full")."""
     reference_factor: float = 3.0
     """The hypervolume's reference point lies this factor beyond the dearest setup, so that the best quality counts at
     whatever cost."""
     top_margins: int = 5
     """How deep the top of the front is, in margins. The recommendation is made there, so half of a gain is counted there."""
     most_lineages: int = 50
-    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick (benchmarks/search.md,
-    "Scale")."""
+    """Of the lineages that wait at one stop, the best that are looked at: a decision has to stay quick
+    (docs/benchmarks/search.md, "Scale")."""
     rising_chance: float = 0.5
     """A reference is trained on before anything is confirmed, and nothing is called confirmed, while it is at least so likely
     that this lifts the reference above the recommended setup by more than the margin."""
@@ -87,10 +87,9 @@ class SearchConfig:
     """The same for a reference that was trained for less than the recommended setup."""
     explore_again_chance: float = 0.05
     """When confirming is over, exploring goes on while the chance that the rest of the budget changes the recommendation is
-    not below this (benchmarks/search.md, "without going back to exploring")."""
+    not below this (docs/benchmarks/search.md, "without going back to exploring")."""
 
     # -- the surrogate's prior (surrogate.py): standard deviations of its terms, at scale 1 ----------------------------
-
     expected_gain: float = 0.03
     """What a doubling of the length is expected to bring, before anything was seen."""
     common_deviation: float = 0.3
@@ -125,7 +124,6 @@ class SearchConfig:
     """Readings that are looked at, the best: what is poor no longer matters, and time grows with the cube."""
 
     # -- proposals (proposals.py) ------------------------------------------------------------------------------------
-
     neighbour_trials: int = 4
     """Until an arm has so many setups, the neighbours of its prior-best one are proposed, too."""
     neighbour_factors: tuple[float, ...] = (1 / 3, 3.0)
@@ -134,7 +132,6 @@ class SearchConfig:
     """Quasi-random points of an arm that the surrogate compares."""
 
     # -- what is kept back for confirmation (decide.py, confirm.py) --------------------------------------------------
-
     reserved_contenders: int = 2
     """For how many setups the budget keeps confirmation back: one, and one that it is held against."""
     most_reserved: float = 0.35
@@ -146,11 +143,11 @@ class SearchConfig:
     confirming first would be a waste."""
 
     # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
-
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""
     most_confirm_seeds: int = 5
-    """Fresh seeds of a contender. More than three change the advice little (benchmarks/search.md, "Is the advice true?")."""
+    """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md,
+    "Is the advice true?")."""
     first_confirm_seed: int = 1001
     """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
     plausible_within: float = 0.05
@@ -161,14 +158,12 @@ class SearchConfig:
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 
     # -- what more rows would bring (parts.py) -----------------------------------------------------------------------
-
     parts_share: float = 0.05
     """Of the budget: to train the recommended setup on parts of the rows too may take no more."""
     fewest_part_rows: int = 50
     """On fewer rows a training says next to nothing."""
 
     # -- what the measurements say (evidence.py, forecast.py) -------------------------------------------------------
-
     replicates: int = 2000
     """Bootstrap replicates: a bound at 5 % rests on 100 of them, at 1 % on 20."""
     most_compared: int = 200

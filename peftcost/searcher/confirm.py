@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from peftcost.core.measurement import timed_undisturbed
-from peftcost.core.statistics import (
-    CONFIRM_SEEDS,
-    NonInferiority,
-    Replicates,
-    probability_within_margin,
-    shown_as_good,
-)
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates, probability_within_margin, shown_as_good
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.state import SearchState
@@ -29,8 +23,6 @@ def contenders(
     of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
     gpu_seconds: per setup.
     """
-    if not replicates.observed:
-        return []
     expected = replicates.as_expected
     best = max(expected.observed, key=lambda s: expected.observed[s])
     within = probability_within_margin(expected, margin)
@@ -55,31 +47,15 @@ def gpu_seconds_of(state: SearchState, replicates: Replicates) -> dict[str, floa
     """Per setup the mean over the trials that speak for it."""
     found: dict[str, float] = {}
     for setup_id in replicates.observed:
-        measured = [t.measurement for t in state.decisive(setup_id) if t.measurement is not None]
-        costs = [m.gpu_seconds for m in timed_undisturbed(measured)]
+        costs = [m.gpu_seconds for m in timed_undisturbed([t.measured for t in state.decisive(setup_id)])]
         found[setup_id] = sum(costs) / len(costs)
     return found
-
-
-def contenders_seconds(state: SearchState, replicates: Replicates | None, margin: float) -> list[float]:
-    """What training the present contenders takes."""
-    if replicates is None:
-        return []
-    known = contenders(replicates, margin, gpu_seconds_of(state, replicates), state.config)
-    reserved = known[: state.config.reserved_contenders]
-    return [state.cost.predict(state.setup(s)).trial_seconds for s in reserved]
-
-
-def confirm_reserve(present: Sequence[float], upcoming_seconds: float, config: SearchConfig) -> float:
-    """What confirming the contenders will take: the present ones, or what is upcoming in their place if that is dearer."""
-    dearest = sorted([*present, upcoming_seconds])[-config.reserved_contenders :]
-    return config.safety * CONFIRM_SEEDS * sum(dearest)
 
 
 def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion: NonInferiority, available: float) -> Action:
     """The next confirmation, or the end: two fresh seeds for a few contenders at a time, then, when all have them and the
     recommendation is not settled, one more for each."""
-    if replicates is None or not replicates.observed:
+    if replicates is None:
         return Stop("no setup could be measured")
     running = any(t.role == "confirm" for t in state.running())
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
@@ -136,9 +112,3 @@ def settled(state: SearchState, replicates: Replicates, criterion: NonInferiorit
     still = contenders(replicates, criterion.margin, gpu_seconds, state.config)
     open_ones = [s for s in still if s not in shown]
     return cheapest if all(gpu_seconds[s] >= gpu_seconds[cheapest] for s in open_ones) else None
-
-
-def recommended_now(state: SearchState, replicates: Replicates, criterion: NonInferiority) -> str:
-    """What would be recommended: the settled one, else the cheapest that is expected to be as good as the best."""
-    known = settled(state, replicates, criterion)
-    return known or cheapest_expected(replicates, criterion.margin, gpu_seconds_of(state, replicates))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
@@ -11,17 +12,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
-from peftcost.engine.messages import (
-    Died,
-    Done,
-    Failed,
-    Measured,
-    Message,
-    Predicted,
-    Progress,
-    Unmeasured,
-    failure_of,
-)
+from peftcost.engine.messages import Died, Done, Failed, Measured, Message, Predicted, Progress, Unmeasured, failure_of
 from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
@@ -29,8 +20,6 @@ from peftcost.runner.slot import Slot
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.evidence import Evidence
-from peftcost.searcher.explore import StartingPoints
-from peftcost.searcher.packing_plan import Waiting, can_join
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -48,13 +37,7 @@ MOST_INTERRUPTIONS = 1
 class Controller(Runner):
     """Runs a search's trials on the devices."""
 
-    def __init__(
-        self,
-        executor: Executor,
-        journal: Journal,
-        state: SearchState,
-        observers: Iterable[Observer] = (),
-    ) -> None:
+    def __init__(self, executor: Executor, journal: Journal, state: SearchState, observers: Iterable[Observer] = ()) -> None:
         super().__init__(executor, journal, state, observers)
         self.state = state
         self._interruptions: dict[int, int] = {}
@@ -85,7 +68,7 @@ class Controller(Runner):
             if news:
                 evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
-            self._hold_to_budget()
+            self._hold_to_budget(run)
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
         """Give every free slot something to do, or release it; why the search is over, if it is."""
@@ -94,19 +77,19 @@ class Controller(Runner):
                 continue
             together: list[Trial] = []
             while True:
-                suggest = partial(run.proposals.suggest, self.state)
-                action = decide.next_action(self.state, run.starts, suggest, evidence, run.criterion, self.journal.clock())
+                starts, suggest, now = run.proposals.starts, partial(run.proposals.suggest, self.state), self.journal.clock()
+                moment = decide.Moment(self.state, starts, suggest, evidence, run.criterion, now)
+                action = decide.next_action(moment)
                 if isinstance(action, actions.Skip):
                     needs = action.needs_gpu_seconds
                     self.record("skipped", method=action.arm, reason=f"needs {needs:.0f} gpu-s", needs_gpu_seconds=needs)
                     continue
                 if isinstance(action, actions.Stop | actions.Wait):
                     break
-                setup = self._setup_of(action)
-                if together and not self._can_join(together, setup):
+                if together and not self._can_join(together, action.setup):
                     break
-                together.append(self._begin(run, slot, action, setup))
-                if not self._may_share(slot, setup):
+                together.append(self._begin(run, slot, action))
+                if not self._may_share(slot, action.setup):
                     break
             if together:
                 self._start_worker(run, slot, together)
@@ -125,39 +108,30 @@ class Controller(Runner):
                 return True
         return False
 
-    def _setup_of(self, action: actions.Start) -> Setup:
-        if isinstance(action, actions.Promote):
-            return self.state.trials[action.trial].setup.until(action.stop_examples)
-        return action.setup
-
     def _may_share(self, slot: Slot, setup: Setup) -> bool:
         kinds = [self.executor.devices[index].kind for index in slot.devices]
         return len(kinds) == 1 and kinds[0] in SHARED and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
-        cost, memory_bytes = self.state.cost, self._memory_bytes(together[0].slot)
-        waiting = [Waiting(s, cost.predict(s).peak_bytes, cost.base_bytes(s)) for s in (*(t.setup for t in together), setup)]
-        return can_join(waiting[:-1], waiting[-1], memory_bytes)
+        waiting, memory_bytes = [trial.setup for trial in together], self._memory_bytes(together[0].slot)
+        return sharing.can_join(waiting, setup, self.state.cost, memory_bytes)
 
     def _memory_bytes(self, slot: Slot) -> int:
         """What each of its devices has: each rank of a group holds a model of its own."""
         return min(self.executor.devices[index].memory_bytes for index in slot.devices)
 
-    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start, setup: Setup) -> Trial:
+    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start) -> Trial:
         """Write down that a trial begins on a slot."""
-        parent: Trial | None = None
-        role: Role = "explore"
-        seed = run.seed
-        if isinstance(action, actions.Promote):
-            before = self.state.trials[action.trial]
-            seed, parent = before.seed, before if before.has_checkpoint else None
-        elif isinstance(action, actions.Confirm):
-            seed, role = action.seed, "confirm"
+        setup, before = action.setup, self.state.trials[action.trial] if isinstance(action, actions.Promote) else None
+        role: Role = "confirm" if isinstance(action, actions.Confirm) else "explore"
+        seed = action.seed if isinstance(action, actions.Confirm) else run.seed if before is None else before.seed
+        from_checkpoint = before if before is not None and before.has_checkpoint else None
+        parent, parent_setup = (from_checkpoint.number, from_checkpoint.setup) if from_checkpoint else (None, None)
         dev_rows = self.state.dev_sample if role == "explore" else None
-        predicted = self.state.cost.predict(setup, None if parent is None else parent.setup, dev_rows)
+        predicted = self.state.cost.predict(setup, parent_setup, dev_rows)
         number = run.study.add(setup.method, setup.hyperparameters)
-        run.study.describe(number, setup, seed, role, parent=None if parent is None else parent.number)
+        run.study.describe(number, setup, seed, role, parent=parent)
         self.record(
             "started",
             trial=number,
@@ -166,7 +140,7 @@ class Controller(Runner):
             lineage=setup.lineage,
             seed=seed,
             role=role,
-            parent=None if parent is None else parent.number,
+            parent=parent,
             **slot.as_facts(),
             predicted=vars(predicted),
         )
@@ -247,14 +221,17 @@ class Controller(Runner):
                 any_failed = True
         return any_failed
 
-    def _hold_to_budget(self) -> None:
+    def _hold_to_budget(self, run: SearchRun) -> None:
         """The budget is a contract: what would eat into the kept-back closing costs is ended."""
         if self.left_after(self.state.closing_seconds()) > 0:
             return
         for trial in self.state.running():
             self.executor.kill(trial.slot)
             self.record_for(trial.slot, "phase", category="idle")
-            self.record("failed", trial=trial.number, reason="stopped: the budget would not have lasted", cut_off=True)
+            shared = any(self.state.trials[number].status == "measured" for number in self._together[trial.slot])
+            reason = "stopped: the budget would not have lasted"
+            self.record("failed", trial=trial.number, reason=reason, cut_off=True, shared=shared)
+            run.study.tell(trial.number, None)
 
     def tidy_checkpoints(self, run: SearchRun) -> None:
         """Delete those that nothing will go on from, and those for which there is no room."""
@@ -262,25 +239,22 @@ class Controller(Runner):
             self.record("forgotten", trial=number)
 
 
+@dataclass
 class SearchRun:
-    """What a search works on: folder, study, prepared data by base, and each arm's starting points."""
+    """What a search works on. prepared: the folders of the data, by base. seed: of exploring."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        study: Study,
-        proposals: Proposals,
-        evidence: Evidence,
-        prepared: Mapping[str, str],
-        starts: StartingPoints,
-        metric: Metric,
-        criterion: NonInferiority,
-        seed: int,
-    ) -> None:
-        self.folder, self.study, self.prepared, self.starts = folder, study, prepared, starts
-        self.proposals, self.evidence = proposals, evidence
-        self.metric, self.criterion, self.seed = metric, criterion, seed
-        self.checkpoints = Checkpoints(folder)
+    folder: RunFolder
+    study: Study
+    proposals: Proposals
+    evidence: Evidence
+    prepared: Mapping[str, str]
+    metric: Metric
+    criterion: NonInferiority
+    seed: int
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder)
 
     def prepared_for(self, setup: Setup) -> str:
         """The folder of the data as the setup's base reads it."""

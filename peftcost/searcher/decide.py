@@ -10,18 +10,16 @@ tried, and confirmed in its turn. What confirmation and test will take is kept b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Confirm, Promote, Propose, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.confirm import confirm_or_stop, confirm_reserve, contenders_seconds, recommended_now
-from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotions, reachable
+from peftcost.searcher.confirm import cheapest_expected, confirm_or_stop, contenders, gpu_seconds_of, settled
+from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotion_of
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.parts import parts_reserve
 from peftcost.searcher.references import begin, follow
@@ -37,34 +35,27 @@ def references_of(arms: Sequence[str], cheapest: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(first))
 
 
-def next_action(
-    state: SearchState,
-    starts: StartingPoints,
-    suggest: Suggest,
-    replicates: Replicates | None,
-    criterion: NonInferiority,
-    now: float,
-) -> Action:
-    """What to start on a free device.
-
-    starts: of each arm, recipes' at their own length, the others at the first stop. suggest: what else could be begun.
-    replicates: of all measured setups (None before any). now: seconds on the run's clock.
-    """
-    moment = Moment(state, starts, suggest, replicates, criterion, now)
+def next_action(moment: Moment) -> Action:
+    """What to start on a free device."""
+    state = moment.state
     action: Action | None = cover(moment) or explore(moment)
     if action is None and state.exploring and state.running():
         return Wait()
-    action = action or confirm_or_stop(state, replicates, criterion, moment.left)
+    action = action or confirm_or_stop(state, moment.replicates, moment.criterion, moment.left)
     if isinstance(action, Stop):
         action = end(moment, action)
     elif isinstance(action, Confirm) and action.seed >= state.config.first_confirm_seed + CONFIRM_SEEDS:
-        action = rising(moment) or action  # no number of seeds confirms what a reference may overtake
+        action = moment.rising(moment.left) or action  # no number of seeds confirms what a reference may overtake
     return Wait() if isinstance(action, Stop) and state.running() else action
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a decision is made from, as `next_action` has it, and what follows from that."""
+    """What a decision is made from, and what follows from that.
+
+    starts: of each arm, recipes' at their own length, the others at the first stop. suggest: what else could be begun.
+    replicates: of all measured setups (None before any). now: seconds on the run's clock.
+    """
 
     state: SearchState
     starts: StartingPoints
@@ -85,39 +76,57 @@ class Moment:
     @cached_property
     def left(self) -> float:
         """gpu-seconds, less what closing, the recommended setup on parts of the rows, and the running trials will take."""
-        left = self.state.left_after(self.config.safety * self.state.cost.closing_seconds(), self.now)
+        safety = self.config.safety
+        left = self.state.left_after(safety * self.state.cost.closing_seconds(), self.now)
         parts = 0.0 if self.recommended is None else parts_reserve(self.state, self.recommended, self.budget)
-        return left - parts - committed_seconds(self.state, self.now)
+        running = (
+            safety * trial.predicted.trial_seconds - len(trial.slot.devices) * (self.now - trial.started_t)
+            for trial in self.state.running()
+        )
+        return left - parts - sum(max(0.0, seconds) for seconds in running)
 
     @cached_property
     def contenders_seconds(self) -> list[float]:
         """What training the present contenders takes."""
-        return contenders_seconds(self.state, self.replicates, self.criterion.margin)
+        if self.replicates is None:
+            return []
+        gpu_seconds = gpu_seconds_of(self.state, self.replicates)
+        known = contenders(self.replicates, self.criterion.margin, gpu_seconds, self.config)
+        reserved = known[: self.config.reserved_contenders]
+        return [self.state.cost.predict(self.state.setup(s)).trial_seconds for s in reserved]
 
     @cached_property
     def recommended(self) -> Setup | None:
-        """What would be recommended now."""
-        if self.replicates is None or not self.replicates.observed:
+        """What would be recommended now: the settled one, else the cheapest that is expected to be as good as the best."""
+        if self.replicates is None:
             return None
-        return self.state.setup(recommended_now(self.state, self.replicates, self.criterion))
+        known = settled(self.state, self.replicates, self.criterion)
+        gpu_seconds = gpu_seconds_of(self.state, self.replicates)
+        return self.state.setup(known or cheapest_expected(self.replicates, self.criterion.margin, gpu_seconds))
 
     @property
     def left_to_explore(self) -> float:
         """gpu-seconds: exploring has a share of the budget."""
-        return self.config.explore_share * self.budget - (
-            self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
-        )
+        spent = self.state.ledger.spent(self.now) - self.state.spent_before_gpu_seconds
+        return self.config.explore_share * self.budget - spent
 
     def reserve(self, upcoming: Setup) -> float:
-        """gpu-seconds to keep back for confirmation when this setup is tried."""
+        """gpu-seconds to keep back for confirmation when this setup is tried: for the present contenders, or for this one in
+        place of one of them if it is dearer."""
         needs = self.state.cost.predict(upcoming).trial_seconds
-        return min(self.config.most_reserved * self.budget, confirm_reserve(self.contenders_seconds, needs, self.config))
+        dearest = sorted([*self.contenders_seconds, needs])[-self.config.reserved_contenders :]
+        return min(self.config.most_reserved * self.budget, self.config.safety * CONFIRM_SEEDS * sum(dearest))
+
+    def rising(self, available: float) -> Promote | Propose | None:
+        """The next stop of a reference that is rising, if that can be paid for."""
+        if self.recommended is None:
+            return None
+        return follow(self.state, self.recommended, self.criterion.margin, available)
 
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
         assert self.recommended is not None
-        found = reachable(self.state, self.suggest)
-        return forecast(self.state, found, self.criterion.margin, self.recommended, available, or_cheaper)
+        return forecast(self.state, self.suggest, self.criterion.margin, self.recommended, available, or_cheaper)
 
 
 # -- cover -----------------------------------------------------------------------------------------------------------------
@@ -174,21 +183,23 @@ def explore(moment: Moment) -> Promote | Propose | None:
     if found is not None or moment.recommended is None or not moment.contenders_seconds or not moment.state.exploring:
         return found
     beyond = moment.left - moment.config.least_reserved * moment.budget
-    return follow(moment.state, moment.recommended, moment.criterion.margin, beyond) or in_place_of_proof(moment, beyond)
+    return moment.rising(beyond) or in_place_of_proof(moment, beyond)
 
 
 def recipe_further(moment: Moment) -> Promote | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
     state = moment.state
     recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, moment.starts[arm])]
-    promoted = {candidate.ahead[0].lineage: candidate for candidate in promotions(state)} if recipes else {}
     for recipe in recipes:
-        candidate, latest = promoted.get(recipe.lineage), state.explored.latest.get(recipe.lineage)
-        if candidate is None or latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+        latest = state.explored.latest.get(recipe.lineage)
+        if latest is None or latest.setup.stop_examples >= recipe.stop_examples:
+            continue
+        candidate = promotion_of(state, latest)
+        if candidate is None:
             continue
         at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
         if candidate.needs[at] <= state.config.recipe_share * moment.left:
-            return Promote(latest.number, candidate.ahead[at].stop_examples)
+            return Promote(latest.number, candidate.ahead[at])
     return None
 
 
@@ -226,31 +237,6 @@ def end(moment: Moment, stop: Stop) -> Promote | Propose | Stop:
         return stop
     if further.chance >= moment.config.explore_again_chance:
         return further.action
-    return rising(moment) or Stop(
+    return moment.rising(moment.left) or Stop(
         f"{stop.because}; the rest of the budget would change the recommendation with a chance of {further.chance:.0%}"
-    )
-
-
-def rising(moment: Moment) -> Promote | Propose | None:
-    """The next stop of a reference that is rising, if what is left pays for it."""
-    if moment.recommended is None:
-        return None
-    return follow(moment.state, moment.recommended, moment.criterion.margin, moment.left)
-
-
-def committed_seconds(state: SearchState, now: float) -> float:
-    """What running trials will still take."""
-    safety = state.config.safety
-    return sum(
-        max(0.0, safety * t.predicted.trial_seconds - len(t.slot.devices) * (now - t.started_t)) for t in state.running()
-    )
-
-
-def too_small(needs_gpu_seconds: float, limit_gpu_seconds: float, cheapest: str, safety: float) -> str:
-    """The sentence for a budget that buys nothing. safety: what is asked for is this much more than is needed."""
-    return (
-        f"The budget of {format_seconds(limit_gpu_seconds)} of device time is too small: even the cheapest setup "
-        f"({cheapest}) with planning and test needs about {format_seconds(needs_gpu_seconds)}; "
-        f"say --budget {math.ceil(needs_gpu_seconds * safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
-        "make it smaller."
     )

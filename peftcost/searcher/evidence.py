@@ -5,18 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from peftcost.core.statistics import (
-    Expectation,
-    Replicates,
-    nested_sample,
-    plain_value,
-    resample_examples,
-    with_seed_noise,
-)
+from peftcost.core.statistics import Expectation, Replicates, nested_sample, plain_value, resample_examples, with_seed_noise
 from peftcost.searcher.explore import surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -61,15 +53,11 @@ class Evidence:
                 drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
-        noise, limits = surrogate_of(state).own_noise if state.stops else None, self.metric.limits
-        groups, unsettled = spread_groups(state), config.unsettled_seeds
-        found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, noise, unsettled)
-        if not state.stops:
-            return found
+        surrogate, groups, limits = surrogate_of(state), spread_groups(state), self.metric.limits
+        found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, surrogate.own_noise, config.unsettled_seeds)
         alone = [s for s in ids if s not in state.confirmed]
-        posteriors = surrogate_of(state).predict([state.setup(s) for s in alone])
         expectations = {}
-        for s, posterior in zip(alone, posteriors, strict=True):
+        for s, posterior in zip(alone, surrogate.predict([state.setup(s) for s in alone]), strict=True):
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
@@ -105,8 +93,4 @@ def spread_groups(state: SearchState) -> list[dict[int, float]]:
 
 def evidence_in(folder: RunFolder, metric: Metric, seed: int) -> Evidence:
     """Evidence from a run's folder."""
-    return Evidence(partial(_rows_on_disk, folder), metric, seed)
-
-
-def _rows_on_disk(folder: RunFolder, setup_id: str, seed: int) -> np.ndarray:
-    return np.asarray(np.load(folder.trial(setup_id, seed) / "dev_rows.npy"))
+    return Evidence(lambda setup_id, seed: np.load(folder.trial(setup_id, seed) / "dev_rows.npy"), metric, seed)

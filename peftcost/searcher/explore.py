@@ -18,12 +18,14 @@ import numpy as np
 
 from peftcost.core.front import Point
 from peftcost.core.hypervolume import Volume
+from peftcost.core.measurement import reading_error
 from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Promote, Propose
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.surrogate import Observation, Surrogate
+from peftcost.searcher.surrogate import Observation, Posterior, Surrogate
+from peftcost.searcher.trial import Trial
 
 Suggest = Callable[[str, int], Sequence[Setup]]
 """(arm, stop) -> setups that nobody tried: starting points, and what Optuna proposes."""
@@ -35,24 +37,22 @@ StartingPoints = Mapping[str, Sequence[Setup]]
 class Candidate:
     """What could be explored next: an action, and the setups that it leads to, nearest first.
 
-    needs: gpu-seconds from where it is up to each of these. parent: whose checkpoint it goes on from. worth: by what
-    candidates are compared. gain_rate: expected gain per gpu-second, at the best stop ahead, as a share of what there is.
+    needs: gpu-seconds from where it is up to each of these. gain_rate: expected gain per gpu-second, at the best stop ahead,
+    as a share of what there is.
     """
 
     action: Promote | Propose
     ahead: Sequence[Setup]
     needs: Sequence[float]
-    parent: Setup | None = None
-    worth: float = 0.0
     gain_rate: float = 0.0
 
     @classmethod
-    def of(
-        cls, state: SearchState, action: Promote | Propose, ahead: Sequence[Setup], parent: Setup | None = None
-    ) -> Candidate:
-        """One that is not valued yet."""
+    def of(cls, state: SearchState, ahead: Sequence[Setup], trial: Trial | None = None) -> Candidate:
+        """One that is not valued yet. trial: whose lineage goes on, from its checkpoint if there is one."""
+        action = Propose(ahead[0]) if trial is None else Promote(trial.number, ahead[0])
+        parent = trial.setup if trial is not None and trial.has_checkpoint else None
         safety, cost = state.config.safety, state.cost
-        return cls(action, ahead, [safety * cost.predict(s, parent, state.dev_sample).trial_seconds for s in ahead], parent)
+        return cls(action, ahead, [safety * cost.predict(s, parent, state.dev_sample).trial_seconds for s in ahead])
 
 
 def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:
@@ -62,17 +62,17 @@ def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, mar
     found = reachable(state, suggest)
     ahead = [setup for candidate in found for setup in candidate.ahead]
     posteriors = surrogate.predict(ahead)
-    points = [predicted_point(state, setup, posterior.mean) for setup, posterior in zip(ahead, posteriors, strict=True)]
-    deviations = [posterior.deviation for posterior in posteriors]
+    points, deviations = predicted_points(state, ahead, posteriors), [posterior.deviation for posterior in posteriors]
     shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
     gains, exponent = iter(np.asarray(shares).tolist()), state.config.cost_exponent
 
-    def valued(candidate: Candidate) -> Candidate:
+    def valued(candidate: Candidate) -> tuple[float, Candidate]:
         of_stops = [(next(gains), seconds) for seconds in candidate.needs]
-        worth, rate = max((worth_of(gain, seconds, exponent), gain / seconds) for gain, seconds in of_stops)
-        return replace(candidate, worth=worth, gain_rate=rate)
+        worth, rate = max((gain / seconds**exponent, gain / seconds) for gain, seconds in of_stops)
+        return worth, replace(candidate, gain_rate=rate)
 
-    return sorted([valued(candidate) for candidate in found], key=lambda c: -c.worth)
+    ranked = sorted([valued(candidate) for candidate in found], key=lambda pair: -pair[0])
+    return [candidate for _, candidate in ranked]
 
 
 def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
@@ -80,23 +80,20 @@ def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
     return [*promotions(state), *proposals(state, suggest)]
 
 
-def worth_of(gain: float, gpu_seconds: float, exponent: float) -> float:
-    """Between the gain alone (exponent 0), which can be worse where costs lie far apart, and the gain per gpu-second (1),
-    which can be where they do not (benchmarks/search.md, "What each part brings")."""
-    return float(gain / gpu_seconds**exponent)
-
-
 def promotions(state: SearchState) -> list[Candidate]:
     """The measured lineages that can go on; at each stop the best."""
-    found = []
-    for stop in state.stops[:-1]:
-        later = [longer for longer in state.stops if longer > stop]
-        able = (t for t in state.explored.waiting_at(stop) if not get_method(t.setup.method).fixed_horizon)
-        for trial in islice(able, state.config.most_lineages):
-            ahead = [trial.setup.until(longer) for longer in later]
-            parent = trial.setup if trial.has_checkpoint else None
-            found.append(Candidate.of(state, Promote(trial.number, later[0]), ahead, parent))
+    found: list[Candidate] = []
+    for stop in state.stops:
+        able = filter(None, (promotion_of(state, trial) for trial in state.explored.waiting_at(stop)))
+        found += islice(able, state.config.most_lineages)
     return found
+
+
+def promotion_of(state: SearchState, trial: Trial) -> Candidate | None:
+    """What the trial's lineage can go on to; None where it has gone on already, cannot, or has nothing measured to go on."""
+    ahead = [trial.setup.until(stop) for stop in state.stops if stop > trial.setup.stop_examples]
+    is_able = ahead and state.explored.is_waiting(trial) and not get_method(trial.setup.method).fixed_horizon
+    return Candidate.of(state, ahead, trial) if is_able else None
 
 
 def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:
@@ -109,16 +106,18 @@ def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:
         alone = get_method(method_of(arm)).fixed_horizon
         for begins in state.stops if alone else state.stops[:1]:
             for setup in suggest(arm, begins):
-                ahead = [setup.until(stop) for stop in ([begins] if alone else state.stops)]
-                found.append(Candidate.of(state, Propose(ahead[0]), ahead))
+                found.append(Candidate.of(state, [setup.until(stop) for stop in ([begins] if alone else state.stops)]))
     return found
 
 
 def surrogate_of(state: SearchState) -> Surrogate:
     """Predicts from what exploring has measured."""
-    best = state.explored.best(state.config.most_readings)
-    observations = tuple(Observation(t.setup, m.quality, state.reading_error(m)) for t in best if (m := t.measurement))
-    return _surrogate(observations, state.stops[-1], state.config, state.unit)
+    unit, dev_rows = state.unit, state.cost.dev_rows
+    observations = tuple(
+        Observation(trial.setup, trial.measured.quality, reading_error(trial.measured, dev_rows, unit))
+        for trial in state.explored.best(state.config.most_readings)
+    )
+    return _surrogate(observations, state.stops[-1], state.config, unit)
 
 
 @lru_cache(maxsize=4)
@@ -132,9 +131,7 @@ def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrog
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = [
-        predicted_point(state, s, posterior.mean) for s, posterior in zip(setups, surrogate.predict(setups), strict=True)
-    ]
+    points = predicted_points(state, setups, surrogate.predict(setups))
     priors = [of_arm[0] for of_arm in starts.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin
@@ -150,7 +147,7 @@ def worth_a_look(state: SearchState) -> list[Setup]:
     return [trial.setup for trial in {trial.number: trial for trial in trials}.values()]
 
 
-def predicted_point(state: SearchState, setup: Setup, quality: float) -> Point:
-    """What the setup offers if it has this quality."""
-    predicted = state.cost.predict(setup)
-    return quality, predicted.gpu_seconds, float(predicted.peak_bytes)
+def predicted_points(state: SearchState, setups: Sequence[Setup], posteriors: Sequence[Posterior]) -> list[Point]:
+    """What the setups offer if they have the qualities that are expected."""
+    predicted = [state.cost.predict(setup) for setup in setups]
+    return [(q.mean, p.gpu_seconds, float(p.peak_bytes)) for q, p in zip(posteriors, predicted, strict=True)]

@@ -3,19 +3,18 @@
 What was measured and what could be tried next are drawn together from the surrogate, many times. A draw is better for a new
 setup if that is better than everything measured by more than the margin, or cheaper than the recommended one by a tenth and
 within the margin of everything measured. That every such setup would be recognised is assumed. How often it holds stands in
-benchmarks/search.md, "Twice the budget".
+docs/benchmarks/search.md, "Twice the budget".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from peftcost.core.setup import Setup
 from peftcost.searcher.actions import Promote, Propose
-from peftcost.searcher.explore import Candidate, surrogate_of, worth_a_look
+from peftcost.searcher.explore import Suggest, reachable, surrogate_of, worth_a_look
 from peftcost.searcher.state import SearchState
 
 
@@ -36,21 +35,16 @@ class BudgetForecast:
 
     def as_dict(self) -> dict[str, float]:
         """What is told of it."""
-        names = ("gpu_seconds", "chance", "quality_gain", "cost_share")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "action"}
 
 
 def forecast(
-    state: SearchState,
-    candidates: Sequence[Candidate],
-    margin: float,
-    recommended: Setup,
-    available: float,
-    or_cheaper: bool = True,
+    state: SearchState, suggest: Suggest, margin: float, recommended: Setup, available: float, or_cheaper: bool = True
 ) -> BudgetForecast:
-    """Of spending `available` gpu_seconds on some of what the candidates lead to; `recommended`: what would be recommended
-    now. or_cheaper: whether being cheaper and as good is a change for the better, too."""
-    ahead = [(c.action, *stop) for c in candidates for stop in zip(c.ahead, c.needs, strict=True) if stop[1] <= available]
+    """Of spending `available` gpu_seconds on some of what could be explored; `recommended`: what would be recommended now.
+    or_cheaper: whether being cheaper and as good is a change for the better, too."""
+    found = [(c.action, *stop) for c in reachable(state, suggest) for stop in zip(c.ahead, c.needs, strict=True)]
+    ahead = [stop for stop in found if stop[2] <= available]
     if not ahead:
         return BudgetForecast(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())

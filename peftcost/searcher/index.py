@@ -11,29 +11,30 @@ from itertools import islice
 from peftcost.core.front import Point, dominates
 from peftcost.searcher.trial import Trial
 
-Ranked = list[tuple[float, int, Trial]]
-"""(quality with its sign turned, number, trial), so the best come first."""
-
 
 class Explored:
     """The trials of exploring.
 
-    first: by arm and lineage, the trial that came first. latest: by lineage, the one with the farthest stop. front: the
-    measured ones that no other beats on quality, cost and memory at once.
+    first: by arm and lineage, the trial that came first. tried: by arm and stop, the ids of the setups that were begun.
+    latest: by lineage, the one with the farthest stop. front: the measured ones that no other beats on quality, cost and
+    memory at once.
     """
 
     def __init__(self) -> None:
         self.first: dict[str, dict[str, Trial]] = {}
+        self.tried: dict[tuple[str, int], set[str]] = {}
         self.latest: dict[str, Trial] = {}
         self.front: list[Trial] = []
-        self._ranked: dict[int, Ranked] = {}
+        self._ranked: dict[int, list[tuple[float, int, Trial]]] = {}
+        """By stop: (quality with its sign turned, number, trial), so the best come first."""
 
     def start(self, trial: Trial) -> None:
         """A trial has begun."""
-        lineage = trial.setup.lineage
-        self.first.setdefault(trial.setup.arm, {}).setdefault(lineage, trial)
+        setup, lineage = trial.setup, trial.setup.lineage
+        self.first.setdefault(setup.arm, {}).setdefault(lineage, trial)
+        self.tried.setdefault((setup.arm, setup.stop_examples), set()).add(setup.id)
         known = self.latest.get(lineage)
-        if known is None or trial.setup.stop_examples > known.setup.stop_examples:
+        if known is None or setup.stop_examples > known.setup.stop_examples:
             self.latest[lineage] = trial
 
     def measure(self, trial: Trial) -> None:
@@ -52,12 +53,16 @@ class Explored:
     def waiting_at(self, stop_examples: int) -> Iterator[Trial]:
         """The measured ones whose lineage has not gone on from this stop, by quality."""
         for _, _, trial in self._ranked.get(stop_examples, []):
-            if self.latest[trial.setup.lineage] is trial:
+            if self.is_waiting(trial):
                 yield trial
+
+    def is_waiting(self, trial: Trial) -> bool:
+        """Whether the trial's lineage has not gone on from it, and it has a quality."""
+        m = trial.measurement
+        return self.latest[trial.setup.lineage] is trial and m is not None and not math.isnan(m.quality)
 
 
 def point_of(trial: Trial) -> Point:
     """As it was measured."""
-    m = trial.measurement
-    assert m is not None
+    m = trial.measured
     return m.quality, m.gpu_seconds, float(m.peak_bytes)

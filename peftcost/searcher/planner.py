@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.budget import format_seconds
 from peftcost.core.setup import Scalar, Setup, arm_of, method_of, model_of
 from peftcost.core.statistics import CONFIRM_SEEDS, plain_value
 from peftcost.cost.model import CostModel, Probe
@@ -23,7 +24,7 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, lengthened, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 from peftcost.store.study import Spaces
 from peftcost.task.splits import TaskData
 
@@ -47,14 +48,10 @@ def plan(
     probed |= {arm: presumed(arm, probed) for arm in unprobed}
     data, ranks = spec.data, len(controller.executor.slots[0].devices)
     cost = cost_model(spec, probed, ranks)
-    by_base: dict[str | None, list[str]] = {}
-    for arm in probed:
-        by_base.setdefault(model_of(arm), []).append(arm)
-
-    def epoch_seconds(arm: str) -> float:
-        return probed[arm].training_seconds(len(data.train), len(data.train))
-
-    references = decide.references_of(list(probed), [min(arms, key=epoch_seconds) for arms in by_base.values()])
+    epoch_seconds = {arm: probe.training_seconds(len(data.train), len(data.train)) for arm, probe in probed.items()}
+    by_base = {model_of(arm): [other for other in probed if model_of(other) == model_of(arm)] for arm in probed}
+    cheapest = [min(arms, key=lambda arm: epoch_seconds[arm]) for arms in by_base.values()]
+    references = decide.references_of(list(probed), cheapest)
     controller.record(
         "planned",
         config=config.as_dict(),
@@ -105,13 +102,7 @@ def priors(arms: Sequence[str], stop_examples: int, probes: Mapping[str, Probe] 
     return found
 
 
-def starting_points(
-    plain: Mapping[str, Setup],
-    recipes: Sequence[Setup],
-    earlier: Sequence[Setup],
-    spaces: Spaces,
-    config: SearchConfig = DEFAULT_CONFIG,
-) -> dict[str, list[Setup]]:
+def starting_points(state: SearchState, plain: Mapping[str, Setup], spaces: Spaces) -> dict[str, list[Setup]]:
     """By arm: its prior-best setup, then those of recipes, as long as they say, then the best of earlier runs. Only what the
     method's space names is taken over from these, since batch, precision and the like suit the device."""
     points = {}
@@ -119,10 +110,10 @@ def starting_points(
         keys = spaces[name]
         taken_over = [
             replace(e, hyperparameters={**setup.hyperparameters, **{key: e.hyperparameters[key] for key in keys}})
-            for e in (*recipes, *(e.until(setup.stop_examples) for e in earlier))
+            for e in (*state.recipe_setups, *(e.until(setup.stop_examples) for e in state.earlier))
             if e.method == setup.method and keys.keys() <= e.hyperparameters.keys()
         ]
-        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + config.most_prior_setups]
+        points[name] = list(dict.fromkeys([setup, *taken_over]))[: 1 + state.config.most_prior_setups]
     return points
 
 
@@ -162,7 +153,10 @@ def probe_arms(
             waiting, dearest = waiting[len(batch) :], max(dearest, controller.spent() - before)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
-        raise UserError(f"None of the methods can train {' or '.join(prepared)} here. {reasons}")
+        raise UserError(
+            f"None of the methods can train {' or '.join(prepared)} here. {reasons} "
+            "Choose other --methods or another model; docs/methods.md has the table."
+        )
     return probed, infeasible, waiting
 
 
@@ -184,21 +178,29 @@ def choose_length(
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     check_one_can_be_paid(controller, cost, config)
-    setups = priors(list(cost.probes), 0)
-    batch_size = max(int(setup.hyperparameters["batch_size"] or 1) for setup in setups.values())
-    costs = costs_per_trial(cost, setups, references, config)
+    costs = costs_per_trial(cost, priors(list(cost.probes), 0), references, config)
     left = controller.left_after(config.safety * cost.closing_seconds())
-    return reaching_beyond(choose_stops(rows, batch_size, costs, left, config), rows, config)
+    chosen = choose_stops(rows, largest_batch(list(cost.probes)), costs, left, config)
+    return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
 def lengthen(controller: Controller) -> None:
     """With more budget there may be longer stops: recorded as `lengthened`."""
-    state = controller.state
-    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, state.config)
-    left = controller.left_after(state.config.safety * state.cost.closing_seconds())
-    stops = lengthened(state.stops, state.cost.train_rows, costs, left, state.config)
+    state, config = controller.state, controller.state.config
+    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
+    left = controller.left_after(config.safety * state.cost.closing_seconds())
+
+    def is_payable(stop: int) -> bool:
+        return needs_of([stop], costs, config) <= left
+
+    stops = reaching_beyond(state.stops, state.cost.train_rows, is_payable, config)
     if stops != state.stops:
         controller.record("lengthened", stops=stops)
+
+
+def largest_batch(arms: Sequence[str]) -> int:
+    """Of the arms' prior-best setups: the first stop has `fewest_steps` steps of each."""
+    return max(int(setup.hyperparameters["batch_size"] or 1) for setup in priors(arms, 0).values())
 
 
 CHEAPER_YET = 0.5
@@ -208,29 +210,33 @@ CHEAPER_YET = 0.5
 def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0) -> None:
     """UserError where not even this share of the cheapest setup that was probed can be paid: its first stop and its test."""
     closing = config.safety * cost.closing_seconds()
-    first = min(cost.train_rows, config.fewest_steps * 16)
+    first = min(cost.train_rows, config.fewest_steps * largest_batch(list(cost.probes)))
     cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
     trial_seconds, left = config.safety * cost.predict(cheapest).trial_seconds, controller.left_after(closing)
     if share * trial_seconds > left:
         gone = controller.spent() + closing
-        raise UserError(decide.too_small(gone + trial_seconds, gone + left, cheapest.method, config.safety))
+        needs = gone + trial_seconds
+        raise UserError(
+            f"The budget of {format_seconds(gone + left)} of device time is too small: even the cheapest setup "
+            f"({cheapest.method}) with planning and test needs about {format_seconds(needs)}; "
+            f"say --budget {math.ceil(needs * config.safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
+            "make it smaller."
+        )
 
 
 def costs_per_trial(
     cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
 ) -> list[CostPerTrial]:
-    """What the arms take. setups: one of each."""
-    found = []
-    for arm, setup in setups.items():
-        probe, unstarted = cost.probes[arm], setup.until(0)
-        per_trial = CostPerTrial(
-            per_example=probe.seconds_per_example + probe.frozen_seconds_per_example,
-            overhead=cost.predict(unstarted, dev_rows=config.explore_dev_rows).trial_seconds,
-            overhead_confirm=cost.predict(unstarted).trial_seconds,
+    """What the arms take. setups: one of each, of no length."""
+    return [
+        CostPerTrial(
+            per_example=cost.probes[arm].seconds_per_example + cost.probes[arm].frozen_seconds_per_example,
+            overhead=cost.predict(setup, dev_rows=config.explore_dev_rows).trial_seconds,
+            overhead_confirm=cost.predict(setup).trial_seconds,
             is_reference=arm in references,
         )
-        found.append(per_trial)
-    return found
+        for arm, setup in setups.items()
+    ]
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
@@ -242,21 +248,18 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     """
     config = state.config
     planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
-    least = min(rows, config.fewest_steps * 16)
-
-    def trials(stop: int) -> list[float]:
-        return sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
+    least = min(rows, config.fewest_steps * largest_batch(state.arms))
 
     costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
-
-    def search(longest: int) -> float:
-        return needs_of(ladder(longest, least, config), costs, config)
-
+    short, long = (
+        sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
+        for stop in (least, 3 * rows)
+    )
+    useful, confident = (needs_of(ladder(longest, least, config), costs, config) for longest in (rows, 3 * rows))
     more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
-    dearest = trials(3 * rows)[-config.reserved_contenders :]
-    confident = 2 * search(3 * rows) + config.safety * more_seeds * sum(dearest)
+    dearest = sum(long[-config.reserved_contenders :])
     return {
-        "least": planning + closing + config.safety * trials(least)[0],
-        "useful": planning + closing + search(rows),
-        "confident": planning + closing + confident,
+        "least": planning + closing + config.safety * short[0],
+        "useful": planning + closing + useful,
+        "confident": planning + closing + (2 * confident + config.safety * more_seeds * dearest),
     }

@@ -30,10 +30,9 @@ class Proposals:
     def suggest(self, state: SearchState, arm: str, stop_examples: int) -> list[Setup]:
         """A few setups of the arm that nobody tried and that begin at this stop. Its prior-best setup and the best of earlier
         runs come alone, before all others."""
-        config, begun = state.config, list(state.explored.first.get(arm, {}).values())
-        if not begun:
+        config, tried = state.config, state.explored.tried.get((arm, stop_examples), set())
+        if arm not in state.explored.first:
             return [setup.until(stop_examples) for setup in self.starts[arm][:2]]
-        tried = {t.setup.id for t in begun if t.setup.stop_examples == stop_examples}
         starts = [setup.until(stop_examples) for setup in self.starts[arm]]
         fresh = {setup.id: setup for setup in starts if setup.id not in tried}
         prior, space = starts[0].hyperparameters, self.spaces[arm]
@@ -53,15 +52,13 @@ class Proposals:
     def points(self, arm: str, n: int) -> Sequence[Mapping[str, Scalar]]:
         """The first n points of the arm's quasi-random sequence, or more."""
         drawn = self._drawn.setdefault(arm, [])
-        if len(drawn) < n:
-            if arm not in self._studies:
-                seed = zlib.crc32(f"{self.seed} {arm}".encode())
-                self._studies[arm] = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True))
-            study = self._studies[arm]
-            for _ in range(n - len(drawn)):
-                trial = study.ask(dict(self.spaces[arm]))
-                drawn.append(dict(trial.params))
-                study.tell(trial, 0.0)  # the sampler looks at no value, but takes the space from what is told
+        if arm not in self._studies:
+            seed = zlib.crc32(f"{self.seed} {arm}".encode())
+            self._studies[arm] = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True))
+        for _ in range(n - len(drawn)):
+            trial = self._studies[arm].ask(dict(self.spaces[arm]))
+            drawn.append(dict(trial.params))
+            self._studies[arm].tell(trial, 0.0)  # the sampler looks at no value, but takes the space from what is told
         return drawn
 
 

@@ -20,7 +20,7 @@ from peftcost.tasks import TaskType
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """What to search for: everything that is known before the first device-second."""
+    """bases: the models, by name. devices_per_setup: as many train a setup together."""
 
     task: Task
     data: TaskData

@@ -90,8 +90,8 @@ class SearchState(Books):
     @property
     def unit(self) -> float:
         """What qualities are measured by: `reading_scale` of the best readings."""
-        found = [t.measurement for t in self.explored.best(self.config.most_readings)]
-        return reading_scale([m for m in found if m is not None], self.cost.dev_rows, self.limits)
+        found = [trial.measured for trial in self.explored.best(self.config.most_readings)]
+        return reading_scale(found, self.cost.dev_rows, self.limits)
 
     def reading_error(self, m: Measurement) -> float:
         """The standard error of a quality over the dev examples."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from peftcost.core.statistics import CONFIRM_SEEDS
@@ -38,22 +38,16 @@ def needs_of(stops: Sequence[int], costs: Sequence[CostPerTrial], config: Search
     return config.safety * (total + CONFIRM_SEEDS * sum(confirmed))
 
 
-def reaching_beyond(stops: Sequence[int], rows: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
-    """The stops and a few more, which not every reference can be paid for to reach: whatever is worth it may."""
-    beyond = [stops[-1] * config.stop_factor**n for n in range(1, config.most_stops_beyond + 1)]
-    return [*stops, *(stop for stop in beyond if stop <= config.most_epochs * rows)]
-
-
-def lengthened(
-    stops: Sequence[int], rows: int, costs: Sequence[CostPerTrial], available: float, config: SearchConfig = DEFAULT_CONFIG
+def reaching_beyond(
+    stops: Sequence[int], rows: int, is_payable: Callable[[int], bool], config: SearchConfig = DEFAULT_CONFIG
 ) -> list[int]:
-    """The stops of a search that goes on with so many gpu-seconds: `most_stops_beyond` beyond those that these pay for."""
+    """The stops and further ones, until `most_stops_beyond` are there that not every reference can be paid for to reach:
+    whatever is worth it may."""
     found = list(stops)
-    while config.stop_factor * found[-1] <= config.most_epochs * rows:
-        beyond = sum(needs_of([stop], costs, config) > available for stop in found)
-        if beyond >= config.most_stops_beyond:
+    while (longer := config.stop_factor * found[-1]) <= config.most_epochs * rows:
+        if sum(not is_payable(stop) for stop in found) >= config.most_stops_beyond:
             break
-        found.append(config.stop_factor * found[-1])
+        found.append(longer)
     return found
 
 

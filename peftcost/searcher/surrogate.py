@@ -70,13 +70,13 @@ class Surrogate:
             beyond = config.unsettled_readings * (quality.max() - quality)
             shared = self._shared(self._setups, self._setups)
             every = list(product(config.scales, config.own_noises))
-            covariances = [
-                scale**2 * shared + config.common_deviation**2 + np.diag(noise + (own + beyond) ** 2) for scale, own in every
+            factors = [
+                cho_factor(scale**2 * shared + config.common_deviation**2 + np.diag(noise + (own + beyond) ** 2))
+                for scale, own in every
             ]
-            likelihoods = np.array([_log_likelihood(above, covariance) for covariance in covariances])
+            likelihoods = np.array([_log_likelihood(above, factor) for factor in factors])
             likeliest = int(likelihoods.argmax())
-            self._scale, _ = every[likeliest]
-            self._factor = cho_factor(covariances[likeliest])
+            (self._scale, _), self._factor = every[likeliest], factors[likeliest]
             chances = np.exp(likelihoods - likelihoods.max())
             self.own_noise = unit * float(np.average([own**2 for _, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
@@ -146,7 +146,6 @@ def _vector(setup: Setup) -> np.ndarray:
     return encode(setup.hyperparameters, get_method(setup.method).space())
 
 
-def _log_likelihood(values: np.ndarray, covariance: np.ndarray) -> float:
-    """Of normal values, up to a constant."""
-    factor = cho_factor(covariance)
+def _log_likelihood(values: np.ndarray, factor: tuple[np.ndarray, bool]) -> float:
+    """Of normal values, up to a constant. factor: of their covariance, by `cho_factor`."""
     return float(-0.5 * values @ cho_solve(factor, values) - np.log(np.diag(factor[0])).sum())

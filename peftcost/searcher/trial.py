@@ -32,3 +32,9 @@ class Trial:
     started_t: float = 0.0
     saved_t: float = 0.0
     phase: str = "startup"
+
+    @property
+    def measured(self) -> Measurement:
+        """Of a trial that has one."""
+        assert self.measurement is not None
+        return self.measurement

@@ -35,7 +35,8 @@ def keep_checkpoints(controller: Controller, run: SearchRun, keep: Keep, whole: 
     """Delete all checkpoints but those from which lineages of these setups can go on, if they are to stay."""
     state = controller.state
     lineages = {state.setup(setup_id).lineage for setup_id in whole} if keep != DEFAULT else set()
-    kept = [t.number for t in state.explored.latest.values() if t.setup.lineage in lineages and t.measurement is not None]
+    latest = [t for t in state.explored.latest.values() if t.setup.lineage in lineages and t.measurement is not None]
+    kept = [t.number for t in latest if run.folder.bytes_of(t.setup.id, t.seed, "checkpoint")]  # of some there was no room
     if kept:
         controller.record("kept", checkpoints=sorted(kept))
     controller.tidy_checkpoints(run)

@@ -174,14 +174,13 @@ def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared
     alive = {n for n, t in state.trials.items() if t.status == "interrupted"}
     study.sync_with_journal(outcomes, alive)
     plain = priors(state.arms, state.stops[0], state.cost.probes)
-    starts = starting_points(plain, state.recipe_setups, state.earlier, spaces, state.config)
+    starts = starting_points(state, plain, spaces)
     return SearchRun(
         folder=folder,
         study=study,
         prepared=prepared,
         proposals=Proposals(spaces, starts, spec.seed),
         evidence=evidence_in(folder, spec.data.metric, spec.seed),
-        starts=starts,
         metric=spec.data.metric,
         criterion=spec.criterion,
         seed=spec.seed,

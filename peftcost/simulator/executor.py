@@ -113,19 +113,14 @@ class SimulatedExecutor:
         return record.gpu_seconds * stable_examples(parent) / job.setup.stop_examples
 
     def _result(self, job: TrainJob, record: Record, rows: np.ndarray) -> dict[str, Any]:
+        same = ("train_loss", "dev_loss", "gpu_seconds", "startup_seconds", "peak_bytes", "process_peak_bytes")
+        unknown = ("artifact_bytes", "trainable_parameters", "total_parameters")
         return {
             "seed": job.seed,
             "quality": plain_value(rows, self.replay.table.metric.compute),
-            "train_loss": record.train_loss,
-            "dev_loss": record.dev_loss,
-            "gpu_seconds": record.gpu_seconds,
-            "startup_seconds": record.startup_seconds,
             "evaluation_seconds": record.evaluation_seconds_per_example * len(rows),
             "dev_rows": job.dev_rows,
-            "process_peak_bytes": record.process_peak_bytes,
+            **{name: getattr(record, name) for name in same},
             "latency_seconds": 0.0,
-            "artifact_bytes": 0,
-            "trainable_parameters": 0,
-            "total_parameters": 0,
-            "peak_bytes": record.peak_bytes,
+            **dict.fromkeys(unknown, 0),
         }

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.methods import Method, methods
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 
 class RecordedMethod(Method):
@@ -30,14 +25,10 @@ class RecordedMethod(Method):
     def prior(self) -> dict[str, Scalar]:
         return dict(self.recorded[0].hyperparameters)
 
-    def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
+    def _not_here(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{self.name} is known from a table only")
 
-    def save(self, model: torch.nn.Module, folder: Path) -> None:
-        raise NotImplementedError(f"{self.name} is known from a table only")
-
-    def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
-        raise NotImplementedError(f"{self.name} is known from a table only")
+    apply = save = load = _not_here
 
 
 def distribution_of(values: Sequence[Scalar]) -> BaseDistribution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 from collections.abc import Mapping
@@ -139,14 +140,14 @@ def simulate(
         dev_rows=len(replay.chosen),
         test_rows=0,
         floor=table.metric.limits[0],
+        limits=[limit if math.isfinite(limit) else None for limit in table.metric.limits],
     )
     if prior_runs is not None:
         controller.record("warmed", **prior_runs)
+    spaces = {name: get_method(name).space() for name in methods}
     starts = {
         name: list(dict.fromkeys(recorded_like(table, setup) for setup in setups))
-        for name, setups in starting_points(
-            priors, state.recipe_setups, state.earlier, {name: get_method(name).space() for name in methods}, config
-        ).items()
+        for name, setups in starting_points(state, priors, spaces).items()
     }
     proposals = TableProposals(table, starts, seed)
     evidence = Evidence(lambda setup_id, job_seed: executor.rows[setup_id, job_seed], table.metric, seed)
@@ -157,7 +158,6 @@ def simulate(
             proposals=proposals,
             evidence=evidence,
             prepared={"simulated": ""},
-            starts=starts,
             metric=table.metric,
             criterion=criterion,
             seed=0,

@@ -180,7 +180,7 @@ def nearest(lineages: Sequence[Setup], choices: Mapping[str, Scalar], space: Spa
     """The recorded lineage whose choices are nearest to these; None without any."""
     wanted = encode(choices, space)
 
-    def distance(setup: Setup) -> float:
-        return float(np.linalg.norm(encode(setup.hyperparameters, space) - wanted))
+    def apart(setup: Setup) -> tuple[float, str]:
+        return float(np.linalg.norm(encode(setup.hyperparameters, space) - wanted)), setup.id
 
-    return min(lineages, key=lambda setup: (distance(setup), setup.id), default=None)
+    return min(lineages, key=apart, default=None)

@@ -44,8 +44,10 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
         f"# {kind.name}, since {one_line(seen)}\n"
         + "".join(f"# {one_line(note)}\n" for note in table.notes)
         + f"# {one_line(why[0] if why else f'{metric} is the usual metric of {kind.name}')}\n"
-        "# Check it (peftcost check), then: peftcost search --budget 10gpu-min\n"
+        "# Next: peftcost check, then peftcost search, which prints three budgets for this machine\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
-        + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length"))
+        + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length")).replace(
+            "# margin: 0.01", f"# margin: {found.default_margin:g}"
+        )
     )

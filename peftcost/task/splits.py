@@ -16,7 +16,7 @@ from peftcost.data.hub_files import HUB
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
-from peftcost.errors import UserError
+from peftcost.errors import UserError, did_you_mean
 from peftcost.task.check import SPLITS, contradictions, count, lookalikes, unjudged, was
 from peftcost.task.columns import fit_columns
 from peftcost.task.metric import judged_by
@@ -70,7 +70,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         given[name], _, told = usable_rows(read, table, bool(task.skip_bad_rows))
         rejected += told
     targets, metric, why_metric = judged_by(kind, task.metric, given["train"], tables["train"].path, columns)
-    margin = task.margin if task.margin is not None else metric.default_margin
+    margin = margin_of(task, metric)
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
 
@@ -159,13 +159,27 @@ def _read(path: str, task: Task) -> Table:
     return builtin_table(path) if path.startswith(PREFIX) else read_table(path, bool(task.skip_bad_rows))
 
 
+def margin_of(task: Task, metric: Metric) -> float:
+    """The task's margin, or else its metric's. UserError where the metric's whole range lies within it."""
+    if task.margin is None:
+        return metric.default_margin
+    low, high = metric.limits
+    if task.margin >= high - low:
+        raise UserError(
+            f"the margin {task.margin:g} takes in all values of {metric.name}, from {low:g} to {high:g}; "
+            f"give a smaller one, as {metric.default_margin:g}."
+        )
+    return task.margin
+
+
 def column_by_place(task: Task, column: str) -> dict[str, str]:
     """What stands in a column of the data, by the example's place. UserError where no file has the column."""
     tables = [_read(path, task) for path in files_of(task).values()]
     having = [table for table in tables if column in table.columns]
     if not having:
         names = ", ".join(repr(name) for name in tables[0].columns)
-        raise UserError(f"{tables[0].path} has no column {column!r}; it has {names}.")
+        near = did_you_mean(column, list(tables[0].columns))
+        raise UserError(f"{tables[0].path} has no column {column!r}.{near} It has {names}.")
     return {table.place(i): str(row.get(column, "")) for table in having for i, row in enumerate(table.rows)}
 
 

@@ -120,7 +120,7 @@ class Task(BaseModel):
         Annotated[Annotated[str, Tag("name")] | Annotated[dict[str, Any], Tag("options")], Discriminator(_kind_of_metric)]
         | None
     ) = None
-    margin: float | None = Field(default=None, gt=0, lt=1)
+    margin: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     methods: list[str] | Literal["all"] | None = None
     max_length: int | None = Field(default=None, ge=4)
     rows: Rows | None = None

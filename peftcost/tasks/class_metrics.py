@@ -17,6 +17,8 @@ from peftcost.tasks.targets import Classes
 
 MOST_SCORED = 50
 """Classes of which probabilities are kept with predictions."""
+MOST_SHOWN = 10
+"""Classes that an error names."""
 OPTIONS = {
     "f1": ("class",),
     "roc_auc": ("class",),
@@ -69,7 +71,9 @@ def class_id(name: Any, classes: Classes) -> int:
     """The id of a class that a metric's option names."""
     label = str(name)
     if label not in classes.ids:
-        raise UserError(f"the metric's class {label!r} is none of the data.{did_you_mean(label, list(classes.names))}")
+        names = ", ".join(classes.names[:MOST_SHOWN]) + (", …" if len(classes) > MOST_SHOWN else "")
+        near = did_you_mean(label, list(classes.names))
+        raise UserError(f"the metric's class {label!r} is none of the data.{near} There are: {names}.")
     return classes.ids[label]
 
 

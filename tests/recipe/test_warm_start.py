@@ -14,6 +14,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.searcher.planner import priors, starting_points
+from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import prior_of, simulate
 
 FIXTURE = Path(__file__).parent.parent / "report" / "result_fixture.json"
@@ -50,7 +51,8 @@ def test_what_is_no_run_is_a_users_error(tmp_path: Path) -> None:
 def test_the_best_of_an_earlier_run_is_a_starting_point_beside_the_prior_and_suits_this_device() -> None:
     plain = priors(["lora"], 100)
     best = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 3e-3, "precision": "bf16"}, 800)
-    prior, taught = starting_points(plain, [], [best], {"lora": get_method("lora").space()})["lora"]
+    state = SearchState(earlier=[best])
+    prior, taught = starting_points(state, plain, {"lora": get_method("lora").space()})["lora"]
     assert prior == plain["lora"]
     assert taught.hyperparameters["learning_rate"] == 3e-3
     assert taught.hyperparameters["precision"] == "fp32", "what suits a device is not taken over"

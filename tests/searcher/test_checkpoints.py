@@ -10,7 +10,7 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.searcher.checkpoints import Checkpoints
-from peftcost.searcher.explore import promotions
+from peftcost.searcher.explore import Candidate, promotions
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import simulate
 from peftcost.store.run_folder import RunFolder
@@ -63,5 +63,6 @@ def test_on_a_full_disk_the_worst_go_and_their_lineages_would_begin_anew(
     assert max(qualities[n] for n in gone) <= min(qualities[n] for n in kept(folder, state))
     for number in gone:
         state.apply({"event": "forgotten", "t": state.last_t, "trial": number})
-    without = {way.action.trial for way in promotions(state) if way.parent is None}  # type: ignore[union-attr]
+    anew = [way.action for way in promotions(state) if way.needs == Candidate.of(state, way.ahead).needs]
+    without = {action.trial for action in anew}  # type: ignore[union-attr]
     assert without and without <= set(gone)

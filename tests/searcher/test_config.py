@@ -15,7 +15,7 @@ from peftcost.core.statistics import NonInferiority
 from peftcost.methods import get_method
 from peftcost.searcher.actions import Action, Propose, Wait
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
-from peftcost.searcher.decide import next_action
+from peftcost.searcher.decide import Moment, next_action
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 
@@ -46,7 +46,7 @@ def resumed(path: Path, planned: dict[str, Any]) -> SearchState:
 
 
 def decided(state: SearchState) -> Action:
-    return next_action(state, BETS, lambda arm, stop: [], None, NonInferiority(0.01), state.last_t)
+    return next_action(Moment(state, BETS, lambda arm, stop: [], None, NonInferiority(0.01), state.last_t))
 
 
 def test_a_resumed_run_decides_by_the_numbers_that_it_began_with(tmp_path: Path) -> None:

@@ -120,3 +120,25 @@ def test_a_setup_that_takes_too_much_memory_is_infeasible(run: Any) -> None:
     controller = training(1)
     assert controller._on_message(run, ONLY, Failed("out of memory", "memory"))
     assert controller.state.trials[0].infeasible
+
+
+def spend_all(controller: Controller) -> None:
+    """Nothing is left of the budget, and no worker is heard of again."""
+    controller.state.limit_gpu_seconds, controller.executor = 0.0, SimpleNamespace(kill=lambda slot: None)  # type: ignore[assignment]
+
+
+def test_what_the_budget_does_not_last_for_is_told_as_failed_and_its_time_is_lost(run: Any) -> None:
+    controller = training(1)
+    spend_all(controller)
+    controller._hold_to_budget(run)
+    assert statuses(controller) == ["failed"] and run.told == [0]
+    assert controller.state.ledger.totals()["lost"] > 0
+
+
+def test_the_time_of_a_pack_is_not_lost_when_a_member_was_measured(run: Any) -> None:
+    controller = training(3)
+    controller._on_message(run, ONLY, Measured(2, RESULT))
+    spend_all(controller)
+    controller._hold_to_budget(run)
+    assert statuses(controller) == ["failed", "failed", "measured"] and run.told == [2, 0, 1]
+    assert controller.state.ledger.totals()["lost"] == 0.0

@@ -75,3 +75,12 @@ def test_suggestions_cover_the_space_evenly() -> None:
 def test_failed_setups_do_not_stop_suggestions() -> None:
     state = state_with([(lora(1e-3), None), (lora(2e-3), 0.7)])
     assert proposals(0).suggest(state, "lora", 100)
+
+
+def test_a_choice_that_was_tried_at_two_lengths_is_proposed_at_neither() -> None:
+    """A method with a fixed horizon begins at any stop."""
+    prior = proposals(3).starts["lora"][0]
+    state = state_with([(prior, 0.9), (prior.until(200), 0.8)])
+    for stop in (100, 200):
+        assert prior.until(stop) not in proposals(3).suggest(state, "lora", stop)
+    assert prior.until(300) in proposals(3).suggest(state, "lora", 300)

@@ -48,7 +48,17 @@ def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
 
 
 def test_what_has_not_begun_goes_on_if_that_can_be_paid() -> None:
-    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Promote(0, 600)
+    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Promote(0, SETUP.until(600))
     assert begin(of_two_lineages((0.5, 0.5)), 0.01, 0.01) is None
     assert begin(of_two_lineages((0.7, 0.5)), 0.01, 1000.0) is None
     assert begin(of_two_lineages((0.5, 0.5)), 0.5, 1000.0) is None, "nothing is better than 1"
+
+
+def test_a_reference_goes_on_however_many_lineages_are_better() -> None:
+    state, probe, nothing = SearchState(), PLANNED["probes"]["lora"], {"measurement": MEASUREMENT | {"quality": 0.5}}
+    both = {"probes": {"lora": probe, "bitfit": probe}, "methods": ["lora", "bitfit"]}
+    state.apply_all([PLANNED | both | {"references": ["lora"], "floor": 0.5}, ACQUIRED, started(0), measured(0) | nothing])
+    for number in range(1, state.config.most_lineages + 1):
+        better = Setup.of("bitfit", {**get_method("bitfit").prior(), "learning_rate": 1e-5 * number}, 300)
+        state.apply_all([started(number, better), measured(number)])
+    assert begin(state, 0.01, 1000.0) == Promote(0, SETUP.until(600))

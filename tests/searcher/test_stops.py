@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, lengthened, needs_of, reaching_beyond
+from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -39,13 +39,20 @@ def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
 
 
 def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -> None:
-    assert reaching_beyond([300, 600], 1000) == [300, 600, 1200, 2400, 4800]
-    assert reaching_beyond([1000, 2000], 1000) == [1000, 2000, 4000]
-    assert reaching_beyond([1500, 3000], 500) == [1500, 3000]
+    def beyond(stops: list[int], rows: int) -> list[int]:
+        return reaching_beyond(stops, rows, lambda stop: stop in stops)
+
+    assert beyond([300, 600], 1000) == [300, 600, 1200, 2400, 4800]
+    assert beyond([1000, 2000], 1000) == [1000, 2000, 4000]
+    assert beyond([1500, 3000], 500) == [1500, 3000]
 
 
 def test_more_budget_leads_to_longer_stops() -> None:
     costs = [CostPerTrial(0.01, 5.0, 8.0, is_reference=True)]
-    assert lengthened([100, 200, 400], 1000, costs, 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
-    assert lengthened([100, 200, 400], 1000, costs, 33.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
-    assert lengthened([100, 200], 1000, costs, 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"
+
+    def lengthened(stops: list[int], available: float) -> list[int]:
+        return reaching_beyond(stops, 1000, lambda stop: needs_of([stop], costs) <= available)
+
+    assert lengthened([100, 200, 400], 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
+    assert lengthened([100, 200, 400], 33.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
+    assert lengthened([100, 200], 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"

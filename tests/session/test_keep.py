@@ -77,6 +77,13 @@ def test_what_stays(
         assert (out / "dev_rows.npy").exists()
 
 
+def test_a_checkpoint_that_there_was_no_room_for_is_not_there_to_go_on_from(searched: tuple[InProcess, Any]) -> None:
+    controller, run = searched
+    run.folder.forget(TRADE_OFF.id, 0, "checkpoint")
+    keep_checkpoints(controller, run, "all", {ADVISED.id, TRADE_OFF.id})
+    assert [trial.has_checkpoint for trial in controller.state.trials.values()] == [True, False, False]
+
+
 def test_a_setup_that_is_not_on_the_front_can_be_recommended(searched: tuple[InProcess, Any]) -> None:
     controller, _ = searched
     assert whole_setups("front", controller.state, [TRADE_OFF.id], OTHER.id) == {TRADE_OFF.id, OTHER.id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_reference_is_trained_on_while_it_may_overtake_by_more_than_the_margin
     """full is 0.01 better than LoRA in the end, and far below the best at its first stop."""
 
     def longest(margin: float, chance: float) -> int:
-        config = replace(DEFAULT_CONFIG, rising_chance=chance)
+        config = replace(DEFAULT_CONFIG, rising_chance=chance, shorter_rising_chance=chance)
         found = simulate(TABLE, 6 * TENTH, 2, criterion=NonInferiority(margin), config=config)
         return max(t.setup.stop_examples for t in found.state.measured("explore") if t.setup.method == "full")
 
@@ -166,3 +167,9 @@ def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> 
         best = max(expected, key=lambda s: told[s])
         regressed.append(told[best] - expected[best].mean)
     assert np.mean(regressed) > 0.0
+
+
+def test_a_search_knows_the_limits_of_the_tables_metric() -> None:
+    for limits in ((-1.0, 1.0), (0.0, math.inf)):
+        table = replace(TABLE, metric=replace(TABLE.metric, limits=limits))
+        assert simulate(table, 0.05 * TABLE.total_gpu_seconds, 0).state.limits == limits

@@ -30,6 +30,14 @@ def load(folder: Path, metric: str, code: str = SCORE) -> TaskData:
     return load_task_data(load_task(folder / "task.yaml"), 0)
 
 
+def test_a_margin_is_of_the_metrics_range(tmp_path: Path) -> None:
+    assert load(tmp_path, "{file: mine.py, limits: [0, 100]}\nmargin: 2.5").margin == 2.5
+    with pytest.raises(UserError, match="margin 100 takes in all values of score, from 0 to 100; give a smaller one, as 1"):
+        load(tmp_path, "{file: mine.py, limits: [0, 100]}\nmargin: 100")
+    with pytest.raises(UserError, match="margin 1 takes in all values of accuracy"):
+        load(tmp_path, "accuracy\nmargin: 1")
+
+
 def test_it_is_called_with_labels_in_each_resample(tmp_path: Path) -> None:
     data = load(tmp_path, "{file: mine.py, function: score, direction: max, limits: [0, 1]}")
     rows = scored(np.array([1, 1, 0, 1]), np.array([1, 0, 0, 1]), np.eye(2)[[1, 1, 0, 1]])

@@ -55,7 +55,7 @@ def test_paths_are_relative_to_the_task_file(tmp_path: Path) -> None:
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     path = task_file(
         tmp_path,
-        "task: text-clasification\ndata: {train: a.csv, deev: b.csv}\nmetrik: accuracy\nmargin: 2\nmethods: 7\n"
+        "task: text-clasification\ndata: {train: a.csv, deev: b.csv}\nmetrik: accuracy\nmargin: -2\nmethods: 7\n"
         "max_length: ten\nrows: {train: 0}\n",
     )
     refused(
@@ -65,7 +65,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "unknown field 'data.deev'. Did you mean 'dev'",
         "unknown field 'metrik'. Did you mean 'metric'",
         "'model' is missing",
-        "margin: input should be less than 1, but is 2",
+        "margin: input should be greater than 0, but is -2",
         "methods: ",
         "max_length: ",
         "rows.train: ",
@@ -82,6 +82,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         ("seed: 3\n", ["unknown field 'seed'"]),
         ("margin: 0\n", ["margin: "]),
         ("margin: .nan\n", ["margin: "]),
+        ("margin: .inf\n", ["margin: "]),
     ],
 )
 def test_fields_that_are_wrong(tmp_path: Path, content: str, says: list[str]) -> None:
@@ -172,6 +173,11 @@ def test_a_draft_is_a_task_that_loads(tmp_path: Path) -> None:
 def test_a_draft_chooses_a_metric_that_suits_the_labels(tmp_path: Path) -> None:
     (tmp_path / "pos.csv").write_text("tokens,tags\n" + "a b,DT NN\n" * 5)
     assert load_task(task_file(tmp_path, draft_task_yaml(tmp_path / "pos.csv"))).metric == "token_accuracy"
+
+
+def test_the_drafted_margin_is_that_of_the_metric(tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text("prompt,completion\n" + "".join(f"what is {i},a number {i}\n" for i in range(20)))
+    assert "\n# margin: 0.02  #" in draft_task_yaml(tmp_path / "answers.csv")
 
 
 def test_a_draft_of_unusable_data_names_the_file(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_class_is_named_by_its_label_and_options_travel_as_json() -> None:
     ("name", "said", "classes", "says"),
     [
         ("f1", {"class": "spam", "beta": 2}, SPAM, "f1 takes class, but got 'beta'"),
-        ("f1", {"class": "spma"}, SPAM, "none of the data. Did you mean 'spam'"),
+        ("f1", {"class": "spma"}, SPAM, "none of the data. Did you mean 'spam'.* There are: ham, spam"),
         ("accuracy", {"class": "spam"}, SPAM, "accuracy takes no options"),
         ("recall_at_precision", {"precision": 90}, SPAM, "precision is 90; give a number above 0"),
         ("recall_at_precision", {"precision": 0.9}, Classes(("a", "b", "c")), "name it, as in"),

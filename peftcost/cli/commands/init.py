@@ -26,4 +26,4 @@ def init(
     if out.exists():
         raise UserError(f"{out} exists already; move it away or choose another --out.")
     out.write_text(text, encoding="utf-8")
-    print(f"Wrote {out}. Next: peftcost search --budget 10gpu-min")
+    print(f"Wrote {out}. Next: peftcost check, then peftcost search, which prints three budgets for this machine.")

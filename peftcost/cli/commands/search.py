@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Find the cheapest setup that is as good as the best one, within the budget. The main job.
 
-    Without --budget it prints what a small, a useful and a confident search of this task take on this machine.
+    Without --budget it prints what the least, a useful and a confident search of this task take on this machine.
     """
     from peftcost.cli.run_search import print_sizes, run_search
     from peftcost.cli.show_result import Shown
