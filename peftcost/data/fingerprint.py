@@ -43,21 +43,30 @@ def _hash_file(digest: hashlib._Hash, path: Path, in_full: bool) -> None:
         digest.update(file.read(MIB))
 
 
-def resolve_model(model: str, base_folder: Path | None = None) -> Path:
+def resolve_model(model: str, base_folder: Path | None = None, revision: str | None = None) -> Path:
     """The folder of `builtin:NAME`, of a local model, or of a hub model (downloaded if the cache lacks it).
 
-    base_folder: what relative paths are relative to (default: the working directory).
+    base_folder: what relative paths are relative to (default: the working directory). revision: of a hub model, a commit.
     UserError for a folder that lacks something and for a gated or unknown hub model; EnvironmentFailure when the
     hub cannot be reached.
     """
     if model.startswith(PREFIX):
         return builtin_model(model)
+    if revision is not None:
+        return checked_model_folder(_from_hub(model, revision))
     folder = (base_folder or Path()) / Path(model).expanduser()
     if folder.is_dir():
         return checked_model_folder(folder.absolute())
     if looks_like_a_path(model):
         raise UserError(f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm.")
     return checked_model_folder(_from_hub(model))
+
+
+def hub_snapshot(folder: Path) -> tuple[str, str] | None:
+    """The hub id and the commit of a model's folder in the hub's cache; None for another folder."""
+    kind, *names = folder.parent.parent.name.split("--")
+    is_snapshot = kind == "models" and names and folder.parent.name == "snapshots"
+    return ("/".join(names), folder.name) if is_snapshot else None
 
 
 def model_config_folder(model: str) -> Path:
@@ -133,19 +142,19 @@ def _check_weights(folder: Path) -> None:
             ) from error
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, revision: str | None = None) -> Path:
     """The snapshot of a hub model: from the local cache if it is whole there, else downloaded."""
     from huggingface_hub import errors, snapshot_download
 
     try:
-        cached = Path(snapshot_download(model, allow_patterns=HUB_FILES, local_files_only=True))
+        cached = Path(snapshot_download(model, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
         return checked_model_folder(cached)
     except errors.HFValidationError as error:
         raise UserError(f"{model!r} is neither a folder nor a hub id; give one of them, or {PREFIX}minilm.") from error
     except (errors.LocalEntryNotFoundError, UserError):
         pass  # not cached, or not whole
     try:
-        return Path(snapshot_download(model, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=HUB_FILES))
     except errors.GatedRepoError as error:
         raise UserError(
             f"The hub model {model} is gated; accept its terms at https://huggingface.co/{model} and log in with "

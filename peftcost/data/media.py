@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ T = TypeVar("T")
 INLINE = "data:;base64,"
 """What stands before the bytes of what is no file, as in a data URI."""
 BROWSER_FILES = ("thumbs.db", "desktop.ini")
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def in_threads(one: Callable[..., T], *values: Sequence[Any]) -> list[T]:
@@ -31,7 +33,19 @@ def has_ending(path: Any, endings: tuple[str, ...]) -> bool:
 
 def has_bytes(value: Any) -> bool:
     """Whether a cell is a mapping with "bytes" and "path", as `datasets` writes pictures and sounds."""
-    return isinstance(value, dict) and set(value) == {"bytes", "path"}
+    is_one = isinstance(value, dict) and set(value) == {"bytes", "path"}
+    return is_one and (value["bytes"] is None or packed_of(value) is not None)
+
+
+def packed_of(value: dict[str, Any]) -> bytes | None:
+    """The bytes in such a mapping; JSON has them in base64, or as a list of numbers. None where there are none."""
+    packed = value.get("bytes")
+    try:
+        if isinstance(packed, str):
+            return base64.b64decode("".join(packed.split()), validate=True)
+        return bytes(packed) if isinstance(packed, bytes | bytearray | list) else None
+    except (TypeError, ValueError):
+        return None
 
 
 def absolute(value: Any, endings: tuple[str, ...]) -> Any:
@@ -45,14 +59,18 @@ def absolute(value: Any, endings: tuple[str, ...]) -> Any:
 def file_of(value: Any, place: str, folder: Path, kind: str) -> tuple[str, str]:
     """The file of a cell, or its bytes as a data URI, and what to call it. A cell holds a path, which is relative to
     `folder`, or a mapping as above. kind: picture, sound. UserError with the place where there is none."""
-    if isinstance(value, dict) and value.get("bytes"):
-        packed = bytes(value["bytes"])
-        return INLINE + base64.b64encode(packed).decode("ascii"), str(value.get("path") or f"the {kind}")
     path = value.get("path") if isinstance(value, dict) else value
+    if isinstance(value, dict) and value.get("bytes"):
+        packed = packed_of(value)
+        if packed is None:
+            raise UserError(f"{place}: the {kind}'s bytes are neither bytes nor base64; write them again or remove the row.")
+        return INLINE + base64.b64encode(packed).decode("ascii"), str(path or f"the {kind}")
     if path is None or (isinstance(path, float) and path != path) or (isinstance(path, str) and not path.strip()):
         raise UserError(f"{place}: the {kind} is missing; fill it in or remove the row.")
     if not isinstance(path, str):
         raise UserError(f"{place}: expected a {kind}'s path, but got {path!r} ({type(path).__name__}).")
+    if ADDRESS.match(path.strip()):
+        raise UserError(f"{place}: {path} is an address, not a file; download it, and name the file.")
     return str((folder / Path(path.strip()).expanduser()).absolute()), path
 
 
@@ -74,18 +92,41 @@ def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
+def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """As `files_in`, at any depth."""
+    return sorted(path for path in _below(folder) if path.suffix.lower() in endings and path.is_file())
+
+
 def class_folders(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The folders in a folder that hold such files."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and files_in(path, endings)
-    )
+    """The folders in a folder that hold such files, at any depth. None where no file lies right in one of them: then they
+    hold classes, but are none."""
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    are_classes = any(files_in(path, endings) for path in inside)
+    return [path for path in inside if files_below(path, endings)] if are_classes else []
 
 
 def other_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """What else lies in a folder, but for what file browsers leave there."""
-    ours = {*files_in(folder, endings), *class_folders(folder, endings)}
-    found = (path for path in folder.iterdir() if path not in ours and not path.name.startswith("."))
-    return sorted(path for path in found if path.name.lower() not in BROWSER_FILES)
+    """What else lies in a folder and, at any depth, in the folders of its classes, but for what file browsers leave there."""
+    classes = class_folders(folder, endings)
+    ours = {*classes, *files_in(folder, endings), *(path for one in classes for path in files_below(one, endings))}
+    beside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    below = [path for one in classes for path in sorted(_below(one))]
+    return [path for path in (*beside, *below) if path not in ours and path.name.lower() not in BROWSER_FILES]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What lies in a folder at any depth, but for what is hidden. Links to folders are not followed."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); check its permissions.") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(Path(entry.path))
+        else:
+            yield Path(entry.path)
 
 
 def _said(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, has_ending, in_threads, readable
+from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, has_ending, in_threads, packed_of, readable
 from peftcost.errors import UserError
 
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
@@ -63,7 +63,7 @@ def heard(file: str, rate: int, seconds: float | None = None) -> np.ndarray:
 def is_sound(value: Any) -> bool:
     """Whether a cell holds a sound, or the path of one."""
     if isinstance(value, dict):
-        return has_bytes(value) and (has_ending(value["path"], ENDINGS) or _begins(value["bytes"] or b""))
+        return has_bytes(value) and (has_ending(value["path"], ENDINGS) or _begins(packed_of(value) or b""))
     return isinstance(value, str) and has_ending(value, ENDINGS)
 
 

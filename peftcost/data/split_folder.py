@@ -1,11 +1,13 @@
-"""Folders that hold a file, a saved data set or folders of pictures or sounds for each split."""
+"""Folders that hold a file, shards, a saved data set or folders of pictures or sounds for each split."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from peftcost.data.images import ENDINGS as PICTURES
 from peftcost.data.media import class_folders
+from peftcost.data.shards import name_of, shards_in
 from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.errors import UserError
 
@@ -14,14 +16,23 @@ NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "
 STATE = "state.json"
 
 
+def train_file(source: str | Path) -> str:
+    """The train split of a folder that holds several; any other source as it is."""
+    return splits_of_folder(Path(source)).get("train", str(source))
+
+
 def splits_of_folder(folder: Path) -> dict[str, str]:
-    """The path of each split: of a `DatasetDict`, or of files, or of folders of pictures or sounds by class, called
-    train, dev (or validation, …) and test; {} if none is called train. UserError where two could be one split."""
-    if not folder.is_dir() or (folder / STATE).exists():
+    """The path of each split: of a `DatasetDict`, or of files, or of shards (in the folder `data`, too), or of folders of
+    pictures or sounds by class, called train, dev (or validation, …) and test; {} if none is called train. UserError where
+    two could be one split."""
+    if not os.path.isdir(folder) or (folder / STATE).exists():  # unlike pathlib's, it takes a path that is too long
         return {}
+    named = {path: path.name.split(".")[0] for path in sorted(folder.iterdir())}
+    shards = {path: name_of(path) for path in shards_in(folder)}
     found: dict[str, str] = {}
     for split, names in NAMES.items():
-        paths = [path for path in sorted(folder.iterdir()) if path.name.split(".")[0] in names and _is_data(path)]
+        paths = [path for path, name in named.items() if name in names and _is_data(path)]
+        paths += [path for path, name in shards.items() if name in names]
         if len(paths) > 1:
             raise UserError(
                 f"{folder} holds {', '.join(path.name for path in paths)}, each of which may be the {split} split; name one "

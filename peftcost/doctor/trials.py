@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from peftcost.cost.device import Device
 from peftcost.doctor.findings import MethodCheck, SelfTest
@@ -13,6 +11,7 @@ from peftcost.engine.messages import Done, Failed, LastWord, Message, failure_of
 from peftcost.errors import EnvironmentFailure
 from peftcost.methods import Method, methods
 from peftcost.runner.executor import LocalExecutor
+from peftcost.runner.worker_log import worker_log
 
 TEST_SECONDS = {"cpu": 5.0, "cuda": 3.3, "mps": 5.0}
 """Per precision: about ten seconds in all."""
@@ -26,10 +25,7 @@ Say = Callable[[str], None]
 def try_training(device: Device, missing: Sequence[str], say: Say) -> tuple[list[SelfTest], list[MethodCheck]]:
     """A short training in each precision; if fp32 works, a few steps of each method."""
     seconds = TEST_SECONDS[device.kind]
-    with (
-        tempfile.TemporaryDirectory(prefix="peftcost-doctor-") as scratch,
-        LocalExecutor([device], Path(scratch) / "workers.log") as executor,
-    ):
+    with worker_log() as log, LocalExecutor([device], log) as executor:
         tests = []
         for precision in precisions_of(device.kind):
             say(f"training a small model in {precision}")

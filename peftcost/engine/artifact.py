@@ -135,11 +135,19 @@ def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 def write_card(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """`peftcost.json` and the processor beside an artifact: all that is needed to use it.
 
-    payload: prepared, setup, columns, folder (the artifact's).
+    payload: prepared, setup, columns, folder (the artifact's); base, where it is known by more than its folder: name,
+    revision, fingerprint.
     """
     folder = Path(payload["folder"])
     info = as_trained(load_dataset_info(Path(payload["prepared"])), folder.parent)
-    card = {"schema_version": 1, "dataset_info": info.as_dict(), "setup": payload["setup"], "columns": payload["columns"]}
+    base = payload.get("base", {"name": info.model})
+    card = {
+        "schema_version": 1,
+        "base": base,
+        "dataset_info": {**info.as_dict(), "model": base["name"]},
+        "setup": payload["setup"],
+        "columns": payload["columns"],
+    }
     (folder / "peftcost.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
     info.task_type.processor(info.model).save_pretrained(folder)
     return {}

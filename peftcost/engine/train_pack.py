@@ -29,6 +29,7 @@ from peftcost.engine.sharing import can_share
 from peftcost.engine.step_times import step_times
 from peftcost.engine.train import Loop
 from peftcost.errors import SetupFailed
+from peftcost.methods.peft_method import name_base
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 """Of one member alone, before the pack begins."""
@@ -181,3 +182,4 @@ def save_adapter(train_state: AdapterTrainState, folder: Path) -> None:
         for file in inner.iterdir():
             os.replace(file, folder / file.name)
         inner.rmdir()
+    name_base(folder / "adapter_config.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcost.core.setup import Scalar
+from peftcost.data.fingerprint import hub_snapshot
 from peftcost.methods.base import CannotMerge, Method
 from peftcost.methods.head import head_names
 from peftcost.methods.layers import peft_task_type
@@ -48,6 +50,7 @@ class PeftMethod(Method):
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         model.save_pretrained(folder)  # type: ignore[operator]
+        name_base(folder / "adapter_config.json")
 
     def load(self, base: PreTrainedModel, folder: Path) -> torch.nn.Module:
         from peft import PeftModel
@@ -73,6 +76,16 @@ class PeftMethod(Method):
             base = model.unload()  # type: ignore[operator]
             base.dequantize().float()
             return self.load(base, Path(folder))
+
+
+def name_base(config_file: Path) -> None:
+    """Let an adapter's configuration name a base of the hub by its id and commit: PEFT writes where it lies in the cache of
+    this machine."""
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    snapshot = hub_snapshot(Path(config["base_model_name_or_path"] or ""))
+    if snapshot is not None:
+        config["base_model_name_or_path"], config["revision"] = snapshot
+        config_file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def cast_once(model: torch.nn.Module) -> None:

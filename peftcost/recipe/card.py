@@ -11,6 +11,9 @@ from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
 from peftcost.core.setup_words import setup_words
 from peftcost.core.versions import versions
+from peftcost.methods import get_method
+from peftcost.methods.peft_method import PeftMethod
+from peftcost.methods.plain import PlainMethod
 from peftcost.recipe.recipe import Recipe
 from peftcost.tasks import get_task_type
 
@@ -39,7 +42,7 @@ def card_data(recipe: Recipe, report: Mapping[str, Any]) -> ModelCardData:
     )
     return ModelCardData(
         base_model=base if is_hub_id(base) else None,
-        library_name="transformers" if recipe.setup.method in ("full", "frozen", "bitfit") else "peft",
+        library_name=library_of(recipe.setup.method) or "peftcost",
         pipeline_tag=hub_task(recipe),
         tags=["peftcost", recipe.setup.method],
         model_name=f"{recipe.run} {recipe.setup.method}",
@@ -52,6 +55,14 @@ def hub_task(recipe: Recipe) -> str | None:
     """What the hub calls the task; None where the recipe does not name it."""
     name = recipe.task.task
     return None if name is None else get_task_type(name).pipeline_tag or name
+
+
+def library_of(method: str) -> str | None:
+    """Which library loads what this method writes, without peftcost; None where none does."""
+    found = get_method(method)
+    if isinstance(found, PlainMethod):
+        return "transformers"
+    return "peft" if isinstance(found, PeftMethod) else None
 
 
 def is_hub_id(base: str) -> bool:
@@ -80,11 +91,12 @@ def card_text(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str, 
         ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
     ]
     table = "\n".join(f"| {name} | {plain(text)} |" for name, text in rows)
+    loads = {"transformers": "plain transformers loads this folder, too", "peft": "plain PEFT loads this folder, too"}
+    others = loads.get(library_of(setup.method) or "", "no other library loads this folder")
     return (
         f"# {plain(recipe.run)}: {setup.method}\n\nTrained with peftcost.\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
-        "Predict with `peftcost predict . --data new.csv -o out.csv`; plain transformers or PEFT load this folder too. "
-        "`training.json` has all figures.\n"
+        f"Predict with `peftcost predict . --data new.csv -o out.csv`; {others}. `training.json` has all figures.\n"
     )
 
 

@@ -22,7 +22,7 @@ CURVE = "curve.jsonl"
 
 
 class TrainedModel:
-    """A folder that a recipe's training wrote. Plain PEFT and transformers load it as well.
+    """A folder that a recipe's training wrote. Plain PEFT and transformers load it as well, but for houlsby.
 
     Attributes:
         folder: The folder, a Path.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from peftcost.cost.device import choose_devices
+from peftcost.data.builtin import PREFIX
+from peftcost.data.fingerprint import looks_like_a_path, model_fingerprint, resolve_model
 from peftcost.data.media import has_bytes
 from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import Runner
+from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
 from peftcost.task.inputs import inputs_of
 from peftcost.task.rows import usable_rows
@@ -73,15 +76,35 @@ def described_in_worker(
 
 
 def run_in_worker(job: str, payload: dict[str, Any], devices: str | None) -> dict[str, Any]:
-    """What a worker on one device makes of a job."""
-    with (
-        tempfile.TemporaryDirectory(prefix="peftcost-predict-") as scratch,
-        LocalExecutor(choose_devices(devices)[:1], Path(scratch) / "worker.log") as executor,
-    ):
+    """What a worker on one device makes of a job. payload: with a trained folder and its card."""
+    card = with_base_found(Path(payload["folder"]), payload["card"])
+    with worker_log() as log, LocalExecutor(choose_devices(devices)[:1], log) as executor:
         runner = Runner(executor, Journal(), Books())
         runner.acquire()
-        found = runner.run_one(job, payload)
+        found = runner.run_one(job, {**payload, "card": card})
         runner.release()
+    return found
+
+
+def with_base_found(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """The card of a trained folder with the base's folder on this machine; a whole model is its own base."""
+    info = card["dataset_info"]
+    found = folder if (folder / "config.json").is_file() else base_of(folder, **card.get("base", {"name": info["model"]}))
+    return {**card, "dataset_info": {**info, "model": str(found.absolute())}}
+
+
+def base_of(folder: Path, name: str, revision: str | None = None, fingerprint: str | None = None) -> Path:
+    """Where the base of an adapter lies. UserError where it is not to be found, or is not what the adapter was trained on."""
+    known = name if fingerprint is None else f"{name} (fingerprint {fingerprint[:12]})"
+    if looks_like_a_path(name) and not Path(name).is_dir():
+        raise UserError(
+            f"{folder} goes with the base {known}, which is not there; put it there, or write where it lies as the base's "
+            f"name into {folder / 'peftcost.json'}."
+        )
+    found = resolve_model(name, revision=revision)
+    is_fixed = revision is not None or name.startswith(PREFIX)
+    if fingerprint is not None and not is_fixed and model_fingerprint(found) != fingerprint:
+        raise UserError(f"{folder} goes with the base {known}, but {found} has changed since; put back what was there.")
     return found
 
 
@@ -89,16 +112,21 @@ def check_out(data: Path, out: Path) -> None:
     """UserError if the file cannot be written, or is the data file, which would be lost with its labels."""
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}; choose another -o.")
-    if out.exists() and data.exists() and out.samefile(data):
+    if out.exists() and os.path.exists(data) and out.samefile(data):
         raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
 
 
 def renamed(said: dict[str, Any], columns: list[str], roles: tuple[str, ...]) -> dict[str, Any]:
     """What the model says, under names that the user's columns and the task's roles do not have; numbers to six digits."""
     return {
-        OURS + name if name in roles or name in columns else name: round(value, 6) if isinstance(value, float) else value
+        free_name(OURS + name if name in roles else name, columns): round(value, 6) if isinstance(value, float) else value
         for name, value in said.items()
     }
+
+
+def free_name(name: str, columns: list[str]) -> str:
+    """The name with OURS before it as often as it takes to be none of the columns: two models one behind the other."""
+    return free_name(OURS + name, columns) if name in columns else name
 
 
 def named(row: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +137,7 @@ def named(row: dict[str, Any]) -> dict[str, Any]:
 def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
     """One row an input, the user's columns first."""
     try:
-        with out.open("w", encoding="utf-8", newline="") as file:
+        with out.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # half a surrogate pair
             if out.suffix == ".jsonl":
                 file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
                 return

@@ -12,6 +12,8 @@ from typing import Any
 from peftcost.core.setup import Setup
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
+from peftcost.data.fingerprint import hub_snapshot
+from peftcost.data.hub_files import is_hub_file
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.recipe.card import model_card
@@ -23,6 +25,7 @@ from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
+from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Shares
@@ -45,7 +48,7 @@ def train_recipe(
     gate: bool = True,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
-    """Train the recipe's setup and write the model's folder, which plain peft and transformers load.
+    """Train the recipe's setup and write the model's folder, which plain peft and transformers load (but for houlsby).
 
     data: a file in place of the recipe's. All of its rows are trained on, for as many epochs as the recipe's, but a dev split
     that decides on the gate. seed: a fresh one by default. min_quality: the least dev quality, whatever the recipe promises.
@@ -67,7 +70,7 @@ def train_recipe(
     chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
         work = Path(scratch)
-        with LocalExecutor(chosen, work / "worker.log", devices_per_setup) as executor:
+        with worker_log() as log, LocalExecutor(chosen, log, devices_per_setup) as executor:
             curve = CurveFile(work / CURVE)
             runner = Runner(executor, Journal(), Books(), [curve])
             on_progress("preparing data")
@@ -81,7 +84,7 @@ def train_recipe(
             written = {"prepared": prepared, "setup": setup.as_dict(), "seed": seed, "out": str(work)}
             check_reloaded(**runner.run_one("reload", written))
             runner.release()
-            card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns}
+            card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns, "base": named_base(order)}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
         report = report_of(recipe, setup, measured, order, seed, chosen[0].name, data is not None, min_quality)
@@ -130,9 +133,15 @@ def order_of(recipe: Recipe, data: str | None, gate_rows: int | None) -> OnBase:
     return order
 
 
+def named_base(order: OnBase) -> dict[str, str | None]:
+    """The base as another machine can find it: by its hub id and commit, else as the task calls it; and its fingerprint."""
+    name, revision = hub_snapshot(Path(order.model)) or (order.task.only_model, None)
+    return {"name": name, "revision": revision, "fingerprint": order.fingerprints["model"]}
+
+
 def task_data(path: str) -> Any:
     """A data file as a task names it."""
-    return str(Path(path).absolute())
+    return path if is_hub_file(path) else str(Path(path).absolute())
 
 
 def report_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,13 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from peftcost.errors import UserError
 from peftcost.report import numbers
 from peftcost.report.examples import NOTHING_HIDDEN, Shown
 from peftcost.report.markdown import escape_markdown
 from peftcost.report.page import page_data, page_of
 from peftcost.report.picture import memory_range, png_bytes
 from peftcost.report.view import View, view_of
+from peftcost.store.run_folder import RunFolder
 
 TEMPLATES = PackageLoader("peftcost.report")
 SCRIPTS = ("base", "front", "figures", "setups", "start")
@@ -35,16 +34,7 @@ def write_report(run_folder: Path, shown: Shown = NOTHING_HIDDEN) -> dict[str, P
 
     UserError when the run has no result.json yet, or one that is not JSON.
     """
-    result_file = run_folder / "result.json"
-    if not result_file.exists():
-        raise UserError(f"{run_folder} has no result.json; finish the run with `peftcost resume {run_folder}` first.")
-    try:
-        result = json.loads(result_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{result_file} is not JSON ({error}); write it again with `peftcost resume {run_folder}`."
-        ) from error
-    return write_files(run_folder, result, shown)
+    return write_files(run_folder, RunFolder(run_folder).read_result(), shown)
 
 
 def write_files(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDEN) -> dict[str, Path]:

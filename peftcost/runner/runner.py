@@ -177,4 +177,5 @@ def result_of(kind: str, message: LastWord, log: Path) -> dict[str, Any]:
         raise EnvironmentFailure(f"The {kind} worker {died(message)}; see {log}.")
     if message.fault == "user":
         raise UserError(message.reason)
-    raise PeftcostError(f"{kind}: {message.reason} (see {log})")
+    reason = message.reason.rstrip(".")
+    raise PeftcostError(f"The {kind} job failed: {reason}. {log} says more; `peftcost doctor` tries a training here.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from peftcost.core.setup import Setup
 from peftcost.cost.device import choose_devices
 from peftcost.errors import UserError
@@ -15,6 +12,7 @@ from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import on_base, prepare_data
 from peftcost.runner.runner import Runner
+from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
 from peftcost.store.run_folder import RunFolder
 from peftcost.task.task import load_task
@@ -41,10 +39,7 @@ def attribute_hardest(folder: RunFolder, devices: str | None = None) -> None:
     examples = hardest_of(trial, data)
     setup = Setup(entry["method"], entry["hyperparameters"], entry["stop_examples"])
     payload = {"setup": setup.as_dict(), "seed": order.seed, "out": str(trial), "examples": examples}
-    with (
-        tempfile.TemporaryDirectory(prefix="peftcost-attributions-") as scratch,
-        LocalExecutor(choose_devices(devices)[:1], Path(scratch) / "worker.log") as executor,
-    ):
+    with worker_log() as log, LocalExecutor(choose_devices(devices)[:1], log) as executor:
         runner = Runner(executor, Journal(), Books())
         prepared = prepare_data(runner, order)
         runner.acquire()

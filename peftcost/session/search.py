@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.recommend.result import task_facts
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
+from peftcost.runner.worker_log import worker_log
 from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.evidence import evidence_in
 from peftcost.searcher.planner import lengthen, plan, prepare_all, priors, sizes, starting_points
@@ -66,8 +66,8 @@ def begin(
     path = checked_out_path(out, spec.task.short_name)
     prior_runs = prior_runs_of([Path(source) for source in warm_start])
     journal, state = Journal(), SearchState()
-    with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
+    with worker_log() as log:
+        executor = LocalExecutor(spec.devices, log, spec.devices_per_setup)
         with executor, Holding(Controller(executor, journal, state, observers)) as controller:
             controller.record("budget", limit_gpu_seconds=limit, wall_seconds=asked.wall_seconds, asked=budget)
             record_spec(controller, spec, keep, track, examples)
@@ -78,6 +78,8 @@ def begin(
             spec = with_data_kept(spec, given, folder)
             folder.write(folder.task_file, task_yaml(relative_paths(spec.task, folder.path)))
             journal.move_to(folder.journal_file)
+            shutil.copyfile(log, folder.log_file)
+            log.unlink()
             executor.log = folder.log_file
             for observer in onlookers(folder, trackers):
                 controller.observers.add(observer)
@@ -138,8 +140,8 @@ SIZES_SECONDS = 20.0
 
 def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[str, float]:
     """gpu-seconds of the three sizes of a search of this task on this machine: least, useful, confident."""
-    with tempfile.TemporaryDirectory(prefix="peftcost-") as scratch:
-        executor = LocalExecutor(spec.devices, Path(scratch) / "workers.log", spec.devices_per_setup)
+    with worker_log() as log:
+        executor = LocalExecutor(spec.devices, log, spec.devices_per_setup)
         with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
             plan(controller, spec, most_gpu_seconds=SIZES_SECONDS)
             return sizes(controller.state, len(spec.data.train))

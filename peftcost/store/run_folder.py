@@ -69,10 +69,15 @@ class RunFolder:
         return self.path / "setups" / setup_id / f"on-{rows}-rows"
 
     def read_result(self) -> dict[str, Any]:
-        """result.json; UserError when the run has not got that far."""
+        """result.json; UserError when the run has not got that far, or the file is not JSON."""
         if not self.result_file.exists():
             raise UserError(f"{self.path} has no result.json; finish the run with `peftcost resume {self.path}` first.")
-        return json.loads(self.result_file.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self.result_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self.result_file} is not JSON ({error}); write it again with `peftcost resume {self.path}`."
+            ) from error
 
     def write(self, path: Path, text: str) -> None:
         """Write a file of the run aside, then rename: a reader sees the old or the new one."""

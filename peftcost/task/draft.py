@@ -7,8 +7,9 @@ from pathlib import Path
 
 from peftcost.core.one_line import one_line
 from peftcost.data.guess import shown
+from peftcost.data.hub_files import is_hub_file
 from peftcost.data.readers import read_table
-from peftcost.data.split_folder import splits_of_folder
+from peftcost.data.split_folder import train_file
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import COMMENTS
 from peftcost.task.metric import judged_by
@@ -23,14 +24,15 @@ CHOICES = {
 
 
 def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | None = None, model: str | None = None) -> str:
-    """A task.yaml for a data file, guessed from a look at it; what else can be said stands there as comments.
+    """A task.yaml for a data file (one on the hub, too), guessed from a look at it; what else can be said stands there as
+    comments.
 
     folder: where the task.yaml will lie (default: the working directory); the data's path is relative to it. model:
     the base, if it is known.
     """
-    table = read_table(splits_of_folder(Path(path)).get("train", path))
+    table = read_table(train_file(path))
     kind, columns = guess_columns(table, label, model)
-    data = os.path.relpath(path, folder or Path())
+    data = str(path) if is_hub_file(path) else os.path.relpath(path, folder or Path())
     examples = kind.read(table, columns)
     targets, found, why = judged_by(kind, None, examples, str(path), columns)
     metric = found.name

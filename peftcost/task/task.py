@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,9 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
-from peftcost.data.hub_files import HUB
+from peftcost.data.hub_files import HUB, is_hub_file
 from peftcost.data.readers import read_table
-from peftcost.data.split_folder import splits_of_folder
+from peftcost.data.split_folder import train_file
 from peftcost.data.yaml_file import read_yaml
 from peftcost.errors import UserError, did_you_mean
 from peftcost.task.columns import guess_columns
@@ -220,7 +221,8 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
     """Read the task of a task.yaml, of `builtin:NAME`, or of a data file with its label column.
 
     Args:
-        source: One of these. Relative paths in a task.yaml are taken from its folder.
+        source: One of these; of data files, one on the hub (hf://…), too. Relative paths in a task.yaml are taken from its
+            folder.
         label: The column of labels, of a data file.
         skip_bad_rows: Whether rows of a data file that cannot be used are left out.
         model: The base for a data file. Default: the usual one of its task type.
@@ -237,15 +239,13 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
     if path.suffix.lower() not in (".yaml", ".yml"):
         if str(source) in BUILTIN_TASKS and not path.exists():
             raise UserError(f"There is no file {source}; the built-in task is called {PREFIX}{source}.")
-        table = read_table(splits_of_folder(path).get("train", path), skip_bad_rows)
+        table = read_table(train_file(source), skip_bad_rows)
         kind, columns = guess_columns(table, label, model)
-        skip = skip_bad_rows or None
-        return Task(
-            model=model or kind.default_model, task=kind.name, data=str(path.absolute()), columns=columns, skip_bad_rows=skip
-        )
+        data, skip = str(source) if is_hub_file(source) else str(path.absolute()), skip_bad_rows or None
+        return Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, skip_bad_rows=skip)
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(
             f"There is no task file {path}; write one with `peftcost init FILE.csv`, or try `--task builtin:tweets`."
         )

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import errors
 
 from peftcost.data import fingerprint
-from peftcost.data.fingerprint import model_fingerprint, resolve_model
+from peftcost.data.fingerprint import hub_snapshot, model_fingerprint, resolve_model
 from peftcost.errors import EnvironmentFailure, UserError
 
 
@@ -124,6 +124,24 @@ def test_hub_cache_comes_first_unless_it_is_not_whole(model: Path, monkeypatch: 
     whole = False
     assert resolve_model("somebody/some-model") == model
     assert asked == [True, True, False]
+
+
+def test_a_folder_of_the_hubs_cache_has_a_name_and_a_commit() -> None:
+    assert hub_snapshot(Path("/cache/models--owner--base/snapshots/0a1b")) == ("owner/base", "0a1b")
+    assert hub_snapshot(Path("/cache/models--gpt2/snapshots/0a1b")) == ("gpt2", "0a1b")
+    for other in ("", "/models/base", "/cache/models--owner--base", "/cache/datasets--a--b/snapshots/0a1b"):
+        assert hub_snapshot(Path(other)) is None
+
+
+def test_a_commit_is_asked_of_the_hub_alone(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda name, revision, **_: str(model if (name, revision) == ("owner/base", "0a1b") else ""),
+    )
+    assert resolve_model("owner/base", revision="0a1b") == model
 
 
 def test_no_hub_id() -> None:

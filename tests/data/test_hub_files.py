@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from peftcost.cli.app import app
+from peftcost.data.readers import read_table
 from peftcost.errors import UserError
+from peftcost.recipe.train import task_data
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import load_task
 
@@ -38,6 +42,17 @@ def test_a_file_in_the_cache_needs_no_network(cache: Path, tmp_path: Path) -> No
     assert task.files.train == ADDRESS
     assert data.train[0]["place"].startswith(f"{ADDRESS}, line ")
     assert len(data.train) + len(data.dev) + len(data.test) == 40
+
+
+def test_every_command_takes_the_address(cache: Path, tmp_path: Path) -> None:
+    task = load_task(ADDRESS)
+    assert task.files.train == task_data(ADDRESS) == ADDRESS
+    assert read_table(task_data(ADDRESS)).path == ADDRESS
+    done = CliRunner().invoke(app, ["init", ADDRESS, "-o", str(tmp_path / "task.yaml")])
+    assert done.exit_code == 0, done.output
+    drafted = load_task(tmp_path / "task.yaml")
+    assert (drafted.data, drafted.columns) == (ADDRESS, {"text": "text", "label": "label"})
+    assert load_task_data(drafted, 0).fingerprint == load_task_data(task, 0).fingerprint
 
 
 @pytest.mark.parametrize(

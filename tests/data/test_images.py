@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peftcost.data.images import in_cell, opened, pictures
+from peftcost.data.images import in_cell, is_picture, opened, pictures
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.errors import UserError
@@ -75,6 +76,8 @@ def test_equal_pixels_are_one_picture_whatever_the_file(tmp_path: Path) -> None:
         ("half.png", "half.png cannot be opened as a picture"),
         ({"bytes": b"GIF89a", "path": "x.gif"}, "x.gif cannot be opened"),
         ({"bytes": None, "path": None}, "the picture is missing"),
+        ({"bytes": "no base64!", "path": None}, "t.csv, line 2: the picture's bytes are neither bytes nor base64"),
+        ("https://a.example/b.png", "t.csv, line 2: https://a.example/b.png is an address, not a file; download it"),
         (None, "the picture is missing"),
         (" ", "the picture is missing"),
         (float("nan"), "the picture is missing"),
@@ -88,6 +91,14 @@ def test_what_is_no_picture_is_told_with_file_and_row(tmp_path: Path, cell: Any,
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=says):
         pictures([cell], ["t.csv, line 2"], tmp_path)
+
+
+@pytest.mark.parametrize("write", [lambda b: base64.b64encode(b).decode(), lambda b: base64.encodebytes(b).decode(), list])
+def test_bytes_may_stand_in_json(write: Any) -> None:
+    cell = {"bytes": write(as_cell(Image.new("RGB", (40, 30), PURPLE))["bytes"]), "path": None}
+    assert is_picture(cell)
+    assert pixel(cell) == PURPLE
+    assert not is_picture({"bytes": "no base64!", "path": None})
 
 
 def test_a_folder_a_class_is_a_table(tmp_path: Path) -> None:
@@ -106,6 +117,23 @@ def test_a_folder_a_class_is_a_table(tmp_path: Path) -> None:
     assert read_table(tmp_path / "cat").columns == ["image"]
     Image.new("RGB", (2, 2)).save(tmp_path / "lost.png")
     with pytest.raises(UserError, match="beside folders"):
+        read_table(tmp_path)
+
+
+def test_folders_in_the_folder_of_a_class_are_of_that_class(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for name in ("cat/1.png", "cat/more/2.png", "cat/more/still/3.png", "cat/.hidden/4.png", "dog/puppies/5.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(photos / name)
+    (photos / "cat" / "more" / "notes.txt").write_text("x")
+    (photos / "cat" / "link").symlink_to(photos / "dog")
+    table = read_table(photos)
+    assert [(row["image"], row["label"]) for row in table.rows] == [
+        ("cat/1.png", "cat"), ("cat/more/2.png", "cat"), ("cat/more/still/3.png", "cat"), ("dog/puppies/5.png", "dog"),
+    ]  # fmt: skip
+    assert "4 pictures in 2 folders, whose names are the labels; 3 lie in folders further down." in table.notes[0]
+    assert "2 files or folders hold no pictures and are left out (cat/link, cat/more/notes.txt)" in table.notes[1]
+    with pytest.raises(UserError, match="is a folder, but none"):
         read_table(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def test_any_format_is_heard(kind: str) -> None:
     assert found.rate == RATE
     assert found.seconds == pytest.approx(1.0, abs=0.2)
     assert np.abs(heard(found.file, RATE)).max() == pytest.approx(0.5, abs=0.1)
+
+
+def test_bytes_may_stand_in_json_as_base64() -> None:
+    cell = {"bytes": base64.b64encode(as_cell(TONE)["bytes"]).decode(), "path": None}
+    assert is_sound(cell)
+    (found,) = sounds([cell], ["here"], Path())
+    assert found.seconds == pytest.approx(1.0)
 
 
 def test_channels_are_mixed_and_rates_changed() -> None:

@@ -67,6 +67,21 @@ def test_people_read_quality_cost_energy_and_setup(recipe: Recipe) -> None:
     assert "<script>" not in text and "a\\|b" in text
 
 
+@pytest.mark.parametrize(
+    ("method", "library", "says"),
+    [
+        ("nf4-lora", "peft", "plain PEFT loads this folder, too"),
+        ("bitfit", "transformers", "plain transformers loads this folder, too"),
+        ("houlsby", "peftcost", "no other library loads this folder"),
+    ],
+)
+def test_it_says_what_loads_the_folder(recipe: Recipe, method: str, library: str, says: str) -> None:
+    setup = SetupFields(method=method, stop_examples=4000)
+    card = ModelCard(model_card(recipe.model_copy(update={"setup": setup}), report(), {}, "CPU"))
+    assert card.data.library_name == library
+    assert says in card.text
+
+
 def test_what_is_not_on_the_hub_is_not_named_as_a_base_there(recipe: Recipe) -> None:
     assert [is_hub_id(base) for base in ("owner/base", "builtin:minilm", "/models/mine", "./a/b", "name")] == [True] + [
         False

@@ -115,7 +115,7 @@ def test_devices_that_wait_are_given_back_but_never_all() -> None:
     [
         (Died(-9), EnvironmentFailure, r"The card worker was killed by signal 9 \(perhaps out of memory\); see workers.log"),
         (Failed("no such column", "user"), UserError, "^no such column$"),
-        (Failed("KeyError: 'x'", "ours"), PeftcostError, r"^card: KeyError: 'x' \(see workers.log\)$"),
+        (Failed("KeyError: 'x'", "ours"), PeftcostError, "^The card job failed: KeyError: 'x'. workers.log says more; "),
     ],
 )
 def test_a_job_that_has_to_work_raises_what_went_wrong(message: LastWord, error: type[Exception], says: str) -> None:

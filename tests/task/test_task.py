@@ -31,6 +31,11 @@ def refused(source: Path | str, *says: str, label: str | None = None) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(("ending", "says"), [(".csv", "There is no data file"), (".yaml", "There is no task file")])
+def test_a_path_that_is_too_long_is_no_file(ending: str, says: str) -> None:
+    refused("x" * 300 + ending, says)
+
+
 def test_paths_are_relative_to_the_task_file(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     task = load_task(

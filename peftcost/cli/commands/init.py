@@ -12,7 +12,7 @@ from peftcost.errors import UserError
 
 
 def init(
-    data: Annotated[Path, typer.Argument(help="The data file.", rich_help_panel=TASK)],
+    data: Annotated[str, typer.Argument(help="The data file.", rich_help_panel=TASK)],
     label: LabelOption = None,
     model: ModelOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the task.", rich_help_panel=OUTPUT)] = Path(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import zlib
 from dataclasses import replace
@@ -14,6 +15,7 @@ from peftcost.data.cells import lists_from_text
 from peftcost.data.hub_files import hub_file, is_hub_file
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
+from peftcost.data.shards import shards_of
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError
 
@@ -45,7 +47,8 @@ def readers() -> dict[str, Reader]:
 
 
 def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
-    """The rows of a data file, of one on the hub (hf://…), of a folder that `datasets` saved, or of standard input ("-").
+    """The rows of a data file, of one on the hub (hf://…), of a folder that `datasets` saved, of shards (a folder of them, or
+    NAME-*.parquet), or of standard input ("-").
 
     Cells of CSV files are strings, or lists where the cells of a column write them. The other formats keep their types but in
     columns that are called as lists of labels or words are. ClassLabel columns become label names. Words with a sentence's
@@ -54,13 +57,25 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     `Table.rejected` instead.
     """
     source = _source(path)
-    reader = _reader_for(source)
     reject = Rejects(skip_bad_rows)
-    table = reader.read(source, reject)
+    table = _read(source, reject)
     if not table.rows:
         told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
         raise UserError(f"{source.name} has no rows; give a file with data.{told}")
     return gather_sentences(replace(lists_from_text(table, LIST_NAMES), rejected=reject.told))
+
+
+def _read(source: Source, reject: Rejects) -> Table:
+    if not source.parts:
+        return _reader_for(source).read(source, reject)
+    first, *others = (_read(part, reject) for part in source.parts)
+    for other in others:
+        if set(other.columns) != set(first.columns):
+            raise UserError(
+                f"{other.path} has other columns ({other.listed}) than {first.path} ({first.listed}); write the shards again."
+            )
+    rows = [row for table in (first, *others) for row in table.rows]
+    return Table(source.name, first.columns, rows, list(range(1, len(rows) + 1)), unit="row")
 
 
 def _source(path: str | Path) -> Source:
@@ -68,9 +83,12 @@ def _source(path: str | Path) -> Source:
         return Source("standard input", "", _unpacked(sys.stdin.buffer.read(), "standard input"))
     name = str(path)
     path = hub_file(name) if is_hub_file(name) else Path(path)
-    if path.is_dir():
+    shards = shards_of(path)
+    if shards:
+        return Source(name, "", parts=tuple(map(_source, shards)))
+    if os.path.isdir(path):  # unlike pathlib's, it takes a path that is too long
         return Source(str(path), "", folder=path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"There is no data file {path}; check the path.")
     endings = [ending.lower() for ending in path.suffixes]
     if endings and endings[-1] in (".gz", ".gzip"):
@@ -101,7 +119,10 @@ def _reader_for(source: Source) -> Reader:
         if reader.recognises(source):
             return reader
     if source.folder is not None:
-        raise UserError(f"{source.name} is a folder, but none that `datasets` saved (no state.json); {_what_is_read()}")
+        raise UserError(
+            f"{source.name} is a folder, but none that `datasets` saved (no state.json), nor one of shards alone "
+            f"(train-00000-of-00002.parquet, …); {_what_is_read()}"
+        )
     for reader in readers().values():
         if source.ending in reader.endings:
             return reader

@@ -1,4 +1,4 @@
-"""Folders of pictures or sounds: one folder a class, or files alone."""
+"""Folders of pictures or sounds: one folder a class, with further folders in it or not, or files alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from peftcost.data.images import ENDINGS as PICTURES
-from peftcost.data.media import class_folders, files_in, other_files
+from peftcost.data.media import class_folders, files_below, files_in, other_files
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.data.table import Rejects, Table
@@ -41,12 +41,16 @@ class ClassFolder(Reader):
                 f"each {self.kind} into the folder of its class."
             )
         if classes:
-            files = [path for one in classes for path in files_in(one, endings)]
-            rows = [{self.column: _inside(path, folder), "label": path.parent.name} for path in files]
-            notes = [f"{source.name}: {len(rows):,} {self.kind}s in {len(classes)} folders, whose names are the labels."]
+            files = [(path, one) for one in classes for path in files_below(one, endings)]
+            rows = [{self.column: _inside(path, folder), "label": one.name} for path, one in files]
+            deeper = sum(path.parent != one for path, one in files)
+            within = f"; {deeper:,} lie in folders further down" if deeper else ""
+            notes = [
+                f"{source.name}: {len(rows):,} {self.kind}s in {len(classes)} folders, whose names are the labels{within}."
+            ]
         else:
             rows, notes = [{self.column: path.name} for path in alone], []
-        others = [path for place in (folder, *classes) for path in other_files(place, endings)]
+        others = other_files(folder, endings)
         if others:
             shown = ", ".join(_inside(path, folder) for path in others[:3])
             notes.append(f"{source.name}: {len(others)} files or folders hold no {self.kind}s and are left out ({shown}).")
@@ -55,7 +59,8 @@ class ClassFolder(Reader):
 
 def count(folder: Path, endings: tuple[str, ...]) -> int:
     """Of files in a folder and in the folders of its classes."""
-    return sum(len(files_in(place, endings)) for place in (folder, *class_folders(folder, endings)))
+    classes = class_folders(folder, endings)
+    return len(files_in(folder, endings)) + sum(len(files_below(one, endings)) for one in classes)
 
 
 def _inside(path: Path, folder: Path) -> str:

@@ -1,0 +1,112 @@
+"""What predicting writes beside the user's columns, and with which base: on another machine, too."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcost.core.setup import Setup
+from peftcost.data.fingerprint import model_fingerprint
+from peftcost.engine.artifact import predict, write_card
+from peftcost.engine.job import NullReporter, TrainJob
+from peftcost.engine.train import train
+from peftcost.errors import PeftcostError, UserError
+from peftcost.methods import get_method
+from peftcost.recipe.predict import base_of, read_card, renamed, run_in_worker, with_base_found, write_rows
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TEXTS = [{"text": "I love this airline"}, {"text": "I do not"}]
+
+
+def test_what_an_earlier_model_said_is_kept() -> None:
+    said, roles = {"label": "good", "probability_good": 0.75}, ("text", "label")
+    assert renamed(said, ["text"], roles) == {"predicted_label": "good", "probability_good": 0.75}
+    columns = ["text", "predicted_label", "probability_good", "predicted_probability_good"]
+    assert list(renamed(said, columns, roles)) == ["predicted_predicted_label", "predicted_predicted_probability_good"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Path, ending: str) -> None:
+    row, out = {"text": "fine", "author": "\ud83d"}, tmp_path / f"out{ending}"
+    write_rows(out, list(row), [row])
+    if ending == ".jsonl":
+        assert json.loads(out.read_text(encoding="utf-8")) == row
+    else:
+        assert list(csv.DictReader(out.open(encoding="utf-8"))) == [{"text": "fine", "author": "\\ud83d"}]
+
+
+def in_hub_cache(model: Path, cache: Path) -> Path:
+    """The snapshot of owner/base, as the hub's client lays it out."""
+    snapshot = cache / "models--owner--base" / "snapshots" / COMMIT
+    return Path(shutil.copytree(model, snapshot))
+
+
+def trained(out: Path, base: Path, method: str, named: dict[str, Any]) -> Path:
+    """A folder as `peftcost train` writes it, of a base that has hardly been trained."""
+    from peftcost.engine.job import prepare_payload
+    from peftcost.engine.prepare import prepare
+    from peftcost.task.task import Rows, load_task
+
+    task = load_task("builtin:tweets").model_copy(update={"model": str(base), "rows": Rows(train=64, dev=30, test=30)})
+    prepared = str(prepare(prepare_payload(task, 0, str(base), f"moved {out}"), NullReporter())["prepared"])
+    setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": 1e-2}, 64)
+    train(TrainJob(prepared, setup, 0, str(out)), NullReporter())
+    card = {"prepared": prepared, "setup": setup.as_dict(), "columns": {"text": "text", "label": "sentiment"}}
+    write_card({**card, "folder": str(out / "model"), "base": named}, NullReporter())
+    return out / "model"
+
+
+def said(folder: Path) -> list[dict[str, Any]]:
+    card = with_base_found(folder, read_card(folder))
+    return list(predict({"folder": str(folder), "card": card, "examples": TEXTS}, NullReporter())["rows"])
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_trained_folder_works_on_another_machine(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    here, there = tmp_path / "here", tmp_path / "there"
+    base = in_hub_cache(tiny_bert, here / "hub")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(here / "hub"))
+    named = {"name": "owner/base", "revision": COMMIT, "fingerprint": model_fingerprint(base)}
+    folder = trained(here, base, method, named)
+    before = said(folder)
+    moved = Path(shutil.copytree(folder, there / "model"))
+    if method == "lora":  # a whole model needs no base
+        in_hub_cache(tiny_bert, there / "hub")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(there / "hub"))
+    shutil.rmtree(here)
+    assert said(moved) == before
+    texts = [file.read_text(encoding="utf-8") for file in moved.glob("*.json")]
+    assert not any(str(tmp_path) in text for text in texts)
+    if method == "lora":
+        config = json.loads((moved / "adapter_config.json").read_text(encoding="utf-8"))
+        assert (config["base_model_name_or_path"], config["revision"]) == ("owner/base", COMMIT)
+
+
+def test_a_base_that_is_gone_or_another_is_named(tiny_bert: Path, tmp_path: Path) -> None:
+    prints = model_fingerprint(tiny_bert)
+    assert base_of(tmp_path, str(tiny_bert), None, prints) == tiny_bert
+    with pytest.raises(UserError, match=rf"goes with the base /gone/bert \(fingerprint {prints[:12]}\), which is not there"):
+        base_of(tmp_path, "/gone/bert", None, prints)
+    with pytest.raises(UserError, match=r"\(fingerprint 000000000000\), but .* has changed since"):
+        base_of(tmp_path, str(tiny_bert), None, "0" * 64)
+
+
+def test_an_error_points_to_a_log_that_is_there(tiny_bert: Path) -> None:
+    card = {"dataset_info": {"model": str(tiny_bert)}}
+    with pytest.raises(PeftcostError) as raised:
+        run_in_worker("predict", {"folder": str(tiny_bert), "card": card, "examples": []}, "cpu")
+    found = re.search(r"The predict job failed: .*\. (/\S+\.log) says more", str(raised.value))
+    assert found is not None, str(raised.value)
+    assert "Traceback" in Path(found[1]).read_text()
+    Path(found[1]).unlink()
