@@ -6,7 +6,7 @@ An error says in one sentence what is wrong and where (file, row, column, field)
 import re
 from typing import ClassVar
 
-OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|builtin:\w+|[+\d](?:[\w.:+-]*\w)?))?")
+OPTION = re.compile(r"(?<!pip install )--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|builtin:\w+|[+\d](?:[\w.:+-]*\w)?))?")
 RESUME = re.compile(r"`peftcost resume ([^`]+?)(?: --budget ([^` ]+))?`")
 
 

