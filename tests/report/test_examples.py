@@ -39,7 +39,7 @@ def test_rows_are_told_by_a_column_of_the_user(tmp_path: Path) -> None:
     assert {part.name: part.examples for part in found.slices["source"]} == {"<i>web</i>": 50, "mail": 50}
     page = write_files(tmp_path, result, Shown(by="source"))["html"].read_text(encoding="utf-8")
     assert "By source" in page and "&lt;i&gt;web" in page and "<i>web" not in page
-    with pytest.raises(UserError, match="no column 'sorce'; it has 'text', 'label', 'source'"):
+    with pytest.raises(UserError, match=r"no column 'sorce'\. Did you mean 'source'\? It has 'text', 'label', 'source'"):
         on_dev(tmp_path, result, Shown(by="sorce"))
 
 
