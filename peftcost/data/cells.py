@@ -104,6 +104,11 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a cell holds nothing, or nothing but spaces."""
+    return is_missing(value) or (isinstance(value, str) and not value.strip())
+
+
 def list_from_text(text: str) -> list[Any] | None:
     """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [3 0], [a, b]."""
     text = text.strip()
@@ -134,9 +139,8 @@ def lists_from_text(table: Table, among: Sequence[str] | None = None) -> Table:
 
 
 def _writes_lists(table: Table, column: str) -> bool:
-    cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
-    there = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
-    if not there or len(there) < sum(not is_missing(cell) and cell != "" for cell in cells):
+    there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
+    if not all(isinstance(cell, str) for cell in there):
         return False
     surely = [list_from_text(cell) is not None for cell in there]
     written = [is_list or LOOSE_LIST.fullmatch(cell.strip()) is not None for is_list, cell in zip(surely, there, strict=True)]

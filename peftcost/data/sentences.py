@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT, is_missing, list_from_text
+from peftcost.data.cells import LOOKED_AT, is_blank, list_from_text
 from peftcost.data.table import Table
 from peftcost.data.tags import OUTSIDE, marks_spans
 from peftcost.errors import UserError
@@ -89,7 +89,7 @@ def _number_column(table: Table, tagged: bool, others: Sequence[str | None]) -> 
 def _runs(table: Table, column: str) -> bool:
     """Whether a column holds numbers, or gaps behind a first number, that stand for several rows each and come once."""
     values = [row.get(column) for row in table.rows]
-    if not values or _gap(values[0]) or any(isinstance(value, list | dict | float) for value in values):
+    if not values or is_blank(values[0]) or any(isinstance(value, list | dict | float) for value in values):
         return False
     starts = _starts(values)
     numbers = [str(values[start]) for start in starts]
@@ -107,13 +107,9 @@ def _starts(values: Sequence[Any]) -> list[int]:
     """Where a new number begins; a gap belongs to the number before."""
     found: list[int] = []
     for i, value in enumerate(values):
-        if not _gap(value) and (not found or value != values[found[-1]]):
+        if not is_blank(value) and (not found or value != values[found[-1]]):
             found.append(i)
     return found
-
-
-def _gap(value: Any) -> bool:
-    return is_missing(value) or (isinstance(value, str) and not value.strip())
 
 
 def _behind_blank_lines(table: Table) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import is_missing, text_of
+from peftcost.data.cells import is_blank, text_of
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import LABEL_NAMES, holds
 from peftcost.data.table import Table
@@ -87,7 +87,7 @@ class CausalLM(WritesText):
 
     def _example(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
         example, system = self._without_system(cells, where, labelled), cells.get("system")
-        if is_missing(system) or not str(system).strip():
+        if is_blank(system):
             return example
         turn = {"role": "system", "content": text_of(system, where["system"])}
         return example if turn in example["prompt"][:1] else {**example, "prompt": [turn, *example["prompt"]]}
@@ -252,5 +252,5 @@ def _asks(text: str) -> list[Turn]:
 def _instruction(cells: Mapping[str, Any], where: Mapping[str, str]) -> list[Turn]:
     """An instruction, with its input below it where there is one."""
     text, given = text_of(cells["instruction"], where["instruction"]), cells.get("input")
-    empty = is_missing(given) or not str(given).strip()
+    empty = is_blank(given)
     return _asks(text if empty else f"{text}\n\n{text_of(given, where['input'])}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peftcost.data.cells import is_missing, text_of
+from peftcost.data.cells import is_blank, is_missing, text_of
 from peftcost.data.guess import is_conversation, is_turn
 from peftcost.errors import UserError
 
@@ -75,7 +75,7 @@ def _turn(item: Any, where: str) -> Turn:
     if role == "assistant" and (calls := _parsed(item.get("tool_calls"))):
         more["tool_calls"] = _calls(calls, f"{where}, tool_calls")
     said = _joined(content)
-    nothing = is_missing(said) or (isinstance(said, str) and not said.strip())
+    nothing = is_blank(said)
     silent = nothing and (role in ("system", "tool") or "tool_calls" in more)
     return {"role": role, "content": "" if silent else text_of(said, where), **more}
 

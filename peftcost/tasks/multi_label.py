@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, MOST, is_missing, label_of, list_from_text
+from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, list_from_text
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import LABEL_NAMES, holds, label_column
 from peftcost.data.table import Table
@@ -181,7 +181,7 @@ def labels_of(
     if not isinstance(column, str):
         return [name for name in column if _is_set(row.get(name), f"{place}, column {name!r}")]
     where, value = f"{place}, column {column!r}", row.get(column)
-    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+    if is_blank(value):
         raise UserError(f"{where}: the labels are missing; write [] for a text without any, or remove the row.")
     items = _list_in(value)
     if items is None:
@@ -217,7 +217,7 @@ def flag_columns(table: Table) -> list[str]:
 
 
 def _holds_flags(cells: Sequence[Any]) -> bool:
-    there = [cell for cell in cells if not is_missing(cell) and str(cell).strip()]
+    there = [cell for cell in cells if not is_blank(cell)]
     written = {str(cell).strip().lower().removesuffix(".0") for cell in there}
     few_empty = len(cells) - len(there) <= max(1, (1 - MOST) * len(cells))
     return few_empty and written in ({"0", "1"}, {"true", "false"})
@@ -225,7 +225,7 @@ def _holds_flags(cells: Sequence[Any]) -> bool:
 
 def holds_lists(table: Table, column: str) -> bool:
     """Whether the first cells that are there are lists, also as texts, but for an odd one; not all of them empty."""
-    cells = [cell for row in table.rows[:LOOKED_AT] if not is_missing(cell := row.get(column)) and cell != ""]
+    cells = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
     lists = [found for cell in cells if (found := _list_in(cell)) is not None]
     return any(lists) and len(lists) >= MOST * len(cells)
 
@@ -241,7 +241,7 @@ def holds_vectors(table: Table, column: str | Sequence[str]) -> bool:
 def holds_joined_labels(table: Table, column: str) -> bool:
     """Whether cells are labels with bars, semicolons or commas between them: short names that stand in several combinations,
     and are fewer than these."""
-    cells = [cell for row in table.rows[: LOOKED_AT * 10] if not is_missing(cell := row.get(column)) and cell != ""]
+    cells = [cell for row in table.rows[: LOOKED_AT * 10] if not is_blank(cell := row.get(column))]
     joint = table.joints.get(column)
     if joint is None or not all(isinstance(cell, str) for cell in cells):
         return False

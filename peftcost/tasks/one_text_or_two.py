@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from peftcost.data.cells import is_missing, text_of
+from peftcost.data.cells import is_blank, text_of
 from peftcost.data.features import Column
 from peftcost.data.guess import names_of, pair_columns, shown, text_column
 from peftcost.data.table import Table
@@ -81,5 +81,5 @@ def _joined(row: Mapping[str, Any], column: str | list[str]) -> Any:
     if isinstance(column, str):
         return row.get(column)
     cells = [row.get(name) for name in names_of(column)]
-    there = [str(cell) for cell in cells if not is_missing(cell) and str(cell).strip()]
+    there = [str(cell) for cell in cells if not is_blank(cell)]
     return JOINT.join(there) if there else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, MOST, is_missing, number_of
+from peftcost.data.cells import LOOKED_AT, MOST, is_blank, number_of
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
@@ -110,8 +110,7 @@ class Regression(OneTextOrTwo):
 
 def holds_fractions(table: Table, column: str) -> bool:
     """Whether the first cells that are there are numbers, but for an odd one, and some of them not whole."""
-    cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
-    there = [cell for cell in cells if not is_missing(cell) and str(cell).strip()]
+    there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
     numbers = [number for cell in there if (number := _number_or_none(cell)) is not None]
     return len(numbers) >= MOST * len(there) and any(not number.is_integer() for number in numbers)
 

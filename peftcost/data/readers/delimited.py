@@ -64,8 +64,7 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
                 found = _without(found, record, path, lines, layout, reject)
     again = [record for record in found if record.cells == header.cells and len(record.cells) > 1]
     if again:  # files that were put one behind the other
-        lines_of = {record.first for record in again}
-        found = [record for record in found if record.first not in lines_of]
+        found = [record for record in found if record.cells != header.cells]
         lines_again = f"line {again[0].first} repeats" if len(again) == 1 else f"{len(again)} lines repeat"
         notes.append(f"{lines_again} the header; no row is read of that")
     names = _column_names(path, header, found, separator)
