@@ -6,6 +6,7 @@ An error says in one sentence what is wrong and where (file, row, column, field)
 import re
 from typing import ClassVar
 
+# what pip is told is no argument of ours
 OPTION = re.compile(r"(?<!pip install )--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|builtin:\w+|[+\d](?:[\w.:+-]*\w)?))?")
 RESUME = re.compile(r"`peftcost resume ([^`]+?)(?: --budget ([^` ]+))?`")
 

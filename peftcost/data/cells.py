@@ -140,11 +140,12 @@ def lists_from_text(table: Table, among: Sequence[str] | None = None) -> Table:
 
 def _writes_lists(table: Table, column: str) -> bool:
     there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
-    if not all(isinstance(cell, str) for cell in there):
+    texts = [cell for cell in there if isinstance(cell, str)]
+    if len(texts) < len(there):
         return False
-    surely = [list_from_text(cell) is not None for cell in there]
-    written = [is_list or LOOSE_LIST.fullmatch(cell.strip()) is not None for is_list, cell in zip(surely, there, strict=True)]
-    return any(surely) and sum(written) >= MOST * len(there)
+    surely = [list_from_text(cell) is not None for cell in texts]
+    written = [is_list or LOOSE_LIST.fullmatch(cell.strip()) is not None for is_list, cell in zip(surely, texts, strict=True)]
+    return any(surely) and sum(written) >= MOST * len(texts)
 
 
 def _list_or_text(cell: Any) -> Any:

@@ -19,6 +19,11 @@ def is_hub_file(path: str | Path) -> bool:
     return str(path).startswith(HUB)
 
 
+def located(path: str | Path) -> str:
+    """A data file as it is found from any folder: by its absolute path, or its address on the hub."""
+    return str(path) if is_hub_file(path) else str(Path(path).absolute())
+
+
 def hub_file(address: str) -> Path:
     """The file in the local cache, downloaded where the cache lacks it.
 

@@ -88,13 +88,12 @@ def cannot_be_opened(error: Exception, place: str, name: str, kind: str) -> User
 
 def files_in(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files in a folder that have one of the endings, but for hidden ones."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
-    return sorted(path for path in files if path.is_file())
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and _has_kind(path, endings))
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """As `files_in`, at any depth."""
-    return sorted(path for path in _below(folder) if path.suffix.lower() in endings and path.is_file())
+    return sorted(path for path in _below(folder) if _has_kind(path, endings))
 
 
 def class_folders(folder: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -102,16 +101,20 @@ def class_folders(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     hold classes, but are none."""
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     are_classes = any(files_in(path, endings) for path in inside)
-    return [path for path in inside if files_below(path, endings)] if are_classes else []
+    return [path for path in inside if any(_has_kind(one, endings) for one in _below(path))] if are_classes else []
 
 
 def other_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """What else lies in a folder and, at any depth, in the folders of its classes, but for what file browsers leave there."""
     classes = class_folders(folder, endings)
-    ours = {*classes, *files_in(folder, endings), *(path for one in classes for path in files_below(one, endings))}
-    beside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    beside = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path not in classes)
     below = [path for one in classes for path in sorted(_below(one))]
-    return [path for path in (*beside, *below) if path not in ours and path.name.lower() not in BROWSER_FILES]
+    others = (path for path in (*beside, *below) if not _has_kind(path, endings))
+    return [path for path in others if path.name.lower() not in BROWSER_FILES]
+
+
+def _has_kind(path: Path, endings: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in endings and path.is_file()
 
 
 def _below(folder: Path) -> Iterator[Path]:

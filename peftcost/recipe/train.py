@@ -13,7 +13,7 @@ from peftcost.core.setup import Setup
 from peftcost.core.versions import versions
 from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import hub_snapshot
-from peftcost.data.hub_files import is_hub_file
+from peftcost.data.hub_files import located
 from peftcost.engine.job import TrainJob
 from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.recipe.card import model_card
@@ -117,7 +117,7 @@ def order_of(recipe: Recipe, data: str | None, gate_rows: int | None) -> OnBase:
     if data is None and gate_rows is not None:
         raise UserError("--gate-rows is for new data; the recipe's own data has its dev split already.")
     held_out = Shares(dev=gate_rows, test=0)
-    changes = {} if data is None else {"data": task_data(data), "rows": None, "splits": held_out}
+    changes = {} if data is None else {"data": located(data), "rows": None, "splits": held_out}
     task = recipe.task.model_copy(update=changes)
     loaded = load_task_data(task, recipe.task_seed)
     order = on_base(task, loaded, recipe.task_seed)
@@ -137,11 +137,6 @@ def named_base(order: OnBase) -> dict[str, str | None]:
     """The base as another machine can find it: by its hub id and commit, else as the task calls it; and its fingerprint."""
     name, revision = hub_snapshot(Path(order.model)) or (order.task.only_model, None)
     return {"name": name, "revision": revision, "fingerprint": order.fingerprints["model"]}
-
-
-def task_data(path: str) -> Any:
-    """A data file as a task names it."""
-    return path if is_hub_file(path) else str(Path(path).absolute())
 
 
 def report_of(

@@ -16,7 +16,6 @@ from peftcost.task.metric import judged_by
 from peftcost.task.task import Task, task_yaml
 
 CHOICES = {
-    "margin": "# margin: 0.01  # quality that you would give up for a cheaper setup",
     "methods": "# methods: [full, frozen, lora]  # or all; left out: the few that usually win",
     "max_length": "# max_length: 128  # tokens at which inputs are cut",
     "rows": "# rows: {train: 2000}  # use a part of the data",
@@ -47,7 +46,6 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
         "# Next: peftcost check, then peftcost search, which prints three budgets for this machine\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)
         + "\n"
-        + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length")).replace(
-            "# margin: 0.01", f"# margin: {found.default_margin:g}"
-        )
+        + f"# margin: {found.default_margin:g}  # quality that you would give up for a cheaper setup\n"
+        + "".join(f"{line}\n" for name, line in CHOICES.items() if not (kind.one_size and name == "max_length"))
     )

@@ -22,7 +22,7 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
-from peftcost.data.hub_files import HUB, is_hub_file
+from peftcost.data.hub_files import HUB, located
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import train_file
 from peftcost.data.yaml_file import read_yaml
@@ -241,8 +241,8 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
             raise UserError(f"There is no file {source}; the built-in task is called {PREFIX}{source}.")
         table = read_table(train_file(source), skip_bad_rows)
         kind, columns = guess_columns(table, label, model)
-        data, skip = str(source) if is_hub_file(source) else str(path.absolute()), skip_bad_rows or None
-        return Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, skip_bad_rows=skip)
+        base, skip = model or kind.default_model, skip_bad_rows or None
+        return Task(model=base, task=kind.name, data=located(source), columns=columns, skip_bad_rows=skip)
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not os.path.exists(path):

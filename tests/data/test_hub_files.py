@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from peftcost.cli.app import app
+from peftcost.data.hub_files import located
 from peftcost.data.readers import read_table
 from peftcost.errors import UserError
-from peftcost.recipe.train import task_data
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import load_task
 
@@ -46,8 +46,8 @@ def test_a_file_in_the_cache_needs_no_network(cache: Path, tmp_path: Path) -> No
 
 def test_every_command_takes_the_address(cache: Path, tmp_path: Path) -> None:
     task = load_task(ADDRESS)
-    assert task.files.train == task_data(ADDRESS) == ADDRESS
-    assert read_table(task_data(ADDRESS)).path == ADDRESS
+    assert task.files.train == located(ADDRESS) == ADDRESS
+    assert read_table(located(ADDRESS)).path == ADDRESS
     done = CliRunner().invoke(app, ["init", ADDRESS, "-o", str(tmp_path / "task.yaml")])
     assert done.exit_code == 0, done.output
     drafted = load_task(tmp_path / "task.yaml")
