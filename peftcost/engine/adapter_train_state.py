@@ -14,7 +14,6 @@ from peft.utils.other import ModulesToSaveWrapper
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import DatasetInfo
-from peftcost.engine.frozen_layers import cut
 from peftcost.engine.train_state import (
     TrainState,
     collator_for,
@@ -22,6 +21,7 @@ from peftcost.engine.train_state import (
     made_trainable,
     make_optimizer,
     new_accelerator,
+    untouched_layers,
 )
 from peftcost.methods import get_method
 from peftcost.methods.head import head_test
@@ -95,8 +95,8 @@ def build_together(
     hold_weights(model, spec.weights)
     model = accelerator.prepare_model(model)
     plain = accelerator.unwrap_model(model)
-    two_rows = info.task_type.two_rows(base.config, info.targets).to(accelerator.device)
-    frozen_layers = cut(plain, method.frozen_depth(plain, shared), two_rows)
+    collator = collator_for(info, method, shared)
+    frozen_layers = untouched_layers(plain, method, shared, collator, accelerator.device)
     return [
         AdapterTrainState(
             method,

@@ -12,6 +12,7 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,8 @@ def unsupported_reason(train_state: TrainState) -> str | None:
     found = next((reason for reason, holds in reasons.items() if holds), None)
     if found is not None:
         return found
-    config, task_type = train_state.plain.config, collator.task_type
-    two_rows = task_type.two_rows(config, collator.targets)  # type: ignore[arg-type]
-    on_device = stays_on_device(config, task_type.auto_model, two_rows)  # type: ignore[arg-type]
+    config: Any = train_state.plain.config
+    on_device = stays_on_device(config, collator.task_type.auto_model, collator.two_rows(config))
     return None if on_device else "its forward pass waits for the CPU"
 
 

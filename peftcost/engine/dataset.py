@@ -135,6 +135,10 @@ class Collator:
         """These examples, padded to the longest of them or to `width`, on the CPU."""
         return self.task_type.collate(split, np.asarray(indices), self.padding, self.max_tokens, width)
 
+    def two_rows(self, config: Any) -> Batch:
+        """A dummy batch for the model of this configuration, to try how it computes; on the CPU."""
+        return self.task_type.two_rows(config, self.targets)
+
 
 def padded_tokens(split: Split, batches: list[np.ndarray]) -> int:
     """Tokens that the batches cost, padding included."""

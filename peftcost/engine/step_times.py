@@ -63,9 +63,7 @@ def _can_pack(loop: Loop) -> bool:
     collator = train_state.collator
     if train_state.frozen_layers is not None or train_state.device.type == "cuda" or "input_ids" not in collator.padding:
         return False
-    config = train_state.plain.config
-    two_rows = collator.task_type.two_rows(config, collator.targets)  # type: ignore[arg-type]
-    return can_pack(train_state.model, two_rows, collator.padding["input_ids"])
+    return can_pack(train_state.model, collator.two_rows(train_state.plain.config), collator.padding["input_ids"])
 
 
 def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:

@@ -133,10 +133,17 @@ def build(setup: Setup, seed: int, info: DatasetInfo, total_steps: int) -> Train
     collator = collator_for(info, method, choices)
     plain = accelerator.unwrap_model(model)
     method.placed(plain)
-    two_rows = info.task_type.two_rows(base.config, info.targets).to(accelerator.device)
-    tolerance = SAME_IN_HALF if accelerator.device.type == "cuda" and choices["precision"] != "fp32" else SAME
-    frozen_layers = cut(plain, method.frozen_depth(plain, choices), two_rows, tolerance=tolerance)
+    frozen_layers = untouched_layers(plain, method, choices, collator, accelerator.device)
     return TrainState(method, choices, accelerator, model, optimizer.optimizer, collator, frozen_layers, quantizing.seconds)
+
+
+def untouched_layers(
+    plain: torch.nn.Module, method: Method, choices: Mapping[str, Scalar], collator: Collator, device: torch.device
+) -> FrozenLayers | None:
+    """The lowest layers, which the setup leaves as they are, if the model works without them."""
+    tolerance = SAME_IN_HALF if device.type == "cuda" and choices["precision"] != "fp32" else SAME
+    two_rows = collator.two_rows(plain.config).to(device)
+    return cut(plain, method.frozen_depth(plain, choices), two_rows, tolerance=tolerance)
 
 
 def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
