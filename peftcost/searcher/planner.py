@@ -126,7 +126,8 @@ def probe_arms(
     UserError when none runs here, or as soon as the first probe shows that the budget cannot buy even one setup.
     """
     several = len(prepared) > 1
-    arms = [arm_of(name, model if several else None) for name in spec.methods for model in prepared]
+    names = sorted(spec.methods, key=lambda name: get_method(name).priority)
+    arms = [arm_of(name, model if several else None) for name in names for model in prepared]
     probed: dict[str, Probe] = {}
     slots, ranks = controller.executor.slots, len(controller.executor.slots[0].devices)
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
