@@ -20,6 +20,7 @@ import peftcost
 from peftcost.errors import UserError
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
+from peftcost.store.journal import read_events
 from peftcost.task.task import Rows, Task, load_task
 
 pytestmark = pytest.mark.timed
