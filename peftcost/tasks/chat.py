@@ -54,7 +54,8 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], asks: bo
     Most templates take what tools are called with as an object, some as JSON. UserError where the template takes neither, or
     does not write the tools that are described.
     """
-    tools, said = described(turns), [turn for turn in turns if turn["role"] != TOOLS]
+    tools: list[Any] = described(turns)
+    said = [turn for turn in turns if turn["role"] != TOOLS]
     as_json = [_with_json(turn) for turn in said]
     problems: list[Exception] = []
     for way in [said, as_json] if as_json != said else [said]:
@@ -98,8 +99,8 @@ def _without_calls(i: int, place: str) -> UserError:
 
 def _without_tools(place: str) -> UserError:
     return UserError(
-        f"{place}: the model has no chat template that writes `tools`; give a model that has one, or name the columns without "
-        "them (`columns:` in the task)."
+        f"{place}: the model has no chat template that writes `tools`; give a model that has one, or name the columns "
+        "without them (`columns:` in the task)."
     )
 
 

@@ -103,18 +103,17 @@ def test_a_reference_is_held_against_what_fresh_seeds_say() -> None:
 
 
 def test_what_was_told_as_rising_goes_first_where_a_budget_is_added_to() -> None:
-    state, frozen = with_cheaper(confirmed=True, curve=(0.62, 0.69))
-    qualities = {SETUP.id: 0.62, SETUP.until(600).id: 0.69, frozen.id: 0.70}
+    state, frozen = with_cheaper(confirmed=True, curve=(0.66, 0.68))
+    qualities = {SETUP.id: 0.66, SETUP.until(600).id: 0.68, frozen.id: 0.70}
     noise = 0.01 * np.random.default_rng(0).normal(size=200)
     replicates = Replicates(qualities, {name: quality + noise for name, quality in qualities.items()})
     starts = {"lora": [SETUP], "frozen": [frozen]}
 
     def decided() -> Action:
-        return next_action(
-            Moment(state, starts, lambda arm, stop: [FAST], replicates, NonInferiority(0.01), state.last_t)
-        )
+        return next_action(Moment(state, starts, lambda arm, stop: [FAST], replicates, NonInferiority(0.01), state.last_t))
 
-    state.apply_all([{"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0}])
+    released = {"event": "released", "t": state.last_t, "device": 0}
+    state.apply_all([released, {"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0}])
     assert decided() == Promote(1, SETUP.until(1200))
     state.spent_before_gpu_seconds = 0.0
     assert decided() == Propose(FAST), "else what promises most for its cost"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.methods import methods
-from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Probe
+from peftcost.methods import methods
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.planner import needs_of
 from peftcost.searcher.stops import choose_stops, ladder, reaching_beyond
 
@@ -48,7 +48,9 @@ def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float]
 @given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
     needs = needing((0.002, 0.01, 0.02, 0.02), rows)
-    twice, once = (choose_stops(rows, 16, lambda stops, most=most: needs(stops) <= most) for most in (2 * available, available))
+    twice, once = (
+        choose_stops(rows, 16, lambda stops, most=most: needs(stops) <= most) for most in (2 * available, available)
+    )
     assert twice[-1] >= once[-1]
 
 
@@ -68,5 +70,5 @@ def test_more_budget_leads_to_longer_stops() -> None:
         return reaching_beyond(stops, 1000, lambda stop: needs([stop]) <= available)
 
     assert lengthened([100, 200, 400], 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
-    assert lengthened([100, 200, 400], 33.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
+    assert lengthened([100, 200, 400], 20.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
     assert lengthened([100, 200], 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"
