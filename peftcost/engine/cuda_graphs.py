@@ -167,10 +167,10 @@ class Graphs:
 
 
 def has_room(device: torch.device) -> bool:
-    """Whether as much memory is left as everything has taken so far: a graph keeps its own."""
+    """Whether as much memory is left as a step has taken so far beside what stays: a graph keeps its own."""
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    wanted = torch.cuda.max_memory_allocated(device)
+    wanted = torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
     if free < wanted <= free + unused:
         torch.cuda.empty_cache()
     return wanted <= free + unused

@@ -79,6 +79,20 @@ def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.Monke
     assert "outliers" in str(why("int8-lora"))
 
 
+@pytest.mark.parametrize(("free", "cached", "fits"), [(7, 0, True), (2, 0, False), (2, 2, True)])
+def test_a_graph_needs_room_for_a_step_not_for_the_weights_again(
+    free: int, cached: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In GB: weights of 14, steps that take 3 more."""
+    emptied: list[bool] = []
+    figures = {"memory_allocated": 14, "max_memory_allocated": 17, "memory_reserved": 14 + cached, "mem_get_info": (free, 24)}
+    for name, figure in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, figure=figure: figure)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    assert cuda_graphs.has_room(torch.device("cuda")) == fits
+    assert bool(emptied) == (free < 3 <= free + cached)
+
+
 @pytest.fixture
 def on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
