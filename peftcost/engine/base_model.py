@@ -135,7 +135,8 @@ def from_checkpoint(spec: BaseSpec, **options: Any) -> PreTrainedModel:
 def steady_options(config: transformers.PretrainedConfig) -> dict[str, Any]:
     """Of the configuration: no layers or stretches of a sound left out at random, which no seed and no captured step would
     repeat; and no weights of layers beside the base, which would belong to the head."""
-    steady = {"apply_spec_augment": False, "layerdrop": 0.0, "use_weighted_layer_sum": False}
+    never_dropped = dict.fromkeys(("layerdrop", "encoder_layerdrop", "decoder_layerdrop"), 0.0)
+    steady = {"apply_spec_augment": False, "use_weighted_layer_sum": False, **never_dropped}
     return {name: value for name, value in steady.items() if hasattr(config, name)}
 
 
