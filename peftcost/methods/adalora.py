@@ -70,7 +70,13 @@ class AdaLora(PeftMethod):
         return adapted
 
     def after_step(self, model: torch.nn.Module, step: int) -> None:
-        """To the very end: else ranks never shrink, or pruned ranks come back in the saved adapter."""
+        """To the very end: else ranks never shrink, or pruned ranks come back in the saved adapter.
+
+        A gradient that overflowed, of a step that the scaler of fp16 skipped, counts as none: it would stay in the means of
+        the importance, by which no rank is pruned that has none."""
+        for name, parameter in model.named_parameters():
+            if "lora_" in name and parameter.grad is not None:
+                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         model.base_model.update_and_allocate(step)  # type: ignore[operator, union-attr]
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:

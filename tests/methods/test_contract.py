@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from peftcost.core.setup import Setup
+from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.methods import get_method, methods
-from peftcost.testing.methods import MethodContract, Trained
+from peftcost.testing.methods import OPTIONS, MethodContract, Trained
 
 TASKS = {
     "encoder": ("tiny_bert", "AutoModelForSequenceClassification"),
@@ -36,6 +38,21 @@ def test_adalora_shrinks_its_ranks_and_keeps_them_pruned(tiny_bert: Path, tmp_pa
 
     saved = load_file(tmp_path / "adapter_model.safetensors")
     assert sum(len(t) for name, t in saved.items() if name.endswith("lora_E")) == kept
+
+
+def test_adalora_prunes_after_a_step_whose_gradients_overflowed(tiny_bert: Path) -> None:
+    """The scaler of fp16 skips such a step; the importance of ranks goes on."""
+    method, base = get_method("adalora"), load_base(BaseSpec(str(tiny_bert), TASKS["encoder"][1], OPTIONS), 0)
+    model = method.apply(base, Setup.of("adalora", method.prior(), 160).hyperparameters, 40)
+    adapter = {name: p for name, p in model.named_parameters() if ".lora_" in name}
+    for step in range(40):
+        for p in adapter.values():
+            p.grad = torch.full_like(p, float("nan") if step == 2 else 0.1)
+        method.after_step(model, step)
+    assert all(score.isfinite().all() for score in model.base_model.rankallocator.exp_avg_ipt.values())
+    config = model.peft_config["default"]
+    kept = [sum(ranks) for ranks in config.rank_pattern.values()]
+    assert sum(kept) == config.target_r * len(kept)
 
 
 def test_lora_best_rate_prior_is_ten_times_that_of_full() -> None:
