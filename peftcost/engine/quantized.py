@@ -82,6 +82,7 @@ class _Int8OnCuda(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: QuantizedLinear) -> torch.Tensor:
         ctx.layer, ctx.dtype = layer, x.dtype
+        ctx.input = x if ctx.needs_input_grad[0] else None  # MatMul8bitLt holds on to it, in the type that it came in
         quantized = torch.empty(x.shape, dtype=torch.int8)
         shape = (*x.shape[:-1], layer.out_features)
         sums = torch.empty(shape, dtype=torch.int32)
