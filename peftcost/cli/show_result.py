@@ -9,6 +9,7 @@ from rich.console import Console
 
 from peftcost.cli.output import print_json
 from peftcost.cli.tables import result_tables
+from peftcost.report.advice import advice
 
 if TYPE_CHECKING:
     from peftcost.api import Run
@@ -32,7 +33,8 @@ def show_result(run: Run, shown: Shown) -> None:
         return
     console = Console()
     if shown.quiet:
-        console.print(result["recommendation"]["because"], markup=False, highlight=False)
+        for text in advice(result, str(run.folder.path)):
+            console.print(text, markup=False, highlight=False)
         return
     for table in result_tables(result, str(run.folder.path), shown.every_setup):
         console.print(table)
