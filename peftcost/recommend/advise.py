@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,10 +41,16 @@ def recommend_of(
 ) -> Recommendation:
     """`recommend`, with what the search knows: what stands against it, and what a larger budget needs to tell. constraints:
     as `recommend` has them."""
-    caveats = partial(caveats_of, state, margin=criterion.margin)
-    found = recommend(evidence_of(setups), replicates, criterion, policy, dev_rows, **constraints, caveats_of=caveats)
-    needs = found.more_gpu_seconds
-    return found if needs is None else replace(found, more_gpu_seconds=budget_for(state, needs))
+    return recommend(
+        evidence_of(setups),
+        replicates,
+        criterion,
+        policy,
+        dev_rows,
+        **constraints,
+        caveats_of=partial(caveats_of, state, margin=criterion.margin),
+        budget_for=partial(budget_for, state),
+    )
 
 
 def twice_the_budget(state: SearchState, advised: Recommendation, suggest: Suggest, margin: float) -> BudgetForecast | None:

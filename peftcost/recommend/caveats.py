@@ -3,7 +3,7 @@ learning, and what was measured on a busy machine. Of each, what finding out tak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.setup_words import setup_words
@@ -22,11 +22,13 @@ def caveats_of(state: SearchState, setup_id: str, rivals: Collection[str], margi
     return tuple(caveat for caveat in found if caveat is not None)
 
 
-def budget_for(state: SearchState, gpu_seconds: float) -> float:
-    """What has to be added to the budget, that so much of it can be spent on finding out: the test is paid again, predictions
-    are taken dearer than they are, and shares are kept back for confirming and for parts of the rows."""
+def budget_for(state: SearchState, gpu_seconds: float, fresh_seeds: Mapping[str, int]) -> float:
+    """What has to be added to the budget, that so much of it is left for these, whatever else is explored: the test is paid
+    again, and shares are kept back for confirming and for parts of the rows. fresh_seeds: by setup."""
     config = state.config
-    return config.safety * (gpu_seconds + state.closing_seconds()) / (1 - config.most_reserved - config.parts_share)
+    again = sum(n * state.cost.predict(state.setup(setup_id)).trial_seconds for setup_id, n in fresh_seeds.items())
+    explored = (gpu_seconds + state.closing_seconds()) / (1 - config.most_reserved - config.parts_share)
+    return config.safety * max(explored, again / config.most_reserved)
 
 
 def unmeasured(state: SearchState) -> Caveat | None:
@@ -52,8 +54,8 @@ def rising(state: SearchState, recommended: Setup, margin: float) -> list[Caveat
     if on:
         told.append(Caveat(rising_text(state, on), sum(going_on_seconds(state, curve[-1]) for curve in on)))
     if ended:
-        names, most = listed(curve[0].setup.arm for curve in ended), state.config.most_epochs
-        remedy = f"No budget of this run tells where {names} would end: it trains nothing beyond {most:g} epochs."
+        names, most = listed(curve[0].setup.arm for curve in ended), state.stops[-1] / state.cost.train_rows
+        remedy = f"No budget of this run tells where {names} would end: it trains nothing beyond {most:.2g} epochs."
         told.append(Caveat(rising_text(state, ended), None, remedy))
     return told
 

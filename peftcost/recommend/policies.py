@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftcost.core.budget import format_seconds
@@ -59,6 +59,8 @@ class Caveat:
 
 CaveatsOf = Callable[[str, Collection[str]], tuple[Caveat, ...]]
 """(the setup that is recommended, those that it was the cheapest of) -> what stands against it."""
+BudgetFor = Callable[[float, Mapping[str, int]], float]
+"""(gpu-seconds of what the caveats ask for, fresh seeds by setup) -> what has to be added to the budget for both."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,13 @@ def recommend(
     max_gpu_seconds: float | None = None,
     named: str | None = None,
     caveats_of: CaveatsOf = lambda setup_id, rivals: (),
+    budget_for: BudgetFor = lambda gpu_seconds, fresh_seeds: gpu_seconds,
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
     A setup is compared with its `comparators` (peftcost.core.statistics). named: the id of the one to choose, whatever the
-    policy; UserError where it does not meet the constraints. caveats_of: the caveats of recommending a setup.
+    policy; UserError where it does not meet the constraints. caveats_of: the caveats of recommending a setup, unless that is
+    clearly worse than the best anyway. budget_for: what going on takes.
 
     non-inferior: the cheapest shown to be within the margin of the best, else the cheapest expected to be. best-quality: the
     best expected. cheapest: the lowest cost. lowest-memory: as non-inferior, with the least memory. knee: farthest above the
@@ -129,12 +133,12 @@ def recommend(
     as_good_as_best = shown or as_expected
     chosen = POLICIES[policy](allowed, as_good_as_best, best) if named is None else wanted[0]
     expected = told.as_expected.only({*comparators(told, fresh_seeds), chosen.id})
-    rivals = as_good_as_best if named is None and policy == DEFAULT_POLICY else []
-    caveats = caveats_of(chosen.id, [rival.id for rival in rivals])
-    is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
-    confirmed = is_shown and not caveats
     resolvable = resolvable_difference(expected, chosen.id, criterion.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]
+    rivals = as_good_as_best if named is None and policy == DEFAULT_POLICY else []
+    caveats = caveats_of(chosen.id, [rival.id for rival in rivals]) if probability >= ALPHA else ()
+    is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    confirmed = is_shown and not caveats
     if is_shown:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
@@ -150,6 +154,7 @@ def recommend(
         need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
         verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
     doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
+    needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
     is_open = not is_shown and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
     return Recommendation(
         id=chosen.id,
@@ -170,7 +175,7 @@ def recommend(
             ((e.quality, e.id) for e in allowed if e.gpu_seconds < CHEAPER * chosen.gpu_seconds), default=(0, None)
         )[1],
         caveats=caveats,
-        more_gpu_seconds=None if confirmed else what_would_tell(caveats, is_open, seeds_seconds(chosen, best)),
+        more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
     )
 
 
@@ -196,17 +201,9 @@ POLICIES: dict[str, Callable[[Sequence[Evidence], Sequence[Evidence], Evidence],
 """(those that meet the constraints, of these those that are as good as the best, the best) -> the choice."""
 
 
-def seeds_seconds(chosen: Evidence, best: Evidence) -> float:
-    """gpu-seconds of training what is recommended, and what it is held against, with as many fresh seeds again."""
-    again = {e.id: max(CONFIRM_SEEDS - e.confirm_seeds, 1) * e.gpu_seconds for e in (chosen, best)}
-    return sum(again.values())
-
-
-def what_would_tell(caveats: Sequence[Caveat], is_open: bool, seeds: float) -> float | None:
-    """gpu-seconds of what going on can find out; None where that is nothing. is_open: whether fresh seeds may settle how good
-    the setup is among what was measured; seeds: what they take, also for what is compared anew when a caveat is gone."""
-    needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
-    return sum(needs) + seeds if needs or is_open else None
+def seeds_again(chosen: Evidence, best: Evidence) -> dict[str, int]:
+    """Fresh seeds that are still wanted of what is recommended, and of what it is held against."""
+    return {e.id: max(CONFIRM_SEEDS - e.confirm_seeds, 1) for e in (chosen, best)}
 
 
 def not_confirmed(caveats: Sequence[str]) -> str:

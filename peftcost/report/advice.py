@@ -37,7 +37,7 @@ def advice(result: Result, run: str, then: str | None = None) -> list[str]:
     entry = recommended_entry(result)
     if entry is None:
         return ["No setup was measured, so nothing can be recommended; the reasons are below."]
-    return [what(result, entry), how_sure(result, entry), what_next(result, run, then)]
+    return [what(result, entry), how_sure(result, entry), *what_next(result, run, then)]
 
 
 def what(result: Result, entry: Entry) -> str:
@@ -96,14 +96,14 @@ def confirmations(entry: Entry) -> int:
     return sum(m["role"] == "confirm" for m in entry["measurements"])
 
 
-def what_next(result: Result, run: str, then: str | None = None) -> str:
-    """A command that can be typed, after what no larger budget can tell."""
+def what_next(result: Result, run: str, then: str | None = None) -> list[str]:
+    """What no larger budget can tell, and a command that can be typed; two where another comes then."""
     told = result["recommendation"]
     more = told.get("more_gpu_seconds")
     remedies = [caveat["remedy"] for caveat in told.get("caveats", ()) if caveat.get("remedy")]
-    surer = [f"To be surer: peftcost resume {shlex.quote(run)} --budget +{typed_budget(more)}"] if more else []
-    after = [f"Next: {then or train_command(f'{run}/recipe.yaml')}"] if then or not more else []
-    return " ".join([*remedies, *surer, *after])
+    commands = [f"To be surer: peftcost resume {shlex.quote(run)} --budget +{typed_budget(more)}"] if more else []
+    commands += [f"Next: {then or train_command(f'{run}/recipe.yaml')}"] if then or not more else []
+    return [" ".join([*remedies, commands[0]]), *commands[1:]]
 
 
 def train_command(recipe: str) -> str:

@@ -47,6 +47,7 @@ def recommend(
     from dataclasses import asdict
 
     from peftcost.api import Run
+    from peftcost.cli.show_result import print_advice
     from peftcost.core.memory import parse_bytes
     from peftcost.recipe.recipe import recipe_of, recipe_yaml
     from peftcost.report.advice import advice, train_command
@@ -71,8 +72,7 @@ def recommend(
         print_json(facts)
         return
     command = train_command(str(out)) if out is not None else recipe_command(run, found, result)
-    for text in advice(opened.folder.read_result() | {"recommendation": asdict(found)}, str(run), command):
-        print(text)
+    print_advice(advice(opened.folder.read_result() | {"recommendation": asdict(found)}, str(run), command))
     if price is not None:
         print(f"A training costs {facts['usd']:.4f} at {price} per GPU-hour.")
     if out is not None:
