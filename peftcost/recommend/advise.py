@@ -48,7 +48,7 @@ def recommend_of(
         policy,
         dev_rows,
         **constraints,
-        caveats_of=partial(caveats_of, state, margin=criterion.margin),
+        caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed),
         budget_for=partial(budget_for, state),
     )
 

@@ -10,15 +10,17 @@ from peftcost.core.setup_words import setup_words
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
-from peftcost.searcher.references import Curve, has_begun, rising_at
+from peftcost.searcher.references import Curve, Expected, has_begun, rising_at
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 
 
-def caveats_of(state: SearchState, setup_id: str, rivals: Collection[str], margin: float) -> tuple[Caveat, ...]:
+def caveats_of(
+    state: SearchState, setup_id: str, rivals: Collection[str], margin: float, expected: Expected
+) -> tuple[Caveat, ...]:
     """Of recommending this setup as the cheapest of these; none where only its bound decides."""
     setup = state.setup(setup_id)
-    found = [unmeasured(state), *rising(state, setup, margin), contended(state, setup, rivals)]
+    found = [unmeasured(state), *rising(state, setup, margin, expected), contended(state, setup, rivals)]
     return tuple(caveat for caveat in found if caveat is not None)
 
 
@@ -45,9 +47,9 @@ def unmeasured(state: SearchState) -> Caveat | None:
     return Caveat(f"{listed(names)} {verb} not measured", needs)
 
 
-def rising(state: SearchState, recommended: Setup, margin: float) -> list[Caveat]:
+def rising(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> list[Caveat]:
     """The references that had not learnt all they can: those that may go on, and those that no budget trains for longer."""
-    found = rising_at(state, recommended, margin)
+    found = rising_at(state, recommended, margin, expected)
     on = [curve for curve in found if goes_on(state, curve[-1])]
     ended = [curve for curve in found if curve not in on]
     told = []

@@ -36,7 +36,7 @@ def searched(*trials: tuple[Setup, dict[str, Any]], **facts: Any) -> SearchState
 
 
 def against(state: SearchState, setup: Setup, *rivals: Setup) -> list[Caveat]:
-    return list(caveats_of(state, setup.id, [rival.id for rival in rivals], 0.01))
+    return list(caveats_of(state, setup.id, [rival.id for rival in rivals], 0.01, {}))
 
 
 CONFIRMED, BUSY = {"role": "confirm"}, {"contended": True}
