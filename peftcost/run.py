@@ -114,7 +114,7 @@ class Run:
             min_quality=min_quality,
             max_memory_bytes=max_memory_bytes,
             max_gpu_seconds=max_gpu_seconds,
-            caveats_of=partial(caveats_of, state, margin=task.margin),
+            caveats_of=partial(caveats_of, state, margin=task.margin, expected=found.as_expected.observed),
         )
 
     def report(self, *, examples: bool | None = None, by: str | None = None, attributions: bool = False) -> dict[str, Path]:

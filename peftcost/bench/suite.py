@@ -70,10 +70,12 @@ def tasks_of(suite: Suite, path: Path) -> dict[str, Task]:
     """The tasks by their names in the report, each on one base: the file's or the data's own name, with the base where there
     are several. Paths in a suite are relative to it."""
     found: dict[str, Task] = {}
-    for name in suite.tasks:
-        loaded = load_task(name if name.startswith("builtin:") else str(path.parent / name))
+    sources = [name if name.startswith("builtin:") else str(path.parent / name) for name in suite.tasks]
+    shorts = [short_name(source) for source in sources]
+    for name, source, short in zip(suite.tasks, sources, shorts, strict=True):
+        loaded = load_task(source)
         limited = loaded if suite.rows is None else loaded.model_copy(update={"rows": suite.rows})
-        short = short_name(name) if [short_name(other) for other in suite.tasks].count(short_name(name)) == 1 else name
+        short = short if shorts.count(short) == 1 else name
         models = suite.models or limited.models
         found |= {f"{short} on {short_name(m)}" if len(models) > 1 else short: limited.on(m) for m in models}
     return found

@@ -51,8 +51,10 @@ def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
     spec = load_spec(task, **asked)
     count = len(spec.devices)
+    with watching(quiet=False) as view:
+        found = budget_sizes(spec, [view])
     print("What a search of this task takes on this machine:")
-    for name, gpu_seconds in budget_sizes(spec).items():
+    for name, gpu_seconds in found.items():
         money = f", {gpu_seconds / 3600 * price:.2f} usd" if price is not None else ""
         wall = format_seconds(gpu_seconds / count)
         print(f"  {name:<10} --budget {typed_budget(gpu_seconds)}   ({wall} on the clock{money})")

@@ -12,8 +12,8 @@ from peftcost.planning.predict import PlannedSetup
 from peftcost.planning.subject import Subject
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.decide import references_of
-from peftcost.searcher.planner import costs_per_trial
-from peftcost.searcher.stops import choose_stops, needs_of
+from peftcost.searcher.planner import needs_of
+from peftcost.searcher.stops import choose_stops
 
 STARTUP_SECONDS = 1.0
 """Loading a base, when nothing was measured yet."""
@@ -45,15 +45,15 @@ def what_it_buys(
     left = limit_gpu_seconds - safety * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
     references = references_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
-    costs = costs_per_trial(cost, {name: Setup.of(name, {}, 0) for name in probes}, references)
-    stops = choose_stops(subject.rows, batch_size, costs, left)
+    of_arms = {name: Setup.of(name, {}, 0) for name in probes}
+    stops = choose_stops(subject.rows, batch_size, lambda stops: needs_of(stops, cost, of_arms, references) <= left)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
         if safety * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
-    more = max(0.0, left - needs_of(stops, costs))
+    more = max(0.0, left - needs_of(stops, cost, of_arms, references))
     mean = sum(trials.values()) / len(trials)
     longest = max(cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes)
     return {

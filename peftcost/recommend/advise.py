@@ -25,7 +25,7 @@ def advise(
     suggest: Suggest,
 ) -> tuple[Recommendation, BudgetForecast]:
     """entries: as in result.json; suggest: what else could be begun."""
-    caveats = partial(caveats_of, state, margin=criterion.margin)
+    caveats = partial(caveats_of, state, margin=criterion.margin, expected=evidence.as_expected.observed)
     of_setups = evidence_of(SetupResult.model_validate(entry) for entry in entries)
     advised = recommend(of_setups, evidence, criterion, n_dev=dev_rows, caveats_of=caveats)
     return advised, forecast(state, suggest, criterion.margin, state.setup(advised.id), state.limit_gpu_seconds)

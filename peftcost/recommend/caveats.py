@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from peftcost.core.setup import Setup, method_of
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
-from peftcost.searcher.references import Curve, has_begun, rising_at
+from peftcost.searcher.references import Curve, Expected, has_begun, rising_at
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 
 
-def caveats_of(state: SearchState, setup_id: str, margin: float) -> tuple[Caveat, ...]:
+def caveats_of(state: SearchState, setup_id: str, margin: float, expected: Expected) -> tuple[Caveat, ...]:
     """Of recommending this setup; none where only its bound decides."""
     setup = state.setup(setup_id)
-    found = [unmeasured(state), rising(state, setup, margin), contended(state, setup)]
+    found = [unmeasured(state), rising(state, setup, margin, expected), contended(state, setup)]
     return tuple(caveat for caveat in found if caveat is not None)
 
 
@@ -32,9 +32,9 @@ def unmeasured(state: SearchState) -> Caveat | None:
     return Caveat(f"{listed(dict.fromkeys(method_of(arm) for arm in missing))} {verb} not measured", needs)
 
 
-def rising(state: SearchState, recommended: Setup, margin: float) -> Caveat | None:
+def rising(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> Caveat | None:
     """The references that had not learnt all they can."""
-    found = rising_at(state, recommended, margin)
+    found = rising_at(state, recommended, margin, expected)
     if not found:
         return None
     begun = [curve_text(state, curve) for curve in found if has_begun(state, curve[-1])]

@@ -119,9 +119,10 @@ class Moment:
 
     def rising(self, available: float) -> Promote | Propose | None:
         """The next stop of a reference that is rising, if that can be paid for."""
-        if self.recommended is None:
+        if self.recommended is None or self.replicates is None:
             return None
-        return follow(self.state, self.recommended, self.criterion.margin, available)
+        expected = self.replicates.as_expected.observed
+        return follow(self.state, self.recommended, self.criterion.margin, expected, available)
 
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
@@ -178,11 +179,14 @@ def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequ
 
 
 def explore(moment: Moment) -> Promote | Propose | None:
-    """The next training of a seed that others have, or None when it is time to confirm."""
-    found = recipe_further(moment) or most_promising(moment)
+    """The next training of a seed that others have, or None when it is time to confirm. Where a budget was added to, what the
+    advice had named as still rising goes first."""
+    beyond = moment.left - moment.config.least_reserved * moment.budget
+    was_added_to = moment.state.exploring and moment.state.spent_before_gpu_seconds > 0
+    first = moment.rising(beyond) if was_added_to else None
+    found = first or recipe_further(moment) or most_promising(moment)
     if found is not None or moment.recommended is None or not moment.contenders_seconds or not moment.state.exploring:
         return found
-    beyond = moment.left - moment.config.least_reserved * moment.budget
     return moment.rising(beyond) or in_place_of_proof(moment, beyond)
 
 

@@ -24,7 +24,7 @@ from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.stops import choose_stops, ladder, reaching_beyond
 from peftcost.store.study import Spaces
 from peftcost.task.splits import TaskData
 
@@ -125,7 +125,8 @@ def probe_arms(
     UserError when none runs here, or as soon as the first probe shows that the budget cannot buy even one setup.
     """
     several = len(prepared) > 1
-    arms = [arm_of(name, model if several else None) for name in spec.methods for model in prepared]
+    names = sorted(spec.methods, key=lambda name: get_method(name).priority)
+    arms = [arm_of(name, model if several else None) for name in names for model in prepared]
     probed: dict[str, Probe] = {}
     slots, ranks = controller.executor.slots, len(controller.executor.slots[0].devices)
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
@@ -177,20 +178,22 @@ def choose_length(
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     check_one_can_be_paid(controller, cost, config)
-    costs = costs_per_trial(cost, priors(list(cost.probes), 0), references, config)
-    left = controller.left_after(config.safety * cost.closing_seconds())
-    chosen = choose_stops(rows, largest_batch(list(cost.probes)), costs, left, config)
+    setups, left = priors(list(cost.probes), 0), controller.left_after(config.safety * cost.closing_seconds())
+
+    def is_payable(stops: Sequence[int]) -> bool:
+        return needs_of(stops, cost, setups, references, config) <= left
+
+    chosen = choose_stops(rows, largest_batch(list(cost.probes)), is_payable, config)
     return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
 def lengthen(controller: Controller) -> None:
     """With more budget there may be longer stops: recorded as `lengthened`."""
     state, config = controller.state, controller.state.config
-    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
-    left = controller.left_after(config.safety * state.cost.closing_seconds())
+    setups, left = priors(state.arms, 0), controller.left_after(config.safety * state.cost.closing_seconds())
 
     def is_payable(stop: int) -> bool:
-        return needs_of([stop], costs, config) <= left
+        return needs_of([stop], state.cost, setups, state.references, config) <= left
 
     stops = reaching_beyond(state.stops, state.cost.train_rows, is_payable, config)
     if stops != state.stops:
@@ -223,19 +226,23 @@ def check_one_can_be_paid(controller: Controller, cost: CostModel, config: Searc
         )
 
 
-def costs_per_trial(
-    cost: CostModel, setups: Mapping[str, Setup], references: Sequence[str], config: SearchConfig = DEFAULT_CONFIG
-) -> list[CostPerTrial]:
-    """What the arms take. setups: one of each, of no length."""
-    return [
-        CostPerTrial(
-            per_example=cost.probes[arm].seconds_per_example + cost.probes[arm].frozen_seconds_per_example,
-            overhead=cost.predict(setup, dev_rows=config.explore_dev_rows).trial_seconds,
-            overhead_confirm=cost.predict(setup).trial_seconds,
-            is_reference=arm in references,
-        )
-        for arm, setup in setups.items()
-    ]
+def needs_of(
+    stops: Sequence[int],
+    cost: CostModel,
+    setups: Mapping[str, Setup],
+    references: Sequence[str],
+    config: SearchConfig = DEFAULT_CONFIG,
+) -> float:
+    """gpu-seconds of the references from stop to stop, of the other methods at the first, and of confirming the dearest
+    references. setups: one of each arm."""
+    total, confirming = 0.0, []
+    for arm, setup in setups.items():
+        ahead = [setup.until(stop) for stop in (stops if arm in references else stops[:1])]
+        before = [None, *ahead]
+        total += sum(cost.predict(s, p, config.explore_dev_rows).trial_seconds for s, p in zip(ahead, before, strict=False))
+        if arm in references:
+            confirming.append(cost.predict(ahead[-1]).trial_seconds)
+    return config.safety * (total + CONFIRM_SEEDS * sum(sorted(confirming)[-config.reserved_contenders :]))
 
 
 def sizes(state: SearchState, rows: int) -> dict[str, float]:
@@ -249,12 +256,14 @@ def sizes(state: SearchState, rows: int) -> dict[str, float]:
     planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
     least = min(rows, config.fewest_steps * largest_batch(state.arms))
 
-    costs = costs_per_trial(state.cost, priors(state.arms, 0), state.references, config)
+    setups = priors(state.arms, 0)
     short, long = (
         sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
         for stop in (least, 3 * rows)
     )
-    useful, confident = (needs_of(ladder(longest, least, config), costs, config) for longest in (rows, 3 * rows))
+    useful, confident = (
+        needs_of(ladder(longest, least, config), state.cost, setups, state.references, config) for longest in (rows, 3 * rows)
+    )
     more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
     dearest = sum(long[-config.reserved_contenders :])
     return {

@@ -15,7 +15,7 @@ to learn (on 700 rows of WNUT-16 full reads .00 and .02 after .75 and 1.5 epochs
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from scipy import stats
@@ -30,9 +30,17 @@ Curve = tuple[Trial, ...]
 """The measured trials of a lineage, by length."""
 
 
-def rising_at(state: SearchState, recommended: Setup, margin: float) -> list[Curve]:
+Expected = Mapping[str, float]
+"""By setup id, the quality that all of the evidence lets expect, fresh seeds included."""
+
+
+def rising_at(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> list[Curve]:
     """Of the references that were measured and are likely enough to overtake, if they are trained on."""
-    return [c for c in curves_of(state) if chance_of(state, c, recommended, margin) >= least_chance(state, c, recommended)]
+
+    def may_overtake(curve: Curve) -> bool:
+        return chance_of(state, curve, recommended, margin, expected) >= least_chance(state, curve, recommended)
+
+    return [curve for curve in curves_of(state) if may_overtake(curve)]
 
 
 def curves_of(state: SearchState) -> list[Curve]:
@@ -47,10 +55,10 @@ def least_chance(state: SearchState, curve: Curve, recommended: Setup) -> float:
     return state.config.shorter_rising_chance if state.confirmed and is_shorter else state.config.rising_chance
 
 
-def chance_of(state: SearchState, curve: Curve, recommended: Setup, margin: float) -> float:
+def chance_of(state: SearchState, curve: Curve, recommended: Setup, margin: float, expected: Expected) -> float:
     """That training on, to twice the length or to the recommended setup's, makes the reference better than that by more than
     the margin; not where the metric ends before."""
-    level, bar = (p.mean for p in surrogate_of(state).predict([curve[-1].setup, recommended]))
+    level, bar = expected_of(state, (curve[-1].setup, recommended), expected)
     if bar + margin >= state.limits[1]:
         return 0.0
     if len(curve) == 1 or not has_begun(state, curve[-1]):
@@ -63,6 +71,13 @@ def chance_of(state: SearchState, curve: Curve, recommended: Setup, margin: floa
     ahead = max(math.log2(state.config.stop_factor), math.log2(recommended.stop_examples) - lengths[-1])
     error = reading_deviation(state, curve[-1]) * math.hypot(1 + ahead, ahead, 1.0)  # of the readings, and of recommended's
     return float(stats.norm.sf(bar + margin, level + ahead * last * flattening, error))
+
+
+def expected_of(state: SearchState, setups: Sequence[Setup], expected: Expected) -> list[float]:
+    """Of each setup; where the evidence was not worked out for one of them, what exploring alone lets expect of all."""
+    if all(setup.id in expected for setup in setups):
+        return [expected[setup.id] for setup in setups]
+    return [posterior.mean for posterior in surrogate_of(state).predict(setups)]
 
 
 def has_begun(state: SearchState, trial: Trial) -> bool:
@@ -94,9 +109,11 @@ def begin(state: SearchState, margin: float, available: float) -> Promote | Prop
     return train_on(state, [curve[-1] for curve in curves_of(state) if not has_begun(state, curve[-1])], available)
 
 
-def follow(state: SearchState, recommended: Setup, margin: float, available: float) -> Promote | Propose | None:
+def follow(
+    state: SearchState, recommended: Setup, margin: float, expected: Expected, available: float
+) -> Promote | Propose | None:
     """The next stop of a reference that is still rising."""
-    return train_on(state, [curve[-1] for curve in rising_at(state, recommended, margin)], available)
+    return train_on(state, [curve[-1] for curve in rising_at(state, recommended, margin, expected)], available)
 
 
 def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Promote | Propose | None:

@@ -64,7 +64,8 @@ def _open(table: Table, shape: Sequence[str], given: Mapping[str, Any]) -> list[
 
 
 def _listed(kind: TaskType) -> str:
-    return " or ".join(", ".join(shape) for shape in kind.shapes)
+    """Its shapes, without those that are another with one more role before it."""
+    return " or ".join(", ".join(shape) for shape in kind.shapes if shape[1:] not in kind.shapes)
 
 
 def _filled(table: Table, kind: TaskType, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
-from peftcost.tasks.chat import Coded, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
-from peftcost.tasks.conversations import Turn, holds_turns, last_reply, turns_of, words_of
+from peftcost.tasks.chat import Coded, check_no_tools, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
+from peftcost.tasks.conversations import TOOLS, Turn, holds_turns, last_reply, tools_turn, turns_of, words_of
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
 from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
@@ -48,7 +48,8 @@ class CausalLM(WritesText):
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
         spoken = (("prompt", "completion"), ("messages",), ("instruction", "input", "output"), ("instruction", "output"))
-        return (*(shape for roles in spoken for shape in (("system", *roles), roles)), ("text",))
+        before = (("tools", "system"), ("tools",), ("system",), ())
+        return (*((*first, *roles) for roles in spoken for first in before), ("text",))
 
     def inputs_of_shape(self, shape: Collection[str]) -> tuple[str, ...]:
         return tuple(role for role in shape if role not in ("completion", "output"))
@@ -57,7 +58,9 @@ class CausalLM(WritesText):
         if label is not None or (found := self._spoken(table)) is None:
             return None
         system = next((n for n in table.columns if n.lower() in SYSTEMS and holds(table, n, str)), None)
-        return found if system is None or "text" in found else {"system": system, **found}
+        tools = next((n for n in table.columns if n.lower() == TOOLS), None)
+        before = {role: name for role, name in ((TOOLS, tools), ("system", system)) if name is not None}
+        return found if "text" in found else {**before, **found}
 
     def _spoken(self, table: Table) -> dict[str, str] | None:
         names = {name.lower(): name for name in table.columns}
@@ -86,13 +89,15 @@ class CausalLM(WritesText):
         return found
 
     def _example(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
-        example, system = self._without_system(cells, where, labelled), cells.get("system")
-        if is_blank(system):
-            return example
-        turn = {"role": "system", "content": text_of(system, where["system"])}
-        return example if turn in example["prompt"][:1] else {**example, "prompt": [turn, *example["prompt"]]}
+        example, system = self._talk_alone(cells, where, labelled), cells.get("system")
+        before = []
+        if not is_blank(system):
+            turn = {"role": "system", "content": text_of(system, where["system"])}
+            before += [turn] if turn not in example["prompt"][:1] else []
+        tools = tools_turn(cells.get(TOOLS), where.get(TOOLS, ""))
+        return {**example, "prompt": [*([tools] if tools else []), *before, *example["prompt"]]}
 
-    def _without_system(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
+    def _talk_alone(self, cells: Mapping[str, Any], where: Mapping[str, str], labelled: bool) -> Example:
         if "messages" in cells:
             return _talk(turns_of(cells["messages"], where["messages"]), where["messages"], labelled)
         if "text" in cells:
@@ -190,6 +195,7 @@ def told(tokenizer: PreTrainedTokenizerBase, example: Example) -> Coded:
     turns = [*example["prompt"], reply_of(example)]
     if tokenizer.chat_template and example[FORM] != "text":
         return coded_conversation(tokenizer, turns, example["place"])
+    check_no_tools(turns, example["place"])
     if example[FORM] == "chat":
         return coded_pieces(tokenizer, [*_start(tokenizer), *plain_turns(turns, example["place"])], ends=True)
     return coded_pieces(
@@ -207,6 +213,7 @@ def asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[int]:
     """What the model is given, to go on."""
     if tokenizer.chat_template and example[FORM] != "text":
         return coded_prompt(tokenizer, example["prompt"], example["place"])
+    check_no_tools(example["prompt"], example["place"])
     talk = [*plain_turns(example["prompt"], example["place"]), ("Assistant: ", False)] if example[FORM] == "chat" else []
     ids, _ = coded_pieces(tokenizer, [*_start(tokenizer), *(talk or [(plain_prompt(example), False)])], ends=True)
     return ids or [int(tokenizer.eos_token_id or 0)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from peftcost.errors import UserError
-from peftcost.tasks.conversations import Turn, called
+from peftcost.tasks.conversations import TOOLS, Turn, called, described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,17 +51,23 @@ def coded_prompt(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], plac
 def rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], asks: bool, place: str) -> str:
     """The conversation as the template writes it. asks: with the beginning of the assistant's next turn.
 
-    Most templates take what tools are called with as an object, some as JSON.
+    Most templates take what tools are called with as an object, some as JSON. UserError where the template takes neither, or
+    does not write the tools that are described.
     """
-    as_json = [_with_json(turn) for turn in turns]
-    ways = [list(turns), as_json] if as_json != list(turns) else [list(turns)]
+    tools: list[Any] = described(turns)
+    said = [turn for turn in turns if turn["role"] != TOOLS]
+    as_json = [_with_json(turn) for turn in said]
     problems: list[Exception] = []
-    for way in ways:
+    for way in [said, as_json] if as_json != said else [said]:
         try:
-            return str(tokenizer.apply_chat_template(way, tokenize=False, add_generation_prompt=asks))
+            text = str(tokenizer.apply_chat_template(way, tools=tools or None, tokenize=False, add_generation_prompt=asks))
         except Exception as error:  # whatever the template raises
             problems.append(error)
-    roles = ", ".join(turn["role"] for turn in turns)
+            continue
+        if not all(tool["function"]["name"] in text for tool in tools):
+            raise _without_tools(place)
+        return text
+    roles = ", ".join(turn["role"] for turn in said)
     raise UserError(
         f"{place}: the model's chat template does not take these turns ({roles}): {problems[0]}; correct or remove the row."
     ) from problems[0]
@@ -89,6 +95,19 @@ def _without_calls(i: int, place: str) -> UserError:
         f"{place}, turn {i + 1}, tool_calls: the model has no chat template that writes them where the turn stands; give a "
         "model that has one, or remove the row."
     )
+
+
+def _without_tools(place: str) -> UserError:
+    return UserError(
+        f"{place}: the model has no chat template that writes `tools`; give a model that has one, or name the columns "
+        "without them (`columns:` in the task)."
+    )
+
+
+def check_no_tools(turns: Sequence[Turn], place: str) -> None:
+    """UserError where tools are described, for a model without a template."""
+    if described(turns):
+        raise _without_tools(place)
 
 
 def reply_spans(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], text: str, place: str) -> list[Span]:

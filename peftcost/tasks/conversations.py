@@ -14,6 +14,8 @@ Turn = dict[str, Any]
 """role (system, user, assistant or tool) and content, a text; an assistant's may have tool_calls, a tool's its name and
 tool_call_id. A turn that calls tools, and one of the system or a tool, may say nothing: then its content is empty."""
 OF_TOOLS = ("tool_call_id", "name")
+TOOLS = "tools"
+"""The role of a turn before all others whose content describes the tools that may be called, in JSON."""
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -60,6 +62,24 @@ def words_of(turn: Turn) -> str:
 def called(turn: Turn) -> list[str]:
     """The names of the tools that a turn calls."""
     return [call["function"]["name"] for call in turn.get("tool_calls", [])]
+
+
+def described(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """The tools that may be called in a conversation, as chat templates take them; none where it has no such turn."""
+    return [tool for turn in turns if turn["role"] == TOOLS for tool in json.loads(turn["content"])]
+
+
+def tools_turn(value: Any, where: str) -> Turn | None:
+    """Of a cell that describes tools: a list of functions of a name, a description and parameters, each alone or under
+    `function`, or JSON that writes one. None of an empty one."""
+    tools = [] if is_blank(value) else _parsed(value)
+    found = []
+    for tool in tools if isinstance(tools, list) else [tools]:
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise UserError(f"{where}: expected [{{function: {{name, description, parameters}}}}], but got {_shown(tool)}.")
+        found.append({"type": "function", "function": dict(function)})
+    return {"role": TOOLS, "content": json.dumps(found, ensure_ascii=False)} if found else None
 
 
 def _turn(item: Any, where: str) -> Turn:

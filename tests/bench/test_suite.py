@@ -57,6 +57,15 @@ def test_each_task_stands_there_on_each_model(tmp_path: Path) -> None:
     assert all(task.rows is not None and task.rows.train == 50 for task in tasks.values())
 
 
+def test_a_task_is_called_alike_wherever_its_suite_is_run_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / "reviews").mkdir()
+    (folder / "task.yaml").write_text(yaml.safe_dump({"model": "builtin:minilm", "data": "builtin:tweets"}))
+    path = write(folder, setups=SETUPS, tasks=["task.yaml"])
+    for place in (tmp_path, folder):
+        monkeypatch.chdir(place)
+        assert list(tasks_of(load_suite(path), path)) == ["reviews"], "measurements are found again by the task's name"
+
+
 def test_setups_are_called_by_their_choices_and_never_two_alike() -> None:
     setups = [
         Setup.of("lora", {"rank": 4}, 100),

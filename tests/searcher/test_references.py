@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, started
 
 from peftcost.core.setup import Setup
+from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.methods import get_method
-from peftcost.searcher.actions import Promote
+from peftcost.searcher.actions import Action, Promote, Propose
+from peftcost.searcher.decide import Moment, next_action
 from peftcost.searcher.references import begin, chance_of, has_begun, longest_curve, rising_at
 from peftcost.searcher.state import SearchState
 
@@ -18,7 +21,7 @@ def test_nothing_rises_beyond_the_metrics_end(quality: float, rises: bool) -> No
     state = SearchState()
     reading = {"measurement": MEASUREMENT | {"quality": quality, "quality_error": 0.001}}
     state.apply_all([PLANNED | {"references": ["lora"]}, ACQUIRED, started(0), measured(0) | reading])
-    assert bool(rising_at(state, SETUP, 0.01)) == rises
+    assert bool(rising_at(state, SETUP, 0.01, {})) == rises
 
 
 FAST = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 5e-3}, 300)
@@ -83,14 +86,41 @@ def test_less_speaks_against_a_confirmation_where_a_reference_was_trained_for_le
     for confirmed in (False, True):
         state, frozen = with_cheaper(confirmed=confirmed, curve=(0.665, 0.675))
         (curve,) = [longest_curve(state, "lora")]
-        assert state.config.shorter_rising_chance < chance_of(state, curve, frozen, 0.01) < state.config.rising_chance
-        assert bool(rising_at(state, frozen, 0.01)) == confirmed
+        assert state.config.shorter_rising_chance < chance_of(state, curve, frozen, 0.01, {}) < state.config.rising_chance
+        assert bool(rising_at(state, frozen, 0.01, {})) == confirmed
     state, frozen = with_cheaper(confirmed=True, curve=(0.665, 0.675), stop=600)
-    assert not rising_at(state, frozen, 0.01), "trained for as long"
+    assert not rising_at(state, frozen, 0.01, {}), "trained for as long"
+
+
+def test_a_reference_is_held_against_what_fresh_seeds_say() -> None:
+    """What was the best of many readings reads less when it is trained again: less is needed to overtake that."""
+    state, frozen = with_cheaper(confirmed=True, curve=(0.64, 0.65))
+    curve = longest_curve(state, "lora")
+    level = {curve[-1].setup.id: 0.65}
+    lucky, fresh = (chance_of(state, curve, frozen, 0.01, {**level, frozen.id: q}) for q in (0.70, 0.66))
+    assert lucky < state.config.shorter_rising_chance < fresh
+    assert [bool(rising_at(state, frozen, 0.01, {**level, frozen.id: q})) for q in (0.70, 0.66)] == [False, True]
+
+
+def test_what_was_told_as_rising_goes_first_where_a_budget_is_added_to() -> None:
+    state, frozen = with_cheaper(confirmed=True, curve=(0.66, 0.68))
+    qualities = {SETUP.id: 0.66, SETUP.until(600).id: 0.68, frozen.id: 0.70}
+    noise = 0.01 * np.random.default_rng(0).normal(size=200)
+    replicates = Replicates(qualities, {name: quality + noise for name, quality in qualities.items()})
+    starts = {"lora": [SETUP], "frozen": [frozen]}
+
+    def decided() -> Action:
+        return next_action(Moment(state, starts, lambda arm, stop: [FAST], replicates, NonInferiority(0.01), state.last_t))
+
+    released = {"event": "released", "t": state.last_t, "device": 0}
+    state.apply_all([released, {"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0}])
+    assert decided() == Promote(1, SETUP.until(1200))
+    state.spent_before_gpu_seconds = 0.0
+    assert decided() == Propose(FAST), "else what promises most for its cost"
 
 
 def test_the_first_small_step_out_of_guessing_is_no_curve() -> None:
     state, frozen = with_cheaper(confirmed=False, curve=(0.30, 0.33))
     assert not has_begun(state, longest_curve(state, "lora")[-1])
-    assert rising_at(state, frozen, 0.01)
+    assert rising_at(state, frozen, 0.01, {})
     assert begin(state, 0.01, 1000.0) == Promote(1, SETUP.until(1200))

@@ -20,6 +20,7 @@ import peftcost
 from peftcost.errors import UserError
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
+from peftcost.store.journal import read_events
 from peftcost.task.task import Rows, Task, load_task
 
 pytestmark = pytest.mark.timed
@@ -64,6 +65,12 @@ def test_result_json_has_the_fields_that_scripts_rely_on(run: peftcost.Run) -> N
     assert result["recommendation"]["id"] in {entry["id"] for entry in measured}
     assert result["test"].keys() == {"recommended", "best", "untuned", "majority", "tfidf"}
     assert all(entry["n"] == 100 for entry in result["test"].values())
+
+
+def test_methods_are_probed_by_priority_however_they_were_named(run: peftcost.Run) -> None:
+    """The budget may end while they are."""
+    (planned,) = [event for event in read_events(run.folder.path / "events.jsonl") if event["event"] == "planned"]
+    assert list(planned["probes"]) == ["frozen", "full", "lora", "bitfit"]
 
 
 def test_the_budget_holds_and_the_ledger_is_exact(run: peftcost.Run) -> None:

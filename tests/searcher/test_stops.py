@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peftcost.core.setup import Setup
+from peftcost.cost.model import CostModel, Probe
+from peftcost.methods import methods
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.stops import CostPerTrial, choose_stops, ladder, needs_of, reaching_beyond
+from peftcost.searcher.planner import needs_of
+from peftcost.searcher.stops import choose_stops, ladder, reaching_beyond
+
+
+def needing(rates: Sequence[float], rows: int) -> Callable[[Sequence[int]], float]:
+    """What stops take of methods with these gpu-seconds an example, of which the first three are references."""
+    setups = {name: Setup.of(name, {}, 0) for name in list(methods())[: len(rates)]}
+    probes = {name: Probe(1.0, rate, 0.001, 1, 1, 1) for name, rate in zip(setups, rates, strict=True)}
+    return lambda stops: needs_of(stops, CostModel(probes, 1000, 0, rows), setups, list(setups)[:3])
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
@@ -25,17 +38,20 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
     available=st.floats(10, 1e5),
 )
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
-    costs = [CostPerTrial(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate(rates)]
-    stops = choose_stops(rows, 16, costs, available)
+    needs = needing(rates, rows)
+    stops = choose_stops(rows, 16, lambda stops: needs(stops) <= available)
     least = min(rows, DEFAULT_CONFIG.fewest_steps * 16)
     assert least <= stops[-1] <= max(least, round(DEFAULT_CONFIG.epochs[-1] * rows))
-    assert stops == [least] or needs_of(stops, costs) <= available
+    assert stops == [least] or needs(stops) <= available
 
 
 @given(rows=st.integers(1000, 50_000), available=st.floats(100, 1e4))
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
-    costs = [CostPerTrial(rate, 5.0, 8.0, is_reference=i < 3) for i, rate in enumerate((0.002, 0.01, 0.02, 0.02))]
-    assert choose_stops(rows, 16, costs, 2 * available)[-1] >= choose_stops(rows, 16, costs, available)[-1]
+    needs = needing((0.002, 0.01, 0.02, 0.02), rows)
+    twice, once = (
+        choose_stops(rows, 16, lambda stops, most=most: needs(stops) <= most) for most in (2 * available, available)
+    )
+    assert twice[-1] >= once[-1]
 
 
 def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -> None:
@@ -48,11 +64,11 @@ def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -
 
 
 def test_more_budget_leads_to_longer_stops() -> None:
-    costs = [CostPerTrial(0.01, 5.0, 8.0, is_reference=True)]
+    needs = needing([0.01], 1000)
 
     def lengthened(stops: list[int], available: float) -> list[int]:
-        return reaching_beyond(stops, 1000, lambda stop: needs_of([stop], costs) <= available)
+        return reaching_beyond(stops, 1000, lambda stop: needs([stop]) <= available)
 
     assert lengthened([100, 200, 400], 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
-    assert lengthened([100, 200, 400], 33.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
+    assert lengthened([100, 200, 400], 20.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
     assert lengthened([100, 200], 1e6) == [100, 200, 400, 800, 1600, 3200], "six epochs are the end"

@@ -148,6 +148,39 @@ def test_calls_of_tools_are_written_as_the_template_does_and_count(template: str
     assert whole(told).endswith('<call>add{"a": 1}</call><|end|>\n<|tool|>\n3<|end|>\n<|assistant|>\n')
 
 
+ADD = {"name": "add", "description": "Adds.", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+DESCRIBES = "{% for tool in tools or [] %}{{ tool | tojson }}\n{% endfor %}" + AS_OBJECT
+
+
+@pytest.mark.parametrize("tools", [[ADD], json.dumps([ADD]), [{"type": "function", "function": ADD}], ADD])
+def test_tools_are_told_to_the_template_and_do_not_count(tools: Any) -> None:
+    row = {"messages": [*ASKING, TALK[4]], "tools": tools}
+    assert guess_columns(table(row), None)[1] == {"tools": "tools", "messages": "messages"}
+    split = encoded(row, DESCRIBES, 400)
+    assert whole(split).startswith(json.dumps({"type": "function", "function": ADD}) + "\n<|user|>\n1 and?")
+    assert counted(split) == '<call>add{"a": 1}</call><|end|>|More. Hi<|end|>'
+    asks = KIND.read(table({"messages": ASKING, "tools": tools}), {"tools": "tools", "messages": "messages"}, labelled=False)
+    assert whole(KIND.encode(byte_tokenizer(DESCRIBES), asks, None, 400)).startswith('{"type": "function"')
+
+
+@pytest.mark.parametrize("nothing", [None, "", "[]", []])
+def test_a_row_may_have_no_tools(nothing: Any) -> None:
+    row = {"messages": TALK, "tools": nothing}
+    assert whole(encoded(row)) == whole(encoded({"messages": TALK}))
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, None])
+@pytest.mark.parametrize("row", [{"messages": TALK, "tools": [ADD]}, {"prompt": "Hi", "completion": "Bye", "tools": [ADD]}])
+def test_a_template_that_does_not_write_tools_is_told(row: dict[str, Any], template: str | None) -> None:
+    with pytest.raises(UserError, match=r"line 1: the model has no chat template that writes `tools`"):
+        encoded(row, template)
+
+
+def test_tools_that_are_none_are_told_with_row_and_column() -> None:
+    with pytest.raises(UserError, match=r"line 1, column 'tools': expected .*name, description, parameters"):
+        encoded({"messages": TALK, "tools": [{"title": "add"}]})
+
+
 def test_a_call_counts_where_the_template_writes_the_last_turn_in_another_way() -> None:
     split = encoded({"messages": [*ASKING, TALK[4]]}, "{% set thinks = 'assistant' %}" + AS_OBJECT)
     assert counted(split) == '<call>add{"a": 1}</call>|<think>More. Hi<|end|>'
