@@ -30,7 +30,8 @@ def budget_for(state: SearchState, gpu_seconds: float, fresh_seeds: Mapping[str,
     config = state.config
     again = sum(n * state.cost.predict(state.setup(setup_id)).trial_seconds for setup_id, n in fresh_seeds.items())
     explored = (gpu_seconds + state.closing_seconds()) / (1 - config.most_reserved - config.parts_share)
-    return config.safety * max(explored, again / config.most_reserved)
+    left_to_confirm = max(config.most_reserved, 1 - config.explore_share) or 1.0  # nothing, where all may be explored
+    return config.safety * max(explored, again / left_to_confirm)
 
 
 def unmeasured(state: SearchState) -> Caveat | None:
