@@ -69,8 +69,9 @@ def wide_model() -> transformers.PretrainedConfig:
 
 def timed_steps(kind: str) -> list[tuple[str, transformers.PretrainedConfig, tuple[Shape, ...]]]:
     """What is timed on this kind of device: a name, a model, and the shapes of its batches."""
-    small = [(name, config, SHAPES) for name, config in small_models().items()]
-    return [*small, ("wide", wide_model(), (LARGE_SHAPE,))] if kind == "cuda" else small
+    found: list[tuple[str, transformers.PretrainedConfig, tuple[Shape, ...]]] = []
+    found += [(name, config, SHAPES) for name, config in small_models().items()]
+    return [*found, ("wide", wide_model(), (LARGE_SHAPE,))] if kind == "cuda" else found
 
 
 def calibrate() -> Rates:
