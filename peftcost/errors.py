@@ -48,6 +48,10 @@ class UserError(PeftcostError):
     exit_code = 2
 
 
+class OtherData(UserError):
+    """The data lack a column that is asked for, or have a label that nothing is learnt of."""
+
+
 class GateError(PeftcostError):
     """A promise was not kept: a recipe's quality or cost gate, a regression."""
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from html import escape
 from pathlib import Path
 
 from peftcost.core.statistics import NonInferiority
 from peftcost.errors import UserError
-from peftcost.recommend.caveats import caveats_of
-from peftcost.recommend.policies import Recommendation, recommend
-from peftcost.recommend.result import evidence_of
+from peftcost.recommend.advise import recommend_of
+from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.schema import Result, SetupResult
 from peftcost.report.examples import Shown
 from peftcost.report.html import notebook_html, write_report
@@ -48,7 +46,7 @@ class Run:
     def _repr_html_(self) -> str:
         """What notebooks show."""
         if self.folder.result_file.exists():
-            return notebook_html(self.folder.read_result())
+            return notebook_html(self.folder.read_result(), str(self.folder.path))
         return f"<p>{escape(repr(self))} is not finished; <code>peftcost.resume</code> goes on with it.</p>"
 
     @property
@@ -86,7 +84,7 @@ class Run:
             min_quality: The least quality on dev, in the task's metric.
             max_memory_bytes: The most memory of a training's tensors, in bytes.
             max_gpu_seconds: The most device time of a training, in seconds.
-            setup: The id of the setup that you have chosen yourself, as in "lora-51711709bb".
+            setup: The id of the setup that you have chosen yourself, as in "lora-51711709bb"; it is held against all others.
 
         Returns:
             A setup, with its evidence.
@@ -100,21 +98,21 @@ class Run:
         found = evidence_in(self.folder, metric, task.seed).replicates(state)
         if found is None:
             raise UserError(f"{self.folder.path} has no measured setup to recommend from.")
-        evidence = [e for e in evidence_of(result.setups) if setup in (None, e.id)]
-        if not evidence:
+        if setup is not None and not any(e.id == setup and e.status == "measured" for e in result.setups):
             raise UserError(f"{self.folder.path} has no measured setup {setup!r}; report.html lists them all.")
         if confidence is None and result.recommendation is not None:
             confidence = result.recommendation.confidence
-        return recommend(
-            evidence,
+        return recommend_of(
+            state,
+            result.setups,
             found,
             NonInferiority(task.margin, checked_confidence(confidence, state.config)),
-            policy,
             task.rows.dev,
+            policy,
             min_quality=min_quality,
             max_memory_bytes=max_memory_bytes,
             max_gpu_seconds=max_gpu_seconds,
-            caveats_of=partial(caveats_of, state, margin=task.margin, expected=found.as_expected.observed),
+            named=setup,
         )
 
     def report(self, *, examples: bool | None = None, by: str | None = None, attributions: bool = False) -> dict[str, Path]:

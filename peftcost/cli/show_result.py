@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from peftcost.cli.output import print_json
 from peftcost.cli.tables import result_tables
+from peftcost.report.advice import advice
 
 if TYPE_CHECKING:
     from peftcost.api import Run
@@ -30,11 +32,18 @@ def show_result(run: Run, shown: Shown) -> None:
     if shown.as_json:
         print_json(result)
         return
-    console = Console()
     if shown.quiet:
-        console.print(result["recommendation"]["because"], markup=False, highlight=False)
+        print_advice(advice(result, str(run.folder.path)))
         return
+    console = Console()
     for table in result_tables(result, str(run.folder.path), shown.every_setup):
         console.print(table)
     for name in ("report.html", "recipe.yaml"):
         print(run.folder.path / name)
+
+
+def print_advice(lines: list[str]) -> None:
+    """A bullet each, on stdout; lines are broken for people alone."""
+    console = Console()
+    for text in lines:
+        console.print(Text(f"• {text}"), soft_wrap=not console.is_terminal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE
@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from peftcost.core.setup_words import setup_words
+from peftcost.report import numbers
+from peftcost.report.by_method import common_length, method_rows
 from peftcost.report.choices import Entry, words_of
 from peftcost.report.numbers import Cell
 from peftcost.report.view import SetupRow, View, WrittenTexts, view_of
@@ -26,10 +28,9 @@ def result_tables(result: dict[str, Any], run: str, every_setup: bool = False) -
     view = view_of(result, run)
     shown: list[RenderableType] = []
     if view.measured:
-        rows = view.measured if every_setup else worth_a_row(view)
-        shown.append(tried_table(view, rows, result["setups"], with_ids=every_setup))
-        if len(rows) < len(view.measured):
-            more = len(view.measured) - len(rows)
+        table = every_table(view, result) if every_setup else method_table(view, result)
+        shown.append(table)
+        if (more := len(view.measured) - table.row_count) > 0:
             shown.append(Text(f"{more} more were measured: the report shows them, and so does --all.", style="dim"))
     if view.others:
         shown.append(others_text(result["setups"]))
@@ -53,41 +54,62 @@ def advice_panel(view: View) -> Panel:
     return Panel(Group(*lines), title=Text(view.status), title_align="left", border_style=colour)
 
 
-def worth_a_row(view: View) -> list[SetupRow]:
-    """Of each method the best, then the other trade-offs and what is recommended; best quality first in each part."""
-    ranked = sorted(view.measured, key=lambda row: -row.quality.known)
-    best = {row.method: row for row in reversed(ranked)}
-    others = [row for row in ranked if (row.on_front or row.recommended) and row not in best.values()]
-    return [row for row in ranked if best[row.method] is row] + others
-
-
-def tried_table(view: View, rows: Sequence[SetupRow], entries: Sequence[Entry], with_ids: bool) -> Table:
-    """The measured setups, a line each; the front with a star, the recommended one with an arrow. entries: result.json's.
-    with_ids: a setup's hash stands below it."""
-    by_id = {entry["id"]: entry for entry in entries}
-    title = Text("What was tried (* best trade-offs, > recommended)", style="italic")
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, expand=True, padding=0)
-    table.add_column("", no_wrap=True)
-    table.add_column("setup", ratio=1, min_width=20)
-    for name in ("length", view.metric, "cost", "memory", "seeds"):
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    methods: set[str] = set()
-    for row in rows:
-        if not with_ids and row.method in methods and len(methods) == len({r.method for r in rows}):
-            table.add_section()
-            methods = set()
-        methods.add(row.method)
-        entry = by_id[row.id]
-        mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
-        setup = Text(setup_words(row.method, entry["hyperparameters"], None), style="bold" if row.recommended else "")
-        setup.append(f"\n{row.id}" if with_ids else "", style="not bold dim")
-        length, seeds = f"{entry['stop_examples']:,}", row.seeds.replace(" ", "")
-        table.add_row(mark, setup, length, quality_cell(row), row.cost.text, row.memory.text, seeds)
+def method_table(view: View, result: Mapping[str, Any]) -> Table:
+    """A line a method: its best setup, also at the length that most methods share; below them the other trade-offs. The front
+    with a star, the recommended one with an arrow."""
+    by_id, stop = {row.id: row for row in view.measured}, common_length(result["setups"]) or 0
+    best = [(by_id[row.best.id], row.common) for row in method_rows(result) if row.best]
+    known = {row.id for row, _ in best}
+    others = [row for row in view.measured if (row.on_front or row.recommended) and row.id not in known]
+    title = Text(f"{TRIED}; each method's best, and its best after {stop:,} examples", style="italic")
+    table = tried_columns(title, view, f"after\n{stop:,}", "length", "epochs")
+    for part in (best, [(row, None) for row in sorted(others, key=lambda row: -row.quality.known)]):
+        for row, common in part:
+            entry = entry_of(result, row)
+            length = numbers.epochs(entry["stop_examples"], result["task"]["rows"]["train"]).partition(" ")[0]
+            between = "" if common is None else common.quality.text, f"{entry['stop_examples']:,}", length
+            table.add_row(*head_cells(row, entry), *between, *tail_cells(row))
+        table.add_section()
     return table
 
 
-def quality_cell(row: SetupRow) -> Text:
-    return score_cell(row.quality, row.low, row.high)
+def every_table(view: View, result: Mapping[str, Any]) -> Table:
+    """All that was measured, cheapest first, each with its hash and its seeds, exploring and confirming."""
+    table = tried_columns(Text(TRIED, style="italic"), view, "length", "seeds")
+    for row in view.measured:
+        entry = entry_of(result, row)
+        mark, words = head_cells(row, entry)
+        words.append(f"\n{row.id}", style="not bold dim")
+        table.add_row(mark, words, f"{entry['stop_examples']:,}", row.seeds.replace(" ", ""), *tail_cells(row))
+    return table
+
+
+TRIED = "What was tried (* best trade-offs, > recommended)"
+
+
+def tried_columns(title: Text, view: View, *between: str) -> Table:
+    """A table of setups, with these columns between the setup and what it reaches."""
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, expand=True, padding=0)
+    table.add_column("", no_wrap=True)
+    table.add_column("setup", ratio=1, min_width=20)
+    for name in (*between, view.metric, "cost", "memory"):
+        table.add_column(Text(name, justify="right"), justify="right", no_wrap=True)
+    return table
+
+
+def entry_of(result: Mapping[str, Any], row: SetupRow) -> Entry:
+    return next(entry for entry in result["setups"] if entry["id"] == row.id)
+
+
+def head_cells(row: SetupRow, entry: Entry) -> tuple[str, Text]:
+    """Its mark, and what it is."""
+    mark = (">" if row.recommended else "") + ("*" if row.on_front else "")
+    return mark, Text(setup_words(row.method, entry["hyperparameters"], None), style="bold" if row.recommended else "")
+
+
+def tail_cells(row: SetupRow) -> tuple[Text, str, str]:
+    """What it reaches, and takes."""
+    return score_cell(row.quality, row.low, row.high), row.cost.text, row.memory.text
 
 
 def score_cell(value: Cell, low: Cell, high: Cell) -> Text:

@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 ALPHA = 0.05
 CONFIRM_SEEDS = 2
 """Fresh seeds that a setup needs before anything can be shown of it."""
+MOST_CONFIRM_SEEDS = 5
+"""Fresh seeds that a search trains a setup with, at most."""
 WEIGHTS_AT_ONCE = 10_000_000
 """Resampling weights held in memory at a time (8 bytes each); a large dev set is resampled in blocks."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ OWN_BYTES = 5 * 10**8
 """What the controller and the fork server that workers come from hold themselves."""
 AMPERE = 8.0
 """The compute capability from which GPUs compute in bf16."""
+MIG = "MIG-"
+"""Begins the name of a slice of a GPU. nvidia-smi's table lacks its memory; GPUs with slices are all Ampere or later."""
 GPU_THREADS = 4
 """Threads of a GPU's worker: it starts kernels from one, and reads and evaluates a little on the others."""
 
@@ -29,7 +32,8 @@ GPU_THREADS = 4
 @dataclass(frozen=True)
 class Device:
     """One device that hours are counted on: a GPU, or the CPU (or an equal part of it). memory_bytes:
-    what of its memory was free for training when it was chosen, 0 if unknown. computes_in_bf16: has instructions for it."""
+    what of its memory was free for training when it was chosen, 0 if unknown. computes_in_bf16: has instructions for it.
+    uuid: of a slice of a GPU (MIG), which CUDA knows by this name alone, else ""."""
 
     kind: Literal["cpu", "cuda", "mps"]
     name: str
@@ -37,6 +41,12 @@ class Device:
     threads: int
     memory_bytes: int = 0
     computes_in_bf16: bool = False
+    uuid: str = ""
+
+    @property
+    def cuda_name(self) -> str:
+        """What CUDA_VISIBLE_DEVICES calls it."""
+        return self.uuid or str(self.index)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -56,7 +66,8 @@ class Gpu:
 
     def as_device(self, threads: int) -> Device:
         free_bytes = max(0, self.total_bytes - self.used_bytes)
-        return Device("cuda", self.name, int(self.index), threads, free_bytes, self.compute_capability >= AMPERE)
+        has_bf16, own_uuid = self.compute_capability >= AMPERE, self.uuid if self.uuid.startswith(MIG) else ""
+        return Device("cuda", self.name, int(self.index), threads, free_bytes, has_bf16, own_uuid)
 
 
 def choose_devices(wanted: str | None = None) -> list[Device]:
@@ -99,7 +110,17 @@ def visible_gpus() -> list[Gpu]:
     if allowed is None:
         return gpus
     names = [part.strip() for part in allowed.split(",") if part.strip()]
-    return [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+    whole = [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+    return whole + (mig_slices([name for name in names if name.startswith(MIG)]) if gpus else [])
+
+
+def mig_slices(uuids: list[str]) -> list[Gpu]:
+    """Slices of GPUs by their names, as SLURM gives them to a job. index: their places."""
+    if not uuids:
+        return []
+    lines = re.findall(r"^\s*(MIG \S+).*\(UUID: (MIG-\S+)\)", nvidia_smi(["-L"]), re.MULTILINE)
+    kinds = {uuid: kind for kind, uuid in lines}
+    return [Gpu(str(i), uuid, kinds.get(uuid, "MIG slice"), 0, 0, AMPERE) for i, uuid in enumerate(uuids)]
 
 
 def machine_gpus() -> list[Gpu]:
@@ -107,7 +128,7 @@ def machine_gpus() -> list[Gpu]:
     if shutil.which("nvidia-smi") is None:
         return []
     fields = ["index", "uuid", "name", "memory.total", "memory.used"]
-    lines = nvidia_smi([*fields, "compute_cap"]) or nvidia_smi(fields)
+    lines = query([*fields, "compute_cap"]) or query(fields)
     gpus = []
     for index, uuid, name, total, used, *capability in lines:
         total_bytes, used_bytes = int(number(total)) << 20, int(number(used)) << 20
@@ -123,14 +144,18 @@ def number(text: str) -> float:
         return 0.0
 
 
-def nvidia_smi(fields: list[str]) -> list[list[str]]:
+def query(fields: list[str]) -> list[list[str]]:
     """The fields of each GPU, [] where nvidia-smi does not know one of them or fails."""
-    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (subprocess.SubprocessError, OSError):
-        return []
+    text = nvidia_smi([f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"])
     return [[part.strip() for part in line.split(",")] for line in text.splitlines()]
+
+
+def nvidia_smi(options: list[str]) -> str:
+    """What it prints, "" where it fails."""
+    try:
+        return subprocess.run(["nvidia-smi", *options], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (subprocess.SubprocessError, OSError):
+        return ""
 
 
 def torch_is_cpu_build() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from peftcost.data.cells import LOOKED_AT
 from peftcost.data.table import Table
-from peftcost.errors import UserError, did_you_mean
+from peftcost.errors import OtherData, UserError, did_you_mean
 
 LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
 """What a label column is called where nobody says."""
@@ -84,10 +84,10 @@ def shown(column: str | list[str]) -> str:
 
 
 def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:
-    """UserError for a column that the file does not have."""
+    """OtherData for a column that the file does not have."""
     for role, column in [(role, name) for role, found in columns.items() for name in names_of([found])]:
         if column not in table.columns:
-            raise UserError(
+            raise OtherData(
                 f"{table.path} has no column {column!r} for the {role}.{did_you_mean(column, table.columns)} "
                 f"It has {table.listed}."
             )

@@ -19,6 +19,8 @@ from peftcost.cost.meter import Stopwatch
 from peftcost.cost.rates import Rates, fit
 from peftcost.data.builtin import cache_folder
 from peftcost.engine.dataset import DatasetInfo
+from peftcost.engine.fitting import device_kind
+from peftcost.engine.precision import candidates
 from peftcost.engine.step_estimate import Shape, estimate_step, one_step, quiet
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
@@ -30,6 +32,8 @@ CLASSES = Classes(("a", "b", "c"))
 POSITIONS = 512
 WARM_STEPS, TIMED_STEPS = 2, 5
 SHAPES = (Shape(16, 32), Shape(8, 128))
+LARGE_SHAPE = Shape(8, 512)
+"""Of the wide model: on the others a GPU waits for its kernels to be started, which tells nothing of its arithmetic."""
 METHODS = ("full", "frozen", "lora", "adalora", "ia3", "prefix", "int8-lora", "nf4-lora")
 """They differ in what they ask for; the others are mixtures of the same."""
 
@@ -50,17 +54,39 @@ def small_models() -> dict[str, transformers.PretrainedConfig]:
     return {"encoder": bert, "decoder": llama}
 
 
+def wide_model() -> transformers.PretrainedConfig:
+    """Two layers in the shape of a model of 1B parameters."""
+    return transformers.LlamaConfig(
+        vocab_size=8000,
+        hidden_size=2048,
+        num_hidden_layers=2,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        intermediate_size=8192,
+        pad_token_id=0,
+    )
+
+
+def timed_steps(kind: str) -> list[tuple[str, transformers.PretrainedConfig, tuple[Shape, ...]]]:
+    """What is timed on this kind of device: a name, a model, and the shapes of its batches."""
+    found: list[tuple[str, transformers.PretrainedConfig, tuple[Shape, ...]]] = []
+    found += [(name, config, SHAPES) for name, config in small_models().items()]
+    return [*found, ("wide", wide_model(), (LARGE_SHAPE,))] if kind == "cuda" else found
+
+
 def calibrate() -> Rates:
-    """The rates of the device that this process is settled on. Takes less than a minute."""
-    works, seconds = [], []
+    """The rates of the device that this process is settled on, in the precision that suits it. Takes less than a minute."""
+    works, seconds, kind = [], [], device_kind()
     with tempfile.TemporaryDirectory(prefix="peftcost-calibrate-") as scratch:
-        for name, config in small_models().items():
+        for name, config, shapes in timed_steps(kind):
             folder = Path(scratch) / name
             save_random(config, folder)
             for method in METHODS:
-                choices = Setup.of(method, get_method(method).prior(), 1000).hyperparameters
-                for shape in SHAPES:
-                    works.append(estimate_step(config, get_task_type(TASK), get_method(method), choices, shape, CLASSES).work)
+                suited = candidates(get_method(method), kind)[0]
+                choices = Setup.of(method, {**get_method(method).prior(), **suited}, 1000).hyperparameters
+                for shape in shapes:
+                    found = estimate_step(config, get_task_type(TASK), get_method(method), choices, shape, CLASSES, kind)
+                    works.append(found.work)
                     seconds.append(step_seconds(folder, method, choices, shape))
     return fit(works, seconds)
 
@@ -114,7 +140,8 @@ def step_seconds(folder: Path, method: str, choices: Mapping[str, Scalar], shape
 
 def rates_file(device: Device) -> Path:
     """Where the rates of this device are kept; other versions of the libraries may be faster or slower."""
-    key = json.dumps([device.kind, device.name, device.threads, versions()])
+    how = ["in half precision"] if device.kind == "cuda" else []
+    key = json.dumps([device.kind, device.name, device.threads, versions(), *how])
     return cache_folder() / "rates" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 

@@ -41,8 +41,9 @@ from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
 ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
-DEPTHS = (16, 24)
-"""Layers at which deep models are estimated; more than any method treats apart."""
+DEPTHS = (6, 12)
+"""Layers at which deep models are estimated; more than any method treats apart, and six apart, so that kinds of layers that
+alternate (every second, third or sixth) stand in both in proportion."""
 RANDOM = ("native_dropout", "bernoulli", "rand_like")
 CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
 GATHERING = ("embedding", "index", "gather", "scatter")
@@ -53,15 +54,23 @@ UNTIMED = ("empty", "detach", "alias", "lift_fresh", "_local_scalar_dense")
 class StepEstimate:
     """What one step of a setup takes.
 
-    parts: bytes alive at the peak by kind (weights, gradients, optimizer, activations, temporary); they sum to
-    peak_bytes. work: of one step over the whole batch, all micro-batches and the optimizer included.
+    peaks: by phase (forward, backward, optimizer), bytes alive at its peak by kind (weights, gradients, optimizer,
+    activations, temporary). work: of one step over the whole batch, all micro-batches and the optimizer included.
     """
 
-    peak_bytes: int
-    parts: dict[str, int]
+    peaks: Mapping[str, Mapping[str, int]]
     trainable_parameters: int
     total_parameters: int
     work: Work
+
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Bytes by kind at the step's peak; they sum to peak_bytes."""
+        return max(self.peaks.values(), key=lambda parts: sum(parts.values()))
+
+    @property
+    def peak_bytes(self) -> int:
+        return sum(self.parts.values())
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ class Tracker(TorchDispatchMode):
         super().__init__()
         self.phase = "forward"
         self.live = {"forward": 0, "backward": 0, "optimizer": 0}
-        self.peak = 0
-        self.at_peak = dict(self.live)
+        self.at_peak: dict[str, dict[str, int]] = {}
+        """By phase, what lived from which phase when most did."""
         self.counts: dict[tuple[str, str], float] = {}
         self._known: dict[int, weakref.ref[Any]] = {}
 
@@ -132,9 +141,8 @@ class Tracker(TorchDispatchMode):
             return
         size, phase = storage.nbytes(), self.phase
         self.live[phase] += size
-        now = sum(self.live.values())
-        if now > self.peak:
-            self.peak, self.at_peak = now, dict(self.live)
+        if sum(self.live.values()) > sum(self.at_peak.get(phase, {}).values()):
+            self.at_peak[phase] = dict(self.live)
 
         def gone(_: Any) -> None:
             self.live[phase] -= size
@@ -214,15 +222,17 @@ def estimate_step(
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
         n_total = sum(int(getattr(p, "unpacked_numel", p.numel())) for p in model.parameters())
-    of_gradients = min(gradients, tracker.at_peak["backward"])
-    parts = {
-        "weights": weights,
-        "gradients": of_gradients,
-        "optimizer": optimizer_bytes,
-        "activations": tracker.at_peak["forward"],
-        "temporary": tracker.peak - tracker.at_peak["forward"] - of_gradients,
-    }
-    return StepEstimate(weights + optimizer_bytes + tracker.peak, parts, n_trained, n_total, tracker.work())
+    peaks = {}
+    for phase, live in tracker.at_peak.items():
+        of_gradients = min(gradients, live["backward"])
+        peaks[phase] = {
+            "weights": weights,
+            "gradients": of_gradients,
+            "optimizer": optimizer_bytes,
+            "activations": live["forward"],
+            "temporary": sum(live.values()) - live["forward"] - of_gradients,
+        }
+    return StepEstimate(peaks, n_trained, n_total, tracker.work())
 
 
 def device_memory(
@@ -238,7 +248,8 @@ def extrapolated(
     config: transformers.PretrainedConfig, estimate: Callable[[transformers.PretrainedConfig], StepEstimate]
 ) -> StepEstimate:
     """The estimate of a stack of equal layers: every figure grows by the same amount with each layer, so those of two
-    shallow stacks give the line. (Checked against whole estimates in tests/engine/test_step_estimate.py.)"""
+    shallow stacks give the line; of memory one for each phase, since another may be the highest in a deep stack. (Checked
+    against whole estimates in tests/engine/test_step_estimate.py.)"""
     low, high = (
         estimate(type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}))
         for depth in DEPTHS
@@ -253,8 +264,10 @@ def extrapolated(
 
     work = {kind: line(value, high.work.as_dict()[kind]) for kind, value in low.work.as_dict().items()}
     return StepEstimate(
-        whole(low.peak_bytes, high.peak_bytes),
-        {name: whole(value, high.parts[name]) for name, value in low.parts.items()},
+        {
+            phase: {name: whole(value, high.peaks[phase][name]) for name, value in parts.items()}
+            for phase, parts in low.peaks.items()
+        },
         whole(low.trainable_parameters, high.trainable_parameters),
         whole(low.total_parameters, high.total_parameters),
         Work(**work),

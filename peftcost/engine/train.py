@@ -187,9 +187,10 @@ class Loop:
         self.train_state.model.train()
         self.reporter.phase("train")
         with self.capture_steps():
-            self._run()
+            self.run_steps()
 
-    def _run(self) -> None:
+    def run_steps(self) -> None:
+        """As `run`, captured only where the caller has entered `capture_steps`."""
         self._start_meters()
         watch = Stopwatch(self.train_state.device)
         saved_at = time.monotonic()

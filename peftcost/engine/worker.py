@@ -199,8 +199,8 @@ def environment_of(device: Device, *others: Device) -> dict[str, str]:
     values = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true" if device.threads > 1 else "false"}
     if device.kind == "cuda":
         # Numbers of GPUs are nvidia-smi's; CUDA's own order is by speed.
-        numbers = ",".join(str(one.index) for one in (device, *others))
-        values |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": numbers}
+        names = ",".join(one.cuda_name for one in (device, *others))
+        values |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": names}
         # OpenMP threads spin while they wait, and a worker on a GPU mostly waits.
         values |= {"OMP_NUM_THREADS": str(device.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     elif device.kind == "cpu":

@@ -80,7 +80,7 @@ class Tracking(Observer):
             if self.folder.result_file.exists():
                 files[0] = Path(folder) / REPORT[0]
                 result = self.folder.read_result()
-                text = html_text(view_of(result, self.folder.name), result, own, shown=Shown(examples=False))
+                text = html_text(view_of(result, str(self.folder.path)), result, own, shown=Shown(examples=False))
                 files[0].write_text(text, encoding="utf-8")
             self.tracker.finish([file for file in files if file.exists()])
 

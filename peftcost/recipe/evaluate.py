@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,8 +16,8 @@ from peftcost.core.statistics import with_interval
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.recipe.gate import Interval, interval_on, too_low
-from peftcost.recipe.predict import read_card, run_in_worker
+from peftcost.recipe.gate import Interval, asked_bars, interval_on, promised_bars, too_low
+from peftcost.recipe.predict import predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
@@ -87,10 +86,7 @@ def evaluate(
     examples, _, rejected = usable_rows(
         partial(known, kind=kind, targets=targets, columns=card["columns"]), table, skip_bad_rows
     )
-    with tempfile.TemporaryDirectory(prefix="peftcost-evaluate-") as scratch:
-        out = Path(scratch) / "rows.npy"
-        run_in_worker("evaluate", {"folder": str(folder), "card": card, "examples": examples, "out": str(out)}, devices)
-        rows = np.load(out)
+    rows = predicted_rows(folder, card, examples, devices)
     own = metric_of(kind, info["metric"], info.get("metric_options"))
     metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
     main = metrics[own.name]
@@ -107,7 +103,7 @@ def evaluate(
         classes=by_class(kind, rows, targets),
         confusion=confusion_of(kind, rows, targets),
         promised_interval=promised,
-        broken_promises=too_low(info["metric"], main["quality"], promised, min_quality),
+        broken_promises=too_low(info["metric"], main["quality"], promised_bars(promised) + asked_bars(min_quality)),
         rejected=rejected,
         notes=table.notes,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import PREFIX
@@ -73,6 +76,15 @@ def described_in_worker(
     """What the model says of each unlabelled example, as its task type describes it."""
     found = run_in_worker("predict", {"folder": str(folder), "card": card, "examples": list(examples)}, devices)
     return list(found["rows"])
+
+
+def predicted_rows(folder: Path, card: dict[str, Any], examples: Sequence[Example], devices: str | None) -> np.ndarray:
+    """What a metric needs of each labelled example and of what the model in a trained folder says of it, shape (n, k)."""
+    with tempfile.TemporaryDirectory(prefix="peftcost-evaluate-") as scratch:
+        out = Path(scratch) / "rows.npy"
+        payload = {"folder": str(folder), "card": card, "examples": list(examples), "out": str(out)}
+        run_in_worker("evaluate", payload, devices)
+        return np.asarray(np.load(out))
 
 
 def run_in_worker(job: str, payload: dict[str, Any], devices: str | None) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class Expected(BaseModel):
 
 class Recipe(BaseModel):
     """Fingerprints, setup, seeds, versions, expected quality and cost. epochs: how often the setup sees each row; None in
-    recipes of before it was written down. targets: what was known of them, in words."""
+    recipes of before it was written down. targets: what was known of them, in words; classes: their names, where they are
+    classes."""
 
     model_config = ConfigDict(extra="forbid")
     schema_version: int = SCHEMA_VERSION
@@ -71,6 +72,7 @@ class Recipe(BaseModel):
     expected: Expected
     confirmed: bool
     targets: str = ""
+    classes: list[str] = []
     fingerprints: dict[str, str]
     versions: dict[str, str]
     run: str
@@ -140,6 +142,7 @@ def recipe_of(result: Result, recommendation: Recommendation, task: Task, task_s
         ),
         confirmed=recommendation.confirmed,
         targets=result.task.targets,
+        classes=result.task.classes,
         fingerprints={**result.task.fingerprints, "model": prints[model]},
         versions=result.versions,
         run=run,

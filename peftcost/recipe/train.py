@@ -15,9 +15,20 @@ from peftcost.cost.device import choose_devices
 from peftcost.data.fingerprint import hub_snapshot
 from peftcost.data.hub_files import located
 from peftcost.engine.job import TrainJob
-from peftcost.errors import GateError, PeftcostError, UserError
+from peftcost.errors import GateError, OtherData, PeftcostError, UserError
 from peftcost.recipe.card import model_card
-from peftcost.recipe.gate import broken_promises, obstacles, promised_interval
+from peftcost.recipe.earlier import quality_of_earlier
+from peftcost.recipe.gate import (
+    DEV_QUALITY,
+    Held,
+    asked_bars,
+    broken_promises,
+    held_to,
+    other_classes,
+    promised_bars,
+    refuse,
+    too_low,
+)
 from peftcost.recipe.model import CURVE, TrainedModel
 from peftcost.recipe.recipe import Recipe
 from peftcost.runner.books import Books
@@ -45,6 +56,8 @@ def train_recipe(
     early_stopping: int | None = None,
     min_quality: float | None = None,
     gate_rows: int | None = None,
+    gate_against: Path | None = None,
+    allow_other_classes: bool = False,
     gate: bool = True,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> TrainedModel:
@@ -52,20 +65,29 @@ def train_recipe(
 
     data: a file in place of the recipe's. All of its rows are trained on, for as many epochs as the recipe's, but a dev split
     that decides on the gate. seed: a fresh one by default. min_quality: the least dev quality, whatever the recipe promises.
-    gate_rows: of new data, in that dev split; as few as resolve the margin, at most a fifth, by default. gate: whether it is
-    held to any promise.
+    gate_rows: of new data, in that dev split; as few as resolve the margin, at most a fifth, by default. gate_against: the
+    folder of a model that was trained before; on the same dev rows the new one may be worse by no more than the margin.
+    allow_other_classes: whether new data may have others than the recipe. gate: whether it is held to what the recipe
+    promises, and new data to its classes; not to hold it leaves what is asked for by min_quality and gate_against.
 
-    UserError if `out` exists. GateError, with nothing trained, if new data has other classes or too few dev rows for a gate;
-    with the model kept, if dev quality falls below the prediction interval or the cost, on as many of the same devices, rises
-    above COST_TOLERANCE times the recipe's. PeftcostError, with nothing written, if the model predicts otherwise once it is
-    reloaded.
+    UserError if `out` exists. GateError, with nothing trained, if new data has other columns or classes, or too few dev rows
+    for a gate that can fail; with the model kept, if dev quality falls below the prediction interval or what is asked for, or
+    the cost, on as many of the same devices, rises above COST_TOLERANCE times the recipe's. PeftcostError, with nothing
+    written, if the model predicts otherwise once it is reloaded.
     """
     if out.exists():
         raise UserError(f"{out} exists already; choose another -o.")
     order, seed = order_of(recipe, data, gate_rows), max(recipe.seeds) + 1 if seed is None else seed
-    against = obstacles(recipe, order.data) if gate and data is not None else []
-    if against:
-        raise GateError(f"{' '.join(against)} Nothing was trained.")
+    new_data = data is not None
+    if new_data and gate and not allow_other_classes:
+        refuse(other_classes(recipe, order.data.targets))
+    earlier = None
+    if gate_against is not None:
+        on_progress(f"evaluating {gate_against} on {len(order.data.dev)} dev rows")
+        earlier = (gate_against, quality_of_earlier(gate_against, order.data, devices))
+    held = held_to(recipe, order.data, new_data, gate, asked_bars(min_quality, earlier, order.data.margin))
+    if held.gate is not None:
+        on_progress(held.gate.told(recipe.expected.quality))
     setup = recipe.setup.to_setup() if data is None else recipe.setup_for(len(order.data.train))
     chosen = choose_devices(devices)[:devices_per_setup]
     with tempfile.TemporaryDirectory(prefix="peftcost-train-") as scratch:
@@ -87,7 +109,7 @@ def train_recipe(
             card = {"prepared": prepared, "setup": setup.as_dict(), "columns": order.data.columns, "base": named_base(order)}
             message = runner.run_aside("card", {**card, "folder": str(work / "model")})
             result_of("card", message, executor.log)
-        report = report_of(recipe, setup, measured, order, seed, chosen[0].name, data is not None, min_quality)
+        report = report_of(recipe, setup, measured, order, seed, chosen[0].name, new_data, held)
         if curve.file.exists():  # else it was over before anything was told
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -96,8 +118,9 @@ def train_recipe(
             shutil.copytree(work / "model", out)
         except OSError as error:
             raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
-    if gate and report["broken_promises"]:
-        raise GateError(f"{' '.join(report['broken_promises'])} The model is in {out}.")
+    broken = report["broken_promises"] if gate else too_low(DEV_QUALITY, report["quality"], held.asked)
+    if broken:
+        raise GateError(f"{' '.join(broken)} The model is in {out}.")
     return TrainedModel(out)
 
 
@@ -113,13 +136,19 @@ def check_reloaded(rows: int, differing: int) -> None:
 
 def order_of(recipe: Recipe, data: str | None, gate_rows: int | None) -> OnBase:
     """Read data, split as the search has split them, and model. Given the recipe's own data, it has to be what the recipe was
-    made from; of new data all rows are used, and no test split is taken."""
+    made from; of new data all rows are used, and no test split is taken. GateError if it lacks columns, or its dev split has
+    classes that train has not."""
     if data is None and gate_rows is not None:
         raise UserError("--gate-rows is for new data; the recipe's own data has its dev split already.")
     held_out = Shares(dev=gate_rows, test=0)
     changes = {} if data is None else {"data": located(data), "rows": None, "splits": held_out}
     task = recipe.task.model_copy(update=changes)
-    loaded = load_task_data(task, recipe.task_seed)
+    try:
+        loaded = load_task_data(task, recipe.task_seed)
+    except OtherData as error:
+        if data is not None:
+            refuse([error.args[0]])
+        raise
     order = on_base(task, loaded, recipe.task_seed)
     fingerprints = order.fingerprints
     for name in recipe.fingerprints:
@@ -147,14 +176,14 @@ def report_of(
     seed: int,
     device: str,
     new_data: bool,
-    min_quality: float | None,
+    held: Held,
 ) -> dict[str, Any]:
     """training.json: what was promised, what was measured, what was broken."""
-    dev_rows = len(order.data.dev)
-    interval = promised_interval(recipe, dev_rows, new_data, order.data.metric.limits)
+    bars, seen = promised_bars(held.interval) + held.asked, held.gate
     return {
         "quality": measured["quality"],
-        "promised_interval": interval,
+        "promised_interval": held.interval,
+        "gate": seen and {"least": seen.bar.least, "drop_seen": seen.drop_from(recipe.expected.quality)},
         "expected": recipe.expected.model_dump(mode="json"),
         "new_data": new_data,
         "stop_examples": setup.stop_examples,
@@ -162,9 +191,9 @@ def report_of(
         "ranks": measured["ranks"],
         "peak_bytes": measured["peak_bytes"],
         "seed": seed,
-        "rows": {"train": len(order.data.train), "dev": dev_rows},
+        "rows": {"train": len(order.data.train), "dev": len(order.data.dev)},
         "fingerprints": order.fingerprints,
-        "broken_promises": broken_promises(recipe, measured, device, interval, new_data, min_quality),
+        "broken_promises": broken_promises(recipe, measured, device, bars, new_data),
         "recipe_run": recipe.run,
         "versions": versions(),
     }

@@ -28,6 +28,8 @@ class TrainableRecipe(Recipe):
         early_stopping: int | None = None,
         min_quality: float | None = None,
         gate_rows: int | None = None,
+        gate_against: Path | str | None = None,
+        allow_other_classes: bool = False,
         gate: bool = True,
         quiet: bool = False,
     ) -> TrainedModel:
@@ -43,15 +45,19 @@ class TrainableRecipe(Recipe):
             early_stopping: Stop after so many evaluations of dev without a rise.
             min_quality: The least dev quality, whatever the recipe promises.
             gate_rows: Of new data, in that dev split. Default: as few as resolve the margin, at most a fifth.
-            gate: Whether it is held to any promise.
+            gate_against: The folder of a model that was trained before. On the same dev rows the new one may be worse by the
+                margin at most.
+            allow_other_classes: Whether new data may have other classes than the recipe.
+            gate: Whether it is held to what the recipe promises. What is asked for by `min_quality` and `gate_against` holds
+                in any case.
             quiet: Show no progress.
 
         Returns:
             The model. Its `report` says what was measured.
 
         Raises:
-            GateError: When quality or cost is not what the recipe promises; the model is kept. When new data has other
-                classes or too few dev rows for a gate; nothing is trained then.
+            GateError: When quality or cost is not what the recipe promises or is asked for; the model is kept. When new data
+                has other columns or classes, or too few dev rows for a gate that can fail; nothing is trained then.
             UserError: When `out` exists, or data or model are not what the recipe was made from.
             PeftcostError: When the written model predicts otherwise once it is reloaded. Nothing is kept then.
         """
@@ -68,6 +74,8 @@ class TrainableRecipe(Recipe):
                 early_stopping=early_stopping,
                 min_quality=min_quality,
                 gate_rows=gate_rows,
+                gate_against=None if gate_against is None else Path(gate_against),
+                allow_other_classes=allow_other_classes,
                 gate=gate,
                 on_progress=tell,
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from peftcost.core.statistics import NonInferiority, Replicates
-from peftcost.recommend.caveats import caveats_of
-from peftcost.recommend.policies import Recommendation, recommend
+from peftcost.recommend.caveats import budget_for, caveats_of
+from peftcost.recommend.policies import DEFAULT_POLICY, Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import SetupResult
 from peftcost.searcher.explore import Suggest
@@ -23,9 +23,40 @@ def advise(
     criterion: NonInferiority,
     dev_rows: int,
     suggest: Suggest,
-) -> tuple[Recommendation, BudgetForecast]:
+) -> tuple[Recommendation, BudgetForecast | None]:
     """entries: as in result.json; suggest: what else could be begun."""
-    caveats = partial(caveats_of, state, margin=criterion.margin, expected=evidence.as_expected.observed)
-    of_setups = evidence_of(SetupResult.model_validate(entry) for entry in entries)
-    advised = recommend(of_setups, evidence, criterion, n_dev=dev_rows, caveats_of=caveats)
-    return advised, forecast(state, suggest, criterion.margin, state.setup(advised.id), state.limit_gpu_seconds)
+    setups = [SetupResult.model_validate(entry) for entry in entries]
+    advised = recommend_of(state, setups, evidence, criterion, dev_rows)
+    return advised, twice_the_budget(state, advised, suggest, criterion.margin)
+
+
+def recommend_of(
+    state: SearchState,
+    setups: Iterable[SetupResult],
+    replicates: Replicates,
+    criterion: NonInferiority,
+    dev_rows: int,
+    policy: str = DEFAULT_POLICY,
+    **constraints: Any,
+) -> Recommendation:
+    """`recommend`, with what the search knows: what stands against it, and what a larger budget needs to tell. constraints:
+    as `recommend` has them."""
+    return recommend(
+        evidence_of(setups),
+        replicates,
+        criterion,
+        policy,
+        dev_rows,
+        **constraints,
+        caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed),
+        budget_for=partial(budget_for, state),
+    )
+
+
+def twice_the_budget(state: SearchState, advised: Recommendation, suggest: Suggest, margin: float) -> BudgetForecast | None:
+    """What the same budget again may bring; None where that has no ground: what was measured says nothing of a method that
+    was not, of a reference that is rising or of true costs, nor of anything where all that could go on has gone on."""
+    if advised.caveats:
+        return None
+    more = forecast(state, suggest, margin, state.setup(advised.id), state.limit_gpu_seconds)
+    return None if more.action is None else more

@@ -1,11 +1,13 @@
 """Why a recommendation is not confirmed, however good it looks among what was measured: what was not measured, what was still
-learning, and what was measured on a busy machine."""
+learning, and what was measured on a busy machine. Of each, what finding out takes, where going on with the run can."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from peftcost.core.setup import Setup, method_of
+from peftcost.core.setup_words import setup_words
+from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
 from peftcost.searcher.references import Curve, Expected, has_begun, rising_at
@@ -13,11 +15,23 @@ from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
 
 
-def caveats_of(state: SearchState, setup_id: str, margin: float, expected: Expected) -> tuple[Caveat, ...]:
-    """Of recommending this setup; none where only its bound decides."""
+def caveats_of(
+    state: SearchState, setup_id: str, rivals: Collection[str], margin: float, expected: Expected
+) -> tuple[Caveat, ...]:
+    """Of recommending this setup as the cheapest of these; none where only its bound decides."""
     setup = state.setup(setup_id)
-    found = [unmeasured(state), rising(state, setup, margin, expected), contended(state, setup)]
+    found = [unmeasured(state), *rising(state, setup, margin, expected), contended(state, setup, rivals)]
     return tuple(caveat for caveat in found if caveat is not None)
+
+
+def budget_for(state: SearchState, gpu_seconds: float, fresh_seeds: Mapping[str, int]) -> float:
+    """What has to be added to the budget, that so much of it is left for these, whatever else is explored: the test is paid
+    again, and shares are kept back for confirming and for parts of the rows. fresh_seeds: by setup."""
+    config = state.config
+    again = sum(n * state.cost.predict(state.setup(setup_id)).trial_seconds for setup_id, n in fresh_seeds.items())
+    explored = (gpu_seconds + state.closing_seconds()) / (1 - config.most_reserved - config.parts_share)
+    left_to_confirm = max(config.most_reserved, 1 - config.explore_share) or 1.0  # nothing, where all may be explored
+    return config.safety * max(explored, again / left_to_confirm)
 
 
 def unmeasured(state: SearchState) -> Caveat | None:
@@ -29,27 +43,59 @@ def unmeasured(state: SearchState) -> Caveat | None:
     first = priors(missing, state.stops[0], state.cost.probes)
     needs = sum(state.cost.predict(setup, dev_rows=state.dev_sample).trial_seconds for setup in first.values())
     verb = "was" if len(missing) == 1 else "were"
-    return Caveat(f"{listed(dict.fromkeys(method_of(arm) for arm in missing))} {verb} not measured", needs)
+    known = {method_of(arm) for arm in measured}
+    names = dict.fromkeys(arm if method_of(arm) in known else method_of(arm) for arm in missing)
+    return Caveat(f"{listed(names)} {verb} not measured", needs)
 
 
-def rising(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> Caveat | None:
-    """The references that had not learnt all they can."""
+def rising(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> list[Caveat]:
+    """The references that had not learnt all they can: those that may go on, and those that no budget trains for longer."""
     found = rising_at(state, recommended, margin, expected)
-    if not found:
-        return None
-    begun = [curve_text(state, curve) for curve in found if has_begun(state, curve[-1])]
-    late = [curve_text(state, curve) for curve in found if not has_begun(state, curve[-1])]
-    told = [f"{listed(begun)} {'was' if len(begun) == 1 else 'were'} still rising"] if begun else []
-    told += [f"{listed(late)} had not begun to learn"] if late else []
-    return Caveat("; ".join(told), sum(going_on_seconds(state, curve[-1]) for curve in found))
+    on = [curve for curve in found if goes_on(state, curve[-1])]
+    ended = [curve for curve in found if curve not in on]
+    told = []
+    if on:
+        told.append(Caveat(rising_text(state, on), sum(going_on_seconds(state, curve[-1]) for curve in on)))
+    if ended:
+        names, most = listed(curve[0].setup.arm for curve in ended), state.stops[-1] / state.cost.train_rows
+        remedy = f"No budget of this run tells where {names} would end: it trains nothing beyond {most:.2g} epochs."
+        told.append(Caveat(rising_text(state, ended), None, remedy))
+    return told
 
 
-def contended(state: SearchState, recommended: Setup) -> Caveat | None:
-    """Costs of a busy machine are too long, so which setup is the cheapest is not known."""
-    decisive = [trial.measured for trial in state.decisive(recommended.id)]
-    if not all(m.contended for m in decisive):
+def rising_text(state: SearchState, curves: Sequence[Curve]) -> str:
+    """What the curves are like, as far as there are any."""
+    late = [curve for curve in curves if not has_begun(state, curve[-1])]
+    short = [curve for curve in curves if len(curve) == 1 and curve not in late]
+    risen = [curve for curve in curves if curve not in (*late, *short)]
+    said = (("{was} still rising", risen), ("{was} measured at one length only", short), ("had not begun to learn", late))
+    return "; ".join(
+        f"{listed(curve_text(state, curve) for curve in own)} {what.format(was='was' if len(own) == 1 else 'were')}"
+        for what, own in said
+        if own
+    )
+
+
+def goes_on(state: SearchState, trial: Trial) -> bool:
+    """Whether there is a longer stop, or more budget may add one (`reaching_beyond`)."""
+    longest, most = state.stops[-1], state.config.most_epochs * state.cost.train_rows
+    return trial.setup.stop_examples < longest or state.config.stop_factor * longest <= most
+
+
+def contended(state: SearchState, recommended: Setup, rivals: Collection[str]) -> Caveat | None:
+    """Costs of a busy machine are too long, so which setup is the cheapest is not known: where the recommended one's are
+    such, or those of one that may be cheaper in truth. Going on times again what was not trained with fresh seeds yet."""
+    predicted = state.config.safety * state.cost.predict(recommended).gpu_seconds
+    cheaper = [s for s in map(state.setup, rivals) if s != recommended and state.cost.predict(s).gpu_seconds < predicted]
+    busy = [setup for setup in (recommended, *cheaper) if all(t.measured.contended for t in state.decisive(setup.id))]
+    if not busy:
         return None
-    return Caveat("its times were measured while other programs used the processor", decisive[0].gpu_seconds)
+    names = [setup_words(s.method, s.hyperparameters, s.stop_examples) for s in busy]
+    whose = "its times were" if busy == [recommended] else f"the times of {listed(names)} were"
+    text = f"{whose} measured while other programs used the processor"
+    if any(sum(t.role == "confirm" for t in state.decisive(setup.id)) >= CONFIRM_SEEDS for setup in busy):
+        return Caveat(text, None, "This run does not time it again: a search on a machine that is not busy would tell.")
+    return Caveat(text, sum(state.cost.predict(setup).trial_seconds for setup in busy))
 
 
 def curve_text(state: SearchState, curve: Curve) -> str:

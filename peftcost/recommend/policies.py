@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from peftcost.core.budget import format_seconds
@@ -11,6 +11,7 @@ from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import (
     ALPHA,
     CONFIRM_SEEDS,
+    MOST_CONFIRM_SEEDS,
     NonInferiority,
     Replicates,
     comparators,
@@ -21,6 +22,9 @@ from peftcost.core.statistics import (
 )
 from peftcost.errors import UserError, did_you_mean
 
+DEFAULT_POLICY = "non-inferior"
+NAMED = "named"
+"""In the place of a policy, where the user has named the setup."""
 CHEAPER = 0.95
 """Of a cost; what lies between costs the same, as far as can be timed."""
 
@@ -46,10 +50,17 @@ class Evidence:
 @dataclass(frozen=True)
 class Caveat:
     """Why a recommendation is not confirmed, however good the setup is among what was measured. gpu_seconds: what finding out
-    takes."""
+    takes; None where going on with the run cannot find out, and remedy is a sentence that says so, and what can."""
 
     text: str
-    gpu_seconds: float
+    gpu_seconds: float | None
+    remedy: str = ""
+
+
+CaveatsOf = Callable[[str, Collection[str]], tuple[Caveat, ...]]
+"""(the setup that is recommended, those that it was the cheapest of) -> what stands against it."""
+BudgetFor = Callable[[float, Mapping[str, int]], float]
+"""(gpu-seconds of what the caveats ask for, fresh seeds by setup) -> what has to be added to the budget for both."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Recommendation:
 
     best: the best expected. next_better: the cheapest of better quality; next_cheaper: the best of those that cost at least
     a twentieth less. None where there is none. caveats: with any of them nothing is confirmed. more_gpu_seconds: what would
-    tell, as far as a larger budget can; None where it is confirmed.
+    tell, as far as a larger budget can; None where it is confirmed, and where no budget tells.
     """
 
     id: str
@@ -84,16 +95,20 @@ def recommend(
     evidence: Sequence[Evidence],
     replicates: Replicates,
     criterion: NonInferiority,
-    policy: str = "non-inferior",
+    policy: str = DEFAULT_POLICY,
     n_dev: int | None = None,
     min_quality: float | None = None,
     max_memory_bytes: float | None = None,
     max_gpu_seconds: float | None = None,
-    caveats_of: Callable[[str], tuple[Caveat, ...]] = lambda setup_id: (),
+    named: str | None = None,
+    caveats_of: CaveatsOf = lambda setup_id, rivals: (),
+    budget_for: BudgetFor = lambda gpu_seconds, fresh_seeds: gpu_seconds,
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
-    A setup is compared with its `comparators` (peftcost.core.statistics). caveats_of: the caveats of recommending a setup.
+    A setup is compared with its `comparators` (peftcost.core.statistics). named: the id of the one to choose, whatever the
+    policy; UserError where it does not meet the constraints. caveats_of: the caveats of recommending a setup, unless that is
+    clearly worse than the best anyway. budget_for: what going on takes.
 
     non-inferior: the cheapest shown to be within the margin of the best, else the cheapest expected to be. best-quality: the
     best expected. cheapest: the lowest cost. lowest-memory: as non-inferior, with the least memory. knee: farthest above the
@@ -105,8 +120,9 @@ def recommend(
         )
     limits = (min_quality, max_memory_bytes, max_gpu_seconds)
     allowed = [e for e in evidence if excess(e, *limits) == 0]
-    if not allowed:
-        raise UserError(nothing_fits(evidence, *limits))
+    wanted = [e for e in evidence if named in (None, e.id)]
+    if not any(e in allowed for e in wanted):
+        raise UserError(nothing_fits(wanted, *limits))
     margin = criterion.margin
     told = replicates.only(e.id for e in allowed)
     fresh_seeds = {e.id: e.confirm_seeds for e in allowed}
@@ -114,13 +130,15 @@ def recommend(
     shown = [e for e in allowed if e.id in as_good]
     best = max(allowed, key=lambda e: e.quality)
     as_expected = [e for e in allowed if e.quality >= best.quality - margin]
-    chosen = POLICIES[policy](allowed, shown or as_expected, best)
+    as_good_as_best = shown or as_expected
+    chosen = POLICIES[policy](allowed, as_good_as_best, best) if named is None else wanted[0]
     expected = told.as_expected.only({*comparators(told, fresh_seeds), chosen.id})
-    caveats = caveats_of(chosen.id)
-    is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
-    confirmed = is_shown and not caveats
     resolvable = resolvable_difference(expected, chosen.id, criterion.alpha)
     probability = probability_within_margin(expected, margin)[chosen.id]
+    rivals = as_good_as_best if named is None and policy == DEFAULT_POLICY else []
+    caveats = caveats_of(chosen.id, [rival.id for rival in rivals]) if probability >= ALPHA else ()
+    is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    confirmed = is_shown and not caveats
     if is_shown:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
@@ -135,13 +153,16 @@ def recommend(
         rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
         need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
         verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
+    doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
+    needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
+    is_open = not is_shown and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
     return Recommendation(
         id=chosen.id,
         best=best.id,
-        policy=policy,
+        policy=policy if named is None else NAMED,
         margin=margin,
         confidence=criterion.confidence,
-        because=" ".join([what_it_reaches(chosen, best), verdict, *(sentence(c.text) for c in caveats)]),
+        because=" ".join([*doubt, what_it_reaches(chosen, best), verdict]),
         confirmed=confirmed,
         quality=chosen.quality,
         quality_interval=quality_interval(replicates, chosen.id),
@@ -154,7 +175,7 @@ def recommend(
             ((e.quality, e.id) for e in allowed if e.gpu_seconds < CHEAPER * chosen.gpu_seconds), default=(0, None)
         )[1],
         caveats=caveats,
-        more_gpu_seconds=None if confirmed else sum(c.gpu_seconds for c in caveats) + seeds_seconds(chosen, best),
+        more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
     )
 
 
@@ -171,7 +192,7 @@ def knee(allowed: Sequence[Evidence], best: Evidence) -> Evidence:
 
 
 POLICIES: dict[str, Callable[[Sequence[Evidence], Sequence[Evidence], Evidence], Evidence]] = {
-    "non-inferior": lambda allowed, as_good, best: min(as_good, key=lambda e: e.gpu_seconds),
+    DEFAULT_POLICY: lambda allowed, as_good, best: min(as_good, key=lambda e: e.gpu_seconds),
     "best-quality": lambda allowed, as_good, best: best,
     "cheapest": lambda allowed, as_good, best: min(allowed, key=lambda e: e.gpu_seconds),
     "lowest-memory": lambda allowed, as_good, best: min(as_good, key=lambda e: e.peak_bytes),
@@ -180,10 +201,14 @@ POLICIES: dict[str, Callable[[Sequence[Evidence], Sequence[Evidence], Evidence],
 """(those that meet the constraints, of these those that are as good as the best, the best) -> the choice."""
 
 
-def seeds_seconds(chosen: Evidence, best: Evidence) -> float:
-    """gpu-seconds of training what is recommended, and what it is held against, with as many fresh seeds again."""
-    again = {e.id: max(CONFIRM_SEEDS - e.confirm_seeds, 1) * e.gpu_seconds for e in (chosen, best)}
-    return sum(again.values())
+def seeds_again(chosen: Evidence, best: Evidence) -> dict[str, int]:
+    """Fresh seeds that are still wanted of what is recommended, and of what it is held against."""
+    return {e.id: max(CONFIRM_SEEDS - e.confirm_seeds, 1) for e in (chosen, best)}
+
+
+def not_confirmed(caveats: Sequence[str]) -> str:
+    """What comes before all else that is said of such advice: what stands against it."""
+    return f"Not confirmed: {'; '.join(caveats)}." if caveats else "Not confirmed."
 
 
 def sentence(text: str) -> str:
@@ -197,9 +222,10 @@ def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
     if chosen.id == best.id:
         return f"{chosen.name} is expected to be the best: {cost}."
     share = chosen.gpu_seconds / best.gpu_seconds
+    saving = f", so this one takes {share:.0%} of its cost" if share < 1 else ""
     return (
         f"{chosen.name} reaches {cost}; the best, {best.name}, reaches {best.quality:.3f} at "
-        f"{format_seconds(best.gpu_seconds)}, so this one takes {share:.0%} of its cost."
+        f"{format_seconds(best.gpu_seconds)}{saving}."
     )
 
 
@@ -212,11 +238,21 @@ def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_s
     """What would turn "cannot tell" into an answer. Noise falls with the root of rows and of seeds."""
     if confirm_seeds < CONFIRM_SEEDS:
         return f"It needs {CONFIRM_SEEDS} confirmations with fresh seeds; a larger budget pays for them."
+    if not seeds_tell(margin, resolvable, confirm_seeds):
+        wider = f", or a margin of {resolvable:.3f}" if resolvable > margin else ""
+        return f"No search trains so many fresh seeds that they would tell: it would take more dev rows{wider}."
     if resolvable <= margin:
         return "More fresh seeds, or a larger budget that tries more setups, would tell."
     factor = (resolvable / margin) ** 2
     rows = f"about {math.ceil(factor * n_dev / 100) * 100:,} dev rows" if n_dev else f"{factor:.1f} times the dev rows"
     return f"It would take {rows} and {math.ceil(factor * confirm_seeds)} fresh seeds, or a margin of {resolvable:.3f}."
+
+
+def seeds_tell(margin: float, resolvable: float, confirm_seeds: int) -> bool:
+    """Whether as many fresh seeds as a search trains may tell a setup from the best."""
+    if confirm_seeds < CONFIRM_SEEDS:
+        return True
+    return confirm_seeds < MOST_CONFIRM_SEEDS and (resolvable / margin) ** 2 * confirm_seeds <= MOST_CONFIRM_SEEDS
 
 
 def excess(e: Evidence, min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None) -> float:

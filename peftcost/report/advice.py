@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from peftcost.core.budget import format_seconds, typed_budget
 from peftcost.core.memory import format_bytes
 from peftcost.core.statistics import ALPHA
-from peftcost.recommend.policies import sentence, too_poor, what_it_takes
+from peftcost.recommend.policies import not_confirmed, sentence, too_poor, what_it_takes
+from peftcost.report.by_method import is_contended
 from peftcost.report.choices import words_of
-from peftcost.report.numbers import percent, plural
-from peftcost.report.sentences import best_entry, cost_word, full_as_far, measured_entries, recommended_entry
+from peftcost.report.numbers import of_its, percent, plural
+from peftcost.report.sentences import (
+    best_entry,
+    cost_word,
+    full_as_far,
+    measured_entries,
+    process_bytes,
+    recommended_entry,
+    train_rows,
+)
 
-SURPLUS = 1.25
-"""What is asked for is so much more than what is needed: preparing and the test split are to be paid again."""
 LIKELY = 0.8
 """Of a probability: below this it is no more than a guess."""
 
@@ -23,41 +31,44 @@ Result = Mapping[str, Any]
 Entry = Mapping[str, Any]
 
 
-def advice(result: Result, run: str) -> list[str]:
-    """What to use, how sure that is and why not surer, and the command that comes next. run: the run's folder."""
+def advice(result: Result, run: str, then: str | None = None) -> list[str]:
+    """What to use, how sure that is and why not surer, and the command that comes next. run: the run's folder, as it is
+    typed; then: the command that comes next; not given: training the run's recipe, where nothing is left to find out."""
     entry = recommended_entry(result)
     if entry is None:
         return ["No setup was measured, so nothing can be recommended; the reasons are below."]
-    return [what(result, entry), how_sure(result, entry), what_next(result, run)]
+    return [what(result, entry), how_sure(result, entry), *what_next(result, run, then)]
 
 
 def what(result: Result, entry: Entry) -> str:
     """Quality and price, beside those of the best and of a full fine-tuning that was trained as far."""
-    told, (low, high) = result["recommendation"], result["recommendation"]["quality_interval"]
+    told, (low, high), rows = result["recommendation"], result["recommendation"]["quality_interval"], train_rows(result)
     interval = "" if math.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
+    process = process_bytes(entry)
+    seen = "" if process is None else f", its process {format_bytes(process)}"
     reached = (
-        f"{words_of(entry)}: {told['quality']:.3f} {result['task']['metric']} on dev{interval}. A training takes "
-        f"{format_seconds(told['gpu_seconds'])} of {cost_word(result)} and {format_bytes(told['peak_bytes'])} of memory."
+        f"{words_of(entry, rows)}: {told['quality']:.3f} {result['task']['metric']} on dev{interval}. A training takes "
+        f"{format_seconds(told['gpu_seconds'])} of {cost_word(result)}; its tensors take {format_bytes(told['peak_bytes'])} "
+        f"of memory{seen}."
     )
     best, full = best_entry(result), full_as_far(result, entry)
     if best is None or len(measured_entries(result)) == 1:
         return f"{reached} It is the only setup that was measured."
     is_best = best["id"] == entry["id"]
-    beside = ["nothing that was measured is better" if is_best else f"the best, {against(entry, best)}"]
+    beside = ["nothing that was measured is better" if is_best else f"the best, {against(entry, best, rows)}"]
     if full is None:
         beside.append("full fine-tuning was not trained as far")
     elif full["id"] not in (entry["id"], best["id"]):
-        beside.append(f"full fine-tuning trained as far, {against(entry, full)}")
+        beside.append(f"full fine-tuning trained as far, {against(entry, full, rows)}")
     return f"{reached} {sentence('; '.join(beside))}"
 
 
-def against(entry: Entry, other: Entry) -> str:
-    """Another setup's quality, and this one's price as a share of its."""
-    cost, memory = entry["gpu_seconds"] / other["gpu_seconds"], entry["peak_bytes"] / other["peak_bytes"]
-    return (
-        f"{words_of(other)}, reaches {other['quality']:.3f} and this takes {percent(cost)} of its time and "
-        f"{percent(memory)} of its memory"
-    )
+def against(entry: Entry, other: Entry, rows: int) -> str:
+    """Another setup's quality, and this one's price beside its; of times on a busy machine nothing is said."""
+    prices = [of_its(entry["peak_bytes"] / other["peak_bytes"], "memory")]
+    if not (is_contended(entry) or is_contended(other)):
+        prices.insert(0, of_its(entry["gpu_seconds"] / other["gpu_seconds"], "time"))
+    return f"{words_of(other, rows)}, reaches {other['quality']:.3f} and this takes {' and '.join(prices)}"
 
 
 def how_sure(result: Result, entry: Entry) -> str:
@@ -67,8 +78,8 @@ def how_sure(result: Result, entry: Entry) -> str:
     probability = f"probability {percent(told['probability_within_margin'])}"
     if told["confirmed"]:
         return f"Confirmed: trained again with {fresh}, it is shown to be within {margin:g} of the best ({probability})."
-    caveats = "; ".join(caveat["text"] for caveat in told.get("caveats", ()))
-    start = f"Not confirmed: {caveats}." if caveats else "Not confirmed."
+    caveats = [caveat["text"] for caveat in told.get("caveats", ())]
+    start = not_confirmed(caveats)
     if len(measured_entries(result)) == 1:
         return f"{start} There is nothing to compare it with."
     if told["probability_within_margin"] < ALPHA:
@@ -85,9 +96,16 @@ def confirmations(entry: Entry) -> int:
     return sum(m["role"] == "confirm" for m in entry["measurements"])
 
 
-def what_next(result: Result, run: str) -> str:
-    """A command that can be typed."""
-    more = result["recommendation"].get("more_gpu_seconds")
-    if not more:
-        return f"Next: peftcost train {run}/recipe.yaml -o model"
-    return f"To be surer: peftcost resume {run} --budget +{typed_budget(SURPLUS * more)}"
+def what_next(result: Result, run: str, then: str | None = None) -> list[str]:
+    """What no larger budget can tell, and a command that can be typed; two where another comes then."""
+    told = result["recommendation"]
+    more = told.get("more_gpu_seconds")
+    remedies = [caveat["remedy"] for caveat in told.get("caveats", ()) if caveat.get("remedy")]
+    commands = [f"To be surer: peftcost resume {shlex.quote(run)} --budget +{typed_budget(more)}"] if more else []
+    commands += [f"Next: {then or train_command(f'{run}/recipe.yaml')}"] if then or not more else []
+    return [" ".join([*remedies, commands[0]]), *commands[1:]]
+
+
+def train_command(recipe: str) -> str:
+    """Of a recipe's file."""
+    return f"peftcost train {shlex.quote(recipe)} -o model"

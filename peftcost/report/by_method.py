@@ -91,6 +91,12 @@ def is_measured(entry: Entry) -> bool:
     return entry["status"] == "measured" and numbers.quality(entry["quality"]).value is not None
 
 
+def is_contended(entry: Entry) -> bool:
+    """Whether its times are those of a busy machine alone, and too long."""
+    decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
+    return bool(decisive) and all(m.get("contended") for m in decisive)
+
+
 def figures(entry: Entry, train_rows: int) -> Figures:
     low, high = entry["quality_interval"] or (None, None)
     quality, reading = numbers.quality(entry["quality"]), numbers.quality(entry.get("reading"))
@@ -98,7 +104,7 @@ def figures(entry: Entry, train_rows: int) -> Figures:
         id=entry["id"],
         words=setup_words(entry["method"], entry["hyperparameters"], None),
         examples=entry["stop_examples"],
-        epochs=epochs(entry["stop_examples"], train_rows),
+        epochs=numbers.epochs(entry["stop_examples"], train_rows),
         quality=quality,
         low=numbers.quality(low),
         high=numbers.quality(high),
@@ -106,13 +112,5 @@ def figures(entry: Entry, train_rows: int) -> Figures:
         cost=numbers.seconds(entry["gpu_seconds"]),
         memory=numbers.size(entry["peak_bytes"]),
         seeds=len(entry["measurements"]),
-        contended=bool(entry["measurements"]) and all(m.get("contended") for m in entry["measurements"]),
+        contended=is_contended(entry),
     )
-
-
-def epochs(examples: int, train_rows: int) -> str:
-    """A length in passes over the training rows; empty where nobody counted these."""
-    if not train_rows:
-        return ""
-    number = f"{examples / train_rows:.2g}"
-    return f"{number} epoch" if number == "1" else f"{number} epochs"

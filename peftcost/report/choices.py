@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peftcost.core.setup_words import setup_words
+from peftcost.report.numbers import epochs
 
 Entry = Mapping[str, Any]
 """One of result.json's setups."""
 
 
-def words_of(entry: Entry) -> str:
-    """A setup by its choices, as in "lora r=8, lr 5e-4, 4,000 examples"."""
-    return setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
+def words_of(entry: Entry, train_rows: int = 0) -> str:
+    """A setup by its choices, as in "lora r=8, lr 5e-4, 4,000 examples"; with "(2 epochs)" where the rows are known."""
+    words = setup_words(entry["method"], entry["hyperparameters"], entry["stop_examples"])
+    length = epochs(entry["stop_examples"] or 0, train_rows) if entry["stop_examples"] else ""
+    return f"{words} ({length})" if length else words
 
 
 def varied(entries: Sequence[Entry]) -> set[str]:

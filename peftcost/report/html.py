@@ -38,8 +38,8 @@ def write_report(run_folder: Path, shown: Shown = NOTHING_HIDDEN) -> dict[str, P
 
 
 def write_files(folder: Path, result: Mapping[str, Any], shown: Shown = NOTHING_HIDDEN) -> dict[str, Path]:
-    """The reports of a result."""
-    view = view_of(result, folder.resolve().name)
+    """The reports of a result. folder: the run's, as it is typed."""
+    view = view_of(result, str(folder))
     paths = {kind: folder / name for kind, name in (("html", "report.html"), ("md", "report.md"), ("png", "front.png"))}
     paths["html"].write_text(html_text(view, result, folder, shown), encoding="utf-8")
     paths["md"].write_text(markdown_text(view), encoding="utf-8")
@@ -60,7 +60,7 @@ def html_text(view: View, result: Mapping[str, Any], folder: Path, shown: Shown 
         .render(
             view=view,
             page=page,
-            data=htmlsafe_json_dumps(page_data(page, view, result, folder.resolve().name), ensure_ascii=False),
+            data=htmlsafe_json_dumps(page_data(page, view, result), ensure_ascii=False),
             plotly=Markup(plotly),
             script=Markup(script),
             script_policy=f"{digest(plotly)} {digest(script)}",
@@ -68,9 +68,10 @@ def html_text(view: View, result: Mapping[str, Any], folder: Path, shown: Shown 
     )
 
 
-def notebook_html(result: Mapping[str, Any]) -> str:
-    """What a notebook shows of a result: the recommendation, and the best trade-offs, all of it escaped."""
-    return environment().get_template("notebook.html").render(view=view_of(result))
+def notebook_html(result: Mapping[str, Any], run: str) -> str:
+    """What a notebook shows of a result: the recommendation, and the best trade-offs, all of it escaped. run: its folder, as
+    it is typed."""
+    return environment().get_template("notebook.html").render(view=view_of(result, run))
 
 
 def markdown_text(view: View) -> str:

@@ -67,6 +67,23 @@ def small_percent(share: float) -> str:
     return percent(share) if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
+def of_its(ratio: float, what: str) -> str:
+    """A ratio to another setup's: "44 % of its time", "as much time", "7 % more time", "2.1 times its time"."""
+    if 0.975 < ratio < 1.025:
+        return f"as much {what}"
+    if ratio >= 2:
+        return f"{ratio:.1f} times its {what}" if ratio < 9.95 else f"{ratio:,.0f} times its {what}"
+    return f"{percent(ratio)} of its {what}" if ratio < 1 else f"{percent(ratio - 1)} more {what}"
+
+
+def epochs(examples: int, train_rows: int) -> str:
+    """A length in passes over the training rows; empty where nobody counted these."""
+    if not train_rows:
+        return ""
+    number = f"{examples / train_rows:.2g}"
+    return f"{number} epoch" if number == "1" else f"{number} epochs"
+
+
 def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 

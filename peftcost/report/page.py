@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from peftcost.report.by_method import Figures, MethodRow, common_length, epochs, figures, is_measured, method_rows
+from peftcost.report.by_method import Figures, MethodRow, common_length, figures, is_measured, method_rows
 from peftcost.report.examples import NOTHING_HIDDEN, OnDev, Shown, on_dev
 from peftcost.report.importance import Importance, importances
 from peftcost.report.marks import Mark, mark_of, outline
-from peftcost.report.numbers import percent
+from peftcost.report.numbers import epochs, percent
 from peftcost.report.run_files import ByClass, LossCurve, by_class, loss_curves
 from peftcost.report.steps import Step, steps_of
 from peftcost.report.view import SetupRow, View
@@ -78,15 +78,15 @@ def page_of(view: View, result: Mapping[str, Any], folder: Path | None = None, s
     )
 
 
-def page_data(page: Page, view: View, result: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """What the scripts read. run: the run's folder, as it is typed."""
+def page_data(page: Page, view: View, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the scripts read."""
     lineages: dict[str, int] = {}
     for entry in result["setups"]:
         lineages.setdefault(entry["lineage"], len(lineages))
     of = {entry["id"]: lineages[entry["lineage"]] for entry in result["setups"]}
     rows = [facts_of(row, page, of[row.id]) for row in page.rows]
     return {
-        "run": shlex.quote(run),
+        "run": shlex.quote(view.run),
         "metric": view.metric,
         "margin": view.margin,
         "cost_word": view.cost_word,

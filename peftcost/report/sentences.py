@@ -8,8 +8,9 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds
 from peftcost.data.guess import names_of
+from peftcost.report.by_method import is_contended
 from peftcost.report.choices import choices_of, words_of
-from peftcost.report.numbers import percent, period, plural
+from peftcost.report.numbers import epochs, of_its, percent, period, plural
 
 HEADLINE_CHOICES = {"model", "learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
 
@@ -19,6 +20,7 @@ POLICIES = {
     "cheapest": "the lowest cost, whatever its quality",
     "lowest-memory": "the least memory among the setups shown to be within {margin:g} of the best, else expected to be",
     "knee": "where more cost starts to buy little quality",
+    "named": "the setup that was asked for",
 }
 
 Result = Mapping[str, Any]
@@ -44,9 +46,20 @@ def best_entry(result: Result) -> Entry | None:
 
 
 def full_as_far(result: Result, entry: Entry) -> Entry | None:
-    """The best full fine-tuning that was trained at least as far: what people would have done without a search."""
+    """A full fine-tuning that was trained as far, but no farther than needs be: what people would have done without a search.
+    Of several the best one, but one whose times can be relied on, if there is any."""
     full = [e for e in measured_entries(result) if e["method"] == "full" and e["stop_examples"] >= entry["stop_examples"]]
-    return max(full, key=lambda e: e["quality"], default=None)
+    return min(full, key=lambda e: (is_contended(e), e["stop_examples"], -e["quality"]), default=None)
+
+
+def train_rows(result: Result) -> int:
+    return result["task"]["rows"]["train"]
+
+
+def process_bytes(entry: Entry) -> float | None:
+    """What the system or the driver saw at the peak: what a container needs. Of older results a mean over measurements."""
+    seen = [m["process_peak_bytes"] for m in entry["measurements"]]
+    return entry.get("process_peak_bytes") or (sum(seen) / len(seen) if seen else None)
 
 
 def cost_word(result: Result) -> str:
@@ -119,7 +132,8 @@ def headline(result: Result) -> str:
     if entry is None:
         return "Nothing is recommended"
     start = "Use" if result["recommendation"]["confirmed"] else "Best bet so far:"
-    return f"{start} {entry['method']} with {choices_of(entry, HEADLINE_CHOICES)}"
+    length = epochs(entry["stop_examples"], train_rows(result))
+    return f"{start} {entry['method']} with {choices_of(entry, HEADLINE_CHOICES)}" + (f" ({length})" if length else "")
 
 
 def policy_text(result: Result) -> str:
@@ -144,7 +158,8 @@ def neighbours(result: Result) -> str | None:
         entry = by_id.get(advice.get(name)) if advice else None
         if entry is not None:
             cost = format_seconds(entry["gpu_seconds"])
-            found.append(f"the next {kind}, {words_of(entry)}, reaches {entry['quality']:.3f} at {cost}")
+            words = words_of(entry, train_rows(result))
+            found.append(f"the next {kind}, {words}, reaches {entry['quality']:.3f} at {cost}")
     text = "; ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else None
 
@@ -157,7 +172,7 @@ def twice_the_budget(result: Result) -> str | None:
     start = f"Twice the budget would change this advice with a chance of about {percent(more['chance'])}"
     if more["chance"] == 0:
         return "Twice the budget would hardly change this advice."
-    gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {percent(more['cost_share'])} of the cost"
+    gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {of_its(more['cost_share'], 'cost')}"
     return f"{start}, on average to {gain}, as far as can be guessed from what was measured."
 
 
@@ -175,13 +190,17 @@ def twice_the_rows(result: Result) -> str | None:
 
 
 def payback(result: Result) -> str | None:
-    """After how many retrainings the search has paid for itself, where a full fine-tuning trained as far takes longer."""
+    """After how many retrainings the search has paid for itself, where a full fine-tuning trained as far takes longer; None
+    where that was only timed on a busy machine."""
     entry = recommended_entry(result)
     full = full_as_far(result, entry) if entry else None
-    if entry is None or full is None or full["gpu_seconds"] <= entry["gpu_seconds"]:
+    if entry is None or full is None or is_contended(full) or full["gpu_seconds"] <= entry["gpu_seconds"]:
         return None
+    length = ", ".join(
+        filter(None, [f"{full['stop_examples']:,} examples", epochs(full["stop_examples"], train_rows(result))])
+    )
     saved, spent = full["gpu_seconds"] - entry["gpu_seconds"], result["budget"]["spent_gpu_seconds"]
     return (
-        f"Each training saves {format_seconds(saved)} against full fine-tuning: after "
+        f"Each training saves {format_seconds(saved)} against full fine-tuning on {length}: after "
         f"{plural(math.ceil(spent / saved), 'retraining')} the {format_seconds(spent)} of this search are paid back."
     )

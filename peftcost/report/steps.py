@@ -39,16 +39,16 @@ def steps_of(result: Mapping[str, Any]) -> list[Step]:
     for entry in front:
         if before is not None and entry["quality"] <= before["quality"]:
             continue
-        found.append(step(entry, before, entry["id"] == advised))
+        found.append(step(entry, before, entry["id"] == advised, result["task"]["rows"]["train"]))
         before = entry
     return found
 
 
-def step(entry: Mapping[str, Any], before: Mapping[str, Any] | None, recommended: bool) -> Step:
+def step(entry: Mapping[str, Any], before: Mapping[str, Any] | None, recommended: bool, train_rows: int) -> Step:
     return Step(
         id=entry["id"],
         method=entry["method"],
-        words=words_of(entry),
+        words=words_of(entry, train_rows),
         quality=numbers.quality(entry["quality"]),
         cost=numbers.seconds(entry["gpu_seconds"]),
         memory=numbers.size(entry["peak_bytes"]),

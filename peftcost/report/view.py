@@ -91,8 +91,10 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that any of the reports shows. left: budget that was not spent, unknown when there was no limit."""
+    """Everything that any of the reports shows. run: the run's folder, as it is typed. left: budget that was not spent,
+    unknown when there was no limit."""
 
+    run: str
     title: str
     subtitle: str
     question: str
@@ -132,6 +134,7 @@ def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
     rows = [setup_row(entry, result, keys, named.get(entry["id"], "")) for entry in result["setups"]]
     best = sentences.best_entry(result)
     return View(
+        run=run,
         title=sentences.title(result),
         subtitle=f"{sentences.data_text(result)} · {numbers.moment(result['started'])}",
         question=sentences.question(result),
@@ -163,11 +166,9 @@ def view_of(result: Mapping[str, Any], run: str = "RUN") -> View:
 
 
 def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any], keys: set[str], label: str) -> SetupRow:
-    """One setup. keys: the choices that are told; label: its name in the picture. Process
-    memory stands per measurement in the contract; its mean is shown."""
+    """One setup. keys: the choices that are told; label: its name in the picture."""
     advice, measurements, predicted = result["recommendation"], entry["measurements"], entry["predicted"] or {}
     explore = sum(m["role"] == "explore" for m in measurements)
-    process = entry.get("process_peak_bytes") or _mean([m["process_peak_bytes"] for m in measurements])
     low, high = entry["quality_interval"] or (None, None)
     trainable, total = entry["trainable_parameters"], entry["total_parameters"]
     return SetupRow(
@@ -186,7 +187,7 @@ def setup_row(entry: Mapping[str, Any], result: Mapping[str, Any], keys: set[str
         predicted_cost=numbers.seconds(predicted.get("gpu_seconds")),
         memory=numbers.size(entry["peak_bytes"]),
         predicted_memory=numbers.size(predicted.get("peak_bytes")),
-        process_memory=numbers.size(process),
+        process_memory=numbers.size(sentences.process_bytes(entry)),
         latency=numbers.milliseconds(entry["latency_seconds"]),
         artifact=numbers.size(entry["artifact_bytes"]),
         trainable=numbers.count(trainable),
@@ -286,7 +287,3 @@ def _tried(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _left(budget: Mapping[str, Any]) -> Cell:
     left = budget["limit_gpu_seconds"] - budget["spent_gpu_seconds"]
     return numbers.seconds(left) if 0 <= left < float("inf") else Cell()
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

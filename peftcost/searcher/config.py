@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from peftcost.core.statistics import MOST_CONFIRM_SEEDS
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -146,7 +148,7 @@ class SearchConfig:
     # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
     confirmed_at_once: int = 4
     """Contenders that are confirmed side by side; when one is settled another takes its place."""
-    most_confirm_seeds: int = 5
+    most_confirm_seeds: int = MOST_CONFIRM_SEEDS
     """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md,
     "Is the advice true?")."""
     first_confirm_seed: int = 1001

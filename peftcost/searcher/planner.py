@@ -73,8 +73,7 @@ def plan(
 
 def floor_of(data: TaskData) -> float | None:
     """What the simplest baseline reaches on dev: who is no better has not begun to learn. None where there is none."""
-    simplest = next(iter(data.task_type.baselines().values()), None)
-    rows = None if simplest is None else simplest.rows(data.train, data.dev, data.targets)
+    rows = data.simplest_rows
     return None if rows is None else plain_value(rows, data.metric.compute)
 
 

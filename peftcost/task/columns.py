@@ -8,7 +8,7 @@ from typing import Any
 from peftcost.data.fingerprint import base_config
 from peftcost.data.guess import check_columns_exist
 from peftcost.data.table import Table
-from peftcost.errors import UserError
+from peftcost.errors import OtherData, UserError
 from peftcost.tasks import get_task_type, task_types
 from peftcost.tasks.base import TaskType
 
@@ -19,7 +19,7 @@ def fit_columns(
     """The task type and the column of each of its roles. model: the base, which decides where columns leave several types.
 
     A role that `columns` leaves out is played by the column of its own name; a task that is left out is the only one
-    whose roles can all be filled. UserError that names the file's columns when that does not work out.
+    whose roles can all be filled. OtherData that names the file's columns when that does not work out.
     """
     given = dict(columns or {})
     check_columns_exist(table, given)
@@ -34,7 +34,7 @@ def fit_columns(
         return fitting[0], _filled(table, fitting[0], given)
     roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
     why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
-    raise UserError(f"{table.path} (columns {table.listed}) {why} ({roles}).")
+    raise OtherData(f"{table.path} (columns {table.listed}) {why} ({roles}).")
 
 
 def guess_columns(table: Table, label: str | None, model: str | None = None) -> tuple[TaskType, dict[str, Any]]:
@@ -73,11 +73,11 @@ def _filled(table: Table, kind: TaskType, given: Mapping[str, Any]) -> dict[str,
     if shape is not None:
         return {role: given.get(role, role) for role in shape}
     if len(kind.shapes) > 1 and not kind.optional_roles:
-        raise UserError(
+        raise OtherData(
             f"{table.path} (columns {table.listed}) has not all columns of {kind.name}: {_listed(kind)}; say which they are "
             "with `columns:` in the task."
         )
     role = _open(table, kind.roles, given)[0]
-    raise UserError(
+    raise OtherData(
         f"{table.path} has no column {role!r}; say which of {table.listed} it is with `columns: {{{role}: …}}` in the task."
     )

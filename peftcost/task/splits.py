@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.guess import check_columns_exist, shown
 from peftcost.data.hub_files import HUB
@@ -53,12 +55,19 @@ class TaskData:
         file = (self.metric.options or {}).get("sha256")
         return {"data": self.fingerprint} | ({"metric": str(file)} if file else {})
 
+    @property
+    def simplest_rows(self) -> np.ndarray | None:
+        """What the simplest baseline says of dev, as `predict` gives rows; None where there is none."""
+        simplest = next(iter(self.task_type.baselines().values()), None)
+        return None if simplest is None else simplest.rows(self.train, self.dev, self.targets)
+
 
 def load_task_data(task: Task, seed: int) -> TaskData:
     """Read, check, split and sample a task's data. A function of the files, the task and the seed alone.
 
-    UserError, with file and row, for what is not usable. Splits that are not given are split off from train,
-    stratified, with copies on one side; rows of train that also stand in a given dev or test split are dropped.
+    UserError, with file and row, for what is not usable (OtherData for columns and labels). Splits that are not given are
+    split off from train, stratified, with copies on one side; rows of train that also stand in a given dev or test split are
+    dropped.
     """
     _check_files_differ(task)
     tables = {name: _read(path, task) for name, path in files_of(task).items()}

@@ -124,7 +124,7 @@ class TaskType(ABC):
         """What is known of the targets; UserError if one cannot learn from these rows."""
 
     def check_targets(self, examples: Sequence[Example], targets: Targets, split: str) -> None:
-        """UserError if a dev or test split holds a target that cannot be predicted."""
+        """OtherData if a dev or test split holds a target that cannot be predicted."""
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
         """The metric for these rows if the task names none; and why it is not the first, one sentence."""

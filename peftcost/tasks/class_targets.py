@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from peftcost.errors import UserError, did_you_mean
+from peftcost.errors import OtherData, UserError, did_you_mean
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.targets import Classes, Targets, expect
 
@@ -36,7 +36,7 @@ class ClassTargets(TaskType):
         for example in examples:
             for name in self.classes_of(example):
                 if name not in known:
-                    raise UserError(
+                    raise OtherData(
                         f"{example['place']}: the label {name!r} of the {split} split does not occur in train; correct "
                         f"it, or add training rows that have it.{did_you_mean(name, list(names))}"
                     )

@@ -64,7 +64,7 @@ class LivePage:
         entries = setup_entries(state, self._evidence.replicates(state))
         result = build_result(events, state, task, entries, None, None, None)
         facts = json.loads(result.model_dump_json())
-        return html_text(view_of(facts), facts, self.follower.folder.path)
+        return html_text(view_of(facts, str(self.follower.folder.path)), facts, self.follower.folder.path)
 
 
 def with_status(report: str, progress: ProgressState, alive: bool) -> str:

@@ -119,7 +119,7 @@ def test_data_in_memory_stay_with_the_run(run: peftcost.Run, tmp_path: Path) -> 
 def test_a_recipe_trains_on_a_frame_and_predicts(run: peftcost.Run, frame: pd.DataFrame, tmp_path: Path) -> None:
     before = process_facts()
     recipe = promising(peftcost.load_recipe(run.folder.recipe_file), (0.0, 1.0))
-    model = recipe.train(frame, out=tmp_path / "model", devices="cpu")
+    model = recipe.train(frame, out=tmp_path / "model", devices="cpu", gate=False)
     texts = ["I love this airline", "worst flight ever"]
     found = model.predict(texts, devices="cpu")
     assert process_facts() == before

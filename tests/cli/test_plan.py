@@ -24,17 +24,16 @@ BIN = Path(sys.executable).with_name("peftcost")
 
 
 def plan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    # a 7B configuration takes a minute on an idle machine
     return subprocess.run([BIN, "plan", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def config_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that is no more than its config.json."""
+    """A model that is no more than its config.json: a quarter of the layers of Llama 2 7B."""
     folder = tmp_path_factory.mktemp("config-only")
     LlamaConfig(
         hidden_size=4096,
-        num_hidden_layers=32,
+        num_hidden_layers=8,
         intermediate_size=11008,
         num_attention_heads=32,
         vocab_size=32000,
@@ -45,7 +44,7 @@ def config_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_config_alone_is_enough(config_only: Path, tmp_path: Path) -> None:
     arguments = ("--model", str(config_only), "--device", "rtx4090", "--methods", "lora,nf4-lora", "--max-length", "512")
-    done = plan(*arguments, "--budget", "4gpu-h", "--price", "2", "--json", cwd=tmp_path)
+    done = plan(*arguments, "--batch-size", "64", "--budget", "4gpu-h", "--price", "2", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     setups = {(s["method"], s["hyperparameters"]["rank"]): s for s in found["setups"]}
@@ -54,8 +53,8 @@ def test_a_config_alone_is_enough(config_only: Path, tmp_path: Path) -> None:
         assert lora[key] > 0, key
     assert set(lora["parts"]) == {"weights", "gradients", "optimizer", "activations", "temporary"}
     assert lora["hyperparameters"]["precision"] == lora["hyperparameters"]["weights"] == "bf16"
-    assert lora["parts"]["weights"] == pytest.approx(13.3e9, rel=0.05), "a frozen base is held in two bytes a parameter"
-    assert not lora["fits"] and lora["would_fit_with"]["micro_batch_size"] < 16
+    assert lora["parts"]["weights"] == pytest.approx(3.5e9, rel=0.05), "a frozen base is held in two bytes a parameter"
+    assert not lora["fits"] and lora["would_fit_with"]["micro_batch_size"] < 64
     assert nf4["fits"] or nf4["would_fit_with"]
     assert nf4["parts"]["weights"] < 0.35 * lora["parts"]["weights"]
     assert set(found["buys"]["methods"]) == {"lora", "nf4-lora"}

@@ -6,6 +6,7 @@ import pytest
 
 from peftcost.cost import device
 from peftcost.cost.device import Gpu, choose_devices
+from peftcost.engine.worker import environment_of
 from peftcost.errors import UserError
 
 
@@ -21,11 +22,38 @@ def test_a_gpu_gets_few_threads(monkeypatch: pytest.MonkeyPatch, cores: int, cou
 @pytest.mark.parametrize("said", ["[N/A]", "[Insufficient Permissions]"])
 def test_a_gpu_that_tells_no_memory_is_used(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setattr(device.shutil, "which", lambda name: name)
-    monkeypatch.setattr(device, "nvidia_smi", lambda fields: [["0", "GPU-0", "a GPU", said, said, said][: len(fields)]])
+    monkeypatch.setattr(device, "query", lambda fields: [["0", "GPU-0", "a GPU", said, said, said][: len(fields)]])
     monkeypatch.setattr(device, "torch_is_cpu_build", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (found,) = choose_devices()
     assert (found.kind, found.memory_bytes, found.computes_in_bf16) == ("cuda", 0, False)
+
+
+LISTED = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c7384736)
+  MIG 1g.5gb      Device  1: (UUID: MIG-a28ad590)
+"""
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        ("MIG-c7384736", ["MIG 3g.20gb"]),
+        ("MIG-a28ad590,MIG-c7384736", ["MIG 1g.5gb", "MIG 3g.20gb"]),
+        ("MIG-x", ["MIG slice"]),
+    ],
+)
+def test_slices_of_a_gpu_are_devices(monkeypatch: pytest.MonkeyPatch, visible: str, names: list[str]) -> None:
+    row = "0, GPU-5d5ba0d6, NVIDIA A100-SXM4-40GB, 40960, [N/A], 8.0\n"
+    monkeypatch.setattr(device.shutil, "which", lambda name: name)
+    monkeypatch.setattr(device, "nvidia_smi", lambda options: LISTED if options == ["-L"] else row)
+    monkeypatch.setattr(device, "torch_is_cpu_build", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = choose_devices(f"cuda:{len(names)}")
+    assert [(one.kind, one.name, one.memory_bytes, one.computes_in_bf16) for one in found] == [
+        ("cuda", name, 0, True) for name in names
+    ]
+    assert [environment_of(one)["CUDA_VISIBLE_DEVICES"] for one in found] == visible.split(",")
 
 
 @pytest.mark.parametrize(("wanted", "says"), [("mps:2", "an Apple GPU is one"), ("cpu:5", "ask for at most cpu:4")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 from peftcost.doctor.advice import advise
 from peftcost.doctor.examine import lock_problem, storage_state
 from peftcost.doctor.findings import DeviceFacts, Findings, Hub, Load, Memory, MethodCheck, Process, SelfTest, Storage
+from peftcost.engine.job import NullReporter
+from peftcost.engine.selftest import FIRST_STEPS, PLAN, STEPS_AT_ONCE, selftest
+from peftcost.engine.train import Loop
 
 BIN = Path(sys.executable).with_name("peftcost")
 GB = 10**9
@@ -82,3 +86,17 @@ def test_the_command_trains_in_each_precision_and_method(tmp_path: Path) -> None
     assert fp32["why_not"] is None and fp32["last_loss"] < fp32["first_loss"]
     assert {check["name"] for check in found["methods"] if check["runs"]} >= {"full", "lora", "nf4-lora"}
     assert not list(tmp_path.iterdir())
+
+
+def test_the_steps_that_are_timed_are_captured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured: list[int] = []
+
+    def capture_steps(loop: Loop) -> contextlib.AbstractContextManager[None]:
+        captured.append(loop.plan.total_steps - loop.step)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(Loop, "capture_steps", capture_steps)
+    found = selftest({"method": "lora", "precision": "fp32", "seconds": 0.01}, NullReporter())
+    assert found["steps"] >= FIRST_STEPS + STEPS_AT_ONCE
+    assert captured == [PLAN.total_steps]
+    assert found["last_loss"] < found["first_loss"]

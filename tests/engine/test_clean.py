@@ -66,6 +66,13 @@ def test_tensors_of_the_processor_and_of_a_gpu_both_count(monkeypatch: pytest.Mo
     assert tensor_bytes() - before == 4 * 2**20
 
 
+@pytest.mark.gpu
+def test_what_is_left_on_a_gpu_is_seen() -> None:
+    baseline = baseline_after_a_first_job()
+    LEAKED.append(torch.zeros(1000, 1000, device="cuda"))
+    assert len(baseline.leaks()) == 1
+
+
 def test_fake_tensors_hold_nothing() -> None:
     before = tensor_bytes()
     with FakeTensorMode():

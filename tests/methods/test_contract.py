@@ -17,14 +17,16 @@ TASKS = {
     "decoder": ("tiny_llama", "AutoModelForSequenceClassification"),
     "tokens": ("tiny_bert", "AutoModelForTokenClassification"),
 }
+CASES = [pytest.param((m, t, "cpu"), id=f"{m}-{t}") for m in methods() for t in TASKS]
+ON_A_GPU = [pytest.param((m, t, "cuda"), id=f"{m}-{t}-cuda", marks=pytest.mark.gpu) for m in methods() for t in TASKS]
 
 
 class TestEveryMethod(MethodContract):
-    @pytest.fixture(scope="class", params=[(m, t) for m in methods() for t in TASKS], ids=lambda p: f"{p[0]}-{p[1]}")
+    @pytest.fixture(scope="class", params=[*CASES, *ON_A_GPU])
     def trained(self, request: pytest.FixtureRequest) -> Trained:
-        name, task = request.param
+        name, task, device = request.param
         fixture, auto_model = TASKS[task]
-        return Trained(get_method(name), request.getfixturevalue(fixture), auto_model)
+        return Trained(get_method(name), request.getfixturevalue(fixture), auto_model, device)
 
 
 def test_adalora_shrinks_its_ranks_and_keeps_them_pruned(tiny_bert: Path, tmp_path: Path) -> None:

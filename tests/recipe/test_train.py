@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
 from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.methods import get_method
+from peftcost.recipe.earlier import quality_of_earlier
 from peftcost.recipe.predict import predict, write_rows
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
-from peftcost.recipe.train import check_reloaded, train_recipe
+from peftcost.recipe.train import check_reloaded, order_of, train_recipe
 from peftcost.task.task import Rows, load_task
+from peftcost.tasks.targets import Classes
 
 pytestmark = pytest.mark.timed
 
@@ -136,7 +139,7 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
         writer = csv.writer(file)
         writer.writerow(["text", "sentiment"])
         writer.writerows([row["text"], row["sentiment"]] for row in table.rows[::95])
-    done = train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", data=str(data))
+    done = train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", data=str(data), gate=False)
     assert done.report["new_data"]
     low, high = done.report["promised_interval"]
     assert 0.0 <= low < 0.1 and high == 1.0, "of fewer dev rows than the recipe's farther apart, within the metric's limits"
@@ -144,6 +147,46 @@ def test_new_data_is_trained_on_and_measured_against_the_wider_interval(recipe: 
     assert sum(rows.values()) == len(table.rows[::95]), "no row is left out, and no test split is taken"
     assert rows["dev"] <= 0.2 * sum(rows.values())
     assert done.report["stop_examples"] == round(recipe.epochs * rows["train"])
+
+
+def test_other_columns_and_classes_are_told_before_anything_is_trained(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("tweet,sentiment\nI love it,positive\n")
+    (tmp_path / "folder").mkdir()
+    rows = "".join(f"it is {i},{('positive', 'negative', 'neutral')[i % 3]}\n" for i in range(300))
+    (tmp_path / "new.csv").write_text(f"text,sentiment\n{rows.replace('neutral', 'mixed')}")
+    (tmp_path / "folder" / "train.csv").write_text(f"text,sentiment\n{rows}")
+    (tmp_path / "folder" / "dev.csv").write_text("text,sentiment\nso so,mixed\n")
+    told = {
+        "other.csv": "has no column 'text'",
+        "folder": "the label 'mixed' of the dev split does not occur in train",
+        "new.csv": "it has 'mixed' and lacks 'neutral'",
+    }
+    for name, text in told.items():
+        with pytest.raises(GateError, match=f"{text}.* Nothing was trained"):
+            train_recipe(recipe, tmp_path / "model", data=str(tmp_path / name))
+    assert not (tmp_path / "model").exists()
+    easy = promising(recipe, (0.0, 1.0))
+    with pytest.raises(GateError, match="below the 0.99 of min_quality"):
+        train_recipe(easy, tmp_path / "model", data=str(tmp_path / "new.csv"), allow_other_classes=True, min_quality=0.99)
+    assert (tmp_path / "model" / "adapter_config.json").exists()
+
+
+def test_what_is_asked_for_holds_without_the_promise(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match="below the 0.99 of min_quality.* The model is in") as failed:
+        train_recipe(promising(recipe, (0.98, 0.99)), tmp_path / "model", min_quality=0.99, gate=False)
+    assert "promises" not in str(failed.value)
+
+
+def test_a_model_is_held_against_an_earlier_one(
+    recipe: Recipe, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, reached = order_of(recipe, None, None).data, json.loads((model / "training.json").read_text())["quality"]
+    assert quality_of_earlier(model, data, "cpu") == pytest.approx(reached)
+    with pytest.raises(GateError, match=r"was trained for text-classification .* cannot be compared"):
+        quality_of_earlier(model, replace(data, targets=Classes(("bad", "good"))), "cpu")
+    monkeypatch.setattr("peftcost.recipe.train.quality_of_earlier", lambda *of: 0.99)
+    with pytest.raises(GateError, match=r"below the 0.980 of gate_against= \(.*model reaches 0.990, the margin is 0.01\)"):
+        train_recipe(recipe, tmp_path / "new", gate_against=model, gate=False)
 
 
 def test_a_gate_of_so_many_rows(recipe: Recipe, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.errors import UserError
-from peftcost.recommend.policies import Caveat, Evidence, recommend
+from peftcost.recommend.policies import Caveat, Evidence, recommend, what_it_takes
 
 
 def replicates(observed: dict[str, float], sd: float) -> Replicates:
@@ -38,9 +40,23 @@ def test_without_proof_the_cheapest_that_is_expected_to_be_as_good_is_recommende
     found = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, n_dev=1000)
     assert (found.id, found.best) == ("lora", "full")
     assert not found.confirmed
+    assert found.because.startswith("Not confirmed. lora reaches 0.748")
     assert "cannot be told at 1000 dev rows" in found.because
-    assert "dev rows and" in found.because
     assert found.resolvable_difference > 0.01
+
+
+def test_what_it_takes_is_told_as_far_as_a_search_goes() -> None:
+    assert (
+        what_it_takes(0.01, 0.012, 1000, 2) == "It would take about 1,500 dev rows and 3 fresh seeds, or a margin of 0.012."
+    )
+    assert "a margin of 0.100" in what_it_takes(0.01, 0.1, 766, 2)
+    assert "fresh seeds that they would tell" in what_it_takes(0.01, 0.1, 766, 2), "nobody trains 200"
+    far = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, n_dev=1000)
+    assert (far.confirmed, far.more_gpu_seconds) == (False, None)
+    near = recommend(SETUPS, replicates(OBSERVED, 0.003), CRITERION, "best-quality", budget_for=lambda seconds, seeds: 60.0)
+    assert (near.confirmed, near.more_gpu_seconds) == (True, None)
+    near = recommend(SETUPS, replicates(OBSERVED, 0.005), CRITERION, "best-quality", budget_for=lambda seconds, seeds: 60.0)
+    assert (near.confirmed, near.more_gpu_seconds) == (False, 60.0)
 
 
 def test_less_confidence_shows_more() -> None:
@@ -65,11 +81,39 @@ def test_one_seed_proves_nothing() -> None:
 
 def test_with_a_caveat_nothing_is_confirmed_and_what_would_tell_is_counted() -> None:
     caveats = (Caveat("full was still rising", 60.0), Caveat("int8-lora was not measured", 20.0))
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, caveats_of=lambda setup_id: caveats)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, caveats_of=lambda setup_id, rivals: caveats)
     assert (found.id, found.confirmed, found.caveats) == ("lora", False, caveats)
-    assert "Full was still rising. Int8-lora was not measured." in found.because
-    assert found.more_gpu_seconds is not None
-    assert found.more_gpu_seconds > 80
+    assert found.because.startswith("Not confirmed: full was still rising; int8-lora was not measured. lora reaches")
+    assert found.more_gpu_seconds == 80.0
+
+
+def test_no_budget_is_named_where_none_would_tell() -> None:
+    caveats = (Caveat("its times were measured on a busy machine", None, "Search again."),)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, caveats_of=lambda setup_id, rivals: caveats)
+    assert (found.confirmed, found.more_gpu_seconds) == (False, None)
+
+
+def test_only_the_cheapest_of_several_is_held_against_their_times() -> None:
+    asked: dict[str, list[str]] = {}
+
+    def caveats_of(setup_id: str, rivals: Collection[str]) -> tuple[Caveat, ...]:
+        asked[setup_id] = list(rivals)
+        return ()
+
+    recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, caveats_of=caveats_of)
+    recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, "best-quality", caveats_of=caveats_of)
+    recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, "cheapest", caveats_of=caveats_of)
+    assert asked == {"lora": ["lora", "full"], "full": []}, "frozen is worse, whatever speaks against it"
+
+
+def test_a_setup_that_is_named_is_held_against_all_others() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, named="full")
+    assert (found.id, found.best, found.policy, found.confirmed) == ("full", "full", "named", True)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, named="frozen")
+    assert (found.id, found.best, found.confirmed) == ("frozen", "full", False)
+    assert "worse than the best by more than 0.01" in found.because
+    with pytest.raises(UserError, match="the nearest is frozen"):
+        recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, named="frozen", min_quality=0.7)
 
 
 def test_a_setup_alone_is_never_confirmed() -> None:

@@ -175,7 +175,7 @@ def test_the_recommendation_comes_with_its_evidence(page: Page, written: dict[st
     for text in (page.text, written["md"].read_text(encoding="utf-8")):
         for said in (
             "Confirmed",
-            "Use frozen with learning rate 0.0005, top layers 2, 4,000 examples",
+            "Use frozen with learning rate 0.0005, top layers 2, 4,000 examples (2 epochs)",
             f"95 % interval {advice['quality_interval'][0]:.3f} to {advice['quality_interval'][1]:.3f}",
             f"probability {percent(advice['probability_within_margin'])}",
             f"{percent(advice['gpu_seconds'] / full['gpu_seconds'])} of its time",
@@ -241,7 +241,7 @@ def test_an_unconfirmed_recommendation_says_so(result: Result, tmp_path: Path) -
     result["recommendation"] |= {"confirmed": False, "more_gpu_seconds": 100.0}
     text = Page(write_files(tmp_path, result)["html"].read_text(encoding="utf-8")).text
     assert "Not confirmed" in text
-    assert "To be surer: peftcost resume" in text
+    assert f"To be surer: peftcost resume {tmp_path} --budget" in text, "as the folder was named"
     assert "Use frozen" not in text
 
 

@@ -12,10 +12,12 @@ import pytest
 from rich.console import Console
 
 from peftcost.cli.tables import result_tables
+from peftcost.report.advice import advice
 from peftcost.report.choices import choices_of, common_choices, varied
 from peftcost.report.html import html_text, markdown_text
-from peftcost.report.numbers import moment, percent, period, small_percent
+from peftcost.report.numbers import moment, of_its, percent, period, small_percent
 from peftcost.report.picture import cost_ticks
+from peftcost.report.sentences import full_as_far, recommended_entry
 from peftcost.report.view import labels, view_of
 
 Result = dict[str, Any]
@@ -43,7 +45,8 @@ def test_a_choice_that_is_off_is_not_told_but_one_that_is_on_is() -> None:
 
 def test_the_advice_is_what_how_sure_and_what_next(result: Result) -> None:
     what, how_sure, what_next = view_of(result, "runs/tweets").advice
-    assert what.startswith("frozen top 2 layers, lr 5e-4, 4,000 examples: 0.7")
+    assert what.startswith("frozen top 2 layers, lr 5e-4, 4,000 examples (2 epochs): 0.7")
+    assert "its tensors take 191 MB of memory, its process 644 MB." in what
     assert how_sure.startswith("Confirmed: trained again with 3 fresh seeds")
     assert what_next == "Next: peftcost train runs/tweets/recipe.yaml -o model"
 
@@ -53,18 +56,51 @@ def test_what_stands_against_the_advice_comes_first(result: Result) -> None:
     result["recommendation"] |= {"confirmed": False, "caveats": caveats, "more_gpu_seconds": 170.0}
     _, how_sure, what_next = view_of(result, "runs/tweets").advice
     assert how_sure.startswith("Not confirmed: full (.041, .192 after 0.9, 1.8 epochs) was still rising.")
-    assert what_next == "To be surer: peftcost resume runs/tweets --budget +4gpu-min"
+    assert what_next == "To be surer: peftcost resume runs/tweets --budget +3gpu-min"
+
+
+def test_what_no_budget_can_tell_is_said_in_place_of_a_command(result: Result) -> None:
+    caveat = {"text": "its times were too long", "gpu_seconds": None, "remedy": "Search again on another machine."}
+    result["recommendation"] |= {"confirmed": False, "caveats": [caveat], "more_gpu_seconds": None}
+    assert view_of(result, "runs/x").advice[2] == (
+        "Search again on another machine. Next: peftcost train runs/x/recipe.yaml -o model"
+    )
+
+
+def test_commands_can_be_typed_whatever_the_folder_is_called(result: Result) -> None:
+    assert view_of(result, "my run").advice[2] == "Next: peftcost train 'my run/recipe.yaml' -o model"
+    result["recommendation"] |= {"confirmed": False, "more_gpu_seconds": 10.0}
+    assert view_of(result, "my run").advice[2] == "To be surer: peftcost resume 'my run' --budget +10gpu-s"
+    assert advice(result, "r", "peftcost train new.yaml")[2:] == [
+        "To be surer: peftcost resume r --budget +10gpu-s",
+        "Next: peftcost train new.yaml",
+    ]
 
 
 def test_savings_are_told_against_a_full_fine_tuning_that_was_trained_as_far(result: Result) -> None:
     best = max(result["setups"], key=lambda e: e["quality"] or 0)
     best["method"] = "lora"
-    assert "full fine-tuning trained as far, full lr 3e-5, 4,000 examples, reaches 0.744" in view_of(result).advice[0]
+    assert (
+        "full fine-tuning trained as far, full lr 3e-5, 4,000 examples (2 epochs), reaches 0.744" in view_of(result).advice[0]
+    )
     for entry in result["setups"]:
         if entry["method"] == "full":
             entry["stop_examples"] = 1250
     assert view_of(result).advice[0].endswith("full fine-tuning was not trained as far.")
     assert not any("retraining" in text for text in view_of(result).beside)
+
+
+def test_savings_are_told_against_no_longer_training_than_needs_be(result: Result) -> None:
+    near, far = (e for e in result["setups"] if e["method"] == "full")
+    far["stop_examples"], far["gpu_seconds"] = 8000, 230.0
+    assert full_as_far(result, recommended_entry(result) or {}) == near
+    near["stop_examples"] = 1000
+    told = next(text for text in view_of(result).beside if "retraining" in text)
+    assert told.startswith("Each training saves 2 min 59 s against full fine-tuning on 8,000 examples, 4 epochs: after")
+    for m in far["measurements"]:
+        m["contended"] = True
+    assert not any("retraining" in text for text in view_of(result).beside), "its time is too long"
+    assert "reaches 0.744 and this takes 34 % of its memory" in view_of(result).advice[0], "and no share of its time"
 
 
 def test_the_payback_is_counted_in_whole_retrainings(result: Result) -> None:
@@ -77,8 +113,12 @@ def test_what_else_one_could_do_stands_beside_the_advice(result: Result) -> None
     more = {"gpu_seconds": 400.0, "chance": 0.3, "quality_gain": 0.004, "cost_share": 0.9}
     result["recommendation"] |= {"next_cheaper": by_cost[0]["id"], "next_better": None, "twice_the_budget": more}
     text = " ".join(view_of(result).beside)
-    assert f"The next cheaper, frozen head only, lr 2e-3, 4,000 examples, reaches {by_cost[0]['quality']:.3f}" in text
-    assert "a chance of about 30%, on average to +0.004" in text.replace("30 %", "30%")
+    assert (
+        f"The next cheaper, frozen head only, lr 2e-3, 4,000 examples (2 epochs), reaches {by_cost[0]['quality']:.3f}" in text
+    )
+    assert "a chance of about 30 %, on average to +0.004 macro_f1 at 90 % of its cost" in text
+    more["cost_share"] = 1.07
+    assert "at 7 % more cost" in " ".join(view_of(result).beside)
 
 
 def test_a_setup_that_saves_nothing_has_no_payback(result: Result) -> None:
@@ -130,6 +170,14 @@ def test_the_best_is_not_listed_twice_on_the_test_split(result: Result) -> None:
 )
 def test_shares(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0.44, "44 % of its time"), (1.01, "as much time"), (1.07, "7 % more time"), (2.1, "2.1 times its time")],
+)
+def test_no_share_is_above_one(ratio: float, text: str) -> None:
+    assert of_its(ratio, "time") == text
 
 
 def test_small_shares_keep_two_digits() -> None:

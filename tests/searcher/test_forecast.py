@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.searcher.explore import surrogate_of
+from peftcost.recommend.advise import twice_the_budget
+from peftcost.recommend.policies import Caveat
+from peftcost.searcher.explore import Suggest, surrogate_of
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
@@ -20,12 +23,26 @@ def found() -> Outcome:
     return simulate(TABLE, 0.1 * TABLE.total_gpu_seconds, 0)
 
 
-def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
+def suggest_for(found: Outcome) -> Suggest:
     starts = {name: [prior_of(TABLE, name)] for name in found.state.arms}
-    suggest = partial(TableProposals(TABLE, starts, 0).suggest, found.state)
+    return partial(TableProposals(TABLE, starts, 0).suggest, found.state)
+
+
+def of(found: Outcome, share: float, margin: float = 0.01) -> BudgetForecast:
     assert found.recommendation is not None
     recommended = found.state.setups()[found.recommendation.id]
-    return forecast(found.state, suggest, margin, recommended, share * TABLE.total_gpu_seconds)
+    return forecast(found.state, suggest_for(found), margin, recommended, share * TABLE.total_gpu_seconds)
+
+
+def test_without_ground_nothing_is_said_of_twice_the_budget(found: Outcome) -> None:
+    assert found.recommendation is not None
+    settled = replace(found.recommendation, caveats=())
+    told = twice_the_budget(found.state, settled, suggest_for(found), 0.01)
+    assert told is not None and told.chance > 0
+    open_question = replace(settled, caveats=(Caveat("bitfit was not measured", 60.0),))
+    assert twice_the_budget(found.state, open_question, suggest_for(found), 0.01) is None
+    at_its_end = replace(found.state, stops=found.state.stops[:1])
+    assert twice_the_budget(at_its_end, settled, lambda arm, stop: [], 0.01) is None
 
 
 def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:

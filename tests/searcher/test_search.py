@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import peftcost
+from peftcost.cli.commands.recommend import recommend as recommend_command
 from peftcost.errors import UserError
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
@@ -118,8 +119,20 @@ def test_the_numbers_that_it_decides_by_are_recorded(run: peftcost.Run) -> None:
 def test_other_questions_cost_nothing(run: peftcost.Run) -> None:
     cheapest = run.recommend("cheapest")
     assert cheapest.gpu_seconds == min(e.gpu_seconds for e in run.result.setups if e.gpu_seconds is not None)
+    named = run.recommend(setup=cheapest.id)
+    assert (named.id, named.policy, named.best) == (cheapest.id, "named", run.recommend().best)
     with pytest.raises(UserError, match="the nearest is"):
         run.recommend(min_quality=2.0)
+
+
+def test_another_answer_is_told_as_the_run_s_own_is(run: peftcost.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    cheapest = run.recommend("cheapest")
+    recommend_command(run.folder.path, "cheapest")
+    what, how_sure, *_, after = capsys.readouterr().out.splitlines()
+    assert what.startswith(f"• {cheapest.id.split('-')[0]}") and "epochs)" in what
+    assert how_sure.startswith("• Confirmed" if cheapest.confirmed else "• Not confirmed")
+    own = run.result.recommendation
+    assert own is not None and (cheapest.id == own.id or f"--setup {cheapest.id} -o recipe.yaml" in after)
 
 
 def test_a_run_can_be_moved(run: peftcost.Run, tmp_path: Path) -> None:

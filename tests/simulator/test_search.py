@@ -132,7 +132,7 @@ def test_confirmed_advice_is_within_the_margin_of_the_best() -> None:
         if recommendation is not None and recommendation.confirmed:
             confirmed += 1
             wrong += truth[recommendation.id][0] < best - 0.03
-    assert confirmed >= 4
+    assert confirmed >= 3, "few, since on this table full and LoRA may rise until it ends"
     assert wrong <= 1
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peftcost.cli.options import OUTPUT, ConfidenceOption, JsonOption, PriceOption, RunFolder
 from peftcost.cli.output import print_json
+
+if TYPE_CHECKING:
+    from peftcost.recommend.policies import Recommendation
+    from peftcost.recommend.schema import Result
 
 QUESTION = "Question"
 
@@ -42,8 +47,10 @@ def recommend(
     from dataclasses import asdict
 
     from peftcost.api import Run
+    from peftcost.cli.show_result import print_advice
     from peftcost.core.memory import parse_bytes
     from peftcost.recipe.recipe import recipe_of, recipe_yaml
+    from peftcost.report.advice import advice, train_command
     from peftcost.task.task import load_task
 
     opened = Run(run)
@@ -64,8 +71,16 @@ def recommend(
     if as_json:
         print_json(facts)
         return
-    print(f"{result.setup(found.id).words} ({found.id})\n{found.because}")
+    command = train_command(str(out)) if out is not None else recipe_command(run, found, result)
+    print_advice(advice(opened.folder.read_result() | {"recommendation": asdict(found)}, str(run), command))
     if price is not None:
         print(f"A training costs {facts['usd']:.4f} at {price} per GPU-hour.")
     if out is not None:
-        print(f"Wrote {out}. Next: peftcost train {out} -o model")
+        print(f"Wrote {out}.")
+
+
+def recipe_command(run: Path, found: Recommendation, result: Result) -> str | None:
+    """What writes the recipe of what is chosen here; None where the run has it already."""
+    if result.recommendation is not None and result.recommendation.id == found.id:
+        return None
+    return f"peftcost recommend {shlex.quote(str(run))} --setup {found.id} -o recipe.yaml"

@@ -39,8 +39,25 @@ def train(
             rich_help_panel=GATE,
         ),
     ] = None,
+    gate_against: Annotated[
+        Path | None,
+        typer.Option(
+            "--gate-against",
+            help="A model that was trained before: on the gate's rows the new one may be worse by the margin at most.",
+            rich_help_panel=GATE,
+        ),
+    ] = None,
+    allow_other_classes: Annotated[
+        bool,
+        typer.Option("--allow-other-classes", help="New data may have other classes than the recipe.", rich_help_panel=GATE),
+    ] = False,
     no_gate: Annotated[
-        bool, typer.Option("--no-gate", help="Hold it to no promise, whatever the data.", rich_help_panel=GATE)
+        bool,
+        typer.Option(
+            "--no-gate",
+            help="Hold it to nothing that the recipe promises, whatever the data; only to what these options ask for.",
+            rich_help_panel=GATE,
+        ),
     ] = False,
     devices: DevicesOption = None,
     devices_per_setup: DevicesPerSetupOption = 1,
@@ -52,9 +69,8 @@ def train(
     from peftcost.recipe.recipe import load_recipe
     from peftcost.recipe.train import train_recipe
 
-    asked = load_recipe(recipe)
     done = train_recipe(
-        asked,
+        load_recipe(recipe),
         out,
         data=data,
         seed=seed,
@@ -63,17 +79,17 @@ def train(
         early_stopping=early_stopping,
         min_quality=min_quality,
         gate_rows=gate_rows,
+        gate_against=gate_against,
+        allow_other_classes=allow_other_classes,
         gate=not no_gate,
         on_progress=progress_printer(quiet),
     )
     if as_json:
         print_json(done.report)
         return
-    interval, rows = done.report["promised_interval"], done.report["rows"]
-    promise = promise_text(interval)
-    if interval is not None:
-        promise += f"; the gate sees a fall of {asked.expected.quality - interval[0]:.3f} or more"
+    rows, gate = done.report["rows"], done.report["gate"]
+    sees = f"; the gate sees a drop of {gate['drop_seen']:.3f} or more" if gate and gate["drop_seen"] else ""
     print(
         f"{done.folder}: trained on {rows['train']} rows, dev quality {done.report['quality']:.3f} on {rows['dev']} rows "
-        f"(promised: {promise})"
+        f"(promised: {promise_text(done.report['promised_interval'])}{sees})"
     )

@@ -1,0 +1,66 @@
+"""`make gpu-check`: what it runs, and when it runs it again. The checks themselves need a GPU."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gpu import check, table
+
+TESTS = Path(__file__).parent
+
+
+def test_every_file_with_a_test_for_gpus_is_named() -> None:
+    marked = {str(path.relative_to(TESTS.parent)) for path in TESTS.rglob("test_*.py") if "mark.gpu" in path.read_text()}
+    assert set(check.TESTS) == marked - {"tests/test_gpu_check.py"}
+
+
+@pytest.fixture
+def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What a call runs; the results are in tmp_path."""
+    ran: list[str] = []
+
+    def run(part: str) -> dict[str, Any]:
+        ran.append(part)
+        return {"ok": part != "mix minilm", "seconds": 1.0, "result": {}}
+
+    def called(*arguments: str, code: str = "a") -> list[str]:
+        ran.clear()
+        monkeypatch.setattr(sys, "argv", ["check.py", *arguments])
+        monkeypatch.setattr(check, "code_fingerprint", lambda: code)
+        check.main()
+        return list(ran)
+
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    monkeypatch.setattr(check, "run", run)
+    monkeypatch.setattr(check, "card_name", lambda: "A Card")
+    monkeypatch.setattr(check, "versions", dict)
+    return called
+
+
+def test_what_was_shown_of_this_code_is_not_run_again(checked: Callable[..., list[str]], tmp_path: Path) -> None:
+    assert checked() == list(check.PARTS)
+    assert checked() == ["mix minilm"], "it has failed"
+    assert checked("--only", "steps", code="b") == [part for part in check.PARTS if part.startswith("steps ")]
+    assert checked("--only", "doctor", "mix minilm", code="b") == ["doctor", "mix minilm"]
+    assert checked("--only", "doctor", "--again", code="b") == ["doctor"]
+    (file,) = (tmp_path / "benchmarks" / "results" / "gpu").iterdir()
+    parts = json.loads(file.read_text())["parts"]
+    assert (parts["doctor"]["code"], parts["search"]["code"]) == ("b", "a")
+
+
+def test_the_tables_read_the_parts_of_all_sizes_together(tmp_path: Path) -> None:
+    file = tmp_path / "card.json"
+    steps = {"plain lora": {"ms": 2.0}}
+    rows = [{f"{size} lora": {"ratio": ratio}} for size, ratio in (("s", 1.02), ("m", 0.96))]
+    parts = {"steps s": {"result": {"s": steps}}, "steps m": {"result": {"m": steps}}, "steps l": {"error": "killed"}}
+    parts |= {f"memory {i}": {"result": row} for i, row in enumerate(rows)}
+    file.write_text(json.dumps({"parts": parts}))
+    head, _, first, *_ = table.table(file).splitlines()
+    assert (head, first) == ("| ms a step | s | m |", "| PEFT, LoRA | 2.0 | 2.0 |")
+    assert table.memory(file).startswith("memory predicted within 3.0% in the median")
