@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import transformers
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -40,16 +39,6 @@ class _NoCopies(TorchDispatchMode):
         return out
 
 
-class _NoNumbersFromPython(TorchFunctionMode):
-    """Ends where Python's numbers become a tensor on another device: that copies, too, out of sight of dispatch modes."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func is torch.tensor and out.device.type != "cpu":
-            raise _WaitsForCpu
-        return out
-
-
 def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batch: Batch) -> bool:
     """Whether the forward pass of the model of this configuration, on inputs like the batch's, runs on its device alone.
 
@@ -69,7 +58,7 @@ def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Sha
             with device:
                 model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32)
                 tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
-            with _NoCopies(), _NoNumbersFromPython():
+            with _NoCopies():
                 model.eval()(**tensors)
         except Exception:  # whatever a stranger's model does: it is trained eagerly
             return False

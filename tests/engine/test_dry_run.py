@@ -49,19 +49,6 @@ def test_a_base_that_copies_a_number_in_each_forward_pass_is_known() -> None:
     assert not stays_on_device(transformers.DebertaV2Config(**SMALL, **BUCKETS), OF_TEXTS, TEXTS)
 
 
-@pytest.mark.parametrize("cuda", [False, True])
-def test_a_number_that_is_made_in_each_forward_pass_is_known_with_and_without_cuda(
-    cuda: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """GPT-Neo makes one by `torch.tensor(number, device=...)`."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    kinds = [[["global", "local"], 1]]
-    config = transformers.GPTNeoConfig(
-        hidden_size=32, num_layers=2, num_heads=2, attention_types=kinds, vocab_size=50, pad_token_id=0, bos_token_id=1 + cuda
-    )
-    assert not stays_on_device(config, OF_TEXTS, TEXTS)
-
-
 def test_a_base_that_cannot_be_run_without_numbers_is_left_alone() -> None:
     assert not stays_on_device(transformers.MixtralConfig(**SMALL, num_key_value_heads=2), OF_TEXTS, TEXTS)
 
