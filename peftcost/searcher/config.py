@@ -52,8 +52,8 @@ class SearchConfig:
     too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3
     LoRA's .71)."""
     first_share: float = 0.4
-    """Every method's prior-best setup is measured before any is explored further where they all take no more than this of
-    the budget. Elsewhere only the references' are, and the others' compete."""
+    """The methods' prior-best setups that were not begun yet are measured before any is explored further where together they
+    take no more than this of the budget. Elsewhere only the references' are, and the others' compete."""
     begin_share: float = 0.5
     """A reference that has not begun to learn goes on before anything is explored where that takes no more than this of what
     is left; elsewhere it competes."""
