@@ -12,7 +12,7 @@ for the device, so a step can be captured in a CUDA graph.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -82,6 +82,26 @@ def packed(model: torch.nn.Module, adapters: Sequence[str]) -> Iterator[None]:
     finally:
         for name, module, _ in places:
             model.set_submodule(name, module)
+
+
+def keeps_rows_apart(plain: torch.nn.Module, adapters: Sequence[str], logits: Callable[[], torch.Tensor]) -> bool:
+    """Whether each adapter's layers see its own group of rows alone, whatever the architecture makes of a batch on the way:
+    DeBERTa projects relative positions, which belong to no row; Longformer and XLNet put tokens before rows.
+
+    Tried by gradients: the first group's logits may depend on the first adapter alone. adapters: two of them; logits: calls
+    the model on a batch of two rows.
+    """
+    was_training = plain.training
+    plain.eval()
+    try:
+        with packed(plain, adapters):
+            updates = [module.b for module in plain.modules() if isinstance(module, PackedLora)]
+            gradients = torch.autograd.grad(logits()[0].float().sum(), updates, allow_unused=True)
+    except RuntimeError:  # rows that cannot be parted into equal groups
+        return False
+    finally:
+        plain.train(was_training)
+    return not any(gradient is not None and gradient[1:].any() for gradient in gradients)
 
 
 def side_by_side(parameters: Sequence[torch.nn.Parameter], transposed: bool = False) -> torch.Tensor:

@@ -24,8 +24,10 @@ from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Measured, Message, Unmeasured
 from peftcost.engine.moved import check_moved
 from peftcost.engine.pack import CostAlone, Member, Pack
+from peftcost.engine.packed_lora import keeps_rows_apart
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
+from peftcost.engine.source import forward
 from peftcost.engine.step_times import step_times
 from peftcost.engine.train import Loop
 from peftcost.errors import SetupFailed
@@ -56,6 +58,7 @@ def train_pack(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     folder = Path(jobs[0].prepared)
     info, split, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     members = members_of(jobs, info, split, dev, reporter)
+    check_base(members)
     there = [member.train_state for member in members]
     startup_seconds = time.perf_counter() - began - there[0].quantizing_seconds
     reporter.phase("plan")
@@ -90,6 +93,16 @@ def members_of(jobs: Sequence[TrainJob], info: DatasetInfo, split: Split, dev: S
         Member(number, job, train_state, split, dev, plan, reporter)
         for number, (job, train_state, plan) in enumerate(zip(jobs, train_states, plans, strict=True))
     ]
+
+
+def check_base(members: Sequence[Member]) -> None:
+    """SetupFailed where the base mixes its rows, so that one member would train on those of another."""
+    first = members[0].train_state
+    config: Any = first.plain.config
+    two_rows = first.collator.two_rows(config).to(first.device)
+    adapters = [member.train_state.adapter for member in members[:2]]
+    if len(adapters) == 2 and not keeps_rows_apart(first.plain, adapters, lambda: forward(first.model, two_rows)):
+        raise SetupFailed(f"{config.model_type} mixes the rows of a batch, so its adapters are trained one by one")
 
 
 def check_jobs(jobs: Sequence[TrainJob]) -> None:

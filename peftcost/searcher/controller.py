@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
-from peftcost.core.setup import Setup
+from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
@@ -43,6 +43,8 @@ class Controller(Runner):
         self._interruptions: dict[int, int] = {}
         self._together: dict[Slot, list[int]] = {}
         """By slot, the trials of its job."""
+        self._apart: set[Scalar] = set()
+        """Bases over which no setups share a pass any more: it has failed."""
 
     def release(self) -> None:
         """End what runs (it can be resumed) and stop the bill."""
@@ -110,7 +112,8 @@ class Controller(Runner):
 
     def _may_share(self, slot: Slot, setup: Setup) -> bool:
         kinds = [self.executor.devices[index].kind for index in slot.devices]
-        return len(kinds) == 1 and kinds[0] in SHARED and sharing.unsupported_reason(setup) is None
+        has_failed = setup.hyperparameters.get("model") in self._apart
+        return len(kinds) == 1 and kinds[0] in SHARED and not has_failed and sharing.unsupported_reason(setup) is None
 
     def _can_join(self, together: list[Trial], setup: Setup) -> bool:
         """Whether the setup can train over one pass of the base with these, which wait for their device."""
@@ -211,6 +214,8 @@ class Controller(Runner):
     def _ended(self, run: SearchRun, slot: Slot, message: Failed | Died) -> bool:
         """A worker failed or died. Those that shared it, and a trial whose worker died, are tried once more, each alone."""
         running, any_failed = self.state.running_on(slot), False
+        if len(running) > 1 and isinstance(message, Failed):
+            self._apart |= {trial.setup.hyperparameters.get("model") for trial in running}
         for trial in running:
             again = isinstance(message, Died) or len(running) > 1
             if again and self._interruptions.get(trial.number, 0) < MOST_INTERRUPTIONS:

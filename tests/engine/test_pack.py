@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
+from peft import LoraConfig, get_peft_model
 from quick_part import quick
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
@@ -24,7 +26,7 @@ from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.messages import Measured, Message, Progress
 from peftcost.engine.pack import CostAlone, Pack, batch_of
-from peftcost.engine.packed_lora import PackedLora, packed
+from peftcost.engine.packed_lora import PackedLora, keeps_rows_apart, packed
 from peftcost.engine.prepare import prepare
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.sharing import can_share
@@ -357,3 +359,32 @@ def test_who_can_share() -> None:
 def test_jobs_that_are_no_pack_are_refused(tweets: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="top_layers"):
         together(jobs_of(tweets, tmp_path, [setup_of(), setup_of(top_layers=2)]))
+
+
+SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+BUCKETS = {"relative_attention": True, "position_buckets": 4, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+
+
+@pytest.mark.parametrize(
+    ("config", "apart"),
+    [
+        (transformers.BertConfig(**SMALL), True),
+        (transformers.LlamaConfig(**SMALL, pad_token_id=0), True),
+        (transformers.ModernBertConfig(**SMALL, pad_token_id=0), True),
+        (transformers.DebertaV2Config(**SMALL, **BUCKETS), False),
+        (transformers.LongformerConfig(**SMALL, attention_window=4), False),
+        (transformers.XLNetConfig(vocab_size=50, d_model=16, n_layer=2, n_head=2, d_inner=16), False),
+    ],
+    ids=lambda value: getattr(value, "model_type", None),
+)
+def test_bases_that_mix_the_rows_of_a_batch_are_known(config: transformers.PretrainedConfig, apart: bool) -> None:
+    """DeBERTa projects relative positions, which belong to no row; the last two put tokens before rows."""
+    torch.manual_seed(0)
+    base = transformers.AutoModelForSequenceClassification.from_config(config)
+    lora = LoraConfig(r=2, target_modules="all-linear", task_type="SEQ_CLS")
+    model = get_peft_model(base, lora, adapter_name="a")
+    model.add_adapter("b", lora)
+    ids = torch.arange(5, 21).reshape(2, 8)
+    assert (
+        keeps_rows_apart(model, ["a", "b"], lambda: model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits) == apart
+    )

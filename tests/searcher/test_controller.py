@@ -14,6 +14,7 @@ from peftcost.methods import get_method
 from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
 from peftcost.runner.slot import Slot
+from peftcost.searcher import controller as module
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
@@ -104,6 +105,17 @@ def test_who_shared_a_worker_that_failed_is_tried_once_more_alone(run: Any) -> N
     controller = training(2)
     assert not controller._on_message(run, ONLY, Failed("out of memory", "memory"))
     assert statuses(controller) == ["interrupted", "interrupted"] and run.told == []
+
+
+def test_a_base_over_which_setups_could_not_share_is_not_shared_again(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARED", ("cpu",))
+    controller = training(2)
+    controller.executor.devices = [SimpleNamespace(kind="cpu")]
+    setup = controller.state.trials[0].setup
+    assert controller._may_share(ONLY, setup)
+    controller._on_message(run, ONLY, Failed("deberta-v2 mixes the rows of a batch", "setup"))
+    assert not controller._may_share(ONLY, setup)
+    assert controller._may_share(ONLY, Setup(setup.method, {**setup.hyperparameters, "model": "another"}, 300))
 
 
 def test_a_setup_whose_worker_dies_is_tried_once_more_and_then_fails(run: Any) -> None:
