@@ -11,7 +11,7 @@ from peftcost.data.shards import name_of, shards_in
 from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.errors import UserError
 
-NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "val"), "test": ("test", "eval")}
+NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "val"), "test": ("test", "testing", "eval")}
 """What a split's file or folder may be called."""
 STATE = "state.json"
 
@@ -27,7 +27,7 @@ def splits_of_folder(folder: Path) -> dict[str, str]:
     two could be one split."""
     if not os.path.isdir(folder) or (folder / STATE).exists():  # unlike pathlib's, it takes a path that is too long
         return {}
-    named = {path: path.name.split(".")[0] for path in sorted(folder.iterdir())}
+    named = {path: path.name.split(".")[0].lower() for path in sorted(folder.iterdir())}
     shards = {path: name_of(path) for path in shards_in(folder)}
     found: dict[str, str] = {}
     for split, names in NAMES.items():

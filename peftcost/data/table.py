@@ -43,6 +43,11 @@ class Table:
                 found[name] = joint
         return found
 
+    @cached_property
+    def found_out(self) -> dict[Any, Any]:
+        """What a task type has found out about the whole file, for all tables of its rows."""
+        return {} if self.whole is None else self.whole.found_out
+
     @property
     def listed(self) -> str:
         """The columns' names, for messages."""

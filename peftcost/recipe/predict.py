@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path, model_fingerprint, resolve_model
 from peftcost.data.media import has_bytes
-from peftcost.data.readers import read_table
+from peftcost.data.readers import STANDARD_INPUT, read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
 from peftcost.runner.executor import LocalExecutor
@@ -29,6 +30,9 @@ from peftcost.task.inputs import inputs_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, get_task_type
 
+AS_CSV = {"": ",", ".csv": ",", ".txt": ",", ".tsv": "\t"}
+"""Endings of files that are written as cells, with what separates these."""
+AS_JSON_LINES = (".jsonl", ".ndjson")
 OURS = "predicted_"
 """What stands before the name of a role, and before any name of ours that the user's file has, too."""
 
@@ -124,8 +128,20 @@ def check_out(data: Path, out: Path) -> None:
     """UserError if the file cannot be written, or is the data file, which would be lost with its labels."""
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}; choose another -o.")
-    if out.exists() and os.path.exists(data) and out.samefile(data):
+    if out.suffix.lower() not in (*AS_CSV, *AS_JSON_LINES):
+        raise UserError(f"{out}: predictions are written as .csv, .tsv or .jsonl; choose another -o.")
+    if out.is_file() and is_read(data, out):
         raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
+
+
+def is_read(data: Path, out: Path) -> bool:
+    """Whether this file is what is read, also as standard input."""
+    if str(data) != STANDARD_INPUT:
+        return os.path.exists(data) and out.samefile(data)
+    try:
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), out.stat())
+    except (OSError, ValueError):  # no file at all
+        return False
 
 
 def renamed(said: dict[str, Any], columns: list[str], roles: tuple[str, ...]) -> dict[str, Any]:
@@ -150,10 +166,10 @@ def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
     """One row an input, the user's columns first."""
     try:
         with out.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # half a surrogate pair
-            if out.suffix == ".jsonl":
+            if out.suffix.lower() in AS_JSON_LINES:
                 file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
                 return
-            writer = csv.writer(file)
+            writer = csv.writer(file, delimiter=AS_CSV[out.suffix.lower()])
             writer.writerow(columns)
             writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     except OSError as error:

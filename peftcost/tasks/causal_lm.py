@@ -16,7 +16,7 @@ from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import Coded, check_no_tools, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
-from peftcost.tasks.conversations import TOOLS, Turn, holds_turns, last_reply, tools_turn, turns_of, words_of
+from peftcost.tasks.conversations import TOOLS, Turn, holds_turns, last_reply, not_learnt, tools_turn, turns_of, words_of
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
 from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
@@ -106,7 +106,7 @@ class CausalLM(WritesText):
         if "instruction" in cells:
             prompt, form, answer = _instruction(cells, where), "instruction", "output"
         elif holds_turns(cells["prompt"]):
-            prompt, form, answer = turns_of(cells["prompt"], where["prompt"]), "chat", "completion"
+            prompt, form, answer = not_learnt(turns_of(cells["prompt"], where["prompt"])), "chat", "completion"
         else:
             prompt, form, answer = _asks(text_of(cells["prompt"], where["prompt"])), "pair", "completion"
         if not labelled:

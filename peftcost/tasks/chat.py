@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from peftcost.errors import UserError
-from peftcost.tasks.conversations import TOOLS, Turn, called, described
+from peftcost.tasks.conversations import TOOLS, WEIGHT, Turn, called, described, is_learnt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,7 +55,7 @@ def rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], asks: bo
     does not write the tools that are described.
     """
     tools: list[Any] = described(turns)
-    said = [turn for turn in turns if turn["role"] != TOOLS]
+    said = [{key: turn[key] for key in turn if key != WEIGHT} for turn in turns if turn["role"] != TOOLS]
     as_json = [_with_json(turn) for turn in said]
     problems: list[Exception] = []
     for way in [said, as_json] if as_json != said else [said]:
@@ -111,7 +111,7 @@ def check_no_tools(turns: Sequence[Turn], place: str) -> None:
 
 
 def reply_spans(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], text: str, place: str) -> list[Span]:
-    """Where in the rendered text each of the assistant's turns stands, with what ends it and without spaces behind."""
+    """Where in the rendered text each reply that is to be learnt stands, with what ends it and without spaces behind."""
     found, since = [], 0
     for i, turn in enumerate(turns):
         if turn["role"] != "assistant":
@@ -128,8 +128,9 @@ def reply_spans(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], text:
                 f"{place}: the model's chat template does not write turn {i + 1} as it stands, so it is not known which "
                 "tokens it is to learn; give the row as prompt and completion."
             )
-        found.append((start, start + len(text[start:end].rstrip())))
         since = end
+        if is_learnt(turn):
+            found.append((start, start + len(text[start:end].rstrip())))
     return found
 
 
@@ -186,8 +187,7 @@ def plain_turns(turns: Sequence[Turn], place: str) -> list[tuple[str, bool]]:
     for i, turn in enumerate(turns):
         if "tool_calls" in turn:
             raise _without_calls(i, place)
-        says = turn["role"] == "assistant"
-        pieces += [(SPEAKERS[turn["role"]], False), (turn["content"], says), ("\n", False)]
+        pieces += [(SPEAKERS[turn["role"]], False), (turn["content"], is_learnt(turn)), ("\n", False)]
     return pieces
 
 

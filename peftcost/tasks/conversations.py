@@ -14,6 +14,8 @@ Turn = dict[str, Any]
 """role (system, user, assistant or tool) and content, a text; an assistant's may have tool_calls, a tool's its name and
 tool_call_id. A turn that calls tools, and one of the system or a tool, may say nothing: then its content is empty."""
 OF_TOOLS = ("tool_call_id", "name")
+WEIGHT = "weight"
+"""0 for what an assistant said that is not to be learnt, as OpenAI's files have it; else there is none."""
 TOOLS = "tools"
 """The role of a turn before all others whose content describes the tools that may be called, in JSON."""
 ROLES = {
@@ -48,9 +50,19 @@ def holds_turns(value: Any) -> bool:
     return is_conversation(_parsed(value))
 
 
+def is_learnt(turn: Turn) -> bool:
+    """Whether a turn is a reply that is to be learnt."""
+    return bool(turn["role"] == "assistant" and turn.get(WEIGHT) != 0)
+
+
+def not_learnt(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns, of which none is to be learnt: a prompt's."""
+    return [{**turn, WEIGHT: 0} if turn["role"] == "assistant" else turn for turn in turns]
+
+
 def last_reply(turns: Sequence[Turn]) -> int | None:
-    """The place of the assistant's last turn; None where it has none."""
-    return max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=None)
+    """The place of the last reply that is to be learnt; None where there is none."""
+    return max((i for i, turn in enumerate(turns) if is_learnt(turn)), default=None)
 
 
 def words_of(turn: Turn) -> str:
@@ -79,6 +91,7 @@ def tools_turn(value: Any, where: str) -> Turn | None:
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UserError(f"{where}: expected [{{function: {{name, description, parameters}}}}], but got {_shown(tool)}.")
         found.append({"type": "function", "function": dict(function)})
+    found = found if isinstance(value, str) else without_nothing(found)
     return {"role": TOOLS, "content": json.dumps(found, ensure_ascii=False)} if found else None
 
 
@@ -94,6 +107,8 @@ def _turn(item: Any, where: str) -> Turn:
     more = {key: item[key] for key in OF_TOOLS if role == "tool" and item.get(key)}
     if role == "assistant" and (calls := _parsed(item.get("tool_calls"))):
         more["tool_calls"] = _calls(calls, f"{where}, tool_calls")
+    if role == "assistant" and item.get(WEIGHT) in (0, "0"):
+        more[WEIGHT] = 0
     said = _joined(content)
     nothing = is_blank(said)
     silent = nothing and (role in ("system", "tool") or "tool_calls" in more)
@@ -109,9 +124,17 @@ def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UserError(f"{where}: expected {{function: {{name, arguments}}}}, but got {_shown(call)}.")
         more = {key: call[key] for key in call if key not in ("function", "name", "arguments") and call[key] is not None}
-        given = {"name": function["name"], "arguments": _parsed(function.get("arguments") or {})}
-        found.append({"type": "function", **more, "function": given})
+        arguments = function.get("arguments") or {}
+        arguments = _parsed(arguments) if isinstance(arguments, str) else without_nothing(arguments)
+        found.append({"type": "function", **more, "function": {"name": function["name"], "arguments": arguments}})
     return found
+
+
+def without_nothing(value: Any) -> Any:
+    """Without keys whose value is nothing: Parquet gives each row the keys of all others."""
+    if isinstance(value, Mapping):
+        return {key: without_nothing(one) for key, one in value.items() if one is not None}
+    return [without_nothing(one) for one in value] if isinstance(value, list) else value
 
 
 def _joined(content: Any) -> Any:

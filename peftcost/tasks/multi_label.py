@@ -77,7 +77,7 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         return {**guess_texts(table, label, role="labels"), "labels": label}
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
-        found, by_place = [], labelled and holds_vectors(table.whole or table, columns["labels"])
+        found, by_place = [], labelled and has_vectors(table, columns["labels"])
         for i, row in enumerate(table.rows):
             place = table.place(i)
             example: Example = {**read_texts(row, columns, place), "place": place}
@@ -228,6 +228,14 @@ def holds_lists(table: Table, column: str) -> bool:
     cells = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
     lists = [found for cell in cells if (found := _list_in(cell)) is not None]
     return any(lists) and len(lists) >= MOST * len(cells)
+
+
+def has_vectors(table: Table, column: str | Sequence[str]) -> bool:
+    """`holds_vectors` of the whole file, which is looked through once, also where its rows are read one by one."""
+    key = ("holds_vectors", str(column))
+    if key not in table.found_out:
+        table.found_out[key] = holds_vectors(table.whole or table, column)
+    return bool(table.found_out[key])
 
 
 def holds_vectors(table: Table, column: str | Sequence[str]) -> bool:

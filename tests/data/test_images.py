@@ -146,6 +146,15 @@ def test_folders_of_splits_are_found_and_a_class_called_train_is_none(tmp_path: 
     assert {row["label"] for row in read_table(tmp_path / "vehicles").rows} == {"train", "plane"}
 
 
+def test_splits_are_no_classes_however_they_are_written(tmp_path: Path) -> None:
+    for name in ("kaggle/Training/cat", "kaggle/Testing/cat", "alone/train", "alone/test"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / name / "1.png")
+    assert set(splits_of_folder(tmp_path / "kaggle")) == {"train", "test"}
+    with pytest.raises(UserError, match="a folder for each split, but no folders of classes in these"):
+        read_table(tmp_path / "alone")
+
+
 def test_what_a_python_caller_holds_becomes_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (2, 2), PURPLE).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)

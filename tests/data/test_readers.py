@@ -23,6 +23,22 @@ ROWS = [
 QUOTED = ['"good, and cheap"', '"two\nlines"', '"a ""word"""']
 
 
+@pytest.mark.parametrize("name", ["movies.bio", "movies.txt"])
+def test_tags_may_stand_before_their_words(tmp_path: Path, name: str) -> None:
+    """As in MIT's movie and restaurant corpora."""
+    table = read(tmp_path, name, "O\tfilms\nO\twith\nB-ACTOR\tsteve\nI-ACTOR\tmartin\n\nO\tB-movies\nB-GENRE\tnoir\n")
+    assert [row["tokens"] for row in table.rows] == [["films", "with", "steve", "martin"], ["B-movies", "noir"]]
+    assert table.rows[0]["tags"] == ["O", "O", "B-ACTOR", "I-ACTOR"]
+    assert "its tags are part 1 of each line, its words part 2." in table.notes[0]
+
+
+def test_the_separator_is_found_though_long_cells_end_behind_what_is_looked_at(tmp_path: Path) -> None:
+    mail = "\n".join(f"line {i}, with a comma" for i in range(60))
+    table = read(tmp_path, "mails.csv", "text;label\n" + f'"{mail}";spam\n' * 12)
+    assert table.columns == ["text", "label"] and len(table.rows) == 12
+    assert table.rows[11] == {"text": mail, "label": "spam"}
+
+
 def read(folder: Path, name: str, content: str | bytes, skip: bool = False) -> Table:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

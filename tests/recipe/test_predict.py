@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
-from peftcost.recipe.predict import base_of, read_card, renamed, run_in_worker, with_base_found, write_rows
+from peftcost.recipe.predict import base_of, check_out, read_card, renamed, run_in_worker, with_base_found, write_rows
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = [{"text": "I love this airline"}, {"text": "I do not"}]
@@ -39,6 +40,29 @@ def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Pat
         assert json.loads(out.read_text(encoding="utf-8")) == row
     else:
         assert list(csv.DictReader(out.open(encoding="utf-8"))) == [{"text": "fine", "author": "\\ud83d"}]
+
+
+def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("text\nfine\n")
+    with mine.open() as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", file)
+        with pytest.raises(UserError, match="is the data file itself"):
+            check_out(Path("-"), mine)
+        check_out(Path("-"), tmp_path / "other.csv")
+    for name in ("out.parquet", "out.json", "out.csv.gz"):
+        with pytest.raises(UserError, match=r"written as \.csv, \.tsv or \.jsonl"):
+            check_out(mine, tmp_path / name)
+    for name, content in (
+        ("o.tsv", "a\tb\n1\tx, y\n"),
+        ("o.ndjson", '{"a": 1, "b": "x, y"}\n'),
+        ("o.CSV", 'a,b\n1,"x, y"\n'),
+    ):
+        check_out(mine, out := tmp_path / name)
+        write_rows(out, ["a", "b"], [{"a": 1, "b": "x, y"}])
+        assert out.read_text().replace("\r", "") == content
 
 
 def in_hub_cache(model: Path, cache: Path) -> Path:

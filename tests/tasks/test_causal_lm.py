@@ -163,6 +163,28 @@ def test_tools_are_told_to_the_template_and_do_not_count(tools: Any) -> None:
     assert whole(KIND.encode(byte_tokenizer(DESCRIBES), asks, None, 400)).startswith('{"type": "function"')
 
 
+def test_keys_that_parquet_gave_a_row_are_not_told_to_the_template() -> None:
+    call = {"function": {"name": "add", "arguments": {"a": 1, "symbol": None, "more": [{"b": None, "c": 2}]}}}
+    said = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    assert counted(encoded({"messages": said}, AS_OBJECT)) == '<call>add{"a": 1, "more": [{"c": 2}]}</call><|end|>'
+    tool = {"function": {"name": "add", "description": None, "parameters": {"a": {"type": "integer", "enum": None}}}}
+    shown = whole(encoded({"messages": TALK, "tools": [tool]}, DESCRIBES, 400))
+    assert shown.startswith('{"type": "function", "function": {"name": "add", "parameters": {"a": {"type": "integer"}}}}\n')
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, None])
+def test_replies_that_are_not_to_be_learnt_do_not_count(template: str | None) -> None:
+    first, last = TALK[2], TALK[4]
+    of_weight = [*TALK[:2], {**first, "weight": 0}, TALK[3], {**last, "weight": 1}]
+    of_prompt = {"prompt": TALK[:4], "completion": [last]}
+    for row in ({"messages": of_weight}, of_prompt, {**of_prompt, "completion": last["content"]}):
+        split = encoded(row, template)
+        assert "Hello!" in whole(split)
+        assert counted(split).startswith("More. Hi") and "Hello!" not in counted(split)
+    with pytest.raises(UserError, match="nothing to learn"):
+        encoded({"messages": [*TALK[:2], {**first, "weight": 0}]}, template)
+
+
 @pytest.mark.parametrize("nothing", [None, "", "[]", []])
 def test_a_row_may_have_no_tools(nothing: Any) -> None:
     row = {"messages": TALK, "tools": nothing}

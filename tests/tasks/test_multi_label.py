@@ -24,7 +24,7 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.task.rows import usable_rows
 from peftcost.task.task import Task
-from peftcost.tasks import get_task_type
+from peftcost.tasks import get_task_type, multi_label
 from peftcost.tasks.label_metrics import macro_f1, micro_f1
 from peftcost.tasks.multi_label import shifted
 from peftcost.tasks.targets import Labels, expect
@@ -35,6 +35,15 @@ KIND = get_task_type("multi-label")
 def read(rows: list[dict[str, Any]], labels: Any = "labels") -> list[list[str]]:
     table = Table("x.csv", list(rows[0]), [{"text": "a", **row} for row in rows], list(range(2, len(rows) + 2)))
     return [example["labels"] for example in KIND.read(table, {"text": "text", "labels": labels})]
+
+
+def test_a_file_is_looked_through_once_also_where_its_rows_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": "a", "labels": ["x", "y"]} for _ in range(5)]
+    table, seen = Table("data.jsonl", ["text", "labels"], rows, list(range(1, 6))), []
+    monkeypatch.setattr(multi_label, "holds_vectors", lambda table, column: seen.append(len(table.rows)))
+    for i in range(5):
+        get_task_type("multi-label").read(table.only([i]), {"text": "text", "labels": "labels"})
+    assert seen == [5]
 
 
 def test_labels_in_one_cell() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from peftcost.data.images import ENDINGS as PICTURES
 from peftcost.data.media import class_folders, files_below, files_in, other_files
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sounds import ENDINGS as SOUNDS
+from peftcost.data.split_folder import NAMES as SPLITS
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError
 
@@ -39,6 +41,11 @@ class ClassFolder(Reader):
             raise UserError(
                 f"{source.name} holds {self.kind}s ({alone[0].name}, …) beside folders of them ({classes[0].name}, …); put "
                 f"each {self.kind} into the folder of its class."
+            )
+        if len(classes) > 1 and {one.name.lower() for one in classes} <= set(chain(*SPLITS.values())):
+            raise UserError(
+                f"{source.name} holds a folder for each split, but no folders of classes in these; make them, or give a "
+                f"table of each split's files and labels as the data (its column of files is `{self.column}`)."
             )
         if classes:
             files = [(path, one) for one in classes for path in files_below(one, endings)]

@@ -20,8 +20,8 @@ LOOKED_AT = 500
 
 
 class Conll(Reader):
-    """The first column is the words (the second, where the first counts them), the last one that holds entities' tags the
-    tags (the last one, where none does)."""
+    """The first column is the words (the second, where the first counts them, or of two holds the tags), the last one that
+    holds entities' tags the tags (the last one, where none does)."""
 
     name = "CoNLL"
     endings = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bilou")
@@ -39,7 +39,7 @@ class Conll(Reader):
         parts = [part for block in blocks for part in block]
         if len({len(part) for part in parts}) > 1 or len(parts[0]) < 2:
             return False
-        return any(map(marks_tags, list(zip(*parts, strict=True))[1:]))
+        return _tags_first(parts) or any(map(marks_tags, list(zip(*parts, strict=True))[1:]))
 
     def read(self, source: Source, reject: Rejects) -> Table:
         return parse_conll(source.name, source.text(reject), reject)
@@ -59,7 +59,11 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
         raise UserError(f"{path} holds no words; write {Conll.shape}.")
     counted = width > 2 and _counts(lines, tabs, width)
     sentences = list(_sentences(lines, tabs, width))
+    turned = width == 2 and _tags_first([parts for _, found in sentences for _, parts in found if len(parts) == width])
+    if turned:
+        sentences = [(start, [(i, parts[::-1]) for i, parts in found]) for start, found in sentences]
     tags, notes = _tags_of(path, [parts for _, found in sentences for _, parts in found if len(parts) == width], counted)
+    notes += [f"{path}: its tags are part 1 of each line, its words part 2."] if turned else []
     named = {int(counted): "tokens"} | ({tags: "tags"} if tags > counted else {})
     names = [named.get(i, f"column {i + 1}") for i in range(counted, width)]
     rows: list[dict[str, Any]] = []
@@ -70,6 +74,12 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
             rows.append({name: list(column) for name, column in zip(names, columns, strict=True)})
             places.append(start)
     return Table(path, names, rows, places, notes=notes)
+
+
+def _tags_first(words: Sequence[Sequence[str]]) -> bool:
+    """Whether, of two parts, the first alone marks entities: `B-ACTOR`, then `steve`."""
+    columns = list(zip(*words, strict=True))
+    return len(columns) == 2 and marks_tags(columns[0]) and not marks_tags(columns[1])
 
 
 def _tags_of(path: str, words: Sequence[Sequence[str]], counted: bool) -> tuple[int, list[str]]:

@@ -151,8 +151,20 @@ def _find_separator(lines: Sequence[str], expected: str | None) -> str:
     return max(several, key=lambda s: (fits[s].share, s == own, fits[s].cells)) if several else own
 
 
+def _head(lines: Sequence[str], layout: Layout) -> list[Record]:
+    """The first records, blank ones apart. Not that within whose quotes the lines that are looked at end, nor its lines."""
+    shown = lines[: LOOKED_AT * 2]
+    found: list[Record] = []
+    for record in read_records(shown, 0, layout):
+        if record.problem is not None and record.first > LOOKED_AT and len(lines) > len(shown):
+            break
+        if not record.blank:
+            found.append(record)
+    return found[:LOOKED_AT]
+
+
 def _fit(lines: Sequence[str], separator: str) -> _Fit:
-    head = [r for r in read_records(lines[: LOOKED_AT * 2], 0, Layout(separator, True)) if not r.blank][:LOOKED_AT]
+    head = _head(lines, Layout(separator, True))
     if not head:
         return _Fit(0, 0.0)
     cells = len(head[0].cells)
@@ -163,7 +175,7 @@ def _spaces_behind(lines: Sequence[str], separator: str) -> bool:
     """Whether each separator of the header, or of the first rows, has a space behind it: `text, label`."""
     if separator == "\t":
         return False
-    head = [r for r in read_records(lines[: LOOKED_AT * 2], 0, Layout(separator, False)) if not r.blank][:LOOKED_AT]
+    head = _head(lines, Layout(separator, False))
     behind = [all(cell[:1] == " " for cell in record.cells[1:]) for record in head if len(record.cells) > 1]
     return bool(behind) and (behind[0] or sum(behind[1:]) > 0.9 * len(behind))
 
