@@ -99,8 +99,8 @@ def _without_calls(i: int, place: str) -> UserError:
 
 def _without_tools(place: str) -> UserError:
     return UserError(
-        f"{place}: the model has no chat template that writes `tools`; give a model that has one, or name the columns "
-        "without them (`columns:` in the task)."
+        f"{place}: the model has no chat template that writes `tools`; give a model that has one, or remove or rename the "
+        "column."
     )
 
 
