@@ -57,7 +57,7 @@ def advice_panel(view: View) -> Panel:
 def method_table(view: View, result: Mapping[str, Any]) -> Table:
     """A line a method: its best setup, also at the length that most methods share; below them the other trade-offs. The front
     with a star, the recommended one with an arrow."""
-    by_id, stop = {row.id: row for row in view.measured}, common_length(result["setups"]) or 0
+    by_id, entries, stop = {row.id: row for row in view.measured}, entries_of(result), common_length(result["setups"]) or 0
     best = [(by_id[row.best.id], row.common) for row in method_rows(result) if row.best]
     known = {row.id for row, _ in best}
     others = [row for row in view.measured if (row.on_front or row.recommended) and row.id not in known]
@@ -65,7 +65,7 @@ def method_table(view: View, result: Mapping[str, Any]) -> Table:
     table = tried_columns(title, view, f"after\n{stop:,}", "length", "epochs")
     for part in (best, [(row, None) for row in sorted(others, key=lambda row: -row.quality.known)]):
         for row, common in part:
-            entry = entry_of(result, row)
+            entry = entries[row.id]
             length = numbers.epochs(entry["stop_examples"], result["task"]["rows"]["train"]).partition(" ")[0]
             between = "" if common is None else common.quality.text, f"{entry['stop_examples']:,}", length
             table.add_row(*head_cells(row, entry), *between, *tail_cells(row))
@@ -75,9 +75,9 @@ def method_table(view: View, result: Mapping[str, Any]) -> Table:
 
 def every_table(view: View, result: Mapping[str, Any]) -> Table:
     """All that was measured, cheapest first, each with its hash and its seeds, exploring and confirming."""
-    table = tried_columns(Text(TRIED, style="italic"), view, "length", "seeds")
+    table, entries = tried_columns(Text(TRIED, style="italic"), view, "length", "seeds"), entries_of(result)
     for row in view.measured:
-        entry = entry_of(result, row)
+        entry = entries[row.id]
         mark, words = head_cells(row, entry)
         words.append(f"\n{row.id}", style="not bold dim")
         table.add_row(mark, words, f"{entry['stop_examples']:,}", row.seeds.replace(" ", ""), *tail_cells(row))
@@ -97,8 +97,9 @@ def tried_columns(title: Text, view: View, *between: str) -> Table:
     return table
 
 
-def entry_of(result: Mapping[str, Any], row: SetupRow) -> Entry:
-    return next(entry for entry in result["setups"] if entry["id"] == row.id)
+def entries_of(result: Mapping[str, Any]) -> dict[str, Entry]:
+    """By id."""
+    return {entry["id"]: entry for entry in result["setups"]}
 
 
 def head_cells(row: SetupRow, entry: Entry) -> tuple[str, Text]:
