@@ -25,8 +25,8 @@ from typing import Any
 from benchmarks.gpu.models import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = [f"tests/{name}.py" for name in ("engine/test_train_state", "engine/test_cuda_graphs", "engine/test_clean")]
-TESTS.append("tests/methods/test_contract.py")
+NAMES = ("engine/test_train_state", "engine/test_cuda_graphs", "engine/test_clean", "methods/test_contract")
+TESTS = [f"tests/{name}.py" for name in NAMES]
 """Those with tests marked `gpu`: others may import what a bare machine lacks (tests/test_gpu_check.py)."""
 PARTS = {
     "doctor": ["-m", "peftcost", "doctor", "--json"],
