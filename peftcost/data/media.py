@@ -16,6 +16,8 @@ from peftcost.errors import UserError, first_line
 T = TypeVar("T")
 INLINE = "data:;base64,"
 """What stands before the bytes of what is no file, as in a data URI."""
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""What the table of a folder's files may be called, which lies right in it."""
 BROWSER_FILES = ("thumbs.db", "desktop.ini")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -109,7 +111,24 @@ def other_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     classes = class_folders(folder, endings)
     beside = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path not in classes)
     below = [path for one in classes for path in sorted(_below(one))]
-    others = (path for path in (*beside, *below) if not _has_kind(path, endings))
+    return _of_other_kinds([*beside, *below], endings)
+
+
+def others_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """What a folder holds at any depth beside such files, but for what file browsers leave there."""
+    return _of_other_kinds(sorted(_below(folder)), endings)
+
+
+def metadata_of(folder: Path) -> Path | None:
+    """The table of a folder's files. UserError where there are two."""
+    found = [path for name in METADATA if (path := folder / name).is_file()]
+    if len(found) > 1:
+        raise UserError(f"{folder} holds {' and '.join(path.name for path in found)}; keep the one that is right.")
+    return next(iter(found), None)
+
+
+def _of_other_kinds(paths: Sequence[Path], endings: tuple[str, ...]) -> list[Path]:
+    others = (path for path in paths if not _has_kind(path, endings))
     return [path for path in others if path.name.lower() not in BROWSER_FILES]
 
 

@@ -1,4 +1,4 @@
-"""Folders that hold a file, shards, a saved data set or folders of pictures or sounds for each split."""
+"""Folders that hold a file, shards, a saved data set, or pictures or sounds for each split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from peftcost.data.images import ENDINGS as PICTURES
-from peftcost.data.media import class_folders
+from peftcost.data.media import class_folders, metadata_of
 from peftcost.data.shards import name_of, shards_in
 from peftcost.data.sounds import ENDINGS as SOUNDS
 from peftcost.errors import UserError
@@ -23,8 +23,8 @@ def train_file(source: str | Path) -> str:
 
 def splits_of_folder(folder: Path) -> dict[str, str]:
     """The path of each split: of a `DatasetDict`, or of files, or of shards (in the folder `data`, too), or of folders of
-    pictures or sounds by class, called train, dev (or validation, …) and test; {} if none is called train. UserError where
-    two could be one split."""
+    pictures or sounds, by class or with a table of them, called train, dev (or validation, …) and test; {} if none is called
+    train. UserError where two could be one split."""
     if not os.path.isdir(folder) or (folder / STATE).exists():  # unlike pathlib's, it takes a path that is too long
         return {}
     named = {path: path.name.split(".")[0].lower() for path in sorted(folder.iterdir())}
@@ -45,7 +45,7 @@ def splits_of_folder(folder: Path) -> dict[str, str]:
 
 def _is_data(path: Path) -> bool:
     return (
-        (path / STATE).exists() or bool(class_folders(path, PICTURES + SOUNDS))
+        (path / STATE).exists() or bool(class_folders(path, PICTURES + SOUNDS)) or metadata_of(path) is not None
         if path.is_dir()
         else path.suffix not in ("", ".md", ".py", ".yaml", ".txt~")
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from peftcost.core.registry import discover
 from peftcost.data.cells import lists_from_text
 from peftcost.data.hub_files import hub_file, is_hub_file
+from peftcost.data.media import metadata_of
+from peftcost.data.metadata import FILE_NAME, of_named_files
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
 from peftcost.data.shards import shards_of
@@ -66,6 +68,10 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
 
 
 def _read(source: Source, reject: Rejects) -> Table:
+    if source.folder is not None and source.metadata is not None:
+        named = of_named_files(_read(source.metadata, reject), source.folder, source.name, reject)
+        if named is not None:
+            return named
     if not source.parts:
         return _reader_for(source).read(source, reject)
     first, *others = (_read(part, reject) for part in source.parts)
@@ -87,7 +93,7 @@ def _source(path: str | Path) -> Source:
     if shards:
         return Source(name, "", parts=tuple(map(_source, shards)))
     if os.path.isdir(path):  # unlike pathlib's, it takes a path that is too long
-        return Source(str(path), "", folder=path)
+        return Source(str(path), "", folder=path, metadata=_metadata(path))
     if not os.path.exists(path):
         raise UserError(f"There is no data file {path}; check the path.")
     endings = [ending.lower() for ending in path.suffixes]
@@ -98,6 +104,13 @@ def _source(path: str | Path) -> Source:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     return Source(name, endings[-1] if endings else "", _unpacked(raw, name))
+
+
+def _metadata(folder: Path) -> Source | None:
+    """The table that names a folder's files, if it has a column of them."""
+    path = metadata_of(folder)
+    source = None if path is None else _source(path)
+    return source if source is not None and FILE_NAME.encode() in source.raw else None
 
 
 def _unpacked(raw: bytes, name: str) -> bytes:

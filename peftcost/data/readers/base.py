@@ -18,13 +18,14 @@ LOOKED_AT = 2**16
 @dataclass(frozen=True)
 class Source:
     """A file or a folder. name: for messages. ending: ".csv", in lower case, or "". raw: a file's bytes, unpacked. parts: the
-    files that hold its rows in turn, if there are several."""
+    files that hold its rows in turn, if there are several. metadata: the table of a folder's files."""
 
     name: str
     ending: str
     raw: bytes = b""
     folder: Path | None = None
     parts: tuple[Source, ...] = ()
+    metadata: Source | None = None
 
     def text(self, reject: Rejects) -> str:
         """All of it as text; UserError that names the first broken line."""
