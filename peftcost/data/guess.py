@@ -29,8 +29,11 @@ PAIR_NAMES = (
     ("text", "textpair"),
 )
 """What two texts that belong together are called, without case and signs."""
-TURN_KEYS = ({"role", "content"}, {"role", "tool_calls"}, {"from", "value"})
-"""What a turn of a conversation has: as OpenAI, and as ShareGPT write it."""
+TURN_KEYS = (
+    *({"role", "content"}, {"role", "tool_calls"}, {"from", "value"}),
+    *({"role", "text"}, {"speaker", "text"}, {"speaker", "content"}),
+)
+"""What a turn of a conversation has: as OpenAI, as ShareGPT, and as others write it."""
 
 
 def label_column(table: Table, label: str | None) -> str:

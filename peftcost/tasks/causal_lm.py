@@ -17,9 +17,10 @@ from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import Coded, check_no_tools, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
 from peftcost.tasks.conversations import TOOLS, Turn, holds_turns, last_reply, not_learnt, tools_turn, turns_of, words_of
+from peftcost.tasks.preferences import check_no_preferences
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
-from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
+from peftcost.tasks.writing import INPUTS, PROMPTS, WritesText, counted_targets, prompts_and_completions
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("system", "system_prompt")
 """What files call the column of what a system turn says."""
-CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue")
+CONVERSATIONS = ("messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat")
 FORM = "form"
 """What an example is beside prompt and completion: a pair, an instruction, a chat or a plain text."""
 
@@ -69,12 +70,12 @@ class CausalLM(WritesText):
                 return {"messages": name}
         if set(names) & set(LABEL_NAMES):
             return None
-        if {"instruction", "output"} <= set(names):
-            return {role: names[role] for role in ("instruction", "input", "output") if role in names}
-        prompt = next((names[name] for name in PROMPTS if name in names), None)
-        completion = next((names[name] for name in COMPLETIONS if name in names), None)
+        if instruction := _instruction_columns(names):
+            return instruction
+        prompt, completion = prompts_and_completions(table)
         if prompt is not None and completion is not None:
             return {"prompt": prompt, "completion": completion}
+        check_no_preferences(table, self.name, prompt)
         return {"text": names["text"]} if list(names) == ["text"] and holds(table, names["text"], str) else None
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
@@ -254,6 +255,16 @@ def _talk(turns: list[Turn], where: str, labelled: bool) -> Example:
 
 def _asks(text: str) -> list[Turn]:
     return [{"role": "user", "content": text}]
+
+
+def _instruction_columns(names: Mapping[str, str]) -> dict[str, str]:
+    """Those of Alpaca, or of Dolly where no other column holds prompts; else none. names: by themselves in small letters."""
+    prompts = [name for name in PROMPTS if name in names and name not in INPUTS]
+    answer = next((names[name] for name in ("output", "response")[: 1 if prompts else 2] if name in names), None)
+    if answer is None or "instruction" not in names:
+        return {}
+    given = next(({"input": names[name]} for name in ("input", "context") if name in names), {})
+    return {"instruction": names["instruction"], **given, "output": answer}
 
 
 def _instruction(cells: Mapping[str, Any], where: Mapping[str, str]) -> list[Turn]:

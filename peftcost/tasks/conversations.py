@@ -14,6 +14,8 @@ Turn = dict[str, Any]
 """role (system, user, assistant or tool) and content, a text; an assistant's may have tool_calls, a tool's its name and
 tool_call_id. A turn that calls tools, and one of the system or a tool, may say nothing: then its content is empty."""
 OF_TOOLS = ("tool_call_id", "name")
+WHO, SAID = ("role", "from", "speaker"), ("content", "value", "text")
+"""What a turn calls its speaker and its text."""
 WEIGHT = "weight"
 """0 for what an assistant said that is not to be learnt, as OpenAI's files have it; else there is none."""
 TOOLS = "tools"
@@ -28,6 +30,7 @@ ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "ai": "assistant",
     "tool": "tool",
     "function": "tool",
 }
@@ -35,8 +38,8 @@ ROLES = {
 
 
 def turns_of(value: Any, where: str) -> list[Turn]:
-    """The turns of a conversation: a list of {role, content} or {from, value}, or JSON that writes one. where: file, row and
-    column, for the message."""
+    """The turns of a conversation: a list of {role, content}, {from, value} or {speaker, text}, or JSON that writes one.
+    where: file, row and column, for the message."""
     if is_missing(value):
         raise UserError(f"{where}: the conversation is missing; fill it in or remove the row.")
     items = _parsed(value)
@@ -97,8 +100,8 @@ def tools_turn(value: Any, where: str) -> Turn | None:
 
 def _turn(item: Any, where: str) -> Turn:
     if not is_turn(item):
-        raise UserError(f"{where}: expected {{role, content}} or {{from, value}}, but got {_shown(item)}.")
-    speaker, content = (item["role"], item.get("content")) if "role" in item else (item["from"], item["value"])
+        raise UserError(f"{where}: expected {{role, content}}, {{from, value}} or {{speaker, text}}, but got {_shown(item)}.")
+    speaker, content = (next((item[key] for key in keys if item.get(key) is not None), None) for keys in (WHO, SAID))
     role = ROLES.get(str(speaker).strip().lower())
     if role is None:
         raise UserError(f"{where}: nobody is called {speaker!r}; the roles are {', '.join(ROLES)}.")

@@ -14,19 +14,20 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
+from peftcost.tasks.preferences import check_no_preferences
 from peftcost.tasks.targets import Targets
-from peftcost.tasks.writing import COMPLETIONS, PROMPTS, WritesText, counted_targets
+from peftcost.tasks.writing import WritesText, counted_targets, named_pair, prompts_and_completions
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 KNOWN_PAIRS = (
-    (PROMPTS, COMPLETIONS),
     (("source",), ("target", "translation")),
     (("document", "article", "dialogue", "text"), ("summary", "highlights")),
 )
-"""What data files call the text that is read and the one that is written. A text with a target is one with a class."""
+"""What data files call the text that is read and the one that is written, where these are no prompts and completions. A text
+with a target is one with a class."""
 
 
 class Seq2Seq(WritesText):
@@ -49,11 +50,11 @@ class Seq2Seq(WritesText):
         labels = set(names) & set(LABEL_NAMES)
         if label is not None or (labels and (labels != {"target"} or "text" in names)):
             return None
-        for sources, writings in KNOWN_PAIRS:
-            prompt = next((names[name] for name in sources if name in names), None)
-            completion = next((names[name] for name in writings if name in names), None)
+        pairs = [prompts_and_completions(table), *(named_pair(table, *known) for known in KNOWN_PAIRS)]
+        for prompt, completion in pairs:
             if prompt is not None and completion is not None:
                 return {"prompt": prompt, "completion": completion}
+        check_no_preferences(table, self.name, pairs[0][0])
         return None
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:

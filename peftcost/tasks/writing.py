@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peftcost.data.cells import LOOKED_AT
 from peftcost.data.features import Split
+from peftcost.data.guess import holds
+from peftcost.data.table import Table
 from peftcost.tasks.base import IGNORED, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import end_tokens
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-PROMPTS = ("prompt", "question", "query", "user")
-COMPLETIONS = ("completion", "response", "answer", "reply", "output")
+INPUTS = ("input", "inputs")
+PROMPTS = ("prompt", "question", "query", "user", *INPUTS)
+COMPLETIONS = ("completion", "response", "answer", "reply", "output", "outputs", "targets")
 """What data files call them."""
 
 
@@ -115,6 +119,27 @@ class WritesText(TextInputs):
 
     def score(self, written: Sequence[str], references: Sequence[str]) -> np.ndarray:
         return text_scores(written, references)
+
+
+def named_pair(table: Table, sources: Sequence[str], writings: Sequence[str]) -> tuple[str | None, str | None]:
+    """The column of the text that is read and of the one that is written: the first of these names that the file has."""
+    names = {name.lower(): name for name in table.columns}
+    read, written = (next((names[name] for name in known if name in names), None) for known in (sources, writings))
+    return read, written
+
+
+def prompts_and_completions(table: Table) -> tuple[str | None, str | None]:
+    """Their columns, by name. Inputs whose outputs repeat may be texts with classes: then neither is known."""
+    prompt, completion = named_pair(table, PROMPTS, COMPLETIONS)
+    if prompt is not None and prompt.lower() in INPUTS and completion is not None and _repeats(table, completion):
+        return None, None
+    return prompt, completion
+
+
+def _repeats(table: Table, column: str) -> bool:
+    """Whether the first cells are no texts, or texts of which most stand there again."""
+    cells = [row.get(column) for row in table.rows[:LOOKED_AT]]
+    return not holds(table, column, str) or 2 * len(set(cells)) <= len(cells)
 
 
 def counted_targets(split: Split, seen: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -170,6 +170,12 @@ def test_a_draft_is_a_task_that_loads(tmp_path: Path) -> None:
     assert load_task(task_file(tmp_path, text)).columns == {"text": "review", "label": "stars"}
 
 
+def test_a_draft_tells_the_columns_that_are_not_used(tmp_path: Path) -> None:
+    rows = "".join(f"what is {i},,a number {i},qa,{i}\n" for i in range(9))
+    (tmp_path / "dolly.csv").write_text("instruction,context,response,category,id\n" + rows)
+    assert "\n# Not used: 'category', 'id'\n" in draft_task_yaml(tmp_path / "dolly.csv")
+
+
 def test_a_draft_chooses_a_metric_that_suits_the_labels(tmp_path: Path) -> None:
     (tmp_path / "pos.csv").write_text("tokens,tags\n" + "a b,DT NN\n" * 5)
     assert load_task(task_file(tmp_path, draft_task_yaml(tmp_path / "pos.csv"))).metric == "token_accuracy"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import CHAT_TEMPLATE, byte_tokenizer
 from conversing import KIND, TALK, counted, encoded, table, whole
 
@@ -161,6 +162,12 @@ def test_unusable_rows_are_told_with_their_place() -> None:
             {"instruction": "instruction", "input": "input", "output": "output"},
         ),
         ({"Instruction": "a", "Output": "b"}, {"instruction": "Instruction", "output": "Output"}),
+        (
+            {"instruction": "a", "context": "", "response": "b", "category": "qa"},
+            {"instruction": "instruction", "input": "context", "output": "response"},
+        ),
+        ({"instruction": "a", "prompt": "b", "response": "c"}, {"prompt": "prompt", "completion": "response"}),
+        ({"input": "a", "output": "b", "id": 1}, {"prompt": "input", "completion": "output"}),
         ({"text": "a"}, {"text": "text"}),
         ({"conversations": SHARED, "system": "Be."}, {"system": "system", "messages": "conversations"}),
         ({"conversations": SHARED, "system": ""}, {"messages": "conversations"}),
@@ -173,6 +180,43 @@ def test_unusable_rows_are_told_with_their_place() -> None:
 def test_known_columns_are_guessed(row: dict[str, Any], columns: dict[str, str]) -> None:
     kind, found = guess_columns(table(row), None)
     assert (kind.name, found) == ("causal-lm", columns)
+
+
+def test_inputs_with_outputs_that_repeat_may_have_classes() -> None:
+    judged = table(*({"input": f"text {i}", "output": "yes" if i % 2 else "no"} for i in range(8)))
+    with pytest.raises(UserError, match="does not show which column is the label"):
+        guess_columns(judged, None)
+    assert guess_columns(judged, "output")[0].name == "text-classification"
+
+
+@pytest.mark.parametrize("speaker", ["role", "speaker"])
+@pytest.mark.parametrize("said", ["text", "content"])
+def test_turns_are_read_whatever_they_call_speaker_and_text(speaker: str, said: str) -> None:
+    row = {"messages": [{speaker: "User", said: "Hi"}, {speaker: "AI", said: "Hello!"}]}
+    assert counted(encoded(row)) == "Hello!<|end|>"
+    assert guess_columns(table({"turns": row["messages"]}), None)[1] == {"messages": "turns"}
+
+
+ASKED = [{"role": "user", "content": "Hi"}]
+SAID = [{"role": "assistant", "content": "Hello!"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"prompt": "Hi", "chosen": "Hello!", "rejected": "No."}, "{prompt: prompt, completion: chosen}"),
+        ({"prompt": ASKED, "chosen": SAID, "rejected": SAID}, "{prompt: prompt, completion: chosen}"),
+        ({"prompt": "Hi", "chosen": ASKED + SAID, "rejected": ASKED + SAID}, "{messages: chosen}"),
+        ({"chosen": ASKED + SAID, "rejected": ASKED + SAID}, "{messages: chosen}"),
+        ({"chosen": "Hi Hello!", "rejected": "Hi No."}, "{text: chosen}"),
+    ],
+)
+def test_preferences_are_refused_with_the_columns_of_the_chosen_side(row: dict[str, Any], columns: str) -> None:
+    with pytest.raises(UserError, match="preference data for DPO or reward models") as raised:
+        guess_columns(table(row), None)
+    assert f"`columns: {columns}`" in str(raised.value)
+    examples = KIND.read(table(row), yaml.safe_load(columns))
+    assert "Hello!" in counted(KIND.encode(byte_tokenizer(CHAT_TEMPLATE), examples, Tokens(), 200))
 
 
 def test_a_file_with_labels_is_no_file_of_plain_texts() -> None:

@@ -85,6 +85,9 @@ def test_the_base_decides_what_pairs_of_texts_mean(tiny_t5: Path, tiny_chat_lm: 
     assert fit_columns(pair, None, None, str(tiny_chat_lm))[0].name == "causal-lm"
     assert guess_columns(table({"text": "a", "summary": "b"}), None)[0].name == "seq2seq"
     assert guess_columns(table({"prompt": "a", "completion": "b"}), None)[0].name == "causal-lm"
+    assert guess_columns(table({"input": "a", "output": "b"}), None, str(tiny_t5))[0].name == "seq2seq"
+    with pytest.raises(UserError, match="`task: seq2seq` and `columns: {prompt: prompt, completion: chosen}`"):
+        guess_columns(table({"prompt": "a", "chosen": "b", "rejected": "c"}), None, str(tiny_t5))
     labelled = [{"text": text, "target": i % 2} for i, text in enumerate(["a b", "c d", "e f", "g h"])]
     assert guess_columns(table(*labelled), None)[0].name == "text-classification"
     for names in ("question answer label", "text source target", "text summary label"):
