@@ -147,6 +147,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
     )
     from peftcost.engine.attributions import attribute
     from peftcost.engine.estimate import estimate
+    from peftcost.engine.least_time import least_time
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
     from peftcost.engine.selftest import selftest
@@ -156,6 +157,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
     return {
         "prepare": prepare,
         "estimate": estimate,
+        "least_time": least_time,
         "probe": probe,
         "train": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),
         "train_pack": train_pack,

@@ -137,6 +137,7 @@ def probe_arms(
             job = TrainJob(folder, setup, spec.seed, str(Path(out) / str(number)), memory_bytes=memory_bytes, ranks=ranks)
             jobs[arm] = job.as_dict()
         jobs, infeasible = estimated(controller, jobs)
+        check_before_probing(controller, spec, prepared, arms, config)
         controller.acquire()
         waiting, dearest = list(jobs), 0.0
         while waiting:
@@ -171,6 +172,24 @@ def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[
     by_arm = dict(zip(jobs, found, strict=True))
     fitting = {arm: one["job"] for arm, one in by_arm.items() if "job" in one}
     return fitting, {arm: one["reason"] for arm, one in by_arm.items() if "reason" in one}
+
+
+def check_before_probing(
+    controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], arms: Sequence[str], config: SearchConfig
+) -> None:
+    """UserError where the budget cannot buy even one setup at the least time that its examples can take, found on no bill.
+
+    Of CPUs, where the first probe alone may take longer than a small budget; on a GPU it takes seconds."""
+    device = controller.executor.devices[0]
+    if device.kind != "cpu" or math.isinf(controller.books.limit_gpu_seconds):
+        return
+    probes = {}
+    for model, folder in prepared.items():
+        message = controller.run_aside("least_time", {"prepared": folder, "threads": device.threads})
+        seconds = result_of("least_time", message, controller.executor.log)["forward_seconds"]
+        arm = next(arm for arm in arms if model_of(arm) in (model, None))
+        probes[arm] = Probe(0.0, seconds, seconds, 0, 0, 0)
+    check_one_can_be_paid(controller, cost_model(spec, probes, 1), config, how_sure="at least")
 
 
 def choose_length(
@@ -209,8 +228,10 @@ CHEAPER_YET = 0.5
 """Of the first method's cost: after `frozen`, which goes first where it can be trained, no method takes less."""
 
 
-def check_one_can_be_paid(controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0) -> None:
-    """UserError where not even this share of the cheapest setup that was probed can be paid: its first stop and its test."""
+def check_one_can_be_paid(
+    controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0, how_sure: str = "about"
+) -> None:
+    """UserError where not even this share of the cost model's cheapest setup can be paid: its first stop and its test."""
     closing = config.safety * cost.closing_seconds()
     first = min(cost.train_rows, config.fewest_steps * largest_batch(list(cost.probes)))
     cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
@@ -220,7 +241,7 @@ def check_one_can_be_paid(controller: Controller, cost: CostModel, config: Searc
         needs = gone + trial_seconds
         raise UserError(
             f"The budget of {format_seconds(gone + left)} of device time is too small: even the cheapest setup "
-            f"({cheapest.method}) with planning and test needs about {format_seconds(needs)}; "
+            f"({cheapest.method}) with planning and test needs {how_sure} {format_seconds(needs)}; "
             f"say --budget {math.ceil(needs * config.safety)}gpu-s or more. A shorter max_length or fewer dev and test rows "
             "make it smaller."
         )
