@@ -29,6 +29,7 @@ class AudioClassification(AudioInputs, OneFile):
     name = "audio-classification"
     input_roles = ("audio",)
     files = "sounds"
+    called = ("audio", "sound", "recording")
     auto_model = "AutoModelForAudioClassification"
     default_model = "MIT/ast-finetuned-audioset-10-10-0.4593"
     precedence = 10

@@ -28,6 +28,7 @@ class ImageClassification(ImageInputs, OneFile):
     name = "image-classification"
     input_roles = ("image",)
     files = "pictures"
+    called = ("image", "img", "picture", "photo")
     auto_model = "AutoModelForImageClassification"
     default_model = "google/vit-base-patch16-224-in21k"
     precedence = 10

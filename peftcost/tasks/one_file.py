@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -11,12 +11,15 @@ import numpy as np
 from peftcost.data.cells import LOOKED_AT, label_of
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import LABEL_NAMES, label_column
-from peftcost.data.media import has_bytes
+from peftcost.data.media import has_bytes, is_address, not_fetched
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example
 from peftcost.tasks.one_class import OneClass, class_column
 from peftcost.tasks.targets import Targets
+
+SENTENCE = 4
+"""Words, on average."""
 
 
 class FileReader(Protocol):
@@ -36,10 +39,11 @@ class FileReader(Protocol):
 class OneFile(OneClass):
     """Its examples hold, in the role of the input, the hash of what the file holds; and "file", where it is.
 
-    files: what they are called.
+    files: what they are called. called: words that name a column of them.
     """
 
     files: ClassVar[str]
+    called: ClassVar[tuple[str, ...]]
 
     def is_file(self, value: Any) -> bool:
         """Whether a cell holds such a file, or its path."""
@@ -62,7 +66,10 @@ class OneFile(OneClass):
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         columns = [name for name in table.columns if name != label and self.holds(table, name)]
         if not columns:
+            self._check_not_elsewhere(table, [name for name in table.columns if name != label])
             return None
+        if len(columns) > 1:  # where a file came from may stand beside it
+            columns = [name for name in columns if not holds_all(table, name, is_address)] or columns
         if len(columns) > 1:  # data sets of the hub often name the file beside its bytes
             columns = [name for name in columns if all(map(has_bytes, cells(table, name)))] or columns
         if len(columns) > 1:
@@ -74,6 +81,17 @@ class OneFile(OneClass):
         if label is None and len(others) == 1 and others[0].lower() not in LABEL_NAMES:
             label = others[0]
         return {self.role: columns[0], "label": label_column(table, label)}
+
+    def _check_not_elsewhere(self, table: Table, columns: Sequence[str]) -> None:
+        """UserError where a column is called like such files and holds addresses, and no other holds sentences."""
+        elsewhere = [
+            name
+            for name in columns
+            if any(word in name.lower() for word in self.called) and holds_all(table, name, is_address)
+        ]
+        if elsewhere and not any(holds_sentences(table, name) for name in columns if name not in elsewhere):
+            kind = self.files.removesuffix("s")
+            raise not_fetched(f"{table.path}, column {elsewhere[0]!r}", f"it holds addresses of {self.files}", kind)
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         places = [f"{table.place(i)}, column {columns[self.role]!r}" for i in range(len(table.rows))]
@@ -107,8 +125,19 @@ class OneFile(OneClass):
 
     def holds(self, table: Table, column: str) -> bool:
         """Whether the first cells that are there hold such files or their paths."""
-        values = cells(table, column)
-        return bool(values) and all(map(self.is_file, values))
+        return holds_all(table, column, self.is_file)
+
+
+def holds_all(table: Table, column: str, is_one: Callable[[Any], bool]) -> bool:
+    """Whether the first cells that are there are all such."""
+    values = cells(table, column)
+    return bool(values) and all(map(is_one, values))
+
+
+def holds_sentences(table: Table, column: str) -> bool:
+    """Whether the first cells are texts of several words: labels have one or two."""
+    words = [len(value.split()) for value in cells(table, column) if isinstance(value, str)]
+    return column.lower() not in LABEL_NAMES and bool(words) and float(np.mean(words)) >= SENTENCE
 
 
 def cells(table: Table, column: str) -> list[Any]:

@@ -77,7 +77,7 @@ def test_equal_pixels_are_one_picture_whatever_the_file(tmp_path: Path) -> None:
         ({"bytes": b"GIF89a", "path": "x.gif"}, "x.gif cannot be opened"),
         ({"bytes": None, "path": None}, "the picture is missing"),
         ({"bytes": "no base64!", "path": None}, "t.csv, line 2: the picture's bytes are neither bytes nor base64"),
-        ("https://a.example/b.png", "t.csv, line 2: https://a.example/b.png is an address, not a file; download it"),
+        ("https://a.example/b.png", "t.csv, line 2: https://a.example/b.png is an address, and nothing is fetched"),
         (None, "the picture is missing"),
         (" ", "the picture is missing"),
         (float("nan"), "the picture is missing"),
