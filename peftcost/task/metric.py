@@ -23,6 +23,7 @@ def judged_by(
     """
     where = f"{path}, column {shown(list(columns.values())[-1])}"
     why: str | None = None
+    kind.check_rows(said if isinstance(said, str) else None, train)
     if said is None:
         said, why = kind.default_metric(train)
     try:

@@ -130,6 +130,10 @@ class TaskType(ABC):
         """The metric for these rows if the task names none; and why it is not the first, one sentence."""
         return next(iter(self.metrics)), None
 
+    def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:
+        """UserError that names the row of a target which is odd among the others, or which this metric cannot judge. metric:
+        None where nobody has named one, or it is the user's own."""
+
     def check_metric(self, metric: str, targets: Targets) -> None:
         """UserError if the metric makes no sense for these targets."""
 

@@ -14,7 +14,17 @@ from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import holds, label_column
 from peftcost.data.sentences import WORD_NAMES, refuse_single_words, refuse_words_as_sentences
 from peftcost.data.table import Table
-from peftcost.data.tags import OUTSIDE, marks_tags, tag_parts
+from peftcost.data.tags import (
+    LIKE_OUTSIDE,
+    OUTSIDE,
+    in_capitals,
+    kind_of,
+    known_tags,
+    marks_kinds,
+    marks_tags,
+    tag_parts,
+    written_in_two_ways,
+)
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
@@ -100,20 +110,29 @@ class TokenClassification(TextInputs, ClassTargets):
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
         """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them."""
         counts = Counter(tag for e in train for tag in e["tags"])
-        odd = [tag for tag in counts if tag_parts(tag) is None]
+        known = known_tags(counts)
+        odd = [tag for tag in counts if tag not in known]
         if not odd:
-            return "entity_f1", None
-        if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total():
-            row = next(e for e in train if odd[0] in e["tags"])
-            known = sorted(set(counts) - set(odd))
-            raise UserError(
-                f"{row['place']}: the tag {odd[0]!r} is of no entity scheme, as the other tags are ({', '.join(known[:6])})."
-                f"{_meant(odd[0])} Correct it, or set `metric: token_accuracy` if it is a tag of its own."
-            )
+            kinds = sorted(tag for tag in counts if in_capitals(tag) is None)
+            return "entity_f1", f"The tags have no B- or I-, so each run of {kinds[0]!r} is one entity." if kinds else None
+        if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total() or set(odd) <= set(LIKE_OUTSIDE):
+            raise _no_tag(odd[0], train)
         return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
 
+    def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:
+        tags = [tag for e in train for tag in e["tags"]]
+        if (two := written_in_two_ways(tags)) is not None:
+            raise UserError(
+                f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way."
+            )
+        known = known_tags(tags)
+        odd = next((tag for tag in tags if tag not in known), None)
+        if metric == "entity_f1" and odd is not None:
+            raise _no_tag(odd, train)
+
     def check_metric(self, metric: str, targets: Targets) -> None:
-        odd = [label for label in expect(Classes, targets).names if tag_parts(label) is None]
+        names = expect(Classes, targets).names
+        odd = sorted(set(names) - set(known_tags(names)))
         if metric == "entity_f1" and odd:
             raise UserError(
                 f"the tag {odd[0]!r} is neither O nor of the form B-TYPE or I-TYPE, so entity_f1 cannot find spans; "
@@ -122,9 +141,7 @@ class TokenClassification(TextInputs, ClassTargets):
 
     def stratum(self, example: Example) -> str:
         """The type of the first entity: few, large strata."""
-        first = next((tag for tag in example["tags"] if tag != OUTSIDE), OUTSIDE)
-        parts = tag_parts(first)
-        return first if parts is None or first == OUTSIDE else parts[1]
+        return next((kind for tag in example["tags"] if (kind := kind_of(tag)) is not None), OUTSIDE)
 
     def content(self, example: Example) -> str:
         return " ".join(example["tokens"])
@@ -193,7 +210,7 @@ class TokenClassification(TextInputs, ClassTargets):
         return loss, (seen != IGNORED).sum()
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
-        names, kinds = expect(Classes, targets).names, self.class_names(targets)
+        names, kinds = _as_known(targets), self.class_names(targets)
         guesses = aligned(logits, batch).argmax(dim=-1).cpu().tolist()
         rows = []
         for guess, gold in zip(guesses, batch.targets.cpu().tolist(), strict=True):
@@ -204,7 +221,7 @@ class TokenClassification(TextInputs, ClassTargets):
 
     def class_names(self, targets: Targets) -> Sequence[str]:
         """Kinds of entities; none where the tags mark no entities."""
-        parts = [tag_parts(name) for name in expect(Classes, targets).names]
+        parts = [tag_parts(name) for name in _as_known(targets)]
         kinds = sorted({kind for letter, kind in filter(None, parts) if letter != OUTSIDE})
         return kinds if None not in parts and len(kinds) <= MOST_KINDS else ()
 
@@ -220,13 +237,14 @@ class TokenClassification(TextInputs, ClassTargets):
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         """Tags and their probabilities, one per word; a word that was cut off is O with probability 0."""
         names = expect(Classes, targets).names
+        outside = next((name for name in names if in_capitals(name) == OUTSIDE), OUTSIDE)
         best, ids = (values.cpu().tolist() for values in aligned(logits, batch).float().softmax(dim=-1).max(dim=-1))
         found = []
         for p, guess, gold in zip(best, ids, batch.targets.cpu().tolist(), strict=True):
             at = [i for i, target in enumerate(gold) if target != IGNORED]
             found.append(
                 {
-                    "tags": [names[guess[i]] if i < len(guess) else OUTSIDE for i in at],
+                    "tags": [names[guess[i]] if i < len(guess) else outside for i in at],
                     "probabilities": [round(p[i], 6) if i < len(p) else 0.0 for i in at],
                 }
             )
@@ -248,8 +266,9 @@ def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | 
     rows = table.rows[:LOOKED_AT]
     tags = [_items(tags_of, row.get(label)) for row in rows]
     written = [tag for some in tags for tag in some]
-    known = [tag for tag in written if tag_parts(str(tag)) is not None]
-    if len(known) < (1 - FEW_ODD) * len(written) or not marks_tags(known) or max(map(len, tags)) < 2:
+    known = [tag for tag in written if in_capitals(str(tag)) is not None]
+    lettered = len(known) >= (1 - FEW_ODD) * len(written) and marks_tags(known)
+    if not (lettered or marks_kinds(written)) or max(map(len, tags)) < 2:
         return None
     for name in others:
         words = [_items(list_of, row.get(name)) if isinstance(row.get(name), str) else [] for row in rows]
@@ -267,15 +286,36 @@ def _items(read: Callable[[Any, str], list[Any]], cell: Any) -> list[Any]:
         return []
 
 
-def _meant(tag: str) -> str:
-    return " Did you mean 'O'?" if tag in ("0", "o", "Ο", "О") else ""
+def _no_tag(odd: str, train: Sequence[Example]) -> UserError:
+    counts = Counter(tag for e in train for tag in e["tags"])
+    others = [tag for tag, _ in counts.most_common() if tag != odd]
+    meant = f" Did you mean {OUTSIDE!r}?" if odd in LIKE_OUTSIDE else ""
+    return UserError(
+        f"{_place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{meant} Correct "
+        "it, or set `metric: token_accuracy` if it is a tag of its own."
+    )
+
+
+def _place_of(tag: str, examples: Sequence[Example]) -> str:
+    """The row that first has this tag, and which of its words."""
+    row = next(e for e in examples if tag in e["tags"])
+    return f"{row['place']}: the tag {tag!r} (word {row['tags'].index(tag) + 1})"
+
+
+def _as_known(targets: Targets) -> list[str]:
+    """The tags as `tag_parts` knows them; those of no scheme as they are."""
+    names = expect(Classes, targets).names
+    known = known_tags(names)
+    return [known.get(name, name) for name in names]
 
 
 def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
     """The most frequent tag for every word."""
     counts = Counter(tag for e in train for tag in e["tags"])
-    majority = max(expect(Classes, targets).names, key=lambda label: counts[label])
-    rows = [span_row([majority] * len(e["tags"]), e["tags"]) for e in test]
+    names = expect(Classes, targets).names
+    known = dict(zip(names, _as_known(targets), strict=True))
+    majority = known[max(names, key=lambda label: counts[label])]
+    rows = [span_row([majority] * len(e["tags"]), [known[tag] for tag in e["tags"]]) for e in test]
     return np.array(rows, dtype=np.float32).reshape(-1, WHOLE)
 
 

@@ -47,8 +47,53 @@ def test_other_schemes_are_entities(tmp_path: Path, tags: list[str]) -> None:
 def test_a_single_odd_tag_is_named_with_its_row(tmp_path: Path) -> None:
     rows = [json.dumps({"tokens": tokens, "tags": tags}) for tokens, tags in SENTENCES]
     rows[30] = rows[30].replace('"O"', '"0"')
-    with pytest.raises(UserError, match="line 31: the tag '0' .* Did you mean 'O'"):
+    with pytest.raises(UserError, match="line 31: the tag '0' .word 3. .* Did you mean 'O'"):
         load(tmp_path / "ner.jsonl", "\n".join(rows))
+
+
+SMALL = ["b-per", "i-per", "o", "b-loc", "o"]
+KINDS = ["PER", "PER", "O", "LOC", "O"]
+
+
+@pytest.mark.parametrize("tags", [SMALL, KINDS])
+@pytest.mark.parametrize("name", ["ner.jsonl", "ner.txt", "ner.csv"])
+def test_small_letters_and_bare_kinds_are_entities(tmp_path: Path, tags: list[str], name: str) -> None:
+    write = {
+        "ner.jsonl": lambda tokens: json.dumps({"tokens": tokens, "tags": tags}),
+        "ner.txt": lambda tokens: "".join(f"{token} {tag}\n" for token, tag in zip(tokens, tags, strict=True)),
+        "ner.csv": lambda tokens: f"{' '.join(tokens)},{' '.join(tags)}",
+    }[name]
+    header = "sentence,tags\n" if name == "ner.csv" else ""
+    data = load(tmp_path / name, header + "\n".join(write(tokens) for tokens, _ in SENTENCES))
+    assert (data.metric.name, data.task_type.stratum(data.train[0])) == ("entity_f1", tags[0].removeprefix("b-"))
+    rows = data.task_type.baselines()["majority"].rows(data.train, data.test, data.targets)
+    assert rows is not None and rows[0, 2] == 2, "Ann Lee is one entity, York another"
+    assert any("each run of 'LOC' is one entity" in warning for warning in data.warnings) == (tags == KINDS)
+
+
+@pytest.mark.parametrize("metric", [None, "entity_f1"])
+@pytest.mark.parametrize(
+    ("odd", "usual", "says"),
+    [
+        ("B_PER", BILOU, "means the same as 'B-PER'"),
+        ("b-per", BILOU, "means the same as 'B-PER'"),
+        ("B-PER\u200b", BILOU, "means the same as 'B-PER'"),
+        ("B-PER", KINDS, "means the same as 'PER'"),
+        ("PER", BILOU, "of no entity scheme|means the same"),
+        ("\ufeffB-PER", BILOU, "of no entity scheme"),
+        ("b", BILOU, "of no entity scheme"),
+        ("0", KINDS, "of no entity scheme.* Did you mean 'O'"),
+    ],
+)
+def test_a_tag_that_is_written_in_another_way_is_named(
+    tmp_path: Path, odd: str, usual: list[str], says: str, metric: str | None
+) -> None:
+    rows = [json.dumps({"tokens": tokens, "tags": usual}) for tokens, _ in SENTENCES]
+    rows[30] = json.dumps({"tokens": SENTENCES[30][0], "tags": [odd, *usual[1:]]})
+    (tmp_path / "ner.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    task = load_task(tmp_path / "ner.jsonl").model_copy(update={"metric": metric})
+    with pytest.raises(UserError, match=rf"ner.jsonl, line 31: the tag .*\(word 1\).*({says})"):
+        load_task_data(task, 0)
 
 
 def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
-from peftcost.data.tags import OUTSIDE, marks_tags
+from peftcost.data.tags import OUTSIDES, marks_kinds, marks_tags
 from peftcost.data.text import reject_broken
 from peftcost.errors import UserError
 
@@ -39,7 +39,8 @@ class Conll(Reader):
         parts = [part for block in blocks for part in block]
         if len({len(part) for part in parts}) > 1 or len(parts[0]) < 2:
             return False
-        return _tags_first(parts) or any(map(marks_tags, list(zip(*parts, strict=True))[1:]))
+        columns = list(zip(*parts, strict=True))
+        return _tags_first(parts) or any(map(marks_tags, columns[1:])) or marks_kinds(columns[-1])
 
     def read(self, source: Source, reject: Rejects) -> Table:
         return parse_conll(source.name, source.text(reject), reject)
@@ -87,7 +88,7 @@ def _tags_of(path: str, words: Sequence[Sequence[str]], counted: bool) -> tuple[
     columns = list(zip(*words, strict=True))
     last = len(columns) - 1
     marking = [i for i in range(1 + counted, last + 1) if marks_tags(columns[i])]
-    tags = last if not marking or OUTSIDE in columns[last] else marking[-1]
+    tags = last if not marking or not OUTSIDES.isdisjoint(columns[last]) else marking[-1]
     others = [f"part {i + 1} (`column {i + 1}`)" for i in marking if i != tags]
     too = f"; {' and '.join(others)} marks entities, too" if others else ""
     told = [f"{path}: its tags are part {tags + 1} of each line{too}."] if others or tags < last else []
