@@ -12,7 +12,12 @@ from peftcost.errors import OtherData, UserError, did_you_mean
 
 LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
 """What a label column is called where nobody says."""
-
+SCORE_NAMES = ("score", "scores", "rating", "ratings", "similarity", "similarity_score", "relatedness_score", "stars")
+"""What a column of numbers to be learnt is called, where there is no label column."""
+CLASS_NAMES = ("sentiment", "category", "intent", "emotion", "topic", "polarity")
+"""What a column of classes is called, where there is none of the others."""
+TEXT_NAMES = ("text", "sentence", "review", "message", "tweet", "comment", "question", "title")
+"""What a column of texts is called."""
 
 PAIR_NAMES = (
     ("sentence1", "sentence2"),
@@ -38,10 +43,14 @@ TURN_KEYS = (
 
 def label_column(table: Table, label: str | None) -> str:
     """The label column: as named, else the only one with a label's name. UserError where neither tells."""
-    own_names = [name for name in table.columns if name.lower() in LABEL_NAMES]
-    if label is None and len(own_names) != 1:
-        raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
-    label = label or own_names[0]
+    if label is None:
+        several = (
+            [name for name in table.columns if name.lower() in names] for names in (LABEL_NAMES, SCORE_NAMES, CLASS_NAMES)
+        )
+        own_names = next(filter(None, several), [])
+        if len(own_names) != 1:
+            raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
+        label = own_names[0]
     check_columns_exist(table, {"label": label})
     return label
 
@@ -84,6 +93,15 @@ def names_of(columns: Iterable[str | list[str]]) -> list[str]:
 def shown(column: str | list[str]) -> str:
     """A column, or several that are read as one, for messages."""
     return " + ".join(map(repr, names_of([column])))
+
+
+def said_as(task: str, columns: Mapping[str, str | list[str]], role: str, instead: str) -> str:
+    """What to write in a task.yaml for another task, in which the column of `instead` plays `role`."""
+    roles = {role if name == instead else name: column for name, column in columns.items()}
+    each = (
+        f"{name}: {column if isinstance(column, str) else '[' + ', '.join(column) + ']'}" for name, column in roles.items()
+    )
+    return f"write `task: {task}` and `columns: {{{', '.join(each)}}}`"
 
 
 def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"
         + (f"# Not used: {one_line(', '.join(unused))}\n" if unused else "")
-        + "".join(f"# {one_line(note)}\n" for note in table.notes)
+        + "".join(f"# {one_line(note)}\n" for note in [*table.notes, kind.otherwise(table, columns)] if note)
         + f"# {one_line(why[0] if why else f'{metric} is the usual metric of {kind.name}')}\n"
         "# Next: peftcost check, then peftcost search, which prints three budgets for this machine\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)

@@ -114,6 +114,10 @@ class TaskType(ABC):
         """The column of each role in a file of which at most the label column is known; None where the file is not of this
         type. UserError where it is, but does not show which column is which."""
 
+    def otherwise(self, table: Table, columns: Columns) -> str | None:
+        """What else such columns may be, and how to say that, one sentence; None where there is no doubt."""
+        return None
+
     @abstractmethod
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         """Validated rows; UserError with file, row and column for the first that is not usable. labelled: with the targets;

@@ -14,7 +14,8 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, list_from_text
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import LABEL_NAMES, holds, label_column
+from peftcost.data.guess import LABEL_NAMES, SCORE_NAMES, holds, label_column
+from peftcost.data.numbers import are_decimals, is_number, mostly
 from peftcost.data.table import Table
 from peftcost.data.tags import marks_tags
 from peftcost.errors import UserError
@@ -253,7 +254,9 @@ def holds_joined_labels(table: Table, column: str) -> bool:
     joint = table.joints.get(column)
     if joint is None or not all(isinstance(cell, str) for cell in cells):
         return False
-    if all(NUMBER.fullmatch(str(cell).strip()) for cell in cells):
+    if all(NUMBER.fullmatch(str(cell).strip()) for cell in cells) or are_decimals(cells):
+        return False
+    if column.lower() in SCORE_NAMES and mostly(sum(map(is_number, cells)), len(cells)):
         return False
     parts = [[part.strip() for part in str(cell).split(joint)] for cell in cells]
     names = {name for some in parts for name in some}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, MOST, is_blank, number_of
+from peftcost.data.cells import LOOKED_AT, is_blank
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import check_columns_exist
+from peftcost.data.guess import SCORE_NAMES, label_column, said_as
+from peftcost.data.numbers import is_number, mostly, number_reader
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Baseline, Columns, Example, Metric
@@ -23,6 +24,10 @@ from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+
+MOST_CLASSES = 20
+"""Different whole numbers up to which they may be classes."""
 
 
 class Regression(OneTextOrTwo):
@@ -41,19 +46,24 @@ class Regression(OneTextOrTwo):
     precedence = 80
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, Any] | None:
-        """Where somebody says which column it is, and it holds numbers that are not whole. Ratings from 1 to 5 may be classes
-        as well."""
-        if label is None:
+        """Where the label column holds numbers, some of them not whole, or, where it is called a score, more different ones
+        than classes would be. Ratings from 1 to 5 may be classes as well."""
+        label = label_column(table, label)
+        if not holds_fractions(table, label) and not (label.lower() in SCORE_NAMES and holds_many_numbers(table, label)):
             return None
-        check_columns_exist(table, {"label": label})
-        return {**guess_texts(table, label, role="value"), "value": label} if holds_fractions(table, label) else None
+        return {**guess_texts(table, label, role="value"), "value": label}
+
+    def otherwise(self, table: Table, columns: Columns) -> str | None:
+        how = said_as("text-classification", columns, role="label", instead="value")
+        return f"{columns['value']!r} holds numbers, which are learnt as such; to learn them as classes {how}"
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []
+        number_of = number_reader(table, columns["value"]) if labelled else None
         for i, row in enumerate(table.rows):
             place = table.place(i)
             example: Example = {**read_texts(row, columns, place), "place": place}
-            if labelled:
+            if number_of is not None:
                 example["value"] = number_of(row.get(columns["value"]), f"{place}, column {columns['value']!r}")
             found.append(example)
         return found
@@ -110,14 +120,26 @@ class Regression(OneTextOrTwo):
 
 def holds_fractions(table: Table, column: str) -> bool:
     """Whether the first cells that are there are numbers, but for an odd one, and some of them not whole."""
+    numbers = _numbers(table, column)
+    read = number_reader(table, column)
+    return any(not number.is_integer() for cell in numbers if (number := _number_or_none(read, cell)) is not None)
+
+
+def holds_many_numbers(table: Table, column: str) -> bool:
+    """Whether the first cells that are there are numbers, but for an odd one, and too many different ones for classes."""
+    return len(set(map(str, _numbers(table, column)))) > MOST_CLASSES
+
+
+def _numbers(table: Table, column: str) -> list[Any]:
+    """Those of the first cells that are numbers; none where more than an odd cell is none."""
     there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
-    numbers = [number for cell in there if (number := _number_or_none(cell)) is not None]
-    return len(numbers) >= MOST * len(there) and any(not number.is_integer() for number in numbers)
+    numbers = [cell for cell in there if is_number(cell)]
+    return numbers if mostly(len(numbers), len(there)) else []
 
 
-def _number_or_none(cell: Any) -> float | None:
+def _number_or_none(read: Callable[[Any, str], float], cell: Any) -> float | None:
     try:
-        return number_of(cell, "")
+        return read(cell, "")
     except UserError:
         return None
 

@@ -14,6 +14,9 @@ from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
+from peftcost.task.draft import draft_task_yaml
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import load_task
 
 
 def written(folder: Path, text: str, name: str = "data.csv") -> Table:
@@ -90,6 +93,82 @@ def test_decimal_commas_beside_tabs_are_told_from_numbered_labels(tmp_path: Path
     assert [row["labels"] for row in labels.rows] == ["27", "3,20", "5,2"]
     scores = written(tmp_path, "text\tscore\n" + "".join(f"text {i}\t{c}\n" for i, c in enumerate(["4", "3,25", "2,05"])))
     assert [row["score"] for row in scores.rows] == ["4", "3.25", "2.05"]
+
+
+POINTS = [f"{i % 50 / 10:.1f}" for i in range(80)]
+COMMAS = [text.replace(".", ",") for text in POINTS]
+AMERICAN = [f"{1000 + i * 37.5:,.2f}" for i in range(80)]
+GERMAN = [text.translate(str.maketrans(",.", ".,")) for text in AMERICAN]
+
+
+def scores(folder: Path, cells: list[str], odd: str | None, separator: str = ";") -> Table:
+    cells = [odd if odd is not None and i == 40 else cell for i, cell in enumerate(cells)]
+    quote = '"' if separator == "," else ""
+    rows = "".join(f"some text {i}{separator}{quote}{cell}{quote}\n" for i, cell in enumerate(cells))
+    return written(folder, f"text{separator}score\n{rows}")
+
+
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+@pytest.mark.parametrize(
+    ("cells", "odd", "says"),
+    [
+        (COMMAS, "n/a", "expected a number, but got 'n/a'"),
+        (COMMAS, "3.5", "expected a number with a decimal comma as in most rows, but got '3.5'"),
+        (COMMAS, "1,5,2", "expected a number, but got '1,5,2'"),
+        (COMMAS, "1.234", "'1.234' may be 1234 or 1.234"),
+        (POINTS, "3,5", "expected a number with a decimal point as in most rows, but got '3,5'"),
+        (POINTS, "1,234", "'1,234' may be 1234 or 1.234"),
+        (AMERICAN, "2.500,00", "decimal point as in most rows, but got '2.500,00'"),
+        (GERMAN, "2,500.00", "decimal comma as in most rows, but got '2,500.00'"),
+        (GERMAN, "3.5", "decimal comma as in most rows, but got '3.5'"),
+    ],
+)
+def test_a_number_written_in_another_way_is_named(
+    tmp_path: Path, cells: list[str], odd: str, says: str, separator: str
+) -> None:
+    with pytest.raises(UserError, match=rf"line 42, column 'score': .*{says}"):
+        read(scores(tmp_path, cells, odd, separator), "score")
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+@pytest.mark.parametrize(("cells", "odd"), [(AMERICAN, "2,500"), (GERMAN, "2.500"), (GERMAN, "2500"), (AMERICAN, "2500.0")])
+def test_signs_between_thousands_are_read(tmp_path: Path, cells: list[str], odd: str, separator: str) -> None:
+    name, examples = read(scores(tmp_path, cells, odd, separator), "score")
+    assert (name, [e["value"] for e in examples]) == ("regression", [1000 + i * 37.5 for i in range(80)])
+
+
+def test_numbers_with_three_decimals_are_read_as_before_and_refused_beside_small_whole_ones(tmp_path: Path) -> None:
+    cells = [f"{1 + i / 8:.3f}" for i in range(20)]
+    assert read(scores(tmp_path, cells, None), "score")[1][1]["value"] == 1.125
+    with pytest.raises(UserError, match=r"'1.000' may be 1000 or 1.000"):
+        read(scores(tmp_path, [*cells, "950"], None), "score")
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "task"),
+    [
+        ("score", [f"{i % 26 / 5:.1f}" for i in range(80)], "regression"),
+        ("label", [f"{i % 26 / 5:.1f}" for i in range(80)], "regression"),
+        ("similarity", [str(i) for i in range(80)], "regression"),
+        ("Score", [str(i % 6) for i in range(80)], "text-classification"),
+        ("label", [f"{i % 6}.0" for i in range(80)], "text-classification"),
+    ],
+)
+def test_scores_are_numbers_or_classes_and_the_draft_says_how_to_get_the_other(
+    tmp_path: Path, column: str, cells: list[str], task: str
+) -> None:
+    rows = "".join(f"one {i}\tanother {i}\t{cell}\n" for i, cell in enumerate(cells))
+    (tmp_path / "sts.tsv").write_text(f"sentence1\tsentence2\t{column}\n{rows}")
+    text = draft_task_yaml(tmp_path / "sts.tsv", folder=tmp_path)
+    (tmp_path / "task.yaml").write_text(text)
+    assert load_task_data(load_task(tmp_path / "task.yaml"), 0).task_type.name == task
+    if column != "label" or task == "regression":
+        other = "text-classification" if task == "regression" else "regression"
+        role = "label" if task == "regression" else "value"
+        said = f"columns: {{text: sentence1, text_pair: sentence2, {role}: {column}}}"
+        assert f"`task: {other}` and `{said}`" in text
+        (tmp_path / "other.yaml").write_text(f"model: builtin:minilm\ntask: {other}\ndata: sts.tsv\n{said}\n")
+        assert load_task(tmp_path / "other.yaml").task == other
 
 
 def test_labels_with_three_digits_are_labels(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def test_a_data_file_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert task.columns == {"text": "review", "label": "stars"}
     assert task.data == str(tmp_path / "reviews.csv")
     assert task.short_name == "reviews"
-    refused("reviews.csv", "label=", "'id', 'review', 'stars'")
+    assert load_task("reviews.csv").columns == task.columns, "stars are the label, where no column is called so"
+    Path("mood.csv").write_text(Path("reviews.csv").read_text().replace("stars", "mood", 1))
+    refused("mood.csv", "label=", "'id', 'review', 'mood'")
     refused("reviews.csv", "no column 'star'", "Did you mean 'stars'", label="star")
     Path("two.csv").write_text("a,b,label\nsame length,same lengths,x\n")
     refused("two.csv", "two.csv", "which column holds the text", "'a', 'b', 'label'")
