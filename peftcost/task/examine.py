@@ -8,8 +8,9 @@ from typing import Any
 from peftcost.data.fingerprint import resolve_model
 from peftcost.errors import EnvironmentFailure, UserError
 from peftcost.task.check import SPLITS, class_counts
+from peftcost.task.lengths import NO_LIMIT, sample_of
 from peftcost.task.scripts import Tokenized, tokenized, told
-from peftcost.task.splits import files_of, load_task_data
+from peftcost.task.splits import TaskData, files_of, load_task_data
 from peftcost.task.task import Task
 
 LARGEST_CLASSES = 200
@@ -49,11 +50,11 @@ def examine(task: Task, seed: int = 0) -> Checked:
     counts = {name: class_counts(data.task_type, examples) for name, examples in splits.items()}
     total = sum(counts.values(), start=counts["train"].copy())
     names = [name for name, _ in total.most_common(LARGEST_CLASSES)]
-    seen, problems = None, []
+    seen: Tokenized | None = None
+    problems: list[str] = []
     for model in () if data.task_type.one_size else task.models[:1]:
         try:
-            seen = tokenized([data.task_type.content(e) for e in data.train], resolve_model(model), task.max_length)
-            problems = told(seen, model) if seen is not None else []
+            seen, problems = _looked_at(data, model, task.max_length)
         except (UserError, EnvironmentFailure) as error:
             problems = [f"The texts were not looked at with the base's tokenizer: {error}"]
     return Checked(
@@ -69,3 +70,20 @@ def examine(task: Task, seed: int = 0) -> Checked:
         rejected=data.rejected,
         warnings=data.warnings + problems,
     )
+
+
+def _looked_at(data: TaskData, model: str, max_length: int | None) -> tuple[Tokenized | None, list[str]]:
+    """How the base's tokenizer sees a sample of the training rows, and warnings.
+
+    Where a model is to write, rows are measured as in a training. One that no training takes is told, and texts are measured
+    alone."""
+    kind, folder = data.task_type, resolve_model(model)
+    some = [data.train[i] for i in sample_of(len(data.train))]
+    lengths, problems = None, []
+    if kind.generates and (folder / "tokenizer.json").exists():
+        try:
+            lengths = kind.encode(kind.processor(str(folder)), some, data.targets, NO_LIMIT).lengths
+        except UserError as error:
+            problems = [f"{model} cannot be trained on these rows: {error}"]
+    seen = tokenized([kind.all_text(example) for example in some], folder, max_length, lengths)
+    return seen, problems + (told(seen, model) if seen is not None else [])

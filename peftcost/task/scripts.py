@@ -32,8 +32,11 @@ class Tokenized:
     unknown: dict[str, float]
 
 
-def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) -> Tokenized | None:
-    """How the base's tokenizer sees the texts; None without a tokenizer.json. max_length: of the task, if it says one."""
+def tokenized(
+    texts: Sequence[str], model_folder: Path, max_length: int | None, lengths: np.ndarray | None = None
+) -> Tokenized | None:
+    """How the base's tokenizer sees the texts; None without a tokenizer.json. max_length: of the task, if it says one.
+    lengths: of the rows that the texts stand in, where the model gets more of these than the texts alone."""
     file = model_folder / "tokenizer.json"
     if not texts or not file.exists():
         return None
@@ -44,7 +47,8 @@ def tokenized(texts: Sequence[str], model_folder: Path, max_length: int | None) 
     tokenizer.no_padding()
     chosen = [texts[i] for i in sample_of(len(texts))]
     coded = tokenizer.encode_batch(chosen)
-    lengths = np.array([len(text.ids) for text in coded])
+    if lengths is None:
+        lengths = np.array([len(text.ids) for text in coded])
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     limit = min(max_length or usual_length(lengths), table_positions(config))
     unknown_id = _unknown_id(file, tokenizer)

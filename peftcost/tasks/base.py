@@ -69,7 +69,7 @@ class TaskType(ABC):
     whether the processor makes all inputs one size, so that nothing is cut or padded. pipeline_tag: what the
     Hugging Face hub calls the task, where that is not its name. generates: whether its answers are
     texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
-    per_token: whether each token has a target of its own.
+    per_token: whether each token has a target of its own. measured: what `peftcost check` tells the lengths of.
     """
 
     name: ClassVar[str]
@@ -87,6 +87,7 @@ class TaskType(ABC):
     one_size: ClassVar[bool] = False
     pipeline_tag: ClassVar[str | None] = None
     per_token: ClassVar[bool] = False
+    measured: ClassVar[str] = "a text"
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -169,6 +170,10 @@ class TaskType(ABC):
     @abstractmethod
     def content(self, example: Example) -> str:
         """The inputs without the targets: two examples with the same content are duplicates."""
+
+    def all_text(self, example: Example) -> str:
+        """All that the base's tokenizer gets of a labelled example."""
+        return self.content(example)
 
     def facts(self, examples: Sequence[Example]) -> list[str]:
         """What `peftcost check` tells of the inputs, one line each."""

@@ -45,6 +45,7 @@ class CausalLM(WritesText):
     pipeline_tag = "text-generation"
     precedence = 10
     default_model = "builtin:smollm2"
+    measured = "a row, prompt and completion together"
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -120,6 +121,9 @@ class CausalLM(WritesText):
         turns = example["prompt"] or [reply_of({"completion": "", **example})]
         texts = [words_of(turn) for turn in turns]
         return " ".join(" ".join(texts).split())
+
+    def all_text(self, example: Example) -> str:
+        return "\n".join(words_of(turn) for turn in [*example["prompt"], reply_of(example)])
 
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int

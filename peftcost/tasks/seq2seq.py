@@ -41,6 +41,7 @@ class Seq2Seq(WritesText):
     pipeline_tag = "text2text-generation"
     precedence = 11
     default_model = "google-t5/t5-small"
+    measured = "of a prompt or its completion, whichever is longer"
 
     def suits(self, config: Mapping[str, Any]) -> bool:
         return bool(config.get("is_encoder_decoder"))
@@ -67,6 +68,9 @@ class Seq2Seq(WritesText):
 
     def content(self, example: Example) -> str:
         return " ".join(example["prompt"].split())
+
+    def all_text(self, example: Example) -> str:
+        return f"{example['prompt']}\n{example['completion']}"
 
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int

@@ -6,6 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peftcost.cli.commands.check import lines_of
+from peftcost.task.examine import Checked, examine
+from peftcost.task.task import Task
 
 ROWS = [f"text number {i} about things,{'good' if i % 2 else 'bad'}" for i in range(60)]
 
@@ -46,3 +53,37 @@ def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
     found = json.loads(check(tmp_path, "--json", lines=[line.replace(",", " word" * 600 + ",") for line in ROWS]).stdout)
     assert found["tokens"]["cut"] == 1.0
     assert any("cut there" in warning for warning in found["warnings"])
+
+
+PAIRS = [{"prompt": f"what is {i:02}?", "completion": f"number {i:02} " * (1 + i % 20)} for i in range(60)]
+"""Replies are from 10 to 200 characters long."""
+
+
+def looked_at(model: Path, folder: Path, rows: list[dict[str, Any]], max_length: int | None = None) -> Checked:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return examine(Task(model=str(model), data=str(folder / "rows.jsonl"), max_length=max_length))
+
+
+def test_prompt_and_completion_are_measured_together_as_the_template_writes_them(tiny_chat_lm: Path, tmp_path: Path) -> None:
+    found = looked_at(tiny_chat_lm, tmp_path, PAIRS, max_length=60)
+    assert found.tokens is not None
+    assert found.tokens.longest > 200, "the prompts have 11 characters, the completions up to 200"
+    assert found.tokens.cut > 0.5
+    assert any("are longer than 60 tokens and are cut" in warning for warning in found.warnings)
+    assert any(line.startswith("tokens a row, prompt and completion together: median") for line in lines_of(found))
+
+
+def test_of_prompt_and_completion_the_longer_one_is_measured_where_each_is_cut(tiny_t5: Path, tmp_path: Path) -> None:
+    found = looked_at(tiny_t5, tmp_path, PAIRS)
+    assert found.tokens is not None
+    assert 190 <= found.tokens.longest <= 202
+    assert any(line.startswith("tokens of a prompt or its completion") for line in lines_of(found))
+
+
+@pytest.mark.parametrize("tools", [None, [{"name": "add", "description": "Adds.", "parameters": {}}]])
+def test_a_base_that_does_not_write_tools_is_told(tools: Any, tiny_chat_lm: Path, tmp_path: Path) -> None:
+    found = looked_at(tiny_chat_lm, tmp_path, [{**pair, "tools": tools} for pair in PAIRS])
+    assert found.tokens is not None
+    said = [warning for warning in found.warnings if "no chat template that writes `tools`" in warning]
+    assert len(said) == (tools is not None)
+    assert all(warning.startswith(f"{tiny_chat_lm} cannot be trained on these rows: ") for warning in said)

@@ -44,6 +44,8 @@ def check(
 
 def lines_of(found: Checked) -> list[str]:
     """The findings as people read them."""
+    from peftcost.tasks import get_task_type
+
     roles = ", ".join(f"{role} = {shown(column)}" for role, column in found.columns.items())
     lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}", ""]
     for name in ORDER:
@@ -58,11 +60,11 @@ def lines_of(found: Checked) -> list[str]:
         if len(found.classes) > SHOWN_CLASSES:
             lines.append(f"… and {len(found.classes) - SHOWN_CLASSES} more classes (--json lists them)")
     if found.tokens is not None:
-        seen = found.tokens
+        seen, measured = found.tokens, get_task_type(found.task).measured
         scripts = ", ".join(f"{script} {share:.1%}" for script, share in seen.unknown.items())
         lines += [
             "",
-            f"tokens a text: median {seen.median}, 5 % have {seen.high} or more, longest {seen.longest}; "
+            f"tokens {measured}: median {seen.median}, 5 % have {seen.high} or more, longest {seen.longest}; "
             f"{seen.cut:.1%} are cut at {seen.max_length}",
             f"tokens that the base does not know, by script: {scripts}",
         ]
