@@ -102,6 +102,55 @@ def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:
         load(tmp_path / "ner.csv", "word,label\n" + "".join(f"{word},{tag}\n" for _, word, tag in words))
 
 
+def words_a_row(folder: Path, at: int, column: int, odd: str) -> Path:
+    """300 words in rows; one cell of the row in line `at` is odd."""
+    rows = [[str(i + 1), word, tag] for i, pair in enumerate(SENTENCES) for word, tag in zip(*pair, strict=True)]
+    rows[at - 2][column] = odd
+    (folder / "ner.csv").write_text("sentence_id,word,tag\n" + "".join(",".join(row) + "\n" for row in rows))
+    return folder / "ner.csv"
+
+
+@pytest.mark.parametrize(
+    ("at", "column", "odd", "says"),
+    [
+        (104, 1, "", "column 'word': the text is empty"),
+        (104, 2, "", "column 'tag': the label is empty"),
+        (104, 0, "", "column 'sentence_id': the sentence's number is missing"),
+        (102, 0, "", "column 'sentence_id': the sentence's number is missing"),
+        (2, 0, "", "column 'sentence_id': the sentence's number is missing"),
+        (104, 0, "x", "column 'sentence_id': 'x' is no sentence's number"),
+        (104, 0, "1", "column 'sentence_id': the sentence '1' comes back"),
+    ],
+)
+def test_an_odd_cell_beside_one_word_is_named_and_its_sentence_is_left_out_if_bad_rows_are(
+    tmp_path: Path, at: int, column: int, odd: str, says: str
+) -> None:
+    path = words_a_row(tmp_path, at, column, odd)
+    with pytest.raises(UserError, match=f"line {at}, {says}"):
+        read_table(path)
+    table = read_table(path, skip_bad_rows=True)
+    assert any(says in told for told in table.rejected)
+    assert 57 <= len(table.rows) < 60 and {len(row["word"]) for row in table.rows} == {5}
+
+
+@pytest.mark.parametrize(("column", "odd"), [(0, "21.0"), (0, "21 "), (1, "New York")])
+def test_cells_that_are_no_less_clear_are_read(tmp_path: Path, column: int, odd: str) -> None:
+    table = read_table(words_a_row(tmp_path, 104, column, odd))
+    assert len(table.rows) == 60 and {len(row["word"]) for row in table.rows} == {5}
+
+
+@pytest.mark.parametrize(("documents", "sentences", "named"), [(4, 15, False), (30, 2, True)])
+def test_sentences_are_counted_anew_in_documents(tmp_path: Path, documents: int, sentences: int, named: bool) -> None:
+    rows = [
+        f"{f'd{d},' if named else ''}{i},{word},{tag}\n"
+        for d in range(documents)
+        for i in range(sentences)
+        for word, tag in zip(*SENTENCES[d * sentences + i], strict=True)
+    ]
+    (tmp_path / "ner.csv").write_text(f"{'doc,' if named else ''}sentence_id,word,tag\n" + "".join(rows))
+    assert len(read_table(tmp_path / "ner.csv").rows) == 60
+
+
 @pytest.mark.parametrize("content", ["word,tag\nAnn,B-PER\nleft,O\nhere,O\n", "id,word,tag\n1,Ann,B-PER\n1,left,O\n"])
 def test_words_in_rows_are_no_sentences_to_judge_or_predict(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.csv").write_text(content)

@@ -64,7 +64,7 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     if not table.rows:
         told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
         raise UserError(f"{source.name} has no rows; give a file with data.{told}")
-    return gather_sentences(replace(lists_from_text(table, LIST_NAMES), rejected=reject.told))
+    return gather_sentences(replace(lists_from_text(table, LIST_NAMES), rejected=reject.told), reject)
 
 
 def _read(source: Source, reject: Rejects) -> Table:
