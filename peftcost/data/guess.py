@@ -34,6 +34,8 @@ PAIR_NAMES = (
     ("text", "textpair"),
 )
 """What two texts that belong together are called, without case and signs."""
+KNOWN_NAMES = {*LABEL_NAMES, *SCORE_NAMES, *CLASS_NAMES, *TEXT_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
+"""What shows that a line is a header."""
 TURN_KEYS = (
     *({"role", "content"}, {"role", "tool_calls"}, {"from", "value"}),
     *({"role", "text"}, {"speaker", "text"}, {"speaker", "content"}),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from peftcost.data.cells import LOOKED_AT, WHOLE_NUMBER, is_blank, label_of, list_from_text, text_of
+from peftcost.data.guess import LABEL_NAMES
 from peftcost.data.numbers import mostly
 from peftcost.data.table import Rejects, Table
 from peftcost.data.tags import OUTSIDES, in_capitals, marks_tags
@@ -59,7 +60,8 @@ def gather_sentences(table: Table, reject: Rejects | None = None) -> Table:
         for start, end in zip(starts, [*starts[1:], len(table.rows)], strict=True)
         if not (numbers is not None and keys[start] in doubtful) and _readable(table, start, end, words, tags, reject)
     ]
-    rows = [_sentence(table.rows[start:end], numbers) for start, end in parts]
+    single = _of_sentences(table, parts, {words, tags, numbers}) | ({numbers} if numbers is not None else set())
+    rows = [_sentence(table.rows[start:end], single) for start, end in parts]
     note = f"{table.path}: its {len(table.rows)} words are put together into {len(rows)} sentences, {how}."
     lines = [table.lines[start] for start, _ in parts]
     return Table(table.path, table.columns, rows, lines, table.unit, [*table.notes, note], table.rejected)
@@ -191,9 +193,19 @@ def _behind_blank_lines(table: Table) -> list[int]:
     return [i for i, line in enumerate(table.lines) if i == 0 or line > table.lines[i - 1] + 1]
 
 
-def _sentence(rows: Sequence[dict[str, Any]], numbers: str | None) -> dict[str, Any]:
-    names = rows[0]
-    return {name: names[name] if name == numbers else [row.get(name) for row in rows] for name in names}
+def _sentence(rows: Sequence[dict[str, Any]], single: set[str]) -> dict[str, Any]:
+    """single: the columns of which the first cell stands for all."""
+    return {name: value if name in single else [row.get(name) for row in rows] for name, value in rows[0].items()}
+
+
+def _of_sentences(table: Table, parts: Sequence[tuple[int, int]], others: set[str | None]) -> set[str]:
+    """The columns that have one value in each sentence, and not one alone in all: the document, say."""
+    found = set()
+    for name in set(table.columns) - others - set(LABEL_NAMES):
+        values = [{str(row.get(name)) for row in table.rows[start:end]} for start, end in parts]
+        if all(len(some) == 1 for some in values) and len(set().union(*values)) > 1:
+            found.add(name)
+    return found
 
 
 def _plain(name: str) -> str:

@@ -95,9 +95,9 @@ def marks_spans(tags: Iterable[str]) -> bool:
 
 
 def marks_tags(values: Iterable[object]) -> bool:
-    """Whether these are the tags of words: all of a scheme, O among them."""
+    """Whether these are the tags of words: all of a scheme, O among them. A bare o beside b may be something else."""
     tags = {value for value in values if isinstance(value, str)}
-    return not OUTSIDES.isdisjoint(tags) and marks_spans(tags)
+    return (OUTSIDE in tags or ("o" in tags and any(map(kind_of, tags)))) and marks_spans(tags)
 
 
 def marks_kinds(values: Sequence[object]) -> bool:

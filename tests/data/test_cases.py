@@ -149,6 +149,24 @@ def test_sentences_are_counted_anew_in_documents(tmp_path: Path, documents: int,
     ]
     (tmp_path / "ner.csv").write_text(f"{'doc,' if named else ''}sentence_id,word,tag\n" + "".join(rows))
     assert len(read_table(tmp_path / "ner.csv").rows) == 60
+    if named:
+        task = load_task(tmp_path / "ner.csv").model_copy(update={"group": "doc"})
+        data = load_task_data(task, 0)
+        assert {e["group"] for e in data.train}.isdisjoint(e["group"] for e in data.dev)
+
+
+def test_words_with_the_classes_o_and_b_are_no_tags(tmp_path: Path) -> None:
+    rows = "".join(f"word{i},{'ob'[i % 2]}\n" for i in range(60))
+    assert load(tmp_path / "x.csv", f"text,label\n{rows}").task_type.name == "text-classification"
+
+
+@pytest.mark.parametrize("header", ["text,spam", "message,spam", "spam,review"])
+def test_a_column_may_be_called_as_one_of_its_classes(tmp_path: Path, header: str) -> None:
+    cells = [("spam" if i % 2 else "ham", f"a text {i}") for i in range(60)]
+    rows = "".join(",".join(pair if header.startswith("spam") else pair[::-1]) + "\n" for pair in cells)
+    assert load(tmp_path / "x.csv", f"{header}\n{rows}", label="spam").targets.describe() == "Labels (2): ham, spam"
+    with pytest.raises(UserError, match="line 1: is a row where a header should be"):
+        load(tmp_path / "y.csv", rows)
 
 
 @pytest.mark.parametrize("content", ["word,tag\nAnn,B-PER\nleft,O\nhere,O\n", "id,word,tag\n1,Ann,B-PER\n1,left,O\n"])

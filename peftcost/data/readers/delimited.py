@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from peftcost.data.cells import lists_from_text
+from peftcost.data.guess import KNOWN_NAMES
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.readers.records import Layout, Record, physical_lines, plain_records, read_records
 from peftcost.data.readers.swallowed import swallowing
@@ -218,10 +219,11 @@ def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> s
         return None
     columns = [[cells[i].strip() for cells in rows if len(cells) == len(names)] for i in range(len(names))]
     labels = _numbered_labels(names, columns)
+    others = {name.lower() for name, below in zip(names, columns, strict=True) if name not in below}
     for i, (name, below) in enumerate(zip(names, columns, strict=True)):
         if i in labels:
             continue
-        if name in below:
+        if name in below and not (others - {name.lower()}) & KNOWN_NAMES:  # text,spam is a header above spam and ham
             return f"{name!r} stands in column {i + 1} again"
         if len(below) > 1 and NUMBER.fullmatch(name) and all(NUMBER.fullmatch(cell) for cell in below):
             return f"column {i + 1} holds numbers, and {name!r} is one"
