@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from peftcost.core.setup import PACKING, WEIGHTS, Scalar, Setup
+from peftcost.methods import get_method
 
 FIXED_SECONDS = 1.5
 """Beside loading, what a trial takes that does not grow with the data: saving, latency, the memory reading."""
 
 
 WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
+QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5}
 ENDING_SECONDS, GROUP_ENDING_SECONDS = 1.5, 4.0
 """On each device: what passes between seeing that the budget is at its end and having released it. A group of processes
 takes longer to end than one."""
@@ -141,9 +143,13 @@ class CostModel:
         return Prediction(gpu_seconds, peak_bytes, correction * training + beside)
 
     def base_bytes(self, setup: Setup) -> int:
-        """Of what a setup needs, at least what the base takes, in 4 bits: setups that train over one pass of it share it."""
-        probe = self._probe_of(setup)
-        return min(self.predict(setup).peak_bytes, (probe.total_parameters - probe.trainable_parameters) // 2)
+        """Of what a setup needs, what the frozen base takes at least: setups that train over one pass of it share it.
+
+        At least, since embeddings are not quantized."""
+        probe, quantization = self._probe_of(setup), get_method(setup.method).quantization
+        each = QUANTIZED_BYTES[quantization] if quantization else WEIGHT_BYTES[str(setup.hyperparameters.get(WEIGHTS, "fp32"))]
+        frozen = probe.total_parameters - probe.trainable_parameters
+        return min(self.predict(setup).peak_bytes, int(each * frozen))
 
     def corrected(self, setup: Setup, gpu_seconds: float) -> CostModel:
         """The model after a measurement, which corrects the probe for setups that differ in rate or length alone; for

@@ -86,12 +86,16 @@ class Moment:
         return left - parts - sum(max(0.0, seconds) for seconds in running)
 
     @cached_property
+    def gpu_seconds(self) -> dict[str, float]:
+        """Of each measured setup."""
+        return {} if self.replicates is None else gpu_seconds_of(self.state, self.replicates)
+
+    @cached_property
     def contenders_seconds(self) -> list[float]:
         """What training the present contenders takes."""
         if self.replicates is None:
             return []
-        gpu_seconds = gpu_seconds_of(self.state, self.replicates)
-        known = contenders(self.replicates, self.criterion.margin, gpu_seconds, self.config)
+        known = contenders(self.replicates, self.criterion.margin, self.gpu_seconds, self.config)
         reserved = known[: self.config.reserved_contenders]
         return [self.state.cost.predict(self.state.setup(s)).trial_seconds for s in reserved]
 
@@ -101,8 +105,7 @@ class Moment:
         if self.replicates is None:
             return None
         known = settled(self.state, self.replicates, self.criterion)
-        gpu_seconds = gpu_seconds_of(self.state, self.replicates)
-        return self.state.setup(known or cheapest_expected(self.replicates, self.criterion.margin, gpu_seconds))
+        return self.state.setup(known or cheapest_expected(self.replicates, self.criterion.margin, self.gpu_seconds))
 
     @property
     def left_to_explore(self) -> float:

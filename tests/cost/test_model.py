@@ -83,3 +83,13 @@ def test_writing_at_the_end_is_kept_back_for_both_who_write() -> None:
     silent = CostModel({"lora": FULL_DEPTH, "full": FULL_DEPTH}, 1000, 1000)
     writes = replace(silent, probes={**silent.probes, "lora": replace(FULL_DEPTH, answering_seconds=20.0)})
     assert writes.closing_seconds() - silent.closing_seconds() == pytest.approx(2 * (20.0 + 1.0 + FIXED_SECONDS))
+
+
+@pytest.mark.parametrize(
+    ("method", "choices", "held_bytes"),
+    [("lora", {}, 4), ("lora", {"weights": "bf16"}, 2), ("int8-lora", {}, 1), ("nf4-lora", {}, 0.5)],
+)
+def test_setups_over_one_pass_share_the_base_as_it_is_held(method: str, choices: dict[str, str], held_bytes: float) -> None:
+    cost = CostModel({method: Probe(1.0, 0.1, 0.03, 9 * 10**9, 10**7, 10**9 + 10**7)}, 100, 100, 1000)
+    setup = Setup.of(method, {**get_method(method).prior(), **choices}, 1000)
+    assert cost.base_bytes(setup) == held_bytes * 10**9
