@@ -27,6 +27,8 @@ LOOSE_LIST = re.compile(r"\[\s*[^,\[\]\"']+(,[^,\[\]\"']+)*\s*\]")
 """[drama], [science fiction, drama]: a list where other cells of its column surely are some."""
 MOST = 0.95
 """Of the cells of a column, that show what it holds: an odd one is then told by its row."""
+FEWEST = 4
+"""Cells that are enough to call another one of their column odd."""
 OPENS_LIST = ("['", '["')
 BETWEEN_DICTS = re.compile(r"\}\s+\{")
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -107,6 +109,11 @@ def is_missing(value: Any) -> bool:
 def is_blank(value: Any) -> bool:
     """Whether a cell holds nothing, or nothing but spaces."""
     return is_missing(value) or (isinstance(value, str) and not value.strip())
+
+
+def mostly(fitting: int, cells: int) -> bool:
+    """Whether so many cells show what the column holds: all, or all but an odd one in twenty, or one of few."""
+    return fitting == cells or (fitting >= FEWEST and cells - fitting <= max(1, (1 - MOST) * cells))
 
 
 def list_from_text(text: str) -> list[Any] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT
+from peftcost.data.cells import LOOKED_AT, mostly
 from peftcost.data.table import Table
 from peftcost.errors import OtherData, UserError, did_you_mean
 
@@ -66,9 +66,10 @@ def text_column(table: Table, names: list[str]) -> str | None:
 
 
 def holds(table: Table, column: str, kind: type) -> bool:
-    """Whether the first values that are there are of this type."""
-    values = [row.get(column) for row in table.rows[:LOOKED_AT]]
-    return all(isinstance(value, kind) for value in values if value is not None) and any(values)
+    """Whether the first values that are there are of this type, but for an odd one, which is then told by its row."""
+    values = [value for row in table.rows[:LOOKED_AT] if (value := row.get(column)) is not None]
+    fitting = [value for value in values if isinstance(value, kind)]
+    return mostly(len(fitting), len(values)) and any(fitting)
 
 
 def is_turn(value: Any) -> bool:
@@ -119,7 +120,7 @@ def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:
 def _longest(table: Table, columns: list[str]) -> str | None:
     """The column whose strings are on average twice as long as any other's, or None."""
     rows = table.rows[:LOOKED_AT]
-    length = {name: sum(len(row.get(name) or "") for row in rows) / len(rows) for name in columns}
+    length = {name: sum(len(str(row.get(name) or "")) for row in rows) / len(rows) for name in columns}
     first, second = [*sorted(columns, key=lambda name: -length[name]), None, None][:2]
     if first is None or second is None or length[first] < 2 * length[second]:
         return None

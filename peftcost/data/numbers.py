@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from peftcost.data.cells import MOST, is_blank, number_of
+from peftcost.data.cells import is_blank, mostly, number_of
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 
@@ -16,8 +16,6 @@ ONE_GROUP = re.compile(r"[-+]?[1-9]\d{0,2}([.,])\d{3}")
 """1.234 and 1,234: with a thousand, or with three decimals."""
 SMALL = re.compile(r"[-+]?\d{1,3}")
 NAMES = {".": "point", ",": "comma"}
-FEWEST = 4
-"""Cells that are enough to call another one of their column odd."""
 
 
 def number_reader(table: Table, column: str) -> Callable[[Any, str], float]:
@@ -54,11 +52,6 @@ def reader_of(texts: Sequence[str]) -> Callable[[Any, str], float]:
         return number_of(text.replace(groups, "").replace(point, ".") if _fits(text, point) else cell, where)
 
     return read
-
-
-def mostly(fitting: int, cells: int) -> bool:
-    """Whether so many cells show what the column holds: all, or all but an odd one in twenty, or one of few."""
-    return fitting == cells or (fitting >= FEWEST and cells - fitting <= max(1, (1 - MOST) * cells))
 
 
 def are_decimals(cells: Sequence[Any]) -> bool:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT, WHOLE_NUMBER, is_blank, label_of, list_from_text, text_of
+from peftcost.data.cells import LOOKED_AT, WHOLE_NUMBER, is_blank, label_of, list_from_text, mostly, text_of
 from peftcost.data.guess import LABEL_NAMES
-from peftcost.data.numbers import mostly
 from peftcost.data.table import Rejects, Table
 from peftcost.data.tags import OUTSIDES, in_capitals, marks_tags
 from peftcost.errors import UserError

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, list_from_text
+from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, list_from_text, mostly
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import LABEL_NAMES, SCORE_NAMES, holds, label_column
-from peftcost.data.numbers import are_decimals, is_number, mostly
+from peftcost.data.numbers import are_decimals, is_number
 from peftcost.data.table import Table
 from peftcost.data.tags import marks_tags
 from peftcost.errors import UserError

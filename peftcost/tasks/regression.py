@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, is_blank
+from peftcost.data.cells import LOOKED_AT, is_blank, mostly
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import SCORE_NAMES, label_column, said_as
-from peftcost.data.numbers import is_number, mostly, number_reader
+from peftcost.data.numbers import is_number, number_reader
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Baseline, Columns, Example, Metric

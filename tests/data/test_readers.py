@@ -14,6 +14,7 @@ import pytest
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
+from peftcost.task.columns import guess_columns
 
 ROWS = [
     {"text": "good, and cheap", "label": "yes"},
@@ -340,3 +341,18 @@ def test_standard_input_shows_its_format(monkeypatch: pytest.MonkeyPatch) -> Non
     for content in (delimited("\t"), delimited(","), json.dumps(ROWS), "\n".join(map(json.dumps, ROWS))):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
         assert read_table("-").rows == ROWS
+
+
+def test_a_title_above_the_header_and_an_early_odd_line_of_a_conll_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 1: is one cell where a header should be, and all rows have 2"):
+        read(tmp_path, "x.csv", "My reviews\ntext,label\n" + "".join(f"a text {i},good\n" for i in range(9)))
+    words = "Ann B-PER\nleft O\n\n" * 9
+    with pytest.raises(UserError, match="line 1: expected 2 parts as in the other lines, but got 3"):
+        read(tmp_path, "x.txt", words.replace("Ann ", "Ann Lee ", 1))
+
+
+def test_an_early_number_among_texts_leaves_the_column_its_role(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": 5 if i == 3 else f"text {i}", "label": "ab"[i % 2]}) for i in range(20)]
+    kind, columns = guess_columns(table := read(tmp_path, "x.jsonl", "\n".join(rows)), None)
+    with pytest.raises(UserError, match="line 4, column 'text': expected a text, but got 5"):
+        kind.read(table, columns)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from peftcost.data.cells import mostly
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
 from peftcost.data.tags import OUTSIDES, marks_kinds, marks_tags
@@ -28,7 +29,7 @@ class Conll(Reader):
     shape = "a word and its tag a line, blank lines between sentences"
 
     def recognises(self, source: Source) -> bool:
-        """Blank lines between blocks of lines of equally many parts, one of which is an entity's tag."""
+        """Blank lines between blocks of lines of equally many parts, but for an odd one; one of which is an entity's tag."""
         if source.folder is not None or source.ending not in (".txt", ".tsv", ".csv", ""):
             return False
         lines = [line for line in _lines(source.head)[:LOOKED_AT] if not line.startswith((DOCUMENT, *COMMENTS))]
@@ -36,8 +37,10 @@ class Conll(Reader):
         blocks = [[_parts(line, tabs) for line in block] for block in _blocks(lines)]
         if len(blocks) < 2:
             return False
-        parts = [part for block in blocks for part in block]
-        if len({len(part) for part in parts}) > 1 or len(parts[0]) < 2:
+        everything = [part for block in blocks for part in block]
+        width = Counter(map(len, everything)).most_common(1)[0][0]
+        parts = [part for part in everything if len(part) == width]
+        if width < 2 or not mostly(len(parts), len(everything)):
             return False
         columns = list(zip(*parts, strict=True))
         return _tags_first(parts) or any(map(marks_tags, columns[1:])) or marks_kinds(columns[-1])

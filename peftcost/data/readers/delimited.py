@@ -197,6 +197,12 @@ def _column_names(path: str, header: Record, records: Sequence[Record], separato
         )
     if reject_broken("\n".join(names), path, header.first, Rejects()):
         return names
+    widths = {len(record.cells) for record in records if record.problem is None}
+    if len(names) == 1 and len(records) > 1 and len(widths) == 1 and min(widths) > 1:
+        raise UserError(
+            f"{path}, line {header.first}: is one cell where a header should be, and all rows have {min(widths)}; write the "
+            "columns' names as the first line."
+        )
     sign = _sign_of_no_header(names, [record.cells for record in records[:LOOKED_AT]])
     if sign is not None:
         shape = separator.join(["text", "label", *(f"column{i}" for i in range(3, len(names) + 1))][: len(names)])
