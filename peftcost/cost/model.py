@@ -147,7 +147,8 @@ class CostModel:
 
         At least, since embeddings are not quantized."""
         probe, quantization = self._probe_of(setup), get_method(setup.method).quantization
-        each = QUANTIZED_BYTES[quantization] if quantization else WEIGHT_BYTES[str(setup.hyperparameters.get(WEIGHTS, "fp32"))]
+        held_in = str(setup.hyperparameters.get(WEIGHTS, "fp32"))
+        each = QUANTIZED_BYTES[quantization] if quantization else WEIGHT_BYTES[held_in]
         frozen = probe.total_parameters - probe.trainable_parameters
         return min(self.predict(setup).peak_bytes, int(each * frozen))
 
