@@ -1,6 +1,6 @@
 """Writes the pages in docs/benchmarks/ of comparisons, with their pictures, from the bench.json that `peftcost bench` wrote.
 
-python benchmarks/suite_pages.py [NAME BENCH.JSON]     NAME: methods or peft
+python benchmarks/suite_pages.py [NAME BENCH.JSON]     NAME: methods, few_labels or peft
 
 With arguments, the file first takes the place of benchmarks/results/bench-NAME.json. The pictures are taken of bench.html in
 Chromium (playwright).
@@ -25,6 +25,12 @@ HEADS = {
         "Measured by `peftcost bench benchmarks/suites/methods.yaml` on the tasks that packages bring "
         "(`python benchmarks/suite_data.py` writes some of them). This page is made from "
         "`benchmarks/results/bench-methods.json` by `python benchmarks/suite_pages.py`."
+    ),
+    "few_labels": (
+        "Measured by `peftcost bench benchmarks/suites/few_labels.yaml --devices cpu:1` (before that, once, "
+        "`python benchmarks/suite_data.py`): 160 training rows, six epochs. One core of two; other programs ran on the other, "
+        "so qualities count here and seconds less. This page is made from `benchmarks/results/bench-few_labels.json` by "
+        "`python benchmarks/suite_pages.py`."
     ),
     "peft": (
         "Made by `peftcost bench FOLDER` from the 63 result files of the MetaMathQA suite in "
