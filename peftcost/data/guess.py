@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from peftcost.data.cells import LOOKED_AT, mostly
@@ -36,6 +36,8 @@ PAIR_NAMES = (
 """What two texts that belong together are called, without case and signs."""
 KNOWN_NAMES = {*LABEL_NAMES, *SCORE_NAMES, *CLASS_NAMES, *TEXT_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
 """What shows that a line is a header."""
+LISTED = 10
+"""Columns that play no role, as far as they are named."""
 TURN_KEYS = (
     *({"role", "content"}, {"role", "tool_calls"}, {"from", "value"}),
     *({"role", "text"}, {"speaker", "text"}, {"speaker", "content"}),
@@ -88,6 +90,12 @@ def pair_columns(table: Table, names: list[str]) -> tuple[str, str] | None:
     return next(((plain[a], plain[b]) for a, b in PAIR_NAMES if a in plain and b in plain), None)
 
 
+def listed(columns: Sequence[str]) -> str:
+    """Columns in one line, of many the first."""
+    more = f" and {len(columns) - LISTED} more columns" if len(columns) > LISTED else ""
+    return ", ".join(map(repr, columns[:LISTED])) + more
+
+
 def names_of(columns: Iterable[str | list[str]]) -> list[str]:
     """The columns' names, where each may be a list of them."""
     return [name for column in columns for name in ([column] if isinstance(column, str) else column)]
@@ -105,6 +113,11 @@ def said_as(task: str, columns: Mapping[str, str | list[str]], role: str, instea
         f"{name}: {column if isinstance(column, str) else '[' + ', '.join(column) + ']'}" for name, column in roles.items()
     )
     return f"write `task: {task}` and `columns: {{{', '.join(each)}}}`"
+
+
+def unused_columns(table: Table, columns: Mapping[str, Any]) -> list[str]:
+    """The columns that play none of these roles."""
+    return [name for name in table.columns if name not in names_of(columns.values())]
 
 
 def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:

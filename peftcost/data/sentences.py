@@ -125,7 +125,7 @@ def word_column(table: Table) -> str | None:
     tags = tag_column(table)
     single = [name for name in table.columns if name != tags and _single_words(table, name)]
     known = [name for name in single if _plain(name) in WORD_NAMES]
-    different = {name: len({row.get(name) for row in table.rows[: LOOKED_AT * 10]}) for name in single}
+    different = {name: len({str(row.get(name)) for row in table.rows[: LOOKED_AT * 10]}) for name in single}
     return next(iter(known or sorted(single, key=lambda name: -different[name])), None)
 
 

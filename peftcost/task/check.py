@@ -35,6 +35,23 @@ def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
     ]
 
 
+def copies_within(kind: TaskType, examples: Sequence[Example], name: str) -> list[str]:
+    """A warning when rows of one split are copies of others in it."""
+    n = len(examples) - len({kind.content(example) for example in examples})
+    if not n:
+        return []
+    so = "they weigh more in training" if name == "train" else "intervals are narrower than so few different rows allow"
+    return [f"{count(n, 'row of ' + name + ' is a copy', 'rows of ' + name + ' are copies')} of another row of it: {so}."]
+
+
+def alike_but_for_case(kind: TaskType, splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """A warning when rows of dev or test stand in train as well, but for capital letters, which many bases do not see."""
+    seen = {kind.content(example).casefold() for example in splits["train"]}
+    counts = {name: sum(kind.content(example).casefold() in seen for example in splits[name]) for name in ("dev", "test")}
+    shown = " and ".join(count(n, f"row of {name}", f"rows of {name}") for name, n in counts.items() if n)
+    return [f"{shown} also stood in train but for capital letters, so quality may look better than it is."] if shown else []
+
+
 def class_counts(kind: TaskType, examples: Sequence[Example]) -> Counter[str]:
     """In how many examples each class stands."""
     return Counter(name for example in examples for name in set(kind.classes_of(example)))

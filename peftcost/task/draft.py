@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from peftcost.core.one_line import one_line
-from peftcost.data.guess import names_of, shown
+from peftcost.data.guess import listed, shown, unused_columns
 from peftcost.data.hub_files import is_hub_file
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import train_file
@@ -37,12 +37,12 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     metric = found.name
     task = Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
-    unused = [repr(name) for name in table.columns if name not in names_of(columns.values())]
+    unused = unused_columns(table, columns)
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"
-        + (f"# Not used: {one_line(', '.join(unused))}\n" if unused else "")
+        + (f"# Not used: {one_line(listed(unused))}\n" if unused else "")
         + "".join(f"# {one_line(note)}\n" for note in [*table.notes, kind.otherwise(table, columns)] if note)
         + f"# {one_line(why[0] if why else f'{metric} is the usual metric of {kind.name}')}\n"
         "# Next: peftcost check, then peftcost search, which prints three budgets for this machine\n"

@@ -19,12 +19,13 @@ LARGEST_CLASSES = 200
 
 @dataclass(frozen=True)
 class Checked:
-    """rows: of each split, as used. given: the splits that have a file of their own. classes: name -> examples of it in each
-    split. tokens: how the first base's tokenizer sees the training rows. inputs: what there is to tell of other inputs, one
-    line each. rejected: rows left out."""
+    """unused: columns that play no role. rows: of each split, as used. given: the splits that have a file of their own.
+    classes: name -> examples of it in each split. tokens: how the first base's tokenizer sees the training rows. inputs:
+    what there is to tell of other inputs, one line each. rejected: rows left out."""
 
     task: str
     columns: dict[str, Any]
+    unused: list[str]
     metric: str
     margin: float
     rows: dict[str, int]
@@ -60,6 +61,7 @@ def examine(task: Task, seed: int = 0) -> Checked:
     return Checked(
         task=data.task_type.name,
         columns=data.columns,
+        unused=data.unused,
         metric=data.metric.name,
         margin=data.margin,
         rows={name: len(examples) for name, examples in splits.items()},

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from peftcost.data.builtin import PREFIX, builtin_table
-from peftcost.data.guess import check_columns_exist, shown
+from peftcost.data.guess import check_columns_exist, shown, unused_columns
 from peftcost.data.hub_files import HUB
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
-from peftcost.task.check import SPLITS, contradictions, count, lookalikes, unjudged, was
+from peftcost.task.check import SPLITS, alike_but_for_case, contradictions, copies_within, count, lookalikes, unjudged, was
 from peftcost.task.columns import fit_columns
 from peftcost.task.metric import judged_by
 from peftcost.task.rows import GROUP, TIME, told_in_short, usable_rows, with_order
@@ -34,7 +34,7 @@ class TaskData:
     """What a task's files hold. columns: role -> column, inferred ones too. fingerprint: sha256 over the splits.
 
     warnings: what the user should know of the data (copies, contradictions, small splits) and what was decided without
-    being asked, one sentence each. rejected: the rows that were left out.
+    being asked, one sentence each. rejected: the rows that were left out. unused: columns of train that play no role.
     """
 
     task_type: TaskType
@@ -48,6 +48,7 @@ class TaskData:
     metric: Metric
     margin: float
     rejected: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -90,14 +91,15 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     splits = _sampled(kind, splits, task.rows or Rows(), seed)
     for name in SPLITS:
         if not splits[name] and not (name == "test" and without_test(task)):
-            raise UserError(_nothing_left(name, tables["train"].path, dropped))
+            raise UserError(_nothing_left(name, tables, dropped))
     if not kind.can_learn(splits["train"]):
         where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
     warnings += dropped + split_off + lookalikes(targets) + unjudged(kind, splits, metric.name)
+    warnings += alike_but_for_case(kind, splits)
     return TaskData(
         kind, columns, targets, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
-        margin=margin, rejected=rejected,
+        margin=margin, rejected=rejected, unused=unused_columns(tables["train"], columns | _order_columns(task)),
     )  # fmt: skip
 
 
@@ -208,10 +210,16 @@ def _split_off(
     pool = given["train"]
     splits = dict(given)
     missing = [name for name in ("test", "dev") if name not in given]
+    told = [text for name in given if name != "train" or not missing for text in copies_within(kind, given[name], name)]
     if not missing:
-        return splits, []
+        return splits, told
     shares = task.splits or Shares()
     dev, test = split_sizes(len(pool), margin, "dev" in missing, "test" in missing, shares.dev, shares.test)
+    if task.splits is not None and len(pool) <= dev + test:
+        raise UserError(
+            f"{count(dev + test, 'row', 'rows')} cannot be split off from {len(pool):,} and leave some to train on; "
+            "ask for fewer in `splits` (or with --gate-rows)."
+        )
     copies = len(pool) - len({kind.content(example) for example in pool})
     for name, n in (("test", test), ("dev", dev)):
         if name in missing:
@@ -221,10 +229,10 @@ def _split_off(
     splits["train"] = pool
     if task.time is not None:  # copies may stand at several times: the later one counts
         splits, dropped = without_leaks(kind, splits)
-        return splits, dropped
+        return splits, told + dropped
     if not copies:
-        return splits, []
-    return splits, [f"{count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
+        return splits, told
+    return splits, [*told, f"{count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
 
 
 def _taken(kind: TaskType, pool: Sequence[Example], n: int, seed: Sequence[int]) -> set[int]:
@@ -247,6 +255,9 @@ def _sampled(kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed:
     return found
 
 
-def _nothing_left(name: str, path: str, dropped: Iterable[str]) -> str:
+def _nothing_left(name: str, tables: dict[str, Table], dropped: Iterable[str]) -> str:
     because = " ".join(dropped)
+    if name in tables:
+        return f"{tables[name].path}: no row is left for the {name} split; add rows that stand in no other split. {because}"
+    path = tables["train"].path
     return f"{path}: too few different rows for the {name} split; add rows, or give a {name} file. {because}".rstrip()

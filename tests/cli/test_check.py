@@ -31,6 +31,14 @@ def test_rows_shares_and_classes_are_told(tmp_path: Path) -> None:
         assert told in done.stdout
 
 
+def test_columns_that_play_no_role_are_told(tmp_path: Path) -> None:
+    (tmp_path / "titles.csv").write_text("title,text,label\n" + "".join(f"Title {i},{row}\n" for i, row in enumerate(ROWS)))
+    task = Task(model="builtin:minilm", data=str(tmp_path / "titles.csv"), columns={"text": "text", "label": "label"})
+    found = examine(task)
+    assert found.unused == ["title"]
+    assert lines_of(found)[1] == "Not used: 'title'"
+
+
 def test_a_bad_row_is_an_error_or_is_listed(tmp_path: Path) -> None:
     lines = [*ROWS[:5], "no label", *ROWS[5:], ",good"]
     done = check(tmp_path, lines=lines)

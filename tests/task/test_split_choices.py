@@ -38,6 +38,11 @@ def test_shares(tmp_path: Path) -> None:
     assert [len(getattr(data, name)) for name in ("train", "dev", "test")] == [120, 20, 60]
 
 
+def test_more_rows_than_there_are_cannot_be_split_off(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="260 rows cannot be split off from 200 and leave some to train on"):
+        load(tmp_path, reviews(200), splits=Shares(dev=200, test=60))
+
+
 def test_a_group_stands_in_one_split(tmp_path: Path) -> None:
     data = load(tmp_path, reviews(200, user=lambda i: i % 23), group="user")
     users = [{n % 23 for n in numbers(data, split)} for split in ("train", "dev", "test")]

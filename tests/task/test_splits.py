@@ -93,6 +93,33 @@ def test_copies_of_dev_and_test_leave_train(tmp_path: Path) -> None:
     assert "1 row of train also stood in dev and was dropped." in data.warnings
 
 
+def test_copies_within_a_given_split_are_told(tmp_path: Path) -> None:
+    """Else four copies of each dev row halve all intervals, untold."""
+    dev, test = [("new", "good"), ("newer", "bad")], [("newest", "bad")]
+    data = load_task_data(task_of(tmp_path, train=[*ROWS, ROWS[0]], dev=dev * 4, test=test), 0)
+    assert len(data.dev) == 8
+    assert data.warnings[:2] == [
+        "1 row of train is a copy of another row of it: they weigh more in training.",
+        "6 rows of dev are copies of another row of it: intervals are narrower than so few different rows allow.",
+    ]
+    data = load_task_data(task_of(tmp_path, train=ROWS, dev=dev * 2), 0)
+    assert any(warning.startswith("2 rows of dev are copies") for warning in data.warnings)
+
+
+def test_rows_that_differ_from_train_by_capitals_alone_are_told(tmp_path: Path) -> None:
+    dev, test = [("TEXT number 1", "good"), ("new", "bad")], [("newest", "bad")]
+    data = load_task_data(task_of(tmp_path, train=ROWS, dev=dev, test=test), 0)
+    assert (len(data.train), len(data.dev)) == (90, 2)
+    assert "1 row of dev also stood in train but for capital letters" in data.warnings[-1]
+
+
+def test_a_given_split_of_which_nothing_is_left_is_named(tmp_path: Path) -> None:
+    dev = [("new", "good"), ("newer", "bad")]
+    refused(
+        task_of(tmp_path, train=ROWS, dev=dev, test=dev), "dev.jsonl: no row is left for the dev split", "2 rows of dev also"
+    )
+
+
 def test_contradicting_labels_are_told_with_both_places(tmp_path: Path) -> None:
     data = load_task_data(task_of(tmp_path, train=[*ROWS, (ROWS[4][0], "bad")]), 0)
     (warning,) = [text for text in data.warnings if "different labels" in text]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peftcost.cli.options import TASK, JsonOption, LabelOption, SeedOption, SkipBadRowsOption
-from peftcost.data.guess import shown
+from peftcost.data.guess import listed, shown
 
 if TYPE_CHECKING:
     from peftcost.task.examine import Checked
@@ -47,7 +47,8 @@ def lines_of(found: Checked) -> list[str]:
     from peftcost.tasks import get_task_type
 
     roles = ", ".join(f"{role} = {shown(column)}" for role, column in found.columns.items())
-    lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}", ""]
+    lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}"]
+    lines += [f"Not used: {listed(found.unused)}", ""] if found.unused else [""]
     for name in ORDER:
         origin = "its own file" if name in found.given else "split off from train"
         lines.append(f"{name:<6}{found.rows[name]:>9,} rows {found.shares[name]:>6.1%}  {origin}")
