@@ -10,6 +10,8 @@ from typing import ClassVar
 OPTION = re.compile(r"(?<!pip install )--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|builtin:\w+|[+\d](?:[\w.:+-]*\w)?))?")
 RESUME = re.compile(r"`peftcost resume ([^`]+?)(?: --budget ([^` ]+))?`")
 
+FULL_DISK = ("No space left on device", "database or disk is full")
+
 
 class PeftcostError(Exception):
     """Something went wrong that has a known cause; exit code 1 (our fault) unless a subclass says otherwise.
@@ -72,6 +74,18 @@ class DoesNotFit(SetupFailed):
     """One setup needs more memory than the device has, whatever is done about it; it is never started."""
 
 
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether this error, or one that it follows, says that a disk is full: libraries wrap that in errors of their own."""
+    if error is None:
+        return False
+    return tells_full_disk(str(error)) or is_full_disk(error.__cause__ or error.__context__)
+
+
+def tells_full_disk(text: str) -> bool:
+    """Whether these are the system's or SQLite's words for a full disk."""
+    return any(words in text for words in FULL_DISK)
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of the known words, or "" when none is near."""
     import difflib
@@ -80,6 +94,6 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error of a library says, short enough for a sentence."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -30,7 +30,10 @@ from peftcost.cli.commands import (
 )
 from peftcost.cli.options import Grouped
 from peftcost.cli.signals import INTERRUPTED, signals
-from peftcost.errors import EnvironmentFailure, PeftcostError
+from peftcost.errors import EnvironmentFailure, PeftcostError, first_line, is_full_disk
+
+NOT_READ = 128 + 13
+"""Whoever read what we write has closed it, as `| head` does: what the shell calls SIGPIPE."""
 
 app = typer.Typer(
     name="peftcost",
@@ -89,6 +92,8 @@ def main() -> None:
         code = app(args=arguments, standalone_mode=False)
     except BaseException as error:
         signals.ignore()
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # click's own 1 is our fault
+            sys.exit(NOT_READ)
         said, code = how_it_ended(error)
         end(said, code, error if debug else None)
     if code == INTERRUPTED:  # typer's code for a KeyboardInterrupt within a command
@@ -106,6 +111,8 @@ def how_it_ended(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's usage errors
         return f"{error.format_message()} See --help.", 2
+    if is_full_disk(error):
+        return f"A disk is full ({first_line(error)}); free some space, then go on.", EnvironmentFailure.exit_code
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror}: {error.filename or ''}".rstrip(": "), EnvironmentFailure.exit_code
     if isinstance(error, Exception):

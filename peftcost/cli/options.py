@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+from peftcost.errors import UserError
 
 TASK = "Task"
 BUDGET = "Budget and devices"
@@ -15,10 +18,18 @@ OUTPUT = "Output"
 
 
 class Grouped(TyperCommand):
-    """A command whose help shows each option under its `rich_help_panel`, and the others under Options.
+    """A command whose help shows each option under its `rich_help_panel`, and the others under Options. Its numbers are some.
 
     The help is plain text: rich would take as long to import as the rest of `--help`.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse NaN, which no gate would fail and no limit would bound."""
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            if isinstance(value, float) and math.isnan(value):
+                raise UserError(f"--{name.replace('_', '-')} is no number; give one, or leave it out.")
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -65,7 +76,7 @@ MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.", rich_help_panel=SEARCH)
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH)
+    int, typer.Option("--seed", min=0, help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH)
 ]
 WarmStartOption = Annotated[
     list[Path] | None,

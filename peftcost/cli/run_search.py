@@ -11,7 +11,7 @@ from peftcost import api
 from peftcost.cli.progress import announce, watching
 from peftcost.cli.show_result import Shown, show_result
 from peftcost.cli.signals import signals
-from peftcost.core.budget import format_seconds, typed_budget
+from peftcost.core.budget import check_price, format_seconds, typed_budget
 from peftcost.searcher.spec import load_spec
 from peftcost.session.search import budget_sizes
 from peftcost.store.run_folder import free_run_path
@@ -49,6 +49,7 @@ def run_search(
 
 def print_sizes(task: Task, price: float | None, **asked: Any) -> None:
     """Without a budget: what a least, a useful and a confident search would take. asked: methods, seed and devices."""
+    check_price(price)
     spec = load_spec(task, **asked)
     count = len(spec.devices)
     with watching(quiet=False) as view:

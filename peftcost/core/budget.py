@@ -36,8 +36,7 @@ class Budget:
 
 def parse_budget(text: str, price_per_gpu_hour: float | None = None) -> Budget:
     """Read "4gpu-h", "2h", "10usd", or several with commas between. UserError that says what to write instead."""
-    if price_per_gpu_hour is not None and not (0 < price_per_gpu_hour < math.inf):
-        raise UserError(f"--price {price_per_gpu_hour} is not a price per GPU-hour; say for example --price 2.5.")
+    check_price(price_per_gpu_hour)
     if not text.strip():
         raise UserError(f"--budget is empty; perhaps the shell took $10 for a variable. Write it as 10usd, {EXAMPLES}.")
     limits: dict[str, float] = {}
@@ -49,6 +48,12 @@ def parse_budget(text: str, price_per_gpu_hour: float | None = None) -> Budget:
     if "usd" in limits and price_per_gpu_hour is None:
         raise UserError(f"--budget {text!r} is in money; give the price of a GPU-hour as well, as in --price 2.5.")
     return Budget(**limits, price_per_gpu_hour=price_per_gpu_hour)
+
+
+def check_price(per_gpu_hour: float | None) -> None:
+    """UserError for what is no price."""
+    if per_gpu_hour is not None and not (0 < per_gpu_hour < math.inf):
+        raise UserError(f"--price {per_gpu_hour} is not a price per GPU-hour; say for example --price 2.5.")
 
 
 def _parse_part(part: str, whole: str) -> tuple[str, float]:

@@ -16,9 +16,10 @@ from peftcost.core.statistics import with_interval
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.recipe.gate import Interval, asked_bars, interval_on, promised_bars, too_low
+from peftcost.recipe.gate import Interval, asked_bars, check_min_quality, interval_on, promised_bars, too_low
 from peftcost.recipe.predict import predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
+from peftcost.task.check import copies_within
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
@@ -82,12 +83,13 @@ def evaluate(
     card = read_card(folder)
     info = card["dataset_info"]
     kind, targets = get_task_type(info["task"]), targets_from(info["targets"])
+    own = metric_of(kind, info["metric"], info.get("metric_options"))
+    check_min_quality(min_quality, own)
     table = read_table(data, skip_bad_rows)
     examples, _, rejected = usable_rows(
         partial(known, kind=kind, targets=targets, columns=card["columns"]), table, skip_bad_rows
     )
     rows = predicted_rows(folder, card, examples, devices)
-    own = metric_of(kind, info["metric"], info.get("metric_options"))
     metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
     main = metrics[own.name]
     promised = None
@@ -105,7 +107,7 @@ def evaluate(
         promised_interval=promised,
         broken_promises=too_low(info["metric"], main["quality"], promised_bars(promised) + asked_bars(min_quality)),
         rejected=rejected,
-        notes=table.notes,
+        notes=table.notes + copies_within(kind, examples, "these"),
     )
 
 

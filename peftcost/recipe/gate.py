@@ -12,10 +12,11 @@ import numpy as np
 
 from peftcost.core.one_line import one_line
 from peftcost.core.statistics import plain_value, resample_qualities
-from peftcost.errors import GateError
+from peftcost.errors import GateError, UserError
 from peftcost.recipe.recipe import PROMISE_SEEDS, Expected, Recipe
 from peftcost.task.check import count
 from peftcost.task.splits import TaskData
+from peftcost.tasks.base import Metric
 from peftcost.tasks.targets import SHOWN_CLASSES, Classes, Targets
 
 COST_TOLERANCE = 1.5
@@ -56,6 +57,13 @@ class Bar:
 def promised_bars(interval: Interval | None) -> list[Bar]:
     """The promise's, where there is one."""
     return [] if interval is None else [Bar(interval[0], f"{promise_text(interval)} that the recipe promises")]
+
+
+def check_min_quality(least: float | None, metric: Metric) -> None:
+    """UserError for a quality that no model can reach, before anything is spent: 90 where 0.9 was meant."""
+    low, high = metric.limits
+    if least is not None and not least <= high:
+        raise UserError(f"--min-quality {least:g} cannot be reached: {metric.name} lies between {low:g} and {high:g}.")
 
 
 def asked_bars(min_quality: float | None, earlier: tuple[Path, float] | None = None, margin: float = 0.0) -> list[Bar]:

@@ -26,6 +26,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import Runner
 from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
+from peftcost.store.outputs import cannot_be_written
 from peftcost.task.inputs import inputs_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, get_task_type
@@ -70,8 +71,39 @@ def read_card(folder: Path) -> dict[str, Any]:
     card_file = folder / "peftcost.json"
     if not card_file.is_file():
         raise UserError(f"{folder} has no peftcost.json; give a folder that `peftcost train … -o DIR` wrote.")
-    card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
+    card = read_json(card_file)
+    if not {"dataset_info", "columns", "setup"} <= card.keys():
+        raise UserError(f"{card_file} is damaged; copy the whole folder again, or train it anew.")
+    check_weights(folder)
     return card
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The fields of a JSON file; none where it is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_weights(folder: Path) -> None:
+    """UserError where no file of weights is whole: a copy that was broken off."""
+    files = sorted(folder.glob("*.safetensors"))
+    broken = next((file for file in files if not is_whole(file)), None)
+    if broken is not None or not files:
+        raise UserError(f"{broken or f'{folder} has no weights (.safetensors), so it'} is not whole; copy the folder again.")
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a safetensors file is as long as its header says; what stands in it is not read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            return True
+    except (SafetensorError, OSError):
+        return False
 
 
 def described_in_worker(
@@ -126,6 +158,8 @@ def base_of(folder: Path, name: str, revision: str | None = None, fingerprint: s
 
 def check_out(data: Path, out: Path) -> None:
     """UserError if the file cannot be written, or is the data file, which would be lost with its labels."""
+    if str(out) == STANDARD_INPUT:
+        raise UserError("Predictions are written into a file; say -o out.csv, or -o /dev/stdout.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}; choose another -o.")
     if out.suffix.lower() not in (*AS_CSV, *AS_JSON_LINES):
@@ -173,7 +207,7 @@ def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
             writer.writerow(columns)
             writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
+        raise cannot_be_written(out, error) from error
 
 
 def cell(value: Any) -> Any:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
@@ -63,7 +63,7 @@ class Recipe(BaseModel):
     classes."""
 
     model_config = ConfigDict(extra="forbid")
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, le=SCHEMA_VERSION)
     task: Task
     task_seed: int
     setup: SetupFields

@@ -23,6 +23,7 @@ from peftcost.recipe.gate import (
     Held,
     asked_bars,
     broken_promises,
+    check_min_quality,
     held_to,
     other_classes,
     promised_bars,
@@ -38,6 +39,7 @@ from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
 from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
+from peftcost.store.outputs import check_can_be_made, deliver
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Shares
 
@@ -70,14 +72,18 @@ def train_recipe(
     allow_other_classes: whether new data may have others than the recipe. gate: whether it is held to what the recipe
     promises, and new data to its classes; not to hold it leaves what is asked for by min_quality and gate_against.
 
-    UserError if `out` exists. GateError, with nothing trained, if new data has other columns or classes, or too few dev rows
-    for a gate that can fail; with the model kept, if dev quality falls below the prediction interval or what is asked for, or
-    the cost, on as many of the same devices, rises above COST_TOLERANCE times the recipe's. PeftcostError, with nothing
-    written, if the model predicts otherwise once it is reloaded.
+    UserError if `out` exists or cannot be made. GateError, with nothing trained, if new data has other columns or classes, or
+    too few dev rows for a gate that can fail; with the model kept, if dev quality falls below the prediction interval or what
+    is asked for, or the cost, on as many of the same devices, rises above COST_TOLERANCE times the recipe's. PeftcostError,
+    with nothing written, if the model predicts otherwise once it is reloaded.
     """
     if out.exists():
-        raise UserError(f"{out} exists already; choose another -o.")
+        raise UserError(f"{out} exists already; choose another --out.")
+    check_can_be_made(out)
+    if early_stopping is not None and early_stopping < 1:
+        raise UserError(f"--early-stopping {early_stopping} must be 1 or more; a few evaluations are usual, as 3.")
     order, seed = order_of(recipe, data, gate_rows), max(recipe.seeds) + 1 if seed is None else seed
+    check_min_quality(min_quality, order.data.metric)
     new_data = data is not None
     if new_data and gate and not allow_other_classes:
         refuse(other_classes(recipe, order.data.targets))
@@ -114,10 +120,7 @@ def train_recipe(
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         (work / "model" / "README.md").write_text(model_card(recipe, report, measured, chosen[0].name), encoding="utf-8")
-        try:
-            shutil.copytree(work / "model", out)
-        except OSError as error:
-            raise UserError(f"{out} cannot be written ({error.strerror}); choose another -o.") from error
+        deliver(work / "model", out)
     broken = report["broken_promises"] if gate else too_low(DEV_QUALITY, report["quality"], held.asked)
     if broken:
         raise GateError(f"{' '.join(broken)} The model is in {out}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from peftcost.cost.model import ENDING_SECONDS, GROUP_ENDING_SECONDS
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Phase, Progress, died
-from peftcost.errors import EnvironmentFailure, PeftcostError, UserError
+from peftcost.errors import EnvironmentFailure, PeftcostError, UserError, tells_full_disk
 from peftcost.runner.books import Books
 from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer, Observers
@@ -178,4 +178,6 @@ def result_of(kind: str, message: LastWord, log: Path) -> dict[str, Any]:
     if message.fault == "user":
         raise UserError(message.reason)
     reason = message.reason.rstrip(".")
+    if tells_full_disk(reason):
+        raise EnvironmentFailure(f"The {kind} job found a disk that is full ({reason}); free some space, then try again.")
     raise PeftcostError(f"The {kind} job failed: {reason}. {log} says more; `peftcost doctor` tries a training here.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from peftcost.core.memory import folder_bytes
 from peftcost.errors import UserError
+from peftcost.store.outputs import check_can_be_made
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,7 @@ def checked_out_path(out: Path | str | None, name: str) -> Path:
     """Where a run will lie: out, else a free folder in runs/. UserError, before anything is spent, if that cannot be."""
     path = Path(out) if out is not None else free_run_path(Path("runs"), name)
     check_free(path)
-    parent = next(p for p in path.absolute().parents if p.exists())
-    try:
-        tempfile.TemporaryDirectory(prefix=".peftcost-", dir=parent).cleanup()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be made: {parent} is not a folder that can be written to ({error.strerror}); "
-            "choose another --out."
-        ) from error
+    check_can_be_made(path)
     return path
 
 

@@ -74,3 +74,38 @@ def test_ctrl_c_before_a_command_begins_has_no_traceback(
         app.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.startswith("peftcost: Interrupted.")
+
+
+def test_output_that_nobody_reads_is_no_fault_of_ours() -> None:
+    done = subprocess.Popen([sys.executable, "-m", "peftcost", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout is not None and done.stderr is not None
+    done.stdout.close()
+    assert (done.wait(60), done.stderr.read()) == (141, b"")
+    done.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "words", ["No space left on device (os error 28)", "(sqlite3.OperationalError) database or disk is full"]
+)
+def test_a_full_disk_is_told_whatever_library_wraps_it(words: str) -> None:
+    error = ValueError("invalid data in the commit")
+    error.__cause__ = RuntimeError(words)
+    said, code = app.how_it_ended(error)
+    assert code == 4
+    assert "disk is full" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["recommend", "run", "--price", "nan"], "--price is no number"),
+        (["recommend", "run", "--price", "-1"], "is not a price"),
+        (["diff", "run", "run", "--margin", "nan"], "--margin"),
+        (["check", "file.csv", "--seed", "-1"], "--seed"),
+        (["train", "recipe.yaml", "-o", "model", "--early-stopping", "0"], "--early-stopping"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(arguments: list[str], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr

@@ -140,6 +140,11 @@ def test_output_folders_that_exist_or_cannot_be_made(tmp_path: Path) -> None:
     rejected(peftcost(*arguments, "file/run", cwd=tmp_path), "file")
 
 
+def test_a_task_is_not_written_where_there_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\n" + GOOD)
+    rejected(peftcost("init", "reviews.csv", "-o", "no/task.yaml", cwd=tmp_path), "no/task.yaml", "choose another --out")
+
+
 @pytest.mark.parametrize("verb", ["resume", "report", "recommend"])
 def test_what_is_no_run(tmp_path: Path, verb: str) -> None:
     rejected(peftcost(verb, "nowhere", cwd=tmp_path), "nowhere", "not a run")

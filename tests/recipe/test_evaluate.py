@@ -86,8 +86,22 @@ def test_the_command_tells_rows_left_out_and_fails_below_what_is_asked(pairs: Pa
     assert done.exit_code == 0
     assert "40 rows, 2 bad ones left out" in done.output
     assert "true, across: predicted" in done.output
-    failed = run.invoke(app, ["evaluate", str(pairs), "--data", str(data), "--skip-bad-rows", "--min-quality", "1.01"])
-    assert "below the 1.01 of" in str(failed.exception)
+    both = tmp_path / "both.csv"  # each row with each label: half of them are wrong
+    both.write_text(
+        f"premise,hypothesis,gold\n{rows}" + rows.replace("same", "-").replace("other", "same").replace("-", "other")
+    )
+    failed = run.invoke(app, ["evaluate", str(pairs), "--data", str(both), "--min-quality", "1"])
+    assert "accuracy is 0.500, below the 1 of" in str(failed.exception)
+    assert "40 rows of these are copies of another row" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("least", "says"), [("nan", "is no number"), ("90", "cannot be reached: accuracy lies between 0 and 1")]
+)
+def test_a_quality_that_is_none_is_refused(pairs: Path, tmp_path: Path, least: str, says: str) -> None:
+    """NaN is below nothing: the gate would let everything pass."""
+    done = CliRunner().invoke(app, ["evaluate", str(pairs), "--data", str(tmp_path / "new.csv"), "--min-quality", least])
+    assert says in str(done.exception)
 
 
 def test_a_promise_of_the_recipe_is_told(pairs: Path, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from peftcost.core.setup import Setup
 from peftcost.data.fingerprint import model_fingerprint
@@ -42,6 +44,22 @@ def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Pat
         assert list(csv.DictReader(out.open(encoding="utf-8"))) == [{"text": "fine", "author": "\\ud83d"}]
 
 
+def test_a_folder_that_was_copied_in_part_says_so(tmp_path: Path) -> None:
+    (tmp_path / "peftcost.json").write_text('{"dataset_info": {}, "columns": {}, "setup": {}}')
+    with pytest.raises(UserError, match="has no weights"):
+        read_card(tmp_path)
+    weights = tmp_path / "adapter_model.safetensors"
+    save_file({"a": np.zeros(9)}, weights)
+    assert read_card(tmp_path)["columns"] == {}
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(UserError, match=r"adapter_model\.safetensors is not whole; copy the folder again"):
+        read_card(tmp_path)
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "peftcost.json").write_text(content)
+        with pytest.raises(UserError, match=r"peftcost\.json is damaged"):
+            read_card(tmp_path)
+
+
 def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +70,8 @@ def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
         with pytest.raises(UserError, match="is the data file itself"):
             check_out(Path("-"), mine)
         check_out(Path("-"), tmp_path / "other.csv")
+    with pytest.raises(UserError, match="/dev/stdout"):
+        check_out(mine, Path("-"))
     for name in ("out.parquet", "out.json", "out.csv.gz"):
         with pytest.raises(UserError, match=r"written as \.csv, \.tsv or \.jsonl"):
             check_out(mine, tmp_path / name)

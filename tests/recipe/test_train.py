@@ -201,6 +201,13 @@ def test_a_gate_of_so_many_rows(recipe: Recipe, tmp_path: Path) -> None:
 def test_where_it_cannot_write(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists already"):
         train_recipe(recipe, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is not a folder that can be written to"):  # before anything is trained
+        train_recipe(recipe, tmp_path / "file" / "model", data="nothing.csv")
+    with pytest.raises(UserError, match="early_stopping=0 must be 1 or more"):
+        train_recipe(recipe, tmp_path / "model", early_stopping=0)
+    with pytest.raises(UserError, match="min_quality=90 cannot be reached"):
+        train_recipe(recipe, tmp_path / "model", min_quality=90)
     with pytest.raises(UserError, match="no recipe"):
         load_recipe(tmp_path / "recipe.yaml")
     with pytest.raises(UserError, match=r"peftcost\.json"):

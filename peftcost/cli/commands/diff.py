@@ -16,7 +16,7 @@ def diff(
     margin: Annotated[
         float | None,
         typer.Option(
-            "--margin", help="The loss of quality that is no regression. Default: the task's.", rich_help_panel=OUTPUT
+            "--margin", min=0, help="The loss of quality that is no regression. Default: the task's.", rich_help_panel=OUTPUT
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -20,10 +20,11 @@ def init(
     ),
 ) -> None:
     """Look at the data and write a commented task.yaml."""
+    from peftcost.store.outputs import write_out
     from peftcost.task.draft import draft_task_yaml
 
     text = draft_task_yaml(data, label, folder=out.parent, model=model)
     if out.exists():
         raise UserError(f"{out} exists already; move it away or choose another --out.")
-    out.write_text(text, encoding="utf-8")
+    write_out(out, text)
     print(f"Wrote {out}. Next: peftcost check, then peftcost search, which prints three budgets for this machine.")

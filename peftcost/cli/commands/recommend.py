@@ -48,11 +48,14 @@ def recommend(
 
     from peftcost.api import Run
     from peftcost.cli.show_result import print_advice
+    from peftcost.core.budget import check_price
     from peftcost.core.memory import parse_bytes
     from peftcost.recipe.recipe import recipe_of, recipe_yaml
     from peftcost.report.advice import advice, train_command
+    from peftcost.store.outputs import write_out
     from peftcost.task.task import load_task
 
+    check_price(price)
     opened = Run(run)
     found = opened.recommend(
         policy,
@@ -65,7 +68,7 @@ def recommend(
     result, facts = opened.result, asdict(found)
     if out is not None:
         recipe = recipe_of(result, found, load_task(opened.folder.task_file), result.task.seed, opened.folder.name)
-        out.write_text(recipe_yaml(recipe), encoding="utf-8")
+        write_out(out, recipe_yaml(recipe))
     if price is not None:
         facts["usd"] = found.gpu_seconds / 3600 * price
     if as_json:

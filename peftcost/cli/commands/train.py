@@ -21,11 +21,17 @@ def train(
         str | None, typer.Option("--data", help="New data in place of the recipe's.", rich_help_panel=TASK)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Default: one that the search has not used.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option("--seed", min=0, help="Default: one that the search has not used.", rich_help_panel=TRAINING),
     ] = None,
     early_stopping: Annotated[
         int | None,
-        typer.Option("--early-stopping", help="Stop after so many dev evaluations without a rise.", rich_help_panel=TRAINING),
+        typer.Option(
+            "--early-stopping",
+            min=1,
+            help="Stop after so many dev evaluations without a rise.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     min_quality: Annotated[
         float | None, typer.Option("--min-quality", help="The least dev quality, as in 0.9.", rich_help_panel=GATE)
