@@ -29,8 +29,8 @@ HEADS = {
     "few_labels": (
         "Measured by `peftcost bench benchmarks/suites/few_labels.yaml --devices cpu:1` (before that, once, "
         "`python benchmarks/suite_data.py`): 160 training rows, six epochs. One core of two; other programs ran on the "
-        "other, so qualities count here and seconds less. This page is made from `benchmarks/results/bench-few_labels.json` by "
-        "`python benchmarks/suite_pages.py`."
+        "other, so qualities count here and seconds less. This page is made from "
+        "`benchmarks/results/bench-few_labels.json` by `python benchmarks/suite_pages.py`."
     ),
     "peft": (
         "Made by `peftcost bench FOLDER` from the 63 result files of the MetaMathQA suite in "
