@@ -15,7 +15,9 @@ LABEL_NAMES = ("label", "labels", "tag", "tags", "ner_tags", "class", "target")
 SCORE_NAMES = ("score", "scores", "rating", "ratings", "similarity", "similarity_score", "relatedness_score", "stars")
 """What a column of numbers to be learnt is called, where there is no label column."""
 CLASS_NAMES = ("sentiment", "category", "intent", "emotion", "topic", "polarity")
-"""What a column of classes is called, where there is none of the others."""
+"""What a column of classes is called, where there is no label column."""
+LIKE_LABELS = (*SCORE_NAMES, *CLASS_NAMES)
+"""Of them a score may be how sure one is of the class beside it."""
 TEXT_NAMES = ("text", "sentence", "review", "message", "tweet", "comment", "question", "title")
 """What a column of texts is called."""
 
@@ -34,7 +36,7 @@ PAIR_NAMES = (
     ("text", "textpair"),
 )
 """What two texts that belong together are called, without case and signs."""
-KNOWN_NAMES = {*LABEL_NAMES, *SCORE_NAMES, *CLASS_NAMES, *TEXT_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
+KNOWN_NAMES = {*LABEL_NAMES, *LIKE_LABELS, *TEXT_NAMES, *(name for pair in PAIR_NAMES for name in pair)}
 """What shows that a line is a header."""
 LISTED = 10
 """Columns that play no role, as far as they are named."""
@@ -46,15 +48,14 @@ TURN_KEYS = (
 
 
 def label_column(table: Table, label: str | None) -> str:
-    """The label column: as named, else the only one with a label's name. UserError where neither tells."""
+    """The label column: as named, else the only one with a label's name, else the only one that is called a score or as
+    classes are. UserError where none of these tells."""
     if label is None:
-        several = (
-            [name for name in table.columns if name.lower() in names] for names in (LABEL_NAMES, SCORE_NAMES, CLASS_NAMES)
-        )
-        own_names = next(filter(None, several), [])
-        if len(own_names) != 1:
+        called = [[name for name in table.columns if name.lower() in names] for names in (LABEL_NAMES, LIKE_LABELS)]
+        found = called[0] or called[1]
+        if len(found) != 1:
             raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
-        label = own_names[0]
+        label = found[0]
     check_columns_exist(table, {"label": label})
     return label
 

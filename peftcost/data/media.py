@@ -71,21 +71,21 @@ def file_of(value: Any, place: str, folder: Path, kind: str) -> tuple[str, str]:
         raise UserError(f"{place}: the {kind} is missing; fill it in or remove the row.")
     if not isinstance(path, str):
         raise UserError(f"{place}: expected a {kind}'s path, but got {path!r} ({type(path).__name__}).")
-    if ADDRESS.match(path.strip()):
+    if is_address(path):
         raise not_fetched(place, f"{path} is an address", kind)
     return str((folder / Path(path.strip()).expanduser()).absolute()), path
 
 
 def is_address(value: Any) -> bool:
-    """Whether a cell is the address of something on the web."""
-    return isinstance(value, str) and value.strip().lower().startswith(("http://", "https://"))
+    """Whether a cell is an address (https://…, s3://…) and no path."""
+    return isinstance(value, str) and ADDRESS.match(value.strip()) is not None
 
 
-def not_fetched(place: str, what: str, kind: str) -> UserError:
-    """The sentence for files that lie elsewhere. what: stands there instead of paths."""
+def not_fetched(place: str, what: str, kind: str, instead: str = "") -> UserError:
+    """The sentence for files that lie elsewhere. what: stands there instead of paths. instead: what else one can do."""
     how = ", with img2dataset for example," if kind == "picture" else ""
     return UserError(
-        f"{place}: {what}, and nothing is fetched; download the {kind}s first{how} and name the column of paths."
+        f"{place}: {what}, and nothing is fetched; download the {kind}s first{how} and name the column of paths{instead}."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from peftcost.data import images, sounds
 from peftcost.data.cells import is_blank
 from peftcost.data.guess import LABEL_NAMES, holds
 from peftcost.data.media import files_below, has_ending, others_below
-from peftcost.data.split_folder import NAMES as SPLITS
+from peftcost.data.split_folder import are_splits
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError
 
@@ -50,7 +49,7 @@ def _with_folders(table: Table, column: str, files: Sequence[str]) -> Table:
     """The table with the files' folders as a column, where no column is called like labels and these may be the classes.
     UserError where they are splits."""
     folders = {file.split("/")[0] for file in files if "/" in file}
-    if len(folders) > 1 and {folder.lower() for folder in folders} <= set(chain(*SPLITS.values())):
+    if are_splits(folders):
         raise UserError(
             f"{table.path} names files in a folder for each split ({', '.join(sorted(folders))}); write the rows of each "
             f"split into a {Path(table.path).name} in its folder, with paths from there."

@@ -20,8 +20,8 @@ WORD_NAMES = (*ONE_WORD_NAMES, "text")
 """What a column of words is called; a text may be one word by chance."""
 SHORTEST = 2.0
 """Words a sentence, on average; what has fewer is no sentence's number."""
-FEWEST = 3
-"""Sentences a document, on average; where fewer are counted anew, a number may have slipped in."""
+FEWEST_SENTENCES = 3
+"""A document, on average; where fewer are counted anew, a number may have slipped in."""
 NUMBERED = re.compile(r"(\w+\W+)?\d+")
 NUMBERED_BY_NAME = re.compile(rf"{NUMBERED.pattern}|\S*\d\S*")
 """In a column of a known name: s0 and doc1_s3, too."""
@@ -117,7 +117,7 @@ def _begins_anew(numbers: Sequence[str]) -> bool:
     """Whether sentences are counted one by one, from the first number again in each of several documents."""
     ends = [int(found[0]) if (found := re.search(r"\d+$", number)) else -1 for number in numbers]
     begins = ends.count(ends[0])
-    return len(ends) >= FEWEST * begins and all(b in (a + 1, ends[0]) for a, b in itertools.pairwise(ends))
+    return len(ends) >= FEWEST_SENTENCES * begins and all(b in (a + 1, ends[0]) for a, b in itertools.pairwise(ends))
 
 
 def word_column(table: Table) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 
 from peftcost.data.images import ENDINGS as PICTURES
@@ -14,6 +16,11 @@ from peftcost.errors import UserError
 NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "val"), "test": ("test", "testing", "eval")}
 """What a split's file or folder may be called."""
 STATE = "state.json"
+
+
+def are_splits(names: Collection[str]) -> bool:
+    """Whether several files or folders are all called as splits."""
+    return len(names) > 1 and {name.lower() for name in names} <= set(chain(*NAMES.values()))
 
 
 def train_file(source: str | Path) -> str:

@@ -65,11 +65,10 @@ class OneFile(OneClass):
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
         columns = [name for name in table.columns if name != label and self.holds(table, name)]
+        addresses = [name for name in table.columns if name != label and holds_all(table, name, is_address)]
         if not columns:
-            self._check_not_elsewhere(table, [name for name in table.columns if name != label])
+            self._check_not_elsewhere(table, addresses, label)
             return None
-        if len(columns) > 1:  # where a file came from may stand beside it
-            columns = [name for name in columns if not holds_all(table, name, is_address)] or columns
         if len(columns) > 1:  # data sets of the hub often name the file beside its bytes
             columns = [name for name in columns if all(map(has_bytes, cells(table, name)))] or columns
         if len(columns) > 1:
@@ -77,21 +76,24 @@ class OneFile(OneClass):
                 f"{table.path} holds {self.files} in several columns ({', '.join(map(repr, columns))}); write a task.yaml "
                 f"with `columns: {{{self.role}: …, label: …}}`."
             )
-        others = [name for name in table.columns if name != label and not self.holds(table, name)]
+        others = [name for name in table.columns if name not in (label, *addresses) and not self.holds(table, name)]
         if label is None and len(others) == 1 and others[0].lower() not in LABEL_NAMES:
             label = others[0]
         return {self.role: columns[0], "label": label_column(table, label)}
 
-    def _check_not_elsewhere(self, table: Table, columns: Sequence[str]) -> None:
-        """UserError where a column is called like such files and holds addresses, and no other holds sentences."""
+    def _check_not_elsewhere(self, table: Table, addresses: Sequence[str], label: str | None) -> None:
+        """UserError where addresses are those of such files, by their column's name or their own, and nothing else holds
+        sentences."""
         elsewhere = [
             name
-            for name in columns
-            if any(word in name.lower() for word in self.called) and holds_all(table, name, is_address)
+            for name in addresses
+            if any(word in name.lower() for word in self.called) or holds_all(table, name, self.is_file)
         ]
-        if elsewhere and not any(holds_sentences(table, name) for name in columns if name not in elsewhere):
-            kind = self.files.removesuffix("s")
-            raise not_fetched(f"{table.path}, column {elsewhere[0]!r}", f"it holds addresses of {self.files}", kind)
+        others = [name for name in table.columns if name not in (label, *addresses)]
+        if elsewhere and not any(holds_sentences(table, name) for name in others):
+            place, what = f"{table.path}, column {elsewhere[0]!r}", f"it holds addresses of {self.files}"
+            instead = "; or name a column of texts in a task.yaml (`columns: {text: …, label: …}`)"
+            raise not_fetched(place, what, self.files.removesuffix("s"), instead)
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         places = [f"{table.place(i)}, column {columns[self.role]!r}" for i in range(len(table.rows))]
@@ -124,8 +126,8 @@ class OneFile(OneClass):
         )
 
     def holds(self, table: Table, column: str) -> bool:
-        """Whether the first cells that are there hold such files or their paths."""
-        return holds_all(table, column, self.is_file)
+        """Whether the first cells that are there hold such files or their paths, and not addresses alone."""
+        return holds_all(table, column, self.is_file) and not holds_all(table, column, is_address)
 
 
 def holds_all(table: Table, column: str, is_one: Callable[[Any], bool]) -> bool:

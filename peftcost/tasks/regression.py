@@ -119,20 +119,22 @@ class Regression(OneTextOrTwo):
 
 
 def holds_fractions(table: Table, column: str) -> bool:
-    """Whether the first cells that are there are numbers, but for an odd one, and some of them not whole."""
+    """Whether some cells are numbers, but for an odd one, and some of them not whole."""
     numbers = _numbers(table, column)
     read = number_reader(table, column)
     return any(not number.is_integer() for cell in numbers if (number := _number_or_none(read, cell)) is not None)
 
 
 def holds_many_numbers(table: Table, column: str) -> bool:
-    """Whether the first cells that are there are numbers, but for an odd one, and too many different ones for classes."""
+    """Whether some cells are numbers, but for an odd one, and too many different ones for classes."""
     return len(set(map(str, _numbers(table, column)))) > MOST_CLASSES
 
 
 def _numbers(table: Table, column: str) -> list[Any]:
-    """Those of the first cells that are numbers; none where more than an odd cell is none."""
-    there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
+    """Those of some cells that are numbers; none where more than an odd cell is none. They are taken from all over the file,
+    which may be sorted by them."""
+    rows = table.rows[:: max(1, len(table.rows) // LOOKED_AT)]
+    there = [cell for row in rows if not is_blank(cell := row.get(column))]
     numbers = [cell for cell in there if is_number(cell)]
     return numbers if mostly(len(numbers), len(there)) else []
 

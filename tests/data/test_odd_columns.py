@@ -150,6 +150,7 @@ def test_numbers_with_three_decimals_are_read_as_before_and_refused_beside_small
         ("score", [f"{i % 26 / 5:.1f}" for i in range(80)], "regression"),
         ("label", [f"{i % 26 / 5:.1f}" for i in range(80)], "regression"),
         ("similarity", [str(i) for i in range(80)], "regression"),
+        ("similarity", [str(i // 40) for i in range(4000)], "regression"),
         ("Score", [str(i % 6) for i in range(80)], "text-classification"),
         ("label", [f"{i % 6}.0" for i in range(80)], "text-classification"),
     ],
@@ -169,6 +170,14 @@ def test_scores_are_numbers_or_classes_and_the_draft_says_how_to_get_the_other(
         assert f"`task: {other}` and `{said}`" in text
         (tmp_path / "other.yaml").write_text(f"model: builtin:minilm\ntask: {other}\ndata: sts.tsv\n{said}\n")
         assert load_task(tmp_path / "other.yaml").task == other
+
+
+def test_a_score_beside_a_sentiment_may_be_how_sure_that_is(tmp_path: Path) -> None:
+    rows = "".join(f"some text {i},{'good' if i % 2 else 'bad'},0.9{i % 9}\n" for i in range(40))
+    table = written(tmp_path, f"text,sentiment,score\n{rows}")
+    with pytest.raises(UserError, match="does not show which column is the label; .* 'sentiment', 'score'"):
+        guess_columns(table, None)
+    assert guess_columns(table, "sentiment")[0].name == "text-classification"
 
 
 def test_labels_with_three_digits_are_labels(tmp_path: Path) -> None:

@@ -72,14 +72,18 @@ def prepared_colours(tiny_vit: Path, colours: Path) -> str:
     return prepared_for(tiny_vit, colours)
 
 
-def addressed(**more: str) -> Table:
-    rows = [{"image_url": f"https://a.example/photo?id={i}", **more, "label": "ab"[i % 2]} for i in range(4)]
+ADDRESSES = ("https://a.example/photo?id={}", "https://a.example/{}.png", "s3://a/{}.png")
+
+
+def addressed(address: str, **more: str) -> Table:
+    rows = [{"image_url": address.format(i), **more, "label": "ab"[i % 2]} for i in range(4)]
     return Table("t.csv", list(rows[0]), rows, list(range(2, 6)))
 
 
+@pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("label", [None, "label", "breed"])
-def test_addresses_of_pictures_are_refused_with_what_to_do(label: str | None) -> None:
-    table = addressed(breed="golden retriever")
+def test_addresses_of_pictures_are_refused_with_what_to_do(label: str | None, address: str) -> None:
+    table = addressed(address, breed="golden retriever")
     says = (
         r"t\.csv, column 'image_url': it holds addresses of pictures, and nothing is fetched; .*img2dataset.* column of paths"
     )
@@ -87,12 +91,13 @@ def test_addresses_of_pictures_are_refused_with_what_to_do(label: str | None) ->
         guess_columns(table, label)
 
 
-def test_addresses_beside_texts_or_files_are_passed_over() -> None:
-    described = addressed(text="A large dog that likes the sea")
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_beside_texts_or_files_are_passed_over(address: str) -> None:
+    described = addressed(address, text="A large dog that likes the sea")
     assert guess_columns(described, None)[1] == {"text": "text", "label": "label"}
-    rows = [{"image_url": f"https://a.example/{i}.png", "path": f"{i}.png", "label": "a"} for i in range(4)]
+    rows = [{"image_url": address.format(i), "path": f"{i}.png", "breed": "a"} for i in range(4)]
     beside = Table("t.csv", list(rows[0]), rows, list(range(2, 6)))
-    assert guess_columns(beside, None)[1] == {"image": "path", "label": "label"}
+    assert guess_columns(beside, None)[1] == {"image": "path", "label": "breed"}
 
 
 def test_pictures_are_kept_as_bytes_and_come_out_as_the_processor_makes_them(prepared_colours: str, tiny_vit: Path) -> None:

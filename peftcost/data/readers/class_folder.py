@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ from peftcost.data.images import ENDINGS as PICTURES
 from peftcost.data.media import class_folders, files_below, files_in, other_files
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sounds import ENDINGS as SOUNDS
-from peftcost.data.split_folder import NAMES as SPLITS
+from peftcost.data.split_folder import are_splits
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError
 
@@ -42,7 +41,7 @@ class ClassFolder(Reader):
                 f"{source.name} holds {self.kind}s ({alone[0].name}, …) beside folders of them ({classes[0].name}, …); put "
                 f"each {self.kind} into the folder of its class."
             )
-        if len(classes) > 1 and {one.name.lower() for one in classes} <= set(chain(*SPLITS.values())):
+        if are_splits([one.name for one in classes]):
             raise UserError(
                 f"{source.name} holds a folder for each split, but no folders of classes in these; make them, or give a "
                 f"table of each split's files and labels as the data (its column of files is `{self.column}`)."

@@ -225,11 +225,11 @@ def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> s
         return None
     columns = [[cells[i].strip() for cells in rows if len(cells) == len(names)] for i in range(len(names))]
     labels = _numbered_labels(names, columns)
-    others = {name.lower() for name, below in zip(names, columns, strict=True) if name not in below}
+    named = any(name.lower() in KNOWN_NAMES and name not in below for name, below in zip(names, columns, strict=True))
     for i, (name, below) in enumerate(zip(names, columns, strict=True)):
         if i in labels:
             continue
-        if name in below and not (others - {name.lower()}) & KNOWN_NAMES:  # text,spam is a header above spam and ham
+        if name in below and not named:  # text,spam is a header above spam and ham
             return f"{name!r} stands in column {i + 1} again"
         if len(below) > 1 and NUMBER.fullmatch(name) and all(NUMBER.fullmatch(cell) for cell in below):
             return f"column {i + 1} holds numbers, and {name!r} is one"
