@@ -69,10 +69,9 @@ def kind_of(tag: str) -> str | None:
     return tag if parts is None else parts[1]
 
 
-def written_in_two_ways(tags: Iterable[str]) -> tuple[str, str] | None:
+def written_in_two_ways(counts: Counter[str]) -> tuple[str, str] | None:
     """Two tags that mean the same, the rarer one first, or None: B-PER beside B_PER, b-per, PER, or with a sign that does
-    not show."""
-    counts = Counter(tags)
+    not show. counts: of each tag, how many words have it."""
     usual: dict[str, str] = {}
     of_kind: dict[str, str] = {}
     for tag, _ in counts.most_common():

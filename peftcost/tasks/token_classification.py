@@ -109,7 +109,7 @@ class TokenClassification(TextInputs, ClassTargets):
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
         """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them."""
-        counts = Counter(tag for e in train for tag in e["tags"])
+        counts = tag_counts(train)
         known = known_tags(counts)
         odd = [tag for tag in counts if tag not in known]
         if not odd:
@@ -120,13 +120,13 @@ class TokenClassification(TextInputs, ClassTargets):
         return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
 
     def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:
-        tags = [tag for e in train for tag in e["tags"]]
-        if (two := written_in_two_ways(tags)) is not None:
+        counts = tag_counts(train)
+        if (two := written_in_two_ways(counts)) is not None:
             raise UserError(
                 f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way."
             )
-        known = known_tags(tags)
-        odd = next((tag for tag in tags if tag not in known), None)
+        known = known_tags(counts)
+        odd = next((tag for tag in counts if tag not in known), None)
         if metric == "entity_f1" and odd is not None:
             raise _no_tag(odd, train)
 
@@ -286,9 +286,13 @@ def _items(read: Callable[[Any, str], list[Any]], cell: Any) -> list[Any]:
         return []
 
 
+def tag_counts(examples: Sequence[Example]) -> Counter[str]:
+    """How many words have each tag, in the order in which the tags come."""
+    return Counter(tag for e in examples for tag in e["tags"])
+
+
 def _no_tag(odd: str, train: Sequence[Example]) -> UserError:
-    counts = Counter(tag for e in train for tag in e["tags"])
-    others = [tag for tag, _ in counts.most_common() if tag != odd]
+    others = [tag for tag, _ in tag_counts(train).most_common() if tag != odd]
     meant = f" Did you mean {OUTSIDE!r}?" if odd in LIKE_OUTSIDE else ""
     return UserError(
         f"{_place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{meant} Correct "
@@ -311,8 +315,7 @@ def _as_known(targets: Targets) -> list[str]:
 
 def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Targets) -> np.ndarray:
     """The most frequent tag for every word."""
-    counts = Counter(tag for e in train for tag in e["tags"])
-    names = expect(Classes, targets).names
+    counts, names = tag_counts(train), expect(Classes, targets).names
     known = dict(zip(names, _as_known(targets), strict=True))
     majority = known[max(names, key=lambda label: counts[label])]
     rows = [span_row([majority] * len(e["tags"]), [known[tag] for tag in e["tags"]]) for e in test]
