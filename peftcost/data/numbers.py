@@ -37,7 +37,9 @@ def reader_of(texts: Sequence[str]) -> Callable[[Any, str], float]:
     doubtful = not clear and any(map(SMALL.fullmatch, texts))  # 950 and 1.250
 
     def read(cell: Any, where: str) -> float:
-        text = cell.strip() if isinstance(cell, str) else ""
+        if not isinstance(cell, str):
+            return number_of(cell, where)
+        text = cell.strip()
         one = ONE_GROUP.fullmatch(text)
         if one and (not grouped if one[1] == groups else doubtful):
             raise UserError(

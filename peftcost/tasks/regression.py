@@ -121,6 +121,8 @@ class Regression(OneTextOrTwo):
 def holds_fractions(table: Table, column: str) -> bool:
     """Whether some cells are numbers, but for an odd one, and some of them not whole."""
     numbers = _numbers(table, column)
+    if not numbers:  # the reader would look at the whole column, which is one of classes mostly
+        return False
     read = number_reader(table, column)
     return any(not number.is_integer() for cell in numbers if (number := _number_or_none(read, cell)) is not None)
 
