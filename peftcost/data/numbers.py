@@ -60,8 +60,13 @@ def are_decimals(cells: Sequence[Any]) -> bool:
     """Whether cells are numbers with decimal commas, but for an odd one, and surely no numbered labels: 2,2 or 0,05."""
     there = [str(cell).strip() for cell in cells if not is_blank(cell)]
     numbers = [text for text in there if WITH_COMMA.fullmatch(text)]
-    parts = [text.split(",") for text in numbers if text.count(",") == 1]
-    return mostly(len(numbers), len(there)) and any(a == b or re.match(r"0\d", b) for a, b in parts)
+    return mostly(len(numbers), len(there)) and are_no_pairs(numbers)
+
+
+def are_no_pairs(texts: Sequence[str]) -> bool:
+    """Whether some text with one comma cannot be a pair of numbered labels: 2,2 or 0,05."""
+    parts = [text.split(",") for text in texts if text.count(",") == 1]
+    return any(a == b or re.match(r"0\d", b) for a, b in parts)
 
 
 def is_number(cell: Any) -> bool:

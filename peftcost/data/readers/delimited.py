@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from peftcost.data.cells import lists_from_text
 from peftcost.data.guess import KNOWN_NAMES
+from peftcost.data.numbers import are_no_pairs
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.readers.records import Layout, Record, physical_lines, plain_records, read_records
 from peftcost.data.readers.swallowed import swallowing
@@ -96,8 +97,7 @@ def _has_decimal_commas(cells: Sequence[str], separator: str) -> bool:
     there = [cell.strip() for cell in cells if cell.strip()]
     if separator == "," or not all(DECIMAL.fullmatch(cell) for cell in there):
         return False
-    parts = [cell.split(",") for cell in there if "," in cell]
-    return bool(parts) and (separator == ";" or any(a == b or re.match(r"0\d", b) for a, b in parts))
+    return any("," in cell for cell in there) if separator == ";" else are_no_pairs(there)
 
 
 def _usable(path: str, record: Record, width: int, separator: str, reject: Rejects) -> bool:
