@@ -35,9 +35,14 @@ def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
     ]
 
 
+def count_copies(kind: TaskType, examples: Sequence[Example]) -> int:
+    """How many rows are copies of another one."""
+    return len(examples) - len({kind.content(example) for example in examples})
+
+
 def copies_within(kind: TaskType, examples: Sequence[Example], name: str) -> list[str]:
     """A warning when rows of one split are copies of others in it."""
-    n = len(examples) - len({kind.content(example) for example in examples})
+    n = count_copies(kind, examples)
     if not n:
         return []
     so = "they weigh more in training" if name == "train" else "intervals are narrower than so few different rows allow"
@@ -46,8 +51,10 @@ def copies_within(kind: TaskType, examples: Sequence[Example], name: str) -> lis
 
 def alike_but_for_case(kind: TaskType, splits: Mapping[str, Sequence[Example]]) -> list[str]:
     """A warning when rows of dev or test stand in train as well, but for capital letters, which many bases do not see."""
-    seen = {kind.content(example).casefold() for example in splits["train"]}
-    counts = {name: sum(kind.content(example).casefold() in seen for example in splits[name]) for name in ("dev", "test")}
+    contents = {name: [kind.content(example).casefold() for example in splits[name]] for name in ("dev", "test")}
+    wanted = {content for some in contents.values() for content in some}  # train may be far larger, so it is not kept
+    seen = {content for example in splits["train"] if (content := kind.content(example).casefold()) in wanted}
+    counts = {name: sum(content in seen for content in some) for name, some in contents.items()}
     shown = " and ".join(count(n, f"row of {name}", f"rows of {name}") for name, n in counts.items() if n)
     return [f"{shown} also stood in train but for capital letters, so quality may look better than it is."] if shown else []
 

@@ -19,7 +19,17 @@ from peftcost.data.readers import read_table
 from peftcost.data.split_folder import splits_of_folder
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
-from peftcost.task.check import SPLITS, alike_but_for_case, contradictions, copies_within, count, lookalikes, unjudged, was
+from peftcost.task.check import (
+    SPLITS,
+    alike_but_for_case,
+    contradictions,
+    copies_within,
+    count,
+    count_copies,
+    lookalikes,
+    unjudged,
+    was,
+)
 from peftcost.task.columns import fit_columns
 from peftcost.task.metric import judged_by
 from peftcost.task.rows import GROUP, TIME, told_in_short, usable_rows, with_order
@@ -220,7 +230,7 @@ def _split_off(
             f"{count(dev + test, 'row', 'rows')} cannot be split off from {len(pool):,} and leave some to train on; "
             "ask for fewer in `splits` (or with --gate-rows)."
         )
-    copies = len(pool) - len({kind.content(example) for example in pool})
+    copies = count_copies(kind, pool)
     for name, n in (("test", test), ("dev", dev)):
         if name in missing:
             taken = _taken(kind, pool, n, (seed, SPLITS.index(name)))
