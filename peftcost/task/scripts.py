@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from peftcost.task.lengths import sample_of, table_positions, usual_length
+from peftcost.task.lengths import table_positions, usual_length
 from peftcost.tasks.text_inputs import cut_warning, unknown_warning
 
 OTHER = "other"
@@ -45,21 +45,20 @@ def tokenized(
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    chosen = [texts[i] for i in sample_of(len(texts))]
-    coded = tokenizer.encode_batch(chosen)
+    coded = tokenizer.encode_batch(list(texts))
     if lengths is None:
         lengths = np.array([len(text.ids) for text in coded])
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     limit = min(max_length or usual_length(lengths), table_positions(config))
     unknown_id = _unknown_id(file, tokenizer)
     shares: dict[str, list[float]] = {}
-    for text, found in zip(chosen, coded, strict=True):
+    for text, found in zip(texts, coded, strict=True):
         tokens = sum(not special for special in found.special_tokens_mask)
         if tokens:
             # an unknown token may be masked as special
             shares.setdefault(script_of(text), []).append(sum(i == unknown_id for i in found.ids) / max(tokens, 1))
     return Tokenized(
-        texts=len(chosen),
+        texts=len(texts),
         median=int(np.median(lengths)),
         high=int(np.quantile(lengths, 0.95)),
         longest=int(lengths.max()),
@@ -68,7 +67,7 @@ def tokenized(
         unknown={
             script: min(1.0, float(np.mean(values)))
             for script, values in sorted(shares.items(), key=lambda item: -len(item[1]))
-            if len(values) >= 0.01 * len(chosen)
+            if len(values) >= 0.01 * len(texts)
         },
     )
 
