@@ -15,7 +15,7 @@ from peftcost.core.setup import Setup
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import Reporter
-from peftcost.errors import DoesNotFit, SetupFailed
+from peftcost.errors import SetupFailed
 from peftcost.methods import get_method
 
 SIZE, TRIES = 512, 3
@@ -36,7 +36,7 @@ def least_time(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     config = transformers.AutoConfig.from_pretrained(info.model)
     try:
         step = estimate_of(config, info.task_type, "frozen", choices, tokens, info.targets)
-    except (DoesNotFit, SetupFailed):
+    except SetupFailed:
         return {"forward_seconds": 0.0}
     except Exception:  # whatever a stranger's model does under fake tensors
         traceback.print_exc()
