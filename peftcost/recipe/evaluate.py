@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,15 +16,18 @@ from peftcost.core.statistics import with_interval
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.recipe.gate import Interval, asked_bars, check_min_quality, interval_on, promised_bars, too_low
+from peftcost.recipe.gate import Bar, Interval, asked_bars, check_min_quality, interval_on, promised_bars, too_low
 from peftcost.recipe.predict import predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
-from peftcost.task.check import copies_within
+from peftcost.task.check import copies_within, count
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
 from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.targets import Classes, Targets, targets_from
+
+INTERVAL_ROWS = 10
+"""Fewer rows, resampled, show far less than how much chance there is in them."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,15 @@ class ClassFigures:
 @dataclass(frozen=True)
 class Evaluated:
     """quality: the metric that the model was trained for, with its 95 % bootstrap interval over rows. metrics: this and the
-    task type's others. confusion: true class -> predicted class -> rows, where each row has one class. promised_interval:
-    where the recipe's promise lies for so many new rows, if it makes one. broken_promises: a sentence each. rejected: rows
-    that were left out."""
+    task type's others. None where these rows give no value, or no interval; a metric's `reason` says why. confusion: true
+    class -> predicted class -> rows, where each row has one class. promised_interval: where the recipe's promise lies for so
+    many new rows, if it makes one. broken_promises: a sentence each. rejected: rows that were left out."""
 
     data: str
     rows: int
     metric: str
-    quality: float
-    quality_interval: Interval
+    quality: float | None
+    quality_interval: Interval | None
     metrics: dict[str, dict[str, Any]]
     classes: list[ClassFigures]
     confusion: dict[str, dict[str, int]]
@@ -105,7 +108,7 @@ def evaluate(
         classes=by_class(kind, rows, targets),
         confusion=confusion_of(kind, rows, targets),
         promised_interval=promised,
-        broken_promises=too_low(info["metric"], main["quality"], promised_bars(promised) + asked_bars(min_quality)),
+        broken_promises=not_reached(info["metric"], main, promised_bars(promised) + asked_bars(min_quality)),
         rejected=rejected,
         notes=table.notes + copies_within(kind, examples, "these"),
     )
@@ -129,9 +132,27 @@ def others(kind: TaskType, targets: Targets, name: str) -> list[Metric]:
 
 
 def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:
-    """Quality and its 95 % interval."""
+    """Quality and its 95 % interval; None for what these rows do not tell, and the reason."""
+    undefined = metric.undefined(rows)
+    if undefined:
+        return {"quality": None, "quality_interval": None, "reason": f"undefined: {undefined}"}
     quality, low, high = with_interval(rows, metric.compute, metric.limits)
-    return {"quality": quality, "quality_interval": (low, high)}
+    reason = no_interval(len(rows), low, high)
+    return {"quality": quality, "quality_interval": None if reason else (low, high), "reason": reason}
+
+
+def not_reached(name: str, figures: Mapping[str, Any], bars: Sequence[Bar]) -> list[str]:
+    """A sentence for each bar that a metric does not reach, or cannot be held to."""
+    if figures["quality"] is not None:
+        return too_low(name, figures["quality"], bars)
+    return [f"{name} is {figures['reason']}, so it cannot be held to the {bar.text}." for bar in bars]
+
+
+def no_interval(rows: int, low: float, high: float) -> str | None:
+    """Why the ends of a bootstrap interval tell nothing, or None: resampling shows only what differs between rows."""
+    if rows < INTERVAL_ROWS:
+        return f"no interval: {count(rows, 'row is', 'rows are')} too few, it takes {INTERVAL_ROWS}"
+    return "no interval: all rows count alike, so resampling them shows nothing" if low == high else None
 
 
 def by_class(kind: TaskType, rows: np.ndarray, targets: Targets) -> list[ClassFigures]:

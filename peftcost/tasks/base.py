@@ -17,6 +17,7 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Classes, Targets
+from peftcost.tasks.undefined import always_defined
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,8 @@ class Metric:
     compute: (rows of shape (n, k), weights of shape (B, n)) -> values of shape (B,). A weight counts how often an
     example stands in a resample; all ones give the plain metric. limits: the lowest and the highest possible value.
     options: what makes it this one of its name, as JSON holds it, the targets among them; None for a plain metric.
+    undefined: why these rows give no value ("only one class in these rows"), or "". `compute` gives 0 for such, since a
+    resample may happen to be one of them.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Metric:
     compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
     limits: tuple[float, float] = (0.0, 1.0)
     options: Mapping[str, Any] | None = None
+    undefined: Callable[[np.ndarray], str] = always_defined
 
 
 @dataclass(frozen=True)

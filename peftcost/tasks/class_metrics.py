@@ -64,7 +64,9 @@ def class_metric(metric: Metric, options: Mapping[str, Any], classes: Classes) -
         said["of"] = class_id(options["class"], classes)
     if "precision" in options:
         said["precision"] = share_of(options["precision"])
-    return replace(metric, compute=partial(metric.compute, **said))
+    of = {key: value for key, value in said.items() if key == "of"}
+    undefined = partial(metric.undefined, **of) if of else metric.undefined
+    return replace(metric, compute=partial(metric.compute, **said), undefined=undefined)
 
 
 def class_id(name: Any, classes: Classes) -> int:

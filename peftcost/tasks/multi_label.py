@@ -26,6 +26,7 @@ from peftcost.tasks.label_metrics import DECISIVE, halves, macro_f1, micro_f1
 from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
 from peftcost.tasks.targets import Classes, Labels, Targets, expect
 from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
+from peftcost.tasks.undefined import no_label
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +54,8 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
     target_roles = ("labels",)
     several = ("text", "text_pair", "labels")
     metrics = {  # noqa: RUF012
-        "micro_f1": Metric("micro_f1", 0.01, micro_f1),
-        "macro_f1": Metric("macro_f1", 0.01, macro_f1),
+        "micro_f1": Metric("micro_f1", 0.01, micro_f1, undefined=no_label),
+        "macro_f1": Metric("macro_f1", 0.01, macro_f1, undefined=no_label),
     }
     auto_model = "AutoModelForSequenceClassification"
     precedence = 15

@@ -18,6 +18,7 @@ from peftcost.tasks.class_targets import ClassTargets, unbalanced
 from peftcost.tasks.metrics import accuracy, expected_cost, f1, macro_f1, mcc
 from peftcost.tasks.score_metrics import pr_auc, recall_at_precision, roc_auc
 from peftcost.tasks.targets import Classes, Targets, expect
+from peftcost.tasks.undefined import none_of_class, one_class
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +35,11 @@ class OneClass(ClassTargets):
     metrics = {  # noqa: RUF012
         "accuracy": Metric("accuracy", 0.01, accuracy),
         "macro_f1": Metric("macro_f1", 0.01, macro_f1),
-        "f1": Metric("f1", 0.01, f1),
-        "mcc": Metric("mcc", 0.01, mcc, (-1.0, 1.0)),
-        "roc_auc": Metric("roc_auc", 0.01, roc_auc),
-        "pr_auc": Metric("pr_auc", 0.01, pr_auc),
-        "recall_at_precision": Metric("recall_at_precision", 0.01, recall_at_precision),
+        "f1": Metric("f1", 0.01, f1, undefined=none_of_class),
+        "mcc": Metric("mcc", 0.01, mcc, (-1.0, 1.0), undefined=one_class),
+        "roc_auc": Metric("roc_auc", 0.01, roc_auc, undefined=one_class),
+        "pr_auc": Metric("pr_auc", 0.01, pr_auc, undefined=one_class),
+        "recall_at_precision": Metric("recall_at_precision", 0.01, recall_at_precision, undefined=one_class),
         "expected_cost": Metric("expected_cost", 0.01, expected_cost, (-math.inf, 0.0)),
     }
 

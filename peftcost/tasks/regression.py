@@ -20,6 +20,7 @@ from peftcost.tasks.metrics import negative_rmse, pearson, spearman
 from peftcost.tasks.one_text_or_two import OneTextOrTwo, guess_texts, read_texts
 from peftcost.tasks.targets import Targets, Values, expect
 from peftcost.tasks.text_inputs import lengths_of, tfidf_predictions
+from peftcost.tasks.undefined import one_value
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +38,8 @@ class Regression(OneTextOrTwo):
     name = "regression"
     target_roles = ("value",)
     metrics = {  # noqa: RUF012
-        "pearson": Metric("pearson", 0.01, pearson, (-1.0, 1.0)),
-        "spearman": Metric("spearman", 0.01, spearman, (-1.0, 1.0)),
+        "pearson": Metric("pearson", 0.01, pearson, (-1.0, 1.0), undefined=one_value),
+        "spearman": Metric("spearman", 0.01, spearman, (-1.0, 1.0), undefined=one_value),
         "negative_rmse": Metric("negative_rmse", 0.01, negative_rmse, (-math.inf, 0.0)),
     }
     pipeline_tag = "text-classification"

@@ -32,6 +32,7 @@ from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
 from peftcost.tasks.targets import Classes, Targets, expect
 from peftcost.tasks.text_inputs import TextInputs, aligned, lengths_of, token_columns
+from peftcost.tasks.undefined import no_entity
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ class TokenClassification(TextInputs, ClassTargets):
     input_roles = ("tokens",)
     target_roles = ("tags",)
     metrics = {  # noqa: RUF012
-        "entity_f1": Metric("entity_f1", 0.01, entity_f1),
+        "entity_f1": Metric("entity_f1", 0.01, entity_f1, undefined=no_entity),
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),
     }
     auto_model = "AutoModelForTokenClassification"

@@ -21,9 +21,11 @@ from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
 from peftcost.errors import UserError
 from peftcost.methods import get_method
-from peftcost.recipe.evaluate import class_figures
+from peftcost.recipe.evaluate import class_figures, figures
 from peftcost.recipe.predict import predict
 from peftcost.task.task import Task
+from peftcost.tasks import get_task_type
+from peftcost.tasks.targets import Classes
 
 WORDS = ["good", "bad", "fair", "film", "plot", "slow", "great", "dull", "Rome", "Paris"]
 
@@ -121,6 +123,53 @@ def test_a_promise_of_the_recipe_is_told(pairs: Path, tmp_path: Path) -> None:
     assert found.promised_interval is not None
     assert found.promised_interval[0] == pytest.approx(0.99 - 0.01 * 3**0.5)
     assert "that the recipe promises" in found.broken_promises[0]
+
+
+CLASSES, NUMBERS, TAGS, LABELS = "text-classification", "regression", "token-classification", "multi-label"
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "rows", "says"),
+    [
+        (CLASSES, "roc_auc", [[1, 1, 0.2, 0.8], [0, 1, 0.7, 0.3]], "only one class in these rows"),
+        (CLASSES, "pr_auc", [[1, 1, 0.2, 0.8], [0, 1, 0.7, 0.3]], "only one class in these rows"),
+        (CLASSES, "mcc", [[1, 1], [0, 1]], "only one class in these rows"),
+        (CLASSES, "f1", [[0, 0], [0, 0]], "no row of these is of its class or called so"),
+        (NUMBERS, "pearson", [[0.1, 2.0], [0.3, 2.0]], "only one value in these rows"),
+        (NUMBERS, "spearman", [[0.1, 2.0]], "only one value in these rows"),
+        (TAGS, "entity_f1", [[0, 0, 0, 4, 4]], "no entity in these rows, and none predicted"),
+        (LABELS, "macro_f1", [[-0.2, -0.3, 0, 0]], "no label in these rows, and none predicted"),
+    ],
+)
+def test_what_rows_do_not_tell_is_no_number(task: str, metric: str, rows: list[list[float]], says: str) -> None:
+    found = figures(get_task_type(task).metrics[metric], np.array(rows))
+    assert found == {"quality": None, "quality_interval": None, "reason": f"undefined: {says}"}
+
+
+def test_of_a_named_class_the_others_are_one() -> None:
+    kind, classes = get_task_type(CLASSES), Classes(("a", "b", "c"))
+    metric = kind.with_options(kind.metrics["roc_auc"], {"class": "c"}, classes)
+    rows = np.array([[0, 0, 0.8, 0.1, 0.1], [1, 1, 0.1, 0.8, 0.1]])
+    assert figures(kind.metrics["roc_auc"], rows)["quality"] == 1.0
+    assert figures(metric, rows)["reason"] == "undefined: no row of these is of its class"
+
+
+@pytest.mark.parametrize(("right", "wrong", "has_one"), [(1, 0, False), (5, 4, False), (40, 0, False), (38, 2, True)])
+def test_an_interval_needs_rows_that_differ(right: int, wrong: int, has_one: bool) -> None:
+    found = figures(get_task_type(CLASSES).metrics["accuracy"], np.array([[1, 1]] * right + [[0, 1]] * wrong))
+    assert found["quality"] == pytest.approx(right / (right + wrong))
+    assert (found["quality_interval"] is not None, found["reason"] is None) == (has_one, has_one)
+
+
+def test_an_undefined_metric_keeps_no_promise(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{text(i)},{['low', 'high'][i % 2]}\n" for i in range(60))
+    (tmp_path / "train.csv").write_text(f"text,label\n{rows}")
+    fields = {"task": CLASSES, "columns": {"text": "text", "label": "label"}, "metric": "roc_auc"}
+    model, data = trained(tmp_path, tiny_bert, fields), tmp_path / "one.csv"
+    data.write_text("text,label\n" + "".join(f"{text(i)},low\n" for i in range(100, 120)))
+    done = CliRunner().invoke(app, ["evaluate", str(model), "--data", str(data), "--min-quality", "0.6"])
+    assert "roc_auc is undefined: only one class in these rows, so it cannot be held to" in str(done.exception)
+    assert "roc_auc              undefined: only one class in these rows  <- what" in done.stdout
 
 
 @pytest.mark.parametrize(("right", "predicted", "rows", "recall", "precision"), [(0, 0, 0, None, None), (3, 4, 6, 0.5, 0.75)])

@@ -48,17 +48,25 @@ def evaluate(
 def lines_of(found: Evaluated) -> list[str]:
     """The findings as people read them."""
     left_out = f", {len(found.rejected):,} bad ones left out" if found.rejected else ""
-    lines = [f"{found.data}: {found.rows:,} rows{left_out}", ""]
+    lines = [f"{found.data}: {found.rows:,} {'row' if found.rows == 1 else 'rows'}{left_out}", ""]
     width = max(map(len, found.metrics))
     for name, figures in found.metrics.items():
-        low, high = figures["quality_interval"]
         mark = "  <- what the model was chosen by" if name == found.metric and len(found.metrics) > 1 else ""
-        lines.append(f"{name:<{width}}  {figures['quality']:.3f}  (95 %: {low:.3f} to {high:.3f}){mark}")
-    if found.promised_interval is not None:
+        lines.append(f"{name:<{width}}  {told(**figures)}{mark}")
+    if found.promised_interval is not None and found.quality is not None:
         low, high = found.promised_interval
         kept = "not kept" if found.quality < low else "kept"
         lines.append(f"The recipe promises {low:.3f} to {high:.3f} on so many new rows: {kept}.")
     return [*lines, *class_lines(found), *matrix_lines(found)]
+
+
+def told(quality: float | None, quality_interval: tuple[float, float] | None, reason: str | None) -> str:
+    """A metric's figures, or why there are none."""
+    if quality is None:
+        return str(reason)
+    return f"{quality:.3f}  " + (
+        f"({reason})" if quality_interval is None else "(95 %: {:.3f} to {:.3f})".format(*quality_interval)
+    )
 
 
 def class_lines(found: Evaluated) -> list[str]:
