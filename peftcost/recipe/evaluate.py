@@ -19,6 +19,7 @@ from peftcost.errors import UserError
 from peftcost.recipe.gate import Bar, Interval, asked_bars, check_min_quality, interval_on, promised_bars, too_low
 from peftcost.recipe.predict import predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
+from peftcost.recipe.trained_on import trained_on
 from peftcost.task.check import copies_within, count
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
@@ -92,6 +93,7 @@ def evaluate(
     examples, _, rejected = usable_rows(
         partial(known, kind=kind, targets=targets, columns=card["columns"]), table, skip_bad_rows
     )
+    seen = trained_on(folder, kind, examples, f"these {count(len(examples), 'row', 'rows')}")
     rows = predicted_rows(folder, card, examples, devices)
     metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
     main = metrics[own.name]
@@ -110,7 +112,7 @@ def evaluate(
         promised_interval=promised,
         broken_promises=not_reached(info["metric"], main, promised_bars(promised) + asked_bars(min_quality)),
         rejected=rejected,
-        notes=table.notes + copies_within(kind, examples, "these"),
+        notes=table.notes + copies_within(kind, examples, "these") + seen,
     )
 
 

@@ -32,6 +32,7 @@ from peftcost.recipe.gate import (
 )
 from peftcost.recipe.model import CURVE, TrainedModel
 from peftcost.recipe.recipe import Recipe
+from peftcost.recipe.trained_on import remember, trained_on
 from peftcost.runner.books import Books
 from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
@@ -91,6 +92,8 @@ def train_recipe(
     if gate_against is not None:
         on_progress(f"evaluating {gate_against} on {len(order.data.dev)} dev rows")
         earlier = (gate_against, quality_of_earlier(gate_against, order.data, devices))
+        for told in trained_on(gate_against, order.data.task_type, order.data.dev, f"the {len(order.data.dev)} dev rows"):
+            on_progress(f"{gate_against}: {told}")
     held = held_to(recipe, order.data, new_data, gate, asked_bars(min_quality, earlier, order.data.margin))
     if held.gate is not None:
         on_progress(held.gate.told(recipe.expected.quality))
@@ -119,6 +122,7 @@ def train_recipe(
         if curve.file.exists():  # else it was over before anything was told
             shutil.copyfile(curve.file, work / "model" / CURVE)
         (work / "model" / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        remember(work / "model", order.data.task_type, order.data.train)
         (work / "model" / "README.md").write_text(model_card(recipe, report, measured, chosen[0].name), encoding="utf-8")
         deliver(work / "model", out)
     broken = report["broken_promises"] if gate else too_low(DEV_QUALITY, report["quality"], held.asked)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import peftcost
 from peftcost.cli.app import app
 from peftcost.core.setup import Setup
+from peftcost.data.readers import read_table
 from peftcost.engine.artifact import write_card
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
@@ -23,6 +24,8 @@ from peftcost.errors import UserError
 from peftcost.methods import get_method
 from peftcost.recipe.evaluate import class_figures, figures
 from peftcost.recipe.predict import predict
+from peftcost.recipe.trained_on import FILE, remember
+from peftcost.task.inputs import labelled_of
 from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
 from peftcost.tasks.targets import Classes
@@ -159,6 +162,21 @@ def test_an_interval_needs_rows_that_differ(right: int, wrong: int, has_one: boo
     found = figures(get_task_type(CLASSES).metrics["accuracy"], np.array([[1, 1]] * right + [[0, 1]] * wrong))
     assert found["quality"] == pytest.approx(right / (right + wrong))
     assert (found["quality_interval"] is not None, found["reason"] is None) == (has_one, has_one)
+
+
+def test_rows_that_the_model_was_trained_on_are_told(pairs: Path, tmp_path: Path) -> None:
+    train, data = pairs.parent / "train.csv", tmp_path / "some.csv"
+    columns = {"text": "premise", "text_pair": "hypothesis", "label": "gold"}
+    remember(pairs, get_task_type(CLASSES), labelled_of(read_table(train), get_task_type(CLASSES), columns))
+    lines = train.read_text().splitlines()
+    data.write_text("\n".join([*lines[:13], "new,row,same", f"  {lines[13].replace(' ', '  ')}"]))
+    found = peftcost.load_model(pairs).evaluate(data)
+    assert found.notes == ["The model was trained on 13 of these 14 rows, so quality looks better than it is on new ones."]
+    (pairs / FILE).write_bytes(b"")
+    with pytest.raises(UserError, match=r"trained_on\.npy is damaged"):
+        peftcost.load_model(pairs).evaluate(data)
+    (pairs / FILE).unlink()
+    assert peftcost.load_model(pairs).evaluate(data).notes == []
 
 
 def test_an_undefined_metric_keeps_no_promise(tiny_bert: Path, tmp_path: Path) -> None:

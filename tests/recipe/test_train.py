@@ -25,6 +25,7 @@ from peftcost.recipe.earlier import quality_of_earlier
 from peftcost.recipe.predict import predict, write_rows
 from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
 from peftcost.recipe.train import check_reloaded, order_of, train_recipe
+from peftcost.recipe.trained_on import trained_on
 from peftcost.task.task import Rows, load_task
 from peftcost.tasks.targets import Classes
 
@@ -182,6 +183,8 @@ def test_a_model_is_held_against_an_earlier_one(
 ) -> None:
     data, reached = order_of(recipe, None, None).data, json.loads((model / "training.json").read_text())["quality"]
     assert quality_of_earlier(model, data, "cpu") == pytest.approx(reached)
+    assert "300 of the rows" in trained_on(model, data.task_type, data.train, "the rows")[0]
+    assert trained_on(model, data.task_type, data.dev, "the rows") == []
     with pytest.raises(GateError, match=r"was trained for text-classification .* cannot be compared"):
         quality_of_earlier(model, replace(data, targets=Classes(("bad", "good"))), "cpu")
     monkeypatch.setattr("peftcost.recipe.train.quality_of_earlier", lambda *of: 0.99)
