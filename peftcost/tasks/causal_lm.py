@@ -10,13 +10,23 @@ import numpy as np
 
 from peftcost.data.cells import is_blank, text_of
 from peftcost.data.features import Column, Split, padded, ragged
-from peftcost.data.guess import LABEL_NAMES, holds
+from peftcost.data.guess import LABEL_NAMES, TEXT_NAMES, holds
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.chat import Coded, check_no_tools, coded_conversation, coded_pieces, coded_prompt, cut, plain_turns
-from peftcost.tasks.conversations import TOOLS, Turn, holds_turns, last_reply, not_learnt, tools_turn, turns_of, words_of
+from peftcost.tasks.conversations import (
+    TOOLS,
+    Turn,
+    holds_conversations,
+    holds_turns,
+    last_reply,
+    not_learnt,
+    tools_turn,
+    turns_of,
+    words_of,
+)
 from peftcost.tasks.preferences import check_no_preferences
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, lengths_of
@@ -66,10 +76,12 @@ class CausalLM(WritesText):
 
     def _spoken(self, table: Table) -> dict[str, str] | None:
         names = {name.lower(): name for name in table.columns}
-        for name in table.columns:
-            if name.lower() in CONVERSATIONS and any(holds_turns(row.get(name)) for row in table.rows[:1]):
-                return {"messages": name}
-        if set(names) & set(LABEL_NAMES):
+        labelled = bool(set(names) & set(LABEL_NAMES))
+        if not (labelled and set(names) & set(TEXT_NAMES)):  # a text with its class may have a conversation beside
+            for name in table.columns:
+                if name.lower() in CONVERSATIONS and holds_conversations(table, name):
+                    return {"messages": name}
+        if labelled:
             return None
         if instruction := _instruction_columns(names):
             return instruction

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peftcost.data.cells import is_blank, is_missing, text_of
+from peftcost.data.cells import LOOKED_AT, is_blank, is_missing, text_of
 from peftcost.data.guess import is_conversation, is_turn
+from peftcost.data.table import Table
 from peftcost.errors import UserError
 
 Turn = dict[str, Any]
@@ -44,13 +45,23 @@ def turns_of(value: Any, where: str) -> list[Turn]:
         raise UserError(f"{where}: the conversation is missing; fill it in or remove the row.")
     items = _parsed(value)
     if not isinstance(items, list) or not items:
-        raise UserError(f"{where}: expected a list of turns as {{role: user, content: …}}, but got {_shown(value)}.")
+        raise UserError(
+            f"{where}: expected a list of turns as {{role: user, content: …}}, but got {_shown(value)}; correct or remove "
+            "the row."
+        )
     return [_turn(item, f"{where}, turn {i}") for i, item in enumerate(items, start=1)]
 
 
 def holds_turns(value: Any) -> bool:
     """Whether a cell looks like a conversation."""
     return is_conversation(_parsed(value))
+
+
+def holds_conversations(table: Table, column: str) -> bool:
+    """Whether of the first cells that are there at least half are conversations: one that is odd is told by its row."""
+    there = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(column))]
+    found = sum(map(holds_turns, there))
+    return found > 0 and 2 * found >= len(there)
 
 
 def is_learnt(turn: Turn) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peftcost.data.table import Table
 from peftcost.errors import UserError
-from peftcost.tasks.conversations import holds_turns, turns_of
+from peftcost.tasks.conversations import holds_conversations, holds_turns, turns_of
 
 SIDES = ("chosen", "rejected")
 
@@ -26,7 +26,9 @@ def check_no_preferences(table: Table, task: str, prompt: str | None) -> None:
 
 def _columns(table: Table, chosen: str, prompt: str | None) -> dict[str, str]:
     """Conversations of some data sets begin with the prompt, which stands in a column of its own beside."""
-    cell, where = table.rows[0].get(chosen), f"{table.place(0)}, column {chosen!r}"
-    if holds_turns(cell) and (prompt is None or turns_of(cell, where)[0]["role"] != "assistant"):
-        return {"messages": chosen}
+    if holds_conversations(table, chosen):
+        at = next(i for i, row in enumerate(table.rows) if holds_turns(row.get(chosen)))
+        first = turns_of(table.rows[at][chosen], f"{table.place(at)}, column {chosen!r}")[0]
+        if prompt is None or first["role"] != "assistant":
+            return {"messages": chosen}
     return {"text": chosen} if prompt is None else {"prompt": prompt, "completion": chosen}

@@ -197,6 +197,25 @@ def test_turns_are_read_whatever_they_call_speaker_and_text(speaker: str, said: 
     assert guess_columns(table({"turns": row["messages"]}), None)[1] == {"messages": "turns"}
 
 
+def test_a_text_with_its_label_is_a_class_whatever_stands_beside() -> None:
+    for beside in ("3", "room 1", 7, SHARED):
+        judged = table(*({"text": f"a text {i}", "label": "ab"[i % 2], "turns": beside} for i in range(8)))
+        assert guess_columns(judged, None)[0].name == "text-classification"
+    assert guess_columns(table({"messages": SHARED, "label": "good"}), None)[1] == {"messages": "messages"}
+
+
+@pytest.mark.parametrize("odd", [[], [{"role": "system", "content": "Be."}], None, "oops", [{"role": "user"}]])
+def test_an_odd_first_row_is_named_and_changes_no_column(odd: Any) -> None:
+    talks = table({"messages": odd}, *({"messages": SHARED} for _ in range(3)))
+    kind, columns = guess_columns(talks, None)
+    assert columns == {"messages": "messages"}
+    with pytest.raises(UserError, match="line 1, column 'messages'"):
+        kind.read(talks, columns)
+    preferred = table({"chosen": odd, "rejected": SHARED}, *({"chosen": SHARED, "rejected": SHARED} for _ in range(3)))
+    with pytest.raises(UserError, match="columns: {messages: chosen}"):
+        guess_columns(preferred, None)
+
+
 ASKED = [{"role": "user", "content": "Hi"}]
 SAID = [{"role": "assistant", "content": "Hello!"}]
 
