@@ -18,6 +18,10 @@ SMALL = re.compile(r"[-+]?\d{1,3}")
 NAMES = {".": "point", ",": "comma"}
 
 
+class DoubtfulNumber(UserError):
+    """A cell that may be two numbers."""
+
+
 def number_reader(table: Table, column: str) -> Callable[[Any, str], float]:
     """What reads this column's cells, given with their place for the message: all of them in the one way that most show."""
     key = ("numbers", column)
@@ -29,7 +33,8 @@ def number_reader(table: Table, column: str) -> Callable[[Any, str], float]:
 
 
 def reader_of(texts: Sequence[str]) -> Callable[[Any, str], float]:
-    """What reads cells like these texts. UserError for one that is written in another way, or may mean two numbers."""
+    """What reads cells like these texts. UserError for one that is written in another way, DoubtfulNumber for one that
+    may mean two numbers."""
     clear = [text for text in texts if _is_clear(text)]
     commas = 2 * sum(_fits(text, ",") for text in clear) > len(clear)
     point, groups = (",", ".") if commas else (".", ",")
@@ -42,7 +47,7 @@ def reader_of(texts: Sequence[str]) -> Callable[[Any, str], float]:
         text = cell.strip()
         one = ONE_GROUP.fullmatch(text)
         if one and (not grouped if one[1] == groups else doubtful):
-            raise UserError(
+            raise DoubtfulNumber(
                 f"{where}: {text!r} may be {text.replace(one[1], '')} or {text.replace(one[1], '.')}, and the column does "
                 "not tell; write numbers with a decimal point, and nothing between thousands."
             )

@@ -11,7 +11,7 @@ import numpy as np
 from peftcost.data.cells import LOOKED_AT, is_blank, mostly
 from peftcost.data.features import Column, Split
 from peftcost.data.guess import SCORE_NAMES, label_column, said_as
-from peftcost.data.numbers import is_number, number_reader
+from peftcost.data.numbers import DoubtfulNumber, is_number, number_reader
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Baseline, Columns, Example, Metric
@@ -51,8 +51,24 @@ class Regression(OneTextOrTwo):
         than classes would be. Ratings from 1 to 5 may be classes as well."""
         label = label_column(table, label)
         if not holds_fractions(table, label) and not (label.lower() in SCORE_NAMES and holds_many_numbers(table, label)):
+            self._check_no_doubt(table, label)
             return None
         return {**guess_texts(table, label, role="value"), "value": label}
+
+    def _check_no_doubt(self, table: Table, label: str) -> None:
+        """UserError for a column of numbers that seem to be whole, of which one may not be: 1,250."""
+        if not _numbers(table, label):
+            return
+        read = number_reader(table, label)
+        for i, row in enumerate(table.rows):
+            try:
+                read(row.get(label), f"{table.place(i)}, column {label!r}")
+            except DoubtfulNumber as error:
+                columns = {**guess_texts(table, label, role="value"), "value": label}
+                how = said_as("text-classification", columns, role="label", instead="value")
+                raise UserError(f"{str(error).removesuffix('.')}; or, to learn them as classes, {how}.") from error
+            except UserError:
+                pass
 
     def otherwise(self, table: Table, columns: Columns) -> str | None:
         how = said_as("text-classification", columns, role="label", instead="value")

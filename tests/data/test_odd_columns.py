@@ -144,6 +144,17 @@ def test_numbers_with_three_decimals_are_read_as_before_and_refused_beside_small
         read(scores(tmp_path, [*cells, "950"], None), "score")
 
 
+@pytest.mark.parametrize("column", ["label", "score"])
+@pytest.mark.parametrize("cells", [["1,250", "2,250"], ["1,250", "950", "875"], ["1.250", "3", "4"]])
+def test_a_doubtful_number_is_no_class_unless_the_task_says_so(tmp_path: Path, cells: list[str], column: str) -> None:
+    written(tmp_path, f"text,{column}\n" + "".join(f'some text {i},"{cells[i % len(cells)]}"\n' for i in range(40)))
+    with pytest.raises(UserError, match=r"line 2, column .*'1.250' may be 1250 or 1.250.* or, to learn them as cl") as raised:
+        draft_task_yaml(tmp_path / "data.csv")
+    task, columns = str(raised.value).split("`")[1::2]
+    (tmp_path / "task.yaml").write_text(f"model: builtin:minilm\n{task}\ndata: data.csv\n{columns}\n")
+    assert len(load_task_data(load_task(tmp_path / "task.yaml"), 0).targets) == len(cells)
+
+
 @pytest.mark.parametrize(
     ("column", "cells", "task"),
     [
