@@ -71,7 +71,11 @@ def kind_of(tag: str) -> str | None:
 
 def written_in_two_ways(counts: Counter[str]) -> tuple[str, str] | None:
     """Two tags that mean the same, the rarer one first, or None: B-PER beside B_PER, b-per, PER, or with a sign that does
-    not show. counts: of each tag, how many words have it."""
+    not show. None among tags that mark no entities, as parts of speech do: NN and NN-S are two. counts: of each tag, how many
+    words have it."""
+    known = sum(n for tag, n in counts.items() if in_capitals(tag) is not None)
+    if 2 * known < counts.total() and sum(counts[tag] for tag in OUTSIDES) < OFTEN * counts.total():
+        return None
     usual: dict[str, str] = {}
     of_kind: dict[str, str] = {}
     for tag, _ in counts.most_common():

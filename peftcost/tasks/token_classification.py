@@ -122,9 +122,10 @@ class TokenClassification(TextInputs, ClassTargets):
 
     def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:
         counts = tag_counts(train)
-        if (two := written_in_two_ways(counts)) is not None:
+        if metric != "token_accuracy" and (two := written_in_two_ways(counts)) is not None:
             raise UserError(
-                f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way."
+                f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way, or "
+                "set `metric: token_accuracy` if they are tags of their own."
             )
         known = known_tags(counts)
         odd = next((tag for tag in counts if tag not in known), None)

@@ -96,6 +96,31 @@ def test_a_tag_that_is_written_in_another_way_is_named(
         load_task_data(task, 0)
 
 
+@pytest.mark.parametrize("name", ["pos.jsonl", "pos.conll"])
+def test_tags_of_no_scheme_are_learnt_as_they_are(tmp_path: Path, name: str) -> None:
+    rows = [
+        (tokens, [*["NN", "NN-S", "VB", "S", "nn"][i % 3 :], "DT", "DT"][: len(tokens)])
+        for i, (tokens, _) in enumerate(SENTENCES)
+    ]
+    written = {
+        "pos.jsonl": "\n".join(json.dumps({"tokens": tokens, "tags": tags}) for tokens, tags in rows),
+        "pos.conll": "\n".join("".join(f"{a} {b}\n" for a, b in zip(*row, strict=True)) for row in rows),
+    }[name]
+    data = load(tmp_path / name, written)
+    assert data.metric.name == "token_accuracy" and {"NN", "NN-S", "nn"} <= set(data.targets.names)
+
+
+def test_tags_that_mean_the_same_are_learnt_where_the_task_says_so(tmp_path: Path) -> None:
+    rows = [
+        {"tokens": tokens, "tags": ["B_PER" if i < 9 else "B-PER", *BILOU[1:]]} for i, (tokens, _) in enumerate(SENTENCES)
+    ]
+    (tmp_path / "ner.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = load_task(tmp_path / "ner.jsonl")
+    with pytest.raises(UserError, match="or set `metric: token_accuracy` if they are tags of their own"):
+        load_task_data(task.model_copy(update={"metric": None}), 0)
+    assert load_task_data(task.model_copy(update={"metric": "token_accuracy"}), 0).metric.name == "token_accuracy"
+
+
 def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:
     words = [(i, word, tag) for i, (tokens, tags) in enumerate(SENTENCES) for word, tag in zip(tokens, tags, strict=True)]
     with pytest.raises(UserError, match="one word a row, but not where a sentence ends"):
