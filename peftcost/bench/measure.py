@@ -23,6 +23,7 @@ from peftcost.runner.curve import CurveFile
 from peftcost.runner.prepare import OnBase, prepare_data
 from peftcost.runner.runner import BudgetSpent, Runner
 from peftcost.store.run_folder import RunFolder
+from peftcost.task.check import copies_of
 
 Say = Callable[[str], None]
 NOT_YET = "not measured: the budget was spent before"
@@ -135,7 +136,8 @@ def cells_of(folder: Path, wanted: Sequence[Wanted], trainings: Sequence[Trainin
             continue
         metric = base.data.metric
         rows = {k: [np.load(file_of(folder, one).with_suffix(".npy")) for one, _ in got] for k, got in whole.items()}
-        draws = resample_qualities(rows, metric.compute, limits=metric.limits)
+        copies = copies_of(base.data.task_type, base.data.dev)
+        draws = resample_qualities(rows, metric.compute, limits=metric.limits, copies=copies)
         for key, got in whole.items():
             measured = [training for _, training in got]
             timed = [training for training in measured if not training.contended] or measured

@@ -105,6 +105,7 @@ def resample_qualities(
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
     n: int | None = None,
+    copies: np.ndarray | None = None,
 ) -> Replicates:
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
 
@@ -118,7 +119,7 @@ def resample_qualities(
     Weights and normal draws depend on the seed and the setup's id, not on which other setups there are.
     n: how many examples there are, when all arrays may be of samples: fewer rows than n are those of `nested_sample`. So
     two setups are compared on what both have seen, and a smaller sample gives wider draws. ValueError without n if the
-    setups differ in it.
+    setups differ in it. copies: as for `resample_examples`.
     """
     if n is None:
         sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
@@ -127,7 +128,7 @@ def resample_qualities(
         (n,) = sizes
     per_seed = {s: {k: plain_value(rows, metric) for k, rows in enumerate(arrays)} for s, arrays in rows_by_setup.items()}
     every = [rows for arrays in rows_by_setup.values() for rows in arrays]
-    drawn = iter(resample_examples(every, metric, n, replicates, seed))
+    drawn = iter(resample_examples(every, metric, n, replicates, seed, copies))
     resampled = {name: np.stack([next(drawn) for _ in arrays]) for name, arrays in rows_by_setup.items()}
     groups = [dict(enumerate(group)) for group in spread_groups] if spread_groups else None
     return with_seed_noise(resampled, per_seed, seed, groups, limits)
@@ -178,31 +179,46 @@ def _normals(seed: int, name: str, n: int) -> np.ndarray:
 
 
 def resample_examples(
-    arrays: Sequence[np.ndarray], metric: MetricFunction, n: int, replicates: int, seed: int
+    arrays: Sequence[np.ndarray],
+    metric: MetricFunction,
+    n: int,
+    replicates: int,
+    seed: int,
+    copies: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Of each array of rows the metric in each resample of the n examples, shape (B,). The resamples depend on n, their
-    number and the seed alone, so arrays may be handed in one by one."""
+    number, the seed and the copies alone, so arrays may be handed in one by one. copies: a number for each example, from 0,
+    alike for copies of one; they are drawn together (the cluster bootstrap), for they tell no more than one does."""
     found = [np.empty(replicates) for _ in arrays]
     sampled = {size: nested_sample(n, size) for size in {len(rows) for rows in arrays}}
-    for part, weights in example_weights(n, replicates, seed):
+    for part, weights in example_weights(n, replicates, seed, copies):
         of_sample = {size: weights if size == n else weights[:, chosen] for size, chosen in sampled.items()}
         for values, rows in zip(found, arrays, strict=True):
             values[part] = metric(rows, of_sample[len(rows)])
     return found
 
 
-def example_weights(n: int, replicates: int, seed: int) -> Iterable[tuple[slice, np.ndarray]]:
-    """Which replicates, and how often each of the n examples is in them, shape (replicates, n). Kept when it is one block."""
+def example_weights(
+    n: int, replicates: int, seed: int, copies: np.ndarray | None = None
+) -> Iterable[tuple[slice, np.ndarray]]:
+    """Which replicates, and how often each of the n examples is in them, shape (replicates, n). Kept when it is one block and
+    there are no copies."""
+    if copies is not None:
+        return _blocks_of_weights(n, replicates, seed, copies)
     weights = _kept_weights if n * replicates <= WEIGHTS_AT_ONCE else _blocks_of_weights
     return weights(n, replicates, seed)
 
 
-def _blocks_of_weights(n: int, replicates: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks_of_weights(
+    n: int, replicates: int, seed: int, copies: np.ndarray | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
     random = np.random.default_rng(seed)
+    different = n if copies is None else int(copies.max()) + 1
     block = max(1, WEIGHTS_AT_ONCE // n)
     for start in range(0, replicates, block):
         part = slice(start, min(start + block, replicates))
-        yield part, random.multinomial(n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+        drawn = random.multinomial(different, np.full(different, 1 / different), size=part.stop - start)
+        yield part, (drawn if copies is None else drawn[:, copies]).astype(np.float64)
 
 
 @lru_cache(maxsize=1)
@@ -278,9 +294,11 @@ def with_interval(
     limits: tuple[float, float],
     replicates: int = 2000,
     seed: int = 0,
+    copies: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """The quality of these rows, and the ends of its 95 % bootstrap interval over examples."""
-    found = resample_qualities({"rows": [rows]}, metric, replicates, seed, limits=limits)
+    """The quality of these rows, and the ends of its 95 % bootstrap interval over examples. copies: as for
+    `resample_examples`."""
+    found = resample_qualities({"rows": [rows]}, metric, replicates, seed, limits=limits, copies=copies)
     return (found.observed["rows"], *quality_interval(found, "rows"))
 
 

@@ -20,7 +20,7 @@ from peftcost.recipe.gate import Bar, Interval, asked_bars, check_min_quality, i
 from peftcost.recipe.predict import predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
 from peftcost.recipe.trained_on import trained_on
-from peftcost.task.check import copies_within, count
+from peftcost.task.check import copies_of, copies_within, count
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
@@ -94,8 +94,8 @@ def evaluate(
         partial(known, kind=kind, targets=targets, columns=card["columns"]), table, skip_bad_rows
     )
     seen = trained_on(folder, kind, examples, f"these {count(len(examples), 'row', 'rows')}")
-    rows = predicted_rows(folder, card, examples, devices)
-    metrics = {metric.name: figures(metric, rows) for metric in (own, *others(kind, targets, own.name))}
+    rows, copies = predicted_rows(folder, card, examples, devices), copies_of(kind, examples)
+    metrics = {metric.name: figures(metric, rows, copies) for metric in (own, *others(kind, targets, own.name))}
     main = metrics[own.name]
     promised = None
     if "expected" in report:
@@ -133,13 +133,13 @@ def others(kind: TaskType, targets: Targets, name: str) -> list[Metric]:
     return found
 
 
-def figures(metric: Metric, rows: np.ndarray) -> dict[str, Any]:
-    """Quality and its 95 % interval; None for what these rows do not tell, and the reason."""
+def figures(metric: Metric, rows: np.ndarray, copies: np.ndarray | None = None) -> dict[str, Any]:
+    """Quality and its 95 % interval; None for what these rows do not tell, and the reason. copies: among the rows."""
     undefined = metric.undefined(rows)
     if undefined:
         return {"quality": None, "quality_interval": None, "reason": f"undefined: {undefined}"}
-    quality, low, high = with_interval(rows, metric.compute, metric.limits)
-    reason = no_interval(len(rows), low, high)
+    quality, low, high = with_interval(rows, metric.compute, metric.limits, copies=copies)
+    reason = no_interval(len(rows) if copies is None else int(copies.max()) + 1, low, high)
     return {"quality": quality, "quality_interval": None if reason else (low, high), "reason": reason}
 
 
@@ -153,7 +153,7 @@ def not_reached(name: str, figures: Mapping[str, Any], bars: Sequence[Bar]) -> l
 def no_interval(rows: int, low: float, high: float) -> str | None:
     """Why the ends of a bootstrap interval tell nothing, or None: resampling shows only what differs between rows."""
     if rows < INTERVAL_ROWS:
-        return f"no interval: {count(rows, 'row is', 'rows are')} too few, it takes {INTERVAL_ROWS}"
+        return f"no interval: {count(rows, 'row is', 'different rows are')} too few, it takes {INTERVAL_ROWS}"
     return "no interval: all rows count alike, so resampling them shows nothing" if low == high else None
 
 

@@ -191,10 +191,12 @@ def evidence_of(setups: Iterable[SetupResult]) -> list[Evidence]:
     return found
 
 
-def test_entry(rows_file: Path, metric: Metric, seed: int, replicates: int = 2000) -> dict[str, Any]:
-    """Quality on the test split with its 95 % bootstrap interval over examples."""
+def test_entry(
+    rows_file: Path, metric: Metric, seed: int, replicates: int = 2000, copies: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Quality on the test split with its 95 % bootstrap interval over examples. copies: among these."""
     rows = np.load(rows_file)
-    quality, *interval = with_interval(rows, metric.compute, metric.limits, replicates, seed)
+    quality, *interval = with_interval(rows, metric.compute, metric.limits, replicates, seed, copies)
     return {"quality": quality, "quality_interval": interval, "n": len(rows)}
 
 

@@ -22,8 +22,9 @@ RowsOf = Callable[[str, int], np.ndarray]
 class Evidence:
     """Bootstrap replicates of a growing search: each trial's rows are read and resampled when they are first needed."""
 
-    def __init__(self, rows_of: RowsOf, metric: Metric, seed: int) -> None:
-        self.rows_of, self.metric, self.seed = rows_of, metric, seed
+    def __init__(self, rows_of: RowsOf, metric: Metric, seed: int, copies: np.ndarray | None = None) -> None:
+        """copies: among the dev examples, as for `resample_examples`."""
+        self.rows_of, self.metric, self.seed, self.copies = rows_of, metric, seed, copies
         self._drawn: dict[tuple[str, int, int | None], tuple[float, np.ndarray]] = {}
 
     def replicates(self, state: SearchState, most: int | None = None) -> Replicates | None:
@@ -75,7 +76,7 @@ class Evidence:
             n, replicates = state.cost.dev_rows, state.config.replicates
             rows = self.rows_of(trial.setup.id, trial.seed)
             rows = rows if sample is None else rows[nested_sample(n, sample)]
-            (values,) = resample_examples([rows], self.metric.compute, n, replicates, self.seed)
+            (values,) = resample_examples([rows], self.metric.compute, n, replicates, self.seed, self.copies)
             self._drawn[key] = (plain_value(rows, self.metric.compute), values)
         return self._drawn[key]
 
@@ -92,5 +93,12 @@ def spread_groups(state: SearchState) -> list[dict[int, float]]:
 
 
 def evidence_in(folder: RunFolder, metric: Metric, seed: int) -> Evidence:
-    """Evidence from a run's folder."""
-    return Evidence(lambda setup_id, seed: np.load(folder.trial(setup_id, seed) / "dev_rows.npy"), metric, seed)
+    """Evidence from a run's folder; a run of an earlier version tells no copies."""
+    copies = np.load(folder.copies_file) if folder.copies_file.exists() else None
+    return Evidence(lambda setup_id, seed: np.load(folder.trial(setup_id, seed) / "dev_rows.npy"), metric, seed, copies)
+
+
+def remember_copies(folder: RunFolder, copies: np.ndarray | None) -> None:
+    """Keep which dev examples are copies of one another, for `evidence_in`."""
+    if copies is not None:
+        np.save(folder.copies_file, copies)

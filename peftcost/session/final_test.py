@@ -16,6 +16,8 @@ from peftcost.searcher.controller import Controller, SearchRun
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
+from peftcost.task.check import copies_of
+from peftcost.task.splits import TaskData
 from peftcost.tasks import TaskType
 
 BASELINES_SECONDS, BASELINES_SHARE = 60.0, 0.1
@@ -45,10 +47,13 @@ def open_tests(
     return {**found, "untuned": out / "untuned.npy"}
 
 
-def test_qualities(files: Mapping[str, Path | None], run: SearchRun, kind: TaskType) -> dict[str, dict[str, Any] | None]:
+def test_qualities(files: Mapping[str, Path | None], run: SearchRun, data: TaskData) -> dict[str, dict[str, Any] | None]:
     """What `open_tests` found, judged. The user's own metric may take long, so no device is held meanwhile."""
-    found = {name: None if file is None else test_entry(file, run.metric, run.seed) for name, file in files.items()}
-    return found | {"untuned": {**(found["untuned"] or {}), "title": untuned_title(kind)}}
+    copies = copies_of(data.task_type, data.test)
+    found = {
+        name: None if file is None else test_entry(file, run.metric, run.seed, copies=copies) for name, file in files.items()
+    }
+    return found | {"untuned": {**(found["untuned"] or {}), "title": untuned_title(data.task_type)}}
 
 
 def untuned_title(kind: TaskType) -> str:
@@ -116,9 +121,11 @@ def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> di
         text = f"A baseline ({titles}) is missing beside the test results: {failure_of(message)}."
         controller.record("warned", text=text)
     found: dict[str, dict[str, Any] | None] = {}
+    copies = copies_of(spec.data.task_type, spec.data.test)
     for name, baseline in baselines.items():
         file = out / f"{name}.npy"
-        found[name] = test_entry(file, run.metric, run.seed) | {"title": baseline.title} if file.exists() else None
+        judged = test_entry(file, run.metric, run.seed, copies=copies) if file.exists() else None
+        found[name] = judged and judged | {"title": baseline.title}
     return found
 
 

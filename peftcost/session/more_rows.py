@@ -60,7 +60,7 @@ def more_rows(files: dict[int, Path], run: SearchRun, train_rows: int, evidence:
     random = np.random.default_rng(run.seed)
     parts = [
         values + noise * random.normal(size=replicates)
-        for values in resample_examples(drawn, run.metric.compute, n, replicates, run.seed)
+        for values in resample_examples(drawn, run.metric.compute, n, replicates, run.seed, run.evidence.copies)
     ]
     gain = gain_of_doubling(rows, np.stack([*parts, expected.values[setup_id]]), run.seed)
     qualities = [*(plain_value(array, run.metric.compute) for array in drawn), expected.observed[setup_id]]

@@ -22,7 +22,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.observer import Observer
 from peftcost.runner.worker_log import worker_log
 from peftcost.searcher.controller import Controller, SearchRun
-from peftcost.searcher.evidence import evidence_in
+from peftcost.searcher.evidence import evidence_in, remember_copies
 from peftcost.searcher.planner import lengthen, plan, prepare_all, priors, sizes, starting_points
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.spec import SearchSpec, load_spec
@@ -39,6 +39,7 @@ from peftcost.store.run_folder import (
     single_writer,
 )
 from peftcost.store.study import Study
+from peftcost.task.check import copies_of
 from peftcost.task.task import absolute_paths, load_task, relative_paths, task_yaml
 from peftcost.trackers import Tracker, get_tracker
 
@@ -175,6 +176,7 @@ def search_run(spec: SearchSpec, state: SearchState, folder: RunFolder, prepared
     study.sync_with_journal(outcomes, alive)
     plain = priors(state.arms, state.stops[0], state.cost.probes)
     starts = starting_points(state, plain, spaces)
+    remember_copies(folder, copies_of(spec.data.task_type, spec.data.dev))
     return SearchRun(
         folder=folder,
         study=study,

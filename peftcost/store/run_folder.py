@@ -60,6 +60,11 @@ class RunFolder:
     def baselines(self) -> Path:
         return self.path / "baselines"
 
+    @property
+    def copies_file(self) -> Path:
+        """Which dev examples are copies of one another; only where some are."""
+        return self.path / "dev_copies.npy"
+
     def trial(self, setup_id: str, seed: int) -> Path:
         """Artifact, rows and checkpoints of one setup trained with one seed."""
         return self.path / "setups" / setup_id / f"seed-{seed}"

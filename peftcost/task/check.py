@@ -9,6 +9,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.targets import Classes, Targets
 
@@ -40,12 +42,19 @@ def count_copies(kind: TaskType, examples: Sequence[Example]) -> int:
     return len(examples) - len({kind.content(example) for example in examples})
 
 
+def copies_of(kind: TaskType, examples: Sequence[Example]) -> np.ndarray | None:
+    """A number for each example, from 0, alike for copies; None where there are none. So the statistics take them."""
+    numbers: dict[str, int] = {}
+    found = [numbers.setdefault(kind.content(example), len(numbers)) for example in examples]
+    return np.array(found) if len(numbers) < len(found) else None
+
+
 def copies_within(kind: TaskType, examples: Sequence[Example], name: str) -> list[str]:
     """A warning when rows of one split are copies of others in it."""
     n = count_copies(kind, examples)
     if not n:
         return []
-    so = "they weigh more in training" if name == "train" else "intervals are narrower than so few different rows allow"
+    so = "they weigh more in training" if name == "train" else "intervals count them as one"
     return [f"{count(n, 'row of ' + name + ' is a copy', 'rows of ' + name + ' are copies')} of another row of it: {so}."]
 
 

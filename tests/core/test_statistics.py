@@ -23,6 +23,7 @@ from peftcost.core.statistics import (
     resample_qualities,
     resolvable_difference,
     shown_as_good,
+    with_interval,
     with_seed_noise,
 )
 from peftcost.tasks.metrics import accuracy
@@ -156,6 +157,15 @@ def test_told_intervals_stay_within_the_metrics_limits() -> None:
     assert quality_interval(replace(found, limits=(0.0, 1.0)), "poor")[0] == 0.0
     assert prediction_interval([0.95, 0.99], 20, 0.04, limits=(0.0, 1.0))[1] == 1.0
     assert prediction_interval([0.95, 0.99], 20, 0.04)[1] > 1.0
+
+
+def test_copies_of_a_row_tell_no_more_than_the_row() -> None:
+    rows = np.array([[1, 1]] * 80 + [[0, 1]] * 20)
+    alone = with_interval(rows, accuracy, (0.0, 1.0))
+    copied, copies = np.repeat(rows, 9, axis=0), np.repeat(np.arange(100), 9)
+    assert with_interval(copied, accuracy, (0.0, 1.0), copies=copies) == pytest.approx(alone)
+    blind = with_interval(copied, accuracy, (0.0, 1.0))
+    assert blind[2] - blind[1] == pytest.approx((alone[2] - alone[1]) / 3, rel=0.15)
 
 
 def test_the_pooled_spread_counts_the_seeds_of_all_setups() -> None:

@@ -100,7 +100,7 @@ def test_copies_within_a_given_split_are_told(tmp_path: Path) -> None:
     assert len(data.dev) == 8
     assert data.warnings[:2] == [
         "1 row of train is a copy of another row of it: they weigh more in training.",
-        "6 rows of dev are copies of another row of it: intervals are narrower than so few different rows allow.",
+        "6 rows of dev are copies of another row of it: intervals count them as one.",
     ]
     data = load_task_data(task_of(tmp_path, train=ROWS, dev=dev * 2), 0)
     assert any(warning.startswith("2 rows of dev are copies") for warning in data.warnings)
