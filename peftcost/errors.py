@@ -3,6 +3,7 @@
 An error says in one sentence what is wrong and where (file, row, column, field), and what to do.
 """
 
+import os
 import re
 from typing import ClassVar
 
@@ -92,6 +93,11 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def slash_hint(path: str) -> str:
+    """Return " (…)" for a path of Windows where folders are parted by a slash, or ""."""
+    return " (folders are parted by / here, not by \\)" if os.sep == "/" and "\\" in path else ""
 
 
 def first_line(error: BaseException) -> str:

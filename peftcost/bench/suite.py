@@ -13,7 +13,8 @@ from peftcost.core.setup import Setup
 from peftcost.core.setup_words import setup_words
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError
-from peftcost.recipe.recipe import SetupFields, check_choices
+from peftcost.recipe.choices import check_choices
+from peftcost.recipe.recipe import SetupFields
 from peftcost.task.task import Rows, Task, load_task
 
 

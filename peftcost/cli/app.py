@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -125,5 +126,6 @@ def end(text: str, code: int, error: BaseException | None = None) -> None:
         import traceback
 
         traceback.print_exception(error)
-    print(f"peftcost: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal was closed
+        print(f"peftcost: {text}", file=sys.stderr)
     sys.exit(code)

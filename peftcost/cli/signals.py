@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the command line with one line, which says how to go on."""
+"""Ctrl-C, SIGTERM and SIGHUP end the command line with one line, which says how to go on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from peftcost.core.terminal import SENT
+
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+ENDING = [*SENT, signal.SIGTERM]
 WORDS = {INTERRUPTED: "Interrupted", TERMINATED: "Terminated"}
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived: a pre-emption, or the end of an allocation."""
+    """SIGTERM arrived: a pre-emption, or the end of an allocation. Or SIGHUP: the terminal was closed."""
 
 
 class Signals:
     """The signal that has arrived, and the run that it ends. There is one of it, as signals are the process's own.
 
-    exit_code: 130 or 143 once one has arrived. run: the folder of the run that the command works on; it may not be there yet.
-    go_on: of a command that works on no run, how one goes on with it.
+    exit_code: 130 or 143 once one has arrived, 143 of SIGHUP, too. run: the folder of the run that the command works on; it
+    may not be there yet. go_on: of a command that works on no run, how one goes on with it.
     """
 
     def __init__(self) -> None:
@@ -30,16 +33,16 @@ class Signals:
         self.go_on = ""
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM raise, each once. SIGINT that nohup ignores stays ignored."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._on_signal)
+        """From now on SIGINT, SIGTERM and SIGHUP raise, each once. What nohup ignores stays ignored."""
+        for number in ENDING:
+            if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         sys.unraisablehook = self._on_unraisable
 
     def ignore(self) -> None:
         """What arrives while the process ends is too late to matter."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
         exec("")  # one that has arrived within an exec, as of a dataclass, would else be CPython's exit status, not ours
 
     def sentence(self, exit_code: int) -> str:
@@ -52,7 +55,7 @@ class Signals:
         return f"{word}. Nothing that was finished is lost: `peftcost resume {self.run}` goes on."
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.exit_code = 128 + number
+        self.exit_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     def _on_unraisable(self, unraisable: Any) -> None:

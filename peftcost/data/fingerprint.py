@@ -74,6 +74,8 @@ def model_config_folder(model: str) -> Path:
     folder = Path(model).expanduser()
     if model.startswith(PREFIX) or not (folder.is_dir() or looks_like_a_path(model)):
         return resolve_model(model)
+    if not folder.is_dir():
+        raise UserError(f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} lacks config.json; give a model's folder, a hub id or {PREFIX}minilm.")
     _read_json(folder / "config.json")
@@ -113,7 +115,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); copy the model again.") from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no fields; copy the model again.")
+    return content
 
 
 def _check_weights(folder: Path) -> None:

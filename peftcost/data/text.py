@@ -75,7 +75,7 @@ def _utf8(raw: bytes, name: str, skip: bool) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
             f"{name}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8 "
-            f"(if it is Latin-1: `iconv -f latin1 -t utf-8 {Path(name).name}`; Excel calls it CSV UTF-8)."
+            f"(if it is Windows' Latin-1: `iconv -f windows-1252 -t utf-8 {Path(name).name}`; Excel calls it CSV UTF-8)."
         ) from error
 
 

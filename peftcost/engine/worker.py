@@ -10,7 +10,6 @@ import contextlib
 import gc
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -19,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.terminal import leave_to_caller
 from peftcost.cost.device import Device
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Done, Failed, Fault, Job, Message, Phase, Predicted, Progress, Ready, dict_of
@@ -66,7 +66,7 @@ def run_spawned(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str
     """What a spawned child runs: it imports everything, says so, and takes jobs for as long as each leaves it clean.
 
     devices: its own; of a group of ranks those of all, by rank."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_caller()
     redirect_output(log)
     with contextlib.suppress(ImportError):  # the job that needs what is missing says so
         import peftcost.engine.preload  # noqa: F401
@@ -80,7 +80,7 @@ def run_jobs(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str, s
 
     stays: then the next one, and so on, as long as each ends well and leaves the process as it was (`engine/clean.py`).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
+    leave_to_caller()
     if not Path(log).parent.is_dir():  # the runner has ended, and taken it along, while the fork server still imported
         return
     redirect_output(log)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from peftcost.core.statistics import with_interval
 from peftcost.data.readers import read_table
 from peftcost.data.table import Table
+from peftcost.data.yaml_file import problems_of
 from peftcost.errors import UserError
 from peftcost.recipe.gate import Bar, Interval, asked_bars, check_min_quality, interval_on, promised_bars, too_low
-from peftcost.recipe.predict import predicted_rows, read_card
+from peftcost.recipe.predict import damaged, predicted_rows, read_card
 from peftcost.recipe.recipe import Expected
 from peftcost.recipe.trained_on import trained_on
 from peftcost.task.check import copies_of, copies_within, count
@@ -99,7 +101,7 @@ def evaluate(
     main = metrics[own.name]
     promised = None
     if "expected" in report:
-        promised = interval_on(Expected.model_validate(report["expected"]), len(rows), own.limits)
+        promised = interval_on(expected_of(report, folder), len(rows), own.limits)
     return Evaluated(
         data=table.path,
         rows=len(rows),
@@ -114,6 +116,14 @@ def evaluate(
         rejected=rejected,
         notes=table.notes + copies_within(kind, examples, "these") + seen,
     )
+
+
+def expected_of(report: Mapping[str, Any], folder: Path) -> Expected:
+    """What training.json says of the recipe's promise. UserError where that is damaged."""
+    try:
+        return Expected.model_validate(report["expected"])
+    except ValidationError as error:
+        raise damaged(folder / "training.json", f"expected: {problems_of(error)}") from error
 
 
 def known(table: Table, kind: TaskType, targets: Targets, columns: Mapping[str, Any]) -> list[Example]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from peftcost.data.media import has_bytes
 from peftcost.data.sounds import has_samples
 from peftcost.errors import UserError
 from peftcost.recipe.evaluate import Evaluated, evaluate
-from peftcost.recipe.predict import described_in_worker, read_card
+from peftcost.recipe.predict import described_in_worker, read_card, read_json
 from peftcost.store.learning_curve import LearningCurve, curve_of, read_lines
 from peftcost.task.inputs import read_inputs
 from peftcost.tasks import get_task_type
@@ -38,8 +37,7 @@ class TrainedModel:
     @property
     def report(self) -> dict[str, Any]:
         """What training.json says: what was promised, what was measured (quality, gpu_seconds, peak_bytes), seed and rows."""
-        report: dict[str, Any] = json.loads((self.folder / "training.json").read_text(encoding="utf-8"))
-        return report
+        return read_json(self.folder / "training.json")
 
     @property
     def learning_curve(self) -> LearningCurve:

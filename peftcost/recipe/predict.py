@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.runner import Runner
 from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
-from peftcost.store.outputs import cannot_be_written
+from peftcost.store.outputs import cannot_be_written, written_aside
 from peftcost.task.inputs import inputs_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, get_task_type
@@ -34,6 +34,22 @@ from peftcost.tasks import Example, get_task_type
 AS_CSV = {"": ",", ".csv": ",", ".txt": ",", ".tsv": "\t"}
 """Endings of files that are written as cells, with what separates these."""
 AS_JSON_LINES = (".jsonl", ".ndjson")
+CARD_FIELDS = (
+    *(
+        f"dataset_info.{name}"
+        for name in ("model", "task", "metric", "targets.kind", "padding", "max_positions", "max_length")
+    ),
+    *(f"setup.{name}" for name in ("method", "hyperparameters", "stop_examples")),
+    "columns",
+)
+FIELDS = {
+    "config.json": ("model_type",),
+    "adapter_config.json": ("peft_type",),
+    "houlsby.json": ("bottleneck",),
+    "tokenizer_config.json": (),
+    "preprocessor_config.json": (),
+}
+"""Files beside the card that a folder may have, and what they cannot do without."""
 OURS = "predicted_"
 """What stands before the name of a role, and before any name of ours that the user's file has, too."""
 
@@ -69,22 +85,42 @@ def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = Fal
 def read_card(folder: Path) -> dict[str, Any]:
     """What `peftcost.json` says of a trained folder; UserError for another folder."""
     card_file = folder / "peftcost.json"
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; give a folder that `peftcost train … -o DIR` wrote.")
     if not card_file.is_file():
         raise UserError(f"{folder} has no peftcost.json; give a folder that `peftcost train … -o DIR` wrote.")
-    card = read_json(card_file)
-    if not {"dataset_info", "columns", "setup"} <= card.keys():
-        raise UserError(f"{card_file} is damaged; copy the whole folder again, or train it anew.")
+    card = read_json(card_file, CARD_FIELDS)
+    for name, fields in FIELDS.items():
+        if (folder / name).is_file():
+            read_json(folder / name, fields)
     check_weights(folder)
     return card
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The fields of a JSON file; none where it is damaged."""
+def read_json(file: Path, fields: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a JSON file of a trained folder. UserError where it is damaged, or lacks one of these (of a field's own:
+    "setup.method")."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        text = file.read_text(encoding="utf-8")
+        found = json.loads(text)
+        wrong = "" if isinstance(found, dict) else "it holds no fields"
+    except ValueError as error:
+        wrong = f"it is no JSON: {error}" if isinstance(error, UnicodeError) or text.strip() else "it is empty"
+    wrong = wrong or next((f"it lacks {field!r}" for field in fields if not has_field(found, field)), "")
+    if wrong:
+        raise damaged(file, wrong)
+    return dict(found)
+
+
+def damaged(file: Path, wrong: str) -> UserError:
+    """What to raise of a file of a trained folder."""
+    return UserError(f"{file} is damaged ({wrong}); copy the whole folder again, or train it anew.")
+
+
+def has_field(found: Any, field: str) -> bool:
+    """Whether these fields have one of this name, "outer.inner" too."""
+    name, _, inner = field.partition(".")
+    return isinstance(found, dict) and name in found and (not inner or has_field(found[name], inner))
 
 
 def check_weights(folder: Path) -> None:
@@ -199,13 +235,16 @@ def named(row: dict[str, Any]) -> dict[str, Any]:
 def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
     """One row an input, the user's columns first."""
     try:
-        with out.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:  # half a surrogate pair
+        with (
+            written_aside(out) as aside,
+            aside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,  # half a surrogate pair
+        ):
             if out.suffix.lower() in AS_JSON_LINES:
                 file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-                return
-            writer = csv.writer(file, delimiter=AS_CSV[out.suffix.lower()])
-            writer.writerow(columns)
-            writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
+            else:
+                writer = csv.writer(file, delimiter=AS_CSV[out.suffix.lower()])
+                writer.writerow(columns)
+                writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     except OSError as error:
         raise cannot_be_written(out, error) from error
 

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
-from peftcost.core.setup import CLASS_WEIGHTS, PACKING, TRAINING_DEFAULTS, WORD_DROPOUT, Setup
+from peftcost.core.setup import Setup
 from peftcost.core.statistics import prediction_interval
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.recipe.choices import check_choices
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.schema import Result
 from peftcost.task.task import Task, absolute_paths
@@ -35,7 +36,7 @@ class SetupFields(BaseModel):
     model_config = ConfigDict(extra="forbid")
     method: str
     hyperparameters: dict[str, str | int | float | bool | None] = {}
-    stop_examples: int
+    stop_examples: int = Field(ge=1)
 
     def to_setup(self) -> Setup:
         """Choices that are left out take the method's priors and the training defaults."""
@@ -46,15 +47,15 @@ class Expected(BaseModel):
     """What the recipe promises: where a new seed's dev quality falls (95 %; None before there are PROMISE_SEEDS), measured on
     so many dev rows, and what a training costs on so many devices (ranks) together."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     quality: float
     prediction_interval: tuple[float, float] | None = None
     new_data_interval: tuple[float, float] | None = None
-    dev_rows: int | None = None
+    dev_rows: int | None = Field(default=None, ge=1)
     gpu_seconds: float
     peak_bytes: int
     device: str
-    ranks: int = 1
+    ranks: int = Field(default=1, ge=1)
 
 
 class Recipe(BaseModel):
@@ -67,8 +68,8 @@ class Recipe(BaseModel):
     task: Task
     task_seed: int
     setup: SetupFields
-    epochs: float | None = None
-    seeds: list[int]
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    seeds: list[int] = Field(min_length=1)
     expected: Expected
     confirmed: bool
     targets: str = ""
@@ -160,21 +161,18 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """A recipe file; its relative paths are taken from its folder. UserError that names file and field."""
+    """A recipe file, or that in a run's folder; its relative paths are taken from its folder. UserError that names file and
+    field."""
+    path = path / "recipe.yaml" if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"There is no recipe at {path}; `peftcost search` writes one into its run's folder.")
     try:
         recipe = Recipe.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{path} is not a recipe: {problems_of(error)}.") from error
-    check_choices(recipe.setup.to_setup(), str(path))
+    try:
+        setup = recipe.setup.to_setup()
+    except UserError as error:
+        raise UserError(f"{path}: {error.args[0]}") from error
+    check_choices(setup, str(path))
     return recipe.model_copy(update={"task": absolute_paths(recipe.task, path.absolute().parent)})
-
-
-def check_choices(setup: Setup, where: str) -> None:
-    """UserError for a choice that the method does not have."""
-    method = get_method(setup.method)
-    known = {*TRAINING_DEFAULTS, PACKING, CLASS_WEIGHTS, WORD_DROPOUT, *method.prior(), *method.space()}
-    unknown = [key for key in setup.hyperparameters if key not in known]
-    if unknown:
-        raise UserError(f"{where}: {setup.method} has no choice {unknown[0]!r}; it has {', '.join(sorted(known))}.")

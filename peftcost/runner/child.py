@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from peftcost.core.terminal import leave_to_caller
 from peftcost.errors import EnvironmentFailure, PeftcostError
 from peftcost.runner.worker_process import out_of_reach_of_ctrl_c, without_main_module
 
@@ -55,7 +55,7 @@ def in_child(function: Callable[..., T], on_progress: Callable[[str], None], **a
 
 def _call(pipe: Connection, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """What the child runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides what an interrupt means
+    leave_to_caller()
     try:
         result = function(**arguments, on_progress=lambda text: pipe.send(("progress", text)))
     except PeftcostError as error:

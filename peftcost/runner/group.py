@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from peftcost.core.terminal import leave_to_caller
 from peftcost.cost.contention import FAMILY
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Done, Failed, LastWord, Message, Ready, dict_of, message_of
@@ -42,7 +42,7 @@ END_SECONDS = 10.0
 
 def run_group(pipe: Connection, devices: Sequence[Mapping[str, Any]], log: str) -> None:
     """What a child process runs that speaks for a group: jobs come through the pipe, and what is said goes back."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_caller()
     redirect_output(log)
     with tempfile.TemporaryDirectory(prefix="peftcost-group-") as folder, contextlib.closing(pipe):
         group = Group.launch([Device(**device) for device in devices], log, Path(folder))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import psutil
 
+from peftcost.core.terminal import SENT
 from peftcost.cost.device import Device
 from peftcost.engine.messages import Died, Job, Message, message_of
 from peftcost.engine.worker import environment_of, run_jobs, run_spawned
@@ -134,10 +135,10 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def out_of_reach_of_ctrl_c() -> Iterator[None]:
-    """Processes that are started in this block never see SIGINT: a terminal sends it to them, too, and what is importing then
-    would print a traceback. It reaches the caller when the block ends."""
+    """Processes that are started in this block never see what a terminal sends to them, too: what is importing then would
+    print a traceback. It reaches the caller when the block ends."""
     resource_tracker.ensure_running()  # multiprocessing lets SIGINT through again when it starts this
-    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, SENT)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from where the last session of the run stopped, so a run that was resumed reads 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -64,7 +65,8 @@ class Journal:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take has been told
+                self._file.close()
 
     def _open(self, path: Path) -> None:
         try:

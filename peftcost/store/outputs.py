@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from peftcost.errors import EnvironmentFailure, PeftcostError, UserError, tells_full_disk
@@ -30,10 +32,30 @@ def check_can_be_made(path: Path) -> None:
         ) from error
 
 
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write what takes a file's place once it is whole, so that a kill leaves the old one; the path itself where
+    nothing can lie beside it, or it is no file: /dev/stdout, a pipe."""
+    target = path.resolve()
+    is_other = path.is_relative_to("/dev") or (target.exists() and not target.is_file())
+    if is_other or not os.access(target.parent, os.W_OK):
+        yield path
+        return
+    aside = target.with_name(f".{target.name}.new")
+    try:
+        yield aside
+        if target.exists():
+            shutil.copymode(target, aside)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def write_out(path: Path, text: str) -> None:
     """Write a text file that the user has named."""
     try:
-        path.write_text(text, encoding="utf-8")
+        with written_aside(path) as aside:
+            aside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise cannot_be_written(path, error) from error
 

@@ -26,7 +26,7 @@ from peftcost.data.hub_files import HUB, located
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import train_file
 from peftcost.data.yaml_file import read_yaml
-from peftcost.errors import UserError, did_you_mean
+from peftcost.errors import UserError, did_you_mean, slash_hint
 from peftcost.task.columns import guess_columns
 from peftcost.task.commented import commented_yaml
 from peftcost.tasks import get_task_type
@@ -247,7 +247,8 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not os.path.exists(path):
         raise UserError(
-            f"There is no task file {path}; write one with `peftcost init FILE.csv`, or try `--task builtin:tweets`."
+            f"There is no task file {path}; write one with `peftcost init FILE.csv`, or try `--task builtin:tweets`"
+            f"{slash_hint(str(path))}."
         )
     return absolute_paths(validate_task(read_yaml(path), str(path)), path.absolute().parent)
 

@@ -122,6 +122,10 @@ def test_a_promise_of_the_recipe_is_told(pairs: Path, tmp_path: Path) -> None:
     data = tmp_path / "new.csv"
     data.write_text("text,text_pair,label\n" + "".join(f"{text(i)},b,{['same', 'other'][i % 2]}\n" for i in range(30)))
     found = peftcost.load_model(pairs).evaluate(str(data))
+    for content, wrong in (('{"expected": {"quality": "high"}}', "expected: quality: "), ("[]", "it holds no fields")):
+        (pairs / "training.json").write_text(content)
+        with pytest.raises(UserError, match=rf"training\.json is damaged \({wrong}"):
+            peftcost.load_model(pairs).evaluate(str(data))
     (pairs / "training.json").unlink()
     assert found.promised_interval is not None
     assert found.promised_interval[0] == pytest.approx(0.99 - 0.01 * 3**0.5)

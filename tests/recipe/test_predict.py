@@ -21,7 +21,17 @@ from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
 from peftcost.errors import PeftcostError, UserError
 from peftcost.methods import get_method
-from peftcost.recipe.predict import base_of, check_out, read_card, renamed, run_in_worker, with_base_found, write_rows
+from peftcost.recipe.predict import (
+    CARD_FIELDS,
+    base_of,
+    check_out,
+    read_card,
+    renamed,
+    run_in_worker,
+    with_base_found,
+    write_rows,
+)
+from peftcost.store.outputs import written_aside
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = [{"text": "I love this airline"}, {"text": "I do not"}]
@@ -45,7 +55,10 @@ def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Pat
 
 
 def test_a_folder_that_was_copied_in_part_says_so(tmp_path: Path) -> None:
-    (tmp_path / "peftcost.json").write_text('{"dataset_info": {}, "columns": {}, "setup": {}}')
+    card: dict[str, Any] = {"dataset_info": {}, "setup": {}, "columns": {}}
+    for outer, _, inner in (field.partition(".") for field in CARD_FIELDS):
+        card[outer] |= {inner.partition(".")[0]: {"kind": "classes"}} if inner else {}
+    (tmp_path / "peftcost.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="has no weights"):
         read_card(tmp_path)
     weights = tmp_path / "adapter_model.safetensors"
@@ -54,10 +67,15 @@ def test_a_folder_that_was_copied_in_part_says_so(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(UserError, match=r"adapter_model\.safetensors is not whole; copy the folder again"):
         read_card(tmp_path)
-    for content in ("{", "[]", "{}"):
-        (tmp_path / "peftcost.json").write_text(content)
-        with pytest.raises(UserError, match=r"peftcost\.json is damaged"):
-            read_card(tmp_path)
+    damages = {b"{": "is no JSON", b"[]": "holds no fields", b"{}": "lacks '", b"": "is empty", b"\xff": "is no JSON"}
+    for name in ("config.json", "adapter_config.json", "peftcost.json"):
+        for content, why in damages.items():
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(UserError, match=rf"{name} is damaged \(it {why}.*; copy the whole folder again"):
+                read_card(tmp_path)
+        (tmp_path / name).write_text('{"model_type": "bert", "peft_type": "LORA"}')
+    with pytest.raises(UserError, match="There is no folder .*nothing"):
+        read_card(tmp_path / "nothing")
 
 
 def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
@@ -83,6 +101,21 @@ def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
         check_out(mine, out := tmp_path / name)
         write_rows(out, ["a", "b"], [{"a": 1, "b": "x, y"}])
         assert out.read_text().replace("\r", "") == content
+
+
+def test_a_file_is_overwritten_once_its_successor_is_whole(tmp_path: Path) -> None:
+    out, link = tmp_path / "out.csv", tmp_path / "link.csv"
+    out.write_text("old")
+    out.chmod(0o640)
+    link.symlink_to(out)
+    with pytest.raises(KeyboardInterrupt), written_aside(link) as aside:
+        aside.write_text("half")
+        raise KeyboardInterrupt
+    assert (out.read_text(), sorted(p.name for p in tmp_path.iterdir())) == ("old", ["link.csv", "out.csv"])
+    write_rows(link, ["a"], [{"a": 1}])
+    assert (out.read_text().split(), link.is_symlink(), out.stat().st_mode & 0o777) == (["a", "1"], True, 0o640)
+    write_rows(Path("/dev/null"), ["a"], [{"a": 1}])
+    assert Path("/dev/null").is_char_device()
 
 
 def in_hub_cache(model: Path, cache: Path) -> Path:

@@ -15,7 +15,7 @@ GATE = "Gate"
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of a run.", rich_help_panel=TASK)],
+    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of a run, or the run's folder.", rich_help_panel=TASK)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model's folder.", rich_help_panel=OUTPUT)],
     data: Annotated[
         str | None, typer.Option("--data", help="New data in place of the recipe's.", rich_help_panel=TASK)

@@ -19,7 +19,7 @@ from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
 from peftcost.data.shards import shards_of
 from peftcost.data.table import Rejects, Table
-from peftcost.errors import UserError
+from peftcost.errors import UserError, slash_hint
 
 STANDARD_INPUT = "-"
 GZIP = b"\x1f\x8b"
@@ -95,7 +95,7 @@ def _source(path: str | Path) -> Source:
     if os.path.isdir(path):  # unlike pathlib's, it takes a path that is too long
         return Source(str(path), "", folder=path, metadata=_metadata(path))
     if not os.path.exists(path):
-        raise UserError(f"There is no data file {path}; check the path.")
+        raise UserError(f"There is no data file {path}; check the path{slash_hint(name)}.")
     endings = [ending.lower() for ending in path.suffixes]
     if endings and endings[-1] in (".gz", ".gzip"):
         endings.pop()
@@ -146,6 +146,7 @@ def _reader_for(source: Source) -> Reader:
 
 def _what_is_read() -> str:
     kinds = (
-        f"{reader.name} ({', '.join(reader.endings)})" if reader.endings else reader.name for reader in readers().values()
+        f"{reader.name} ({', '.join(filter(None, reader.endings))})" if reader.endings else reader.name
+        for reader in readers().values()
     )
     return f"give one of these: {'; '.join(kinds)}."
