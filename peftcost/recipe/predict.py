@@ -198,6 +198,10 @@ def check_out(data: Path, out: Path) -> None:
         raise UserError("Predictions are written into a file; say -o out.csv, or -o /dev/stdout.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} cannot be written: there is no folder {out.absolute().parent}; choose another -o.")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; say which file in it, as -o {out / 'out.csv'}.")
+    if not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
+        raise UserError(f"{out} cannot be written: it is read-only; choose another -o.")
     if out.suffix.lower() not in (*AS_CSV, *AS_JSON_LINES):
         raise UserError(f"{out}: predictions are written as .csv, .tsv or .jsonl; choose another -o.")
     if out.is_file() and is_read(data, out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
@@ -90,6 +91,11 @@ def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
         check_out(Path("-"), tmp_path / "other.csv")
     with pytest.raises(UserError, match="/dev/stdout"):
         check_out(mine, Path("-"))
+    with pytest.raises(UserError, match="is a folder; say which file in it"):
+        check_out(mine, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"new\.csv cannot be written: it is read-only"):
+        patch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+        check_out(mine, tmp_path / "new.csv")
     for name in ("out.parquet", "out.json", "out.csv.gz"):
         with pytest.raises(UserError, match=r"written as \.csv, \.tsv or \.jsonl"):
             check_out(mine, tmp_path / name)
