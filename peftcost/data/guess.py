@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT, mostly
+from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, mostly, time_of
+from peftcost.data.numbers import is_number
+from peftcost.data.split_folder import are_splits
 from peftcost.data.table import Table
 from peftcost.errors import OtherData, UserError, did_you_mean
 
@@ -40,6 +42,15 @@ KNOWN_NAMES = {*LABEL_NAMES, *LIKE_LABELS, *TEXT_NAMES, *(name for pair in PAIR_
 """What shows that a line is a header."""
 LISTED = 10
 """Columns that play no role, as far as they are named."""
+COMPLETIONS = ("completion", "response", "answer", "reply", "output", "outputs", "targets")
+"""What a column is called that a model is to write."""
+MOST_CLASSES = 20
+"""Different values of a column that is called otherwise, or of one of whole numbers, up to which they may be classes."""
+SENTENCE = 4
+"""Words of a text, on average; labels have fewer."""
+FLAGS = {"0", "1", "True", "False"}
+NO_LABEL = re.compile(r".*(\b|_)(id|idx|index|year|fold)|.*[a-z]I[dD]", re.IGNORECASE)
+YEAR = re.compile(r"(19|20)\d\d")
 TURN_KEYS = (
     *({"role", "content"}, {"role", "tool_calls"}, {"from", "value"}),
     *({"role", "text"}, {"speaker", "text"}, {"speaker", "content"}),
@@ -49,15 +60,81 @@ TURN_KEYS = (
 
 def label_column(table: Table, label: str | None) -> str:
     """The label column: as named, else the only one with a label's name, else the only one that is called a score or as
-    classes are. UserError where none of these tells."""
+    classes are, else the only one beside texts whose values can be labels. UserError where none of these tells."""
     if label is None:
-        called = [[name for name in table.columns if name.lower() in names] for names in (LABEL_NAMES, LIKE_LABELS)]
-        found = called[0] or called[1]
+        found = called_labels(table) or _values_like_labels(table)
         if len(found) != 1:
             raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
         label = found[0]
     check_columns_exist(table, {"label": label})
     return label
+
+
+def called_labels(table: Table) -> list[str]:
+    """The columns that are called like labels; where none is, those that are called a score or as classes are."""
+    called = [[name for name in table.columns if name.lower() in names] for names in (LABEL_NAMES, LIKE_LABELS)]
+    return called[0] or called[1]
+
+
+def told_of_label(table: Table, columns: Mapping[str, Any]) -> list[str]:
+    """What to tell of a label column that its values alone show."""
+    found = [] if called_labels(table) else _values_like_labels(table)
+    if len(found) != 1 or found[0] not in columns.values():
+        return []
+    return [
+        f"{found[0]!r} is taken for the label, since no other column holds a few values that repeat; --label names another."
+    ]
+
+
+def _values_like_labels(table: Table) -> list[str]:
+    """The columns beside texts of which a few short values repeat. Other numbers than 0 and 1 may count or measure something:
+    one such column alone is none."""
+    found = [name for name in table.columns if _repeats(table, name)]
+    others = [name for name in table.columns if name not in found]
+    text = text_column(table, others)
+    if pair_columns(table, others) is None and (text is None or not _holds_texts(table, text)):
+        return []
+    values = [value for name in found for value in some_cells(table, name)]
+    doubtful = len(found) == 1 and any(map(is_number, values)) and not {label_of(value, "") for value in values} <= FLAGS
+    return [] if doubtful else found
+
+
+def _repeats(table: Table, column: str) -> bool:
+    """Whether almost all cells are one of a few short values, which are no names of splits, no years and no times."""
+    cells = some_cells(table, column)
+    values = {str(cell).strip() for cell in cells}
+    if NO_LABEL.fullmatch(column) or column.lower() in COMPLETIONS or are_splits(values):
+        return False
+    if not all(isinstance(cell, str | int | float) for cell in cells) or not 2 <= len(values) <= min(
+        MOST_CLASSES, len(cells) / 2
+    ):
+        return False
+    rows = len(table.rows[:: _step(table)])
+    short = sum(len(value.split()) for value in values) < SENTENCE * len(values)
+    return short and not all(map(_is_time, values)) and len(cells) >= MOST * rows
+
+
+def _holds_texts(table: Table, column: str) -> bool:
+    words = [len(str(cell).split()) for cell in some_cells(table, column)]
+    return column.lower() in TEXT_NAMES or sum(words) >= SENTENCE * len(words)
+
+
+def some_cells(table: Table, column: str) -> list[Any]:
+    """Cells that hold something, from all over the file, which may be sorted by them."""
+    return [cell for row in table.rows[:: _step(table)] if not is_blank(cell := row.get(column))]
+
+
+def _step(table: Table) -> int:
+    return max(1, len(table.rows) // LOOKED_AT)
+
+
+def _is_time(value: str) -> bool:
+    """Whether a text is a year, or a time that is no mere number."""
+    try:
+        time_of(value, "")
+    except UserError:
+        return False
+    return not is_number(value) or YEAR.fullmatch(value) is not None
 
 
 def text_column(table: Table, names: list[str]) -> str | None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from peftcost.core.one_line import one_line
-from peftcost.data.guess import listed, shown, unused_columns
+from peftcost.data.guess import listed, shown, told_of_label, unused_columns
 from peftcost.data.hub_files import is_hub_file
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import train_file
@@ -38,12 +38,13 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     task = Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     unused = unused_columns(table, columns)
+    notes = [*table.notes, kind.otherwise(table, columns), *(told_of_label(table, columns) if label is None else ())]
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"
         f"# {kind.name}, since {one_line(seen)}\n"
         + (f"# Not used: {one_line(listed(unused))}\n" if unused else "")
-        + "".join(f"# {one_line(note)}\n" for note in [*table.notes, kind.otherwise(table, columns)] if note)
+        + "".join(f"# {one_line(note)}\n" for note in notes if note)
         + f"# {one_line(why[0] if why else f'{metric} is the usual metric of {kind.name}')}\n"
         "# Next: peftcost check, then peftcost search, which prints three budgets for this machine\n"
         + task_yaml(task).replace(COMMENTS["metric"], metrics)

@@ -10,16 +10,13 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, label_of
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import LABEL_NAMES, label_column
+from peftcost.data.guess import LABEL_NAMES, SENTENCE, label_column
 from peftcost.data.media import has_bytes, is_address, not_fetched
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example
 from peftcost.tasks.one_class import OneClass, class_column
 from peftcost.tasks.targets import Targets
-
-SENTENCE = 4
-"""Words, on average."""
 
 
 class FileReader(Protocol):

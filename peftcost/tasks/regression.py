@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, is_blank, mostly
+from peftcost.data.cells import mostly
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import SCORE_NAMES, label_column, said_as
+from peftcost.data.guess import MOST_CLASSES, SCORE_NAMES, label_column, said_as, some_cells
 from peftcost.data.numbers import DoubtfulNumber, is_number, number_reader
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -25,10 +25,6 @@ from peftcost.tasks.undefined import one_value
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
-
-
-MOST_CLASSES = 20
-"""Different whole numbers up to which they may be classes."""
 
 
 class Regression(OneTextOrTwo):
@@ -150,10 +146,8 @@ def holds_many_numbers(table: Table, column: str) -> bool:
 
 
 def _numbers(table: Table, column: str) -> list[Any]:
-    """Those of some cells that are numbers; none where more than an odd cell is none. They are taken from all over the file,
-    which may be sorted by them."""
-    rows = table.rows[:: max(1, len(table.rows) // LOOKED_AT)]
-    there = [cell for row in rows if not is_blank(cell := row.get(column))]
+    """Those of some cells that are numbers; none where more than an odd cell is none."""
+    there = some_cells(table, column)
     numbers = [cell for cell in there if is_number(cell)]
     return numbers if mostly(len(numbers), len(there)) else []
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT
 from peftcost.data.features import Split
-from peftcost.data.guess import holds
+from peftcost.data.guess import COMPLETIONS, holds
 from peftcost.data.table import Table
 from peftcost.tasks.base import IGNORED, Example, Metric
 from peftcost.tasks.batch import Batch
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("input", "inputs")
 PROMPTS = ("prompt", "question", "query", "user", *INPUTS)
-COMPLETIONS = ("completion", "response", "answer", "reply", "output", "outputs", "targets")
-"""What data files call them."""
+"""What data files call what is read."""
 
 
 class WritesText(TextInputs):

@@ -191,6 +191,45 @@ def test_a_score_beside_a_sentiment_may_be_how_sure_that_is(tmp_path: Path) -> N
     assert guess_columns(table, "sentiment")[0].name == "text-classification"
 
 
+TEXT = "some text number {0} that is longer"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "label"),
+    [
+        ("v1,v2,,", "{spam}," + TEXT + ",,", "v1"),
+        ("id,text,toxic", "{0}," + TEXT + ",{flag}", "toxic"),
+        ("comment,flagged,split,year", TEXT + ",{truth},{split},{year}", "flagged"),
+        ("title,body,department", "title {0}," + TEXT + ",{spam}", "department"),
+        ("premise,hypothesis,gold", TEXT + "," + TEXT + ",{spam}", "gold"),
+        ("text,source,toxic", TEXT + ",{spam},{flag}", None),
+        ("text,user_id", TEXT + ",u{flag}", None),
+        ("text,grade", TEXT + ",{grade}", None),
+        ("text,year", TEXT + ",{year}", None),
+        ("text,created", TEXT + ",2024-05-0{grade}", None),
+        ("text,split", TEXT + ",{split}", None),
+        ("input,output", TEXT + ",{spam}", None),
+        ("word,kind", "w{0},{spam}", None),
+        ("text,n", TEXT + ",{0}", None),
+    ],
+)
+def test_a_column_beside_texts_is_the_label_if_no_other_one_may_be(
+    tmp_path: Path, header: str, row: str, label: str | None
+) -> None:
+    for i in range(40):
+        odd = i % 3 == 0
+        said = {"spam": "spam" if odd else "ham", "truth": odd, "split": "test" if odd else "train"}
+        header += "\n" + row.format(i, flag=int(odd), year=2020 + i % 3, grade=1 + i % 5, **said)
+    table = written(tmp_path, header)
+    if label is None:
+        with pytest.raises(UserError, match="does not show which column is the label"):
+            guess_columns(table, None)
+    else:
+        assert guess_columns(table, None)[1]["label"] == label
+        assert f"# {label!r} is taken for the label, since no other" in draft_task_yaml(tmp_path / "data.csv")
+        assert "is taken for" not in draft_task_yaml(tmp_path / "data.csv", label)
+
+
 def test_labels_with_three_digits_are_labels(tmp_path: Path) -> None:
     cells = ["100,163", "24,163", "100", "24", "100,24"] * 4
     table = written(tmp_path, "text,labels\n" + "".join(f'some text {i},"{c}"\n' for i, c in enumerate(cells)))
