@@ -11,6 +11,8 @@ from peftcost.data.table import Table
 from peftcost.errors import OtherData, UserError
 from peftcost.tasks import get_task_type, task_types
 from peftcost.tasks.base import TaskType
+from peftcost.tasks.preferences import check_no_preferences, holds_preferences
+from peftcost.tasks.writing import prompts_and_completions
 
 
 def fit_columns(
@@ -24,7 +26,10 @@ def fit_columns(
     given = dict(columns or {})
     check_columns_exist(table, given)
     if task is not None:
-        return (kind := get_task_type(task)), _filled(table, kind, given)
+        kind = get_task_type(task)
+        if kind.generates and not given and _shape(table, kind, given) is None:
+            check_no_preferences(table, kind.name, prompts_and_completions(table)[0])
+        return kind, _filled(table, kind, given)
     known = [(kind, shape) for kind in task_types().values() if (shape := _shape(table, kind, given)) is not None]
     most = max((len(shape) for _, shape in known), default=0)  # a file with text and label is not a file of mere texts
     fitting = [kind for kind, shape in known if len(shape) == most]
@@ -32,6 +37,8 @@ def fit_columns(
         fitting = [kind for kind in fitting if kind.suits(base_config(model))]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
+    if not fitting and not given and holds_preferences(table):
+        guess_columns(table, None, model)  # tells what can be learnt of them
     roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
     why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
     raise OtherData(f"{table.path} (columns {table.listed}) {why} ({roles}).")

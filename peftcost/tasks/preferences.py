@@ -9,12 +9,17 @@ from peftcost.tasks.conversations import holds_conversations, holds_turns, turns
 SIDES = ("chosen", "rejected")
 
 
+def holds_preferences(table: Table) -> bool:
+    """Whether a file has both of their columns."""
+    return set(SIDES) <= {name.lower() for name in table.columns}
+
+
 def check_no_preferences(table: Table, task: str, prompt: str | None) -> None:
     """UserError for a file of preferences, with the columns by which its chosen side is learnt. prompt: the column of
     prompts, if there is one."""
-    names = {name.lower(): name for name in table.columns}
-    if not set(SIDES) <= set(names):
+    if not holds_preferences(table):
         return
+    names = {name.lower(): name for name in table.columns}
     chosen, rejected = (names[side] for side in SIDES)
     columns = _columns(table, chosen, prompt)
     raise UserError(

@@ -234,6 +234,10 @@ def test_preferences_are_refused_with_the_columns_of_the_chosen_side(row: dict[s
     with pytest.raises(UserError, match="preference data for DPO or reward models") as raised:
         guess_columns(table(row), None)
     assert f"`columns: {columns}`" in str(raised.value)
+    for task in (None, "causal-lm"):
+        with pytest.raises(UserError) as by_hand:
+            fit_columns(table(row), task, None)
+        assert str(by_hand.value) == str(raised.value)
     examples = KIND.read(table(row), yaml.safe_load(columns))
     assert "Hello!" in counted(KIND.encode(byte_tokenizer(CHAT_TEMPLATE), examples, Tokens(), 200))
 
