@@ -344,11 +344,30 @@ def test_standard_input_shows_its_format(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_title_above_the_header_and_an_early_odd_line_of_a_conll_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="line 1: is one cell where a header should be, and all rows have 2"):
+    with pytest.raises(UserError, match="line 1: 'My reviews' stands above the columns' names .line 2.; remove it"):
         read(tmp_path, "x.csv", "My reviews\ntext,label\n" + "".join(f"a text {i},good\n" for i in range(9)))
     words = "Ann B-PER\nleft O\n\n" * 9
     with pytest.raises(UserError, match="line 1: expected 2 parts as in the other lines, but got 3"):
         read(tmp_path, "x.txt", words.replace("Ann ", "Ann Lee ", 1))
+
+
+@pytest.mark.parametrize(
+    ("title", "header", "says"),
+    [
+        ("My reviews, May", "text,label", "'My reviews, May' stands above the columns' names .line 2.; remove it"),
+        ("My reviews, May\n", "text,label", "'My reviews, May' stands above the columns' names .line 3.; remove it"),
+        ("My reviews,,", "text,label,id", "'My reviews' stands above the columns' names .line 2.; remove it"),
+        ("My reviews, May", "text,label,id", "'My reviews, May' stands above the columns' names"),
+        ("My reviews, May", "body,grade,id", "'My reviews, May' is 2 cells where a header should be, and all rows have 3"),
+        ("My reviews\n", "body,grade", "'My reviews' is one cell where a header should be, and all rows have 2"),
+        ("My reviews\nof May", "body,grade", "'My reviews' is one cell .*, and all rows from line 3 on have 2"),
+    ],
+)
+def test_a_title_is_named_whatever_it_holds(tmp_path: Path, title: str, header: str, says: str) -> None:
+    rows = "".join(",".join([f"a text {i}", "good", str(i)][: header.count(",") + 1]) + "\n" for i in range(9))
+    with pytest.raises(UserError, match=f"line 1: {says}"):
+        read(tmp_path, "x.csv", f"{title}\n{header}\n{rows}")
+    assert len(read(tmp_path, "x.csv", f"{header}\n\n{rows}").rows) == 9
 
 
 def test_an_early_number_among_texts_leaves_the_column_its_role(tmp_path: Path) -> None:

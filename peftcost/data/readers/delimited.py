@@ -24,6 +24,8 @@ WRITTEN_PLAIN = ("\t", "|")
 """Files with these are often written without any quoting."""
 LOOKED_AT = 200
 """Records that show the layout."""
+MOST_TITLES = 3
+"""Lines above the header."""
 LONGEST_CELL = 2**31 - 1
 """Characters; the csv module's own limit of 131,072 refuses long documents."""
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -69,7 +71,7 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         found = [record for record in found if record.cells != header.cells]
         lines_again = f"line {again[0].first} repeats" if len(again) == 1 else f"{len(again)} lines repeat"
         notes.append(f"{lines_again} the header; no row is read of that")
-    names = _column_names(path, header, found, separator)
+    names = _column_names(path, header, found, layout)
     rows, kept = [], []
     for record in found:
         if _usable(path, record, len(names), separator, reject):
@@ -187,7 +189,7 @@ def _notes_on_layout(layout: Layout, expected: str | None) -> list[str]:
     return [f"its cells are separated by {SEPARATORS.get(layout.separator, repr(layout.separator))}"]
 
 
-def _column_names(path: str, header: Record, records: Sequence[Record], separator: str) -> list[str]:
+def _column_names(path: str, header: Record, records: Sequence[Record], layout: Layout) -> list[str]:
     """The header's names; a column without one is called after its place. UserError when line 1 is a row, or a name
     stands twice."""
     names = [cell.strip() or f"column {i}" for i, cell in enumerate(header.cells, start=1)]
@@ -197,15 +199,10 @@ def _column_names(path: str, header: Record, records: Sequence[Record], separato
         )
     if reject_broken("\n".join(names), path, header.first, Rejects()):
         return names
-    widths = {len(record.cells) for record in records if record.problem is None}
-    if len(names) == 1 and len(records) > 1 and len(widths) == 1 and min(widths) > 1:
-        raise UserError(
-            f"{path}, line {header.first}: is one cell where a header should be, and all rows have {min(widths)}; write the "
-            "columns' names as the first line."
-        )
+    _check_no_title(path, header, [record for record in records if record.problem is None and not record.blank], layout)
     sign = _sign_of_no_header(names, [record.cells for record in records[:LOOKED_AT]])
     if sign is not None:
-        shape = separator.join(["text", "label", *(f"column{i}" for i in range(3, len(names) + 1))][: len(names)])
+        shape = layout.separator.join(["text", "label", *(f"column{i}" for i in range(3, len(names) + 1))][: len(names)])
         raise UserError(
             f"{path}, line {header.first}: is a row where a header should be ({sign}); write the columns' names as the first "
             f"line, as in {shape.replace(chr(9), '<tab>')}."
@@ -217,6 +214,33 @@ def _column_names(path: str, header: Record, records: Sequence[Record], separato
                 f"{i + 1}); rename one of them."
             )
     return names
+
+
+def _check_no_title(path: str, header: Record, records: Sequence[Record], layout: Layout) -> None:
+    """UserError for a title above the header: a header of other names follows, or all rows have other cells than it."""
+    known = _known_names(header)
+    joint = layout.separator + " " * layout.spaces_behind
+    title = f"{path}, line {header.first}: {joint.join(header.cells).strip(joint)!r}"
+    again = next((record for record in records[:MOST_TITLES] if _known_names(record) > max(1, known)), None)
+    if again is not None:
+        raise UserError(
+            f"{title} stands above the columns' names (line {again.first}); remove it, so that they are the first line."
+        )
+    first = next((i for i, record in enumerate(records[:MOST_TITLES]) if len(record.cells) != len(header.cells)), 0)
+    widths = {len(record.cells) for record in records[first:]}
+    if len(records) < first + 2 or len(widths) > 1 or widths <= {1, len(header.cells)} or (known and len(header.cells) > 1):
+        return
+    cells = "one cell" if len(header.cells) == 1 else f"{len(header.cells)} cells"
+    rows = f"all rows from line {records[first].first} on" if first else "all rows"
+    raise UserError(
+        f"{title} is {cells} where a header should be, and {rows} have {min(widths)}; write the columns' names as the first "
+        "line, without a title above them."
+    )
+
+
+def _known_names(record: Record) -> int:
+    """How many of the cells are what columns are called."""
+    return sum(cell.strip().lower() in KNOWN_NAMES for cell in record.cells)
 
 
 def _sign_of_no_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
