@@ -105,13 +105,11 @@ def _repeats(table: Table, column: str) -> bool:
     values = {str(cell).strip() for cell in cells}
     if NO_LABEL.fullmatch(column) or column.lower() in COMPLETIONS or are_splits(values):
         return False
-    if not all(isinstance(cell, str | int | float) for cell in cells) or not 2 <= len(values) <= min(
-        MOST_CLASSES, len(cells) / 2
-    ):
-        return False
-    rows = len(table.rows[:: _step(table)])
+    single = all(isinstance(cell, str | int | float) for cell in cells)
+    few = 2 <= len(values) <= min(MOST_CLASSES, len(cells) / 2)
     short = sum(len(value.split()) for value in values) < SENTENCE * len(values)
-    return short and not all(map(_is_time, values)) and len(cells) >= MOST * rows
+    filled = len(cells) >= MOST * len(table.rows[:: _step(table)])
+    return single and few and short and filled and not all(map(_is_time, values))
 
 
 def _holds_texts(table: Table, column: str) -> bool:
@@ -194,8 +192,8 @@ def said_as(task: str, columns: Mapping[str, str | list[str]], role: str, instea
 
 
 def unused_columns(table: Table, columns: Mapping[str, Any]) -> list[str]:
-    """The columns that play none of these roles."""
-    return [name for name in table.columns if name not in names_of(columns.values())]
+    """The columns that play none of these roles, nor told which lines are one row."""
+    return [name for name in table.columns if name not in (*names_of(columns.values()), table.gathered_by)]
 
 
 def check_columns_exist(table: Table, columns: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from peftcost.data.cells import LOOKED_AT, WHOLE_NUMBER, is_blank, label_of, list_from_text, mostly, text_of
@@ -63,7 +64,7 @@ def gather_sentences(table: Table, reject: Rejects | None = None) -> Table:
     rows = [_sentence(table.rows[start:end], single) for start, end in parts]
     note = f"{table.path}: its {len(table.rows)} words are put together into {len(rows)} sentences, {how}."
     lines = [table.lines[start] for start, _ in parts]
-    return Table(table.path, table.columns, rows, lines, table.unit, [*table.notes, note], table.rejected)
+    return replace(table, rows=rows, lines=lines, notes=[*table.notes, note], gathered_by=numbers)
 
 
 def _readable(table: Table, start: int, end: int, words: str, tags: str | None, reject: Rejects) -> bool:

@@ -18,7 +18,8 @@ class Table:
     """Rows of a file. lines[i]: where row i begins, counted from 1, in `unit`s ("line" of a text file, or "row").
 
     notes: what the reader found out for itself and the user should be told. rejected: rows that cannot be read and were
-    left out, one sentence each. whole: the table that these rows were taken from, if any.
+    left out, one sentence each. whole: the table that these rows were taken from, if any. gathered_by: the column that told
+    which lines of the file are one row, if one did.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     whole: Table | None = None
+    gathered_by: str | None = None
 
     @cached_property
     def joints(self) -> dict[str, str]:
