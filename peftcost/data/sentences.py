@@ -134,7 +134,7 @@ def tag_column(table: Table) -> str | None:
     """The column that holds one tag of an entity scheme a row, but for an odd one, or None."""
     for name in table.columns:
         values = [row.get(name) for row in table.rows]
-        texts = [value for value in values if isinstance(value, str)]
+        texts = [value.strip() for value in values if isinstance(value, str)]
         if OUTSIDES.isdisjoint(texts):
             continue
         tags = [text for text in texts if in_capitals(text) is not None]

@@ -99,13 +99,13 @@ def marks_spans(tags: Iterable[str]) -> bool:
 
 def marks_tags(values: Iterable[object]) -> bool:
     """Whether these are the tags of words: all of a scheme, O among them. A bare o beside b may be something else."""
-    tags = {value for value in values if isinstance(value, str)}
+    tags = {value.strip() for value in values if isinstance(value, str)}
     return (OUTSIDE in tags or ("o" in tags and any(map(kind_of, tags)))) and marks_spans(tags)
 
 
 def marks_kinds(values: Sequence[object]) -> bool:
     """Whether these are tags of words without letters (PER, PER, O): many times O, and a few kinds."""
-    counts = Counter(value for value in values if isinstance(value, str))
+    counts = Counter(value.strip() for value in values if isinstance(value, str))
     few = 1 < len(counts) <= max(2, FEW_KINDS * len(values))
     often = max(counts[outside] for outside in OUTSIDES) >= OFTEN * len(values)
     return few and often and counts.total() == len(values) and all(map(KIND.fullmatch, counts))

@@ -121,6 +121,19 @@ def test_tags_that_mean_the_same_are_learnt_where_the_task_says_so(tmp_path: Pat
     assert load_task_data(task.model_copy(update={"metric": "token_accuracy"}), 0).metric.name == "token_accuracy"
 
 
+@pytest.mark.parametrize("name", ["ner.csv", "ner.txt", "ner.conll", "ner.jsonl"])
+def test_spaces_around_tags_are_no_part_of_them(tmp_path: Path, name: str) -> None:
+    tags = ["B-PER ", "I-PER ", " O", "B-LOC", "O "]
+    write = {
+        "ner.csv": lambda i, tokens: "".join(f"{i},{token},{tag}\n" for token, tag in zip(tokens, tags, strict=True)),
+        "ner.jsonl": lambda i, tokens: json.dumps({"tokens": tokens, "tags": tags}) + "\n",
+    }.get(name, lambda i, tokens: "".join(f"{token}\t{tag}\n" for token, tag in zip(tokens, tags, strict=True)) + "\n")
+    rows = "".join(write(i, tokens) for i, (tokens, _) in enumerate(SENTENCES))
+    data = load(tmp_path / name, f"number,word,tag\n{rows}" if name == "ner.csv" else rows)
+    assert data.train[0]["tags"] == ["B-PER", "I-PER", "O", "B-LOC", "O"] and data.metric.name == "entity_f1"
+    assert data.unused == [], "the sentence's number is used"
+
+
 def test_words_in_rows_need_a_sentence(tmp_path: Path) -> None:
     words = [(i, word, tag) for i, (tokens, tags) in enumerate(SENTENCES) for word, tag in zip(tokens, tags, strict=True)]
     with pytest.raises(UserError, match="one word a row, but not where a sentence ends"):

@@ -139,8 +139,9 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _parts(line: str, tabs: bool) -> list[str]:
-    """Parted by tabs, or by spaces alone: a no-break space may belong to a word."""
-    return line.split("\t") if tabs else re.split(" +", line.strip(" "))
+    """Parted by tabs, with no spaces around tags, or by spaces alone: a no-break space may belong to a word."""
+    word, *others = line.split("\t") if tabs else re.split(" +", line.strip(" "))
+    return [word, *(part.strip(" ") for part in others)]
 
 
 def _blank(parts: Sequence[str]) -> bool:
