@@ -108,7 +108,12 @@ def test_a_data_file_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert task.short_name == "reviews"
     assert load_task("reviews.csv").columns == task.columns, "stars are the label, where no column is called so"
     Path("mood.csv").write_text(Path("reviews.csv").read_text().replace("stars", "mood", 1))
-    refused("mood.csv", "label=", "'id', 'review', 'mood'")
+    assert load_task("mood.csv").columns == {"text": "review", "label": "mood"}, "nothing else repeats"
+    lines = Path("mood.csv").read_text().splitlines()
+    Path("moods.csv").write_text(
+        "\n".join([f"{lines[0]},place", *(f"{line},{'ab'[i % 2]}" for i, line in enumerate(lines[1:]))])
+    )
+    refused("moods.csv", "label=", "'id', 'review', 'mood', 'place'")
     refused("reviews.csv", "no column 'star'", "Did you mean 'stars'", label="star")
     Path("two.csv").write_text("a,b,label\nsame length,same lengths,x\n")
     refused("two.csv", "two.csv", "which column holds the text", "'a', 'b', 'label'")
