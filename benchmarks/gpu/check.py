@@ -25,7 +25,13 @@ from typing import Any
 from benchmarks.gpu.models import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("engine/test_train_state", "engine/test_cuda_graphs", "engine/test_clean", "methods/test_contract")
+NAMES = (
+    "engine/test_train_state",
+    "engine/test_cuda_graphs",
+    "engine/test_clean",
+    "engine/test_attention",
+    "methods/test_contract",
+)
 TESTS = [f"tests/{name}.py" for name in NAMES]
 """Those with tests marked `gpu`: others may import what a bare machine lacks (tests/test_gpu_check.py)."""
 PARTS = {
@@ -34,6 +40,7 @@ PARTS = {
     "search": ["-m", "benchmarks.gpu.search"],
     **{f"steps {size.name}": ["-m", "benchmarks.gpu.steps", size.name] for size in SIZES},
     **{f"memory {size.name}": ["-m", "benchmarks.gpu.memory", size.name] for size in SIZES},
+    "attention": ["-m", "benchmarks.gpu.attention"],
     "mix minilm": ["-m", "benchmarks.gpu.mix", "minilm:20"],
     "mix llama-135m": ["-m", "benchmarks.gpu.mix", "llama-135m:10"],
 }

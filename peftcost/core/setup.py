@@ -38,6 +38,10 @@ WEIGHTS = "weights"
 """bf16 where what a setup does not train is held in bf16; a choice only of setups that do so, others hold it in fp32. What it
 trains is held in fp32, but for a base that is trained whole."""
 
+ATTENTION = "attention"
+"""How a base computes attention, as transformers calls it; a choice only of setups for which it was measured, on a GPU, to be
+faster than what transformers chooses (`engine/attention.py`)."""
+
 NO_MATTER_TO_MEMORY = ("learning_rate", "weight_decay", "warmup_steps", "cooldown_share", "alpha_over_rank", "orthogonality")
 ON = " on "
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from peftcost.core.setup import PACKING, WEIGHTS, Scalar, Setup
+from peftcost.core.setup import ATTENTION, PACKING, WEIGHTS, Scalar, Setup
 from peftcost.methods import get_method
 
 FIXED_SECONDS = 1.5
@@ -35,6 +35,7 @@ class Probe:
     seconds_per_example: training, one device; less frozen_seconds_per_example, which is what the frozen layers takes, once
     for each example, and fixed_seconds, which come once, whatever the length. evaluation_seconds_per_example: forward only.
     answering_seconds: what a contender takes to write the texts that are asked for at the end; 0 where none are.
+    attention: how the base computes it where that was measured to be faster than what transformers chooses, else None.
     layers: of the base, 0 where that is not known; top_layers: how many of them the probe trained, None for all.
     """
 
@@ -56,6 +57,7 @@ class Probe:
     fixed_seconds: float = 0.0
     weights: str = "fp32"
     answering_seconds: float = 0.0
+    attention: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,6 +93,8 @@ class Probe:
         choices: dict[str, Scalar] = {"precision": self.precision}
         if self.weights != "fp32":
             choices[WEIGHTS] = self.weights
+        if self.attention is not None:
+            choices[ATTENTION] = self.attention
         if self.micro_batch_size is not None:
             choices |= {"micro_batch_size": self.micro_batch_size, "gradient_checkpointing": self.gradient_checkpointing}
         return choices | {PACKING: True} if self.packing else choices

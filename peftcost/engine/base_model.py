@@ -13,8 +13,9 @@ import transformers
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.integrations import bitsandbytes as quantizing
 
-from peftcost.core.setup import WEIGHTS, Scalar
+from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
 from peftcost.cost.meter import Stopwatch
+from peftcost.engine.attention import is_installed
 from peftcost.engine.dataset import DatasetInfo
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
@@ -57,6 +58,7 @@ class BaseSpec:
     model: its folder. auto_model: the transformers class that builds it. options: of its configuration, as the task type has
     them. fresh_head: whether its head is to be a new one. weights: in what the part that is not trained is held, "fp32" or
     "bf16". quantization: of the linear layers, "int8", "nf4" or None.
+    attention: how it is computed, None for transformers' choice, which is also taken where this one is not installed.
     """
 
     model: str
@@ -65,6 +67,7 @@ class BaseSpec:
     fresh_head: bool = True
     weights: str = "fp32"
     quantization: str | None = None
+    attention: str | None = None
 
     @classmethod
     def plain(cls, info: DatasetInfo) -> BaseSpec:
@@ -76,7 +79,8 @@ class BaseSpec:
     def of(cls, info: DatasetInfo, method: Method, choices: Mapping[str, Scalar]) -> BaseSpec:
         """For a setup of this method with these choices."""
         weights = str(choices.get(WEIGHTS, "fp32"))
-        return replace(cls.plain(info), weights=weights, quantization=method.quantization)
+        attention = str(choices[ATTENTION]) if choices.get(ATTENTION) else None
+        return replace(cls.plain(info), weights=weights, quantization=method.quantization, attention=attention)
 
 
 def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel:
@@ -87,6 +91,8 @@ def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel
     """
     torch.manual_seed(seed)
     options: dict[str, Any] = {"dtype": torch.float32 if spec.weights == "fp32" else "auto"}
+    if spec.attention is not None and is_installed(spec.attention, device):
+        options["attn_implementation"] = spec.attention
     if spec.quantization is not None:
         with_head_alone = from_checkpoint(spec, dtype=torch.float32, device_map="meta")  # its names, not its weights
         config = quantization_config(spec.quantization, fresh_modules(with_head_alone))

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import CLASS_WEIGHTS, PACKING
+from peftcost.engine.attention import is_flash
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
@@ -52,6 +53,8 @@ def unsupported_reason(train_state: TrainState) -> str | None:
     if found is not None:
         return found
     config: Any = train_state.plain.config
+    if is_flash(config):
+        return "its attention leaves out padding, which it counts on the CPU"
     on_device = stays_on_device(config, collator.task_type.auto_model, collator.two_rows(config))
     return None if on_device else "its forward pass waits for the CPU"
 

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from peftcost.engine.attention import EAGER, attention_of
 from peftcost.engine.step_estimate import quiet
 from peftcost.tasks.batch import Batch
 
@@ -45,18 +46,19 @@ def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batc
     False also where it cannot be run without numbers."""
     inputs = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in batch.inputs.items())
     kind: Any = type(config)  # to mypy, classes with a metaclass have no hash
-    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs)
+    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs, attention_of(config) == EAGER)
 
 
 @lru_cache(maxsize=16)
-def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...]) -> bool:
+def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...], is_eager: bool) -> bool:
     options = json.loads(as_json)
     options.pop("quantization_config", None)
+    how = {"attn_implementation": EAGER} if is_eager else {}
     device = torch.device("meta")  # any but the CPU, and there without a GPU
     with quiet(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         try:
             with device:
-                model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32)
+                model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32, **how)
                 tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
             with _NoCopies():
                 model.eval()(**tensors)

@@ -6,19 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftcost.engine.dataset import load_dataset_info, load_split
-from peftcost.engine.fitting import fitted
+from peftcost.core.setup import ATTENTION
+from peftcost.cost.machines import needed_bytes
+from peftcost.data.features import Split
+from peftcost.engine.attention import EAGER, others_worth_timing
+from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
+from peftcost.engine.fitting import fitted, job_estimate, longest_row
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.precision import on_gpu
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 
+KIND = "cuda"
+
 
 def estimate(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     """payload: jobs (TrainJobs as dicts), computes_in_bf16 (of the GPU).
 
-    Returns {"estimates": one for each job}: {"job": with the precision that suits the GPU, what it takes to fit, and its
-    `predicted_peak_bytes`}, or {"reason": why it cannot run there}.
+    Returns {"estimates": one for each job}: {"job": with the precision that suits the GPU, what it takes to fit, its
+    `predicted_peak_bytes`, and the `attentions` to time}, or {"reason": why it cannot run there}.
     """
     reporter.phase("plan")
     return {"estimates": [estimated(TrainJob.from_dict(raw), payload["computes_in_bf16"]) for raw in payload["jobs"]]}
@@ -28,8 +34,25 @@ def estimated(job: TrainJob, computes_in_bf16: bool) -> dict[str, Any]:
     choices = {**job.setup.hyperparameters, **on_gpu(get_method(job.setup.method), computes_in_bf16)}
     wanted = replace(job, setup=replace(job.setup, hyperparameters=choices))
     folder = Path(job.prepared)
+    info, train = load_dataset_info(folder), load_split(folder, "train")
     try:
-        fitting, peak_bytes = fitted(wanted, load_dataset_info(folder), load_split(folder, "train"), "cuda")
+        fitting, peak_bytes = fitted(wanted, info, train, KIND)
     except (DoesNotFit, SetupFailed) as error:
         return {"reason": str(error)}
-    return {"job": replace(fitting, predicted_peak_bytes=peak_bytes).as_dict()}
+    attentions = others_worth_timing(
+        fitting.setup.hyperparameters,
+        longest_row(fitting, info, train),
+        peak_bytes,
+        lambda: eager_peak_bytes(fitting, info, train),
+    )
+    return {"job": replace(fitting, predicted_peak_bytes=peak_bytes, attentions=attentions).as_dict()}
+
+
+def eager_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int | None:
+    """With probabilities of attention that are kept; None where it does not fit, or where no estimate can be made."""
+    choices = {**job.setup.hyperparameters, ATTENTION: EAGER}
+    try:
+        peak_bytes = job_estimate(job, info, train, KIND)(choices).peak_bytes
+    except Exception:  # whatever a stranger's model does under fake tensors
+        return None
+    return peak_bytes if not job.memory_bytes or needed_bytes(peak_bytes, KIND) <= job.memory_bytes else None

@@ -92,11 +92,16 @@ def halves(most: int) -> list[int]:
     return [2**i for i in range(max(0, most.bit_length() - 1), 0, -1)]
 
 
+def longest_row(job: TrainJob, info: DatasetInfo, train: Split) -> int:
+    """Tokens of the longest row that may meet in a batch."""
+    room = info.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
+    return min(info.max_length, int(train.lengths.max()), room)
+
+
 def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
     """The estimate of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
     device."""
-    room = info.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
-    longest = min(info.max_length, int(train.lengths.max()), room)
+    longest = longest_row(job, info, train)
     config = transformers.AutoConfig.from_pretrained(info.model)
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import ATTENTION, Setup
 from peftcost.engine.messages import Progress
 from peftcost.task.task import Task
 
@@ -48,7 +48,8 @@ class TrainJob:
     memory_bytes: what the device has, 0 if unknown. rehearse: predict the memory first, and do not start what cannot fit.
     predicted_peak_bytes: what it is known to take, 0 if unknown. whole: write the artifact in the library's own format; else
     what was trained, which takes less room. ranks: how many processes train it together, each with a model of its own and its
-    share of every batch.
+    share of every batch. attentions: other ways to compute attention than transformers' choice that a probe is to time, with
+    the peak_bytes of each.
     """
 
     prepared: str
@@ -65,6 +66,14 @@ class TrainJob:
     predicted_peak_bytes: int = 0
     whole: bool = True
     ranks: int = 1
+    attentions: Mapping[str, int] = field(default_factory=dict)
+
+    def with_attention(self, name: str | None) -> TrainJob:
+        """With the one of its `attentions` that is fastest, None for transformers' choice; nothing is left to time."""
+        if name is None:
+            return replace(self, attentions={})
+        setup = replace(self.setup, hyperparameters={**self.setup.hyperparameters, ATTENTION: name})
+        return replace(self, setup=setup, predicted_peak_bytes=self.attentions[name], attentions={})
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "setup": self.setup.as_dict()}

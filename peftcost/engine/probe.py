@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftcost.core.setup import WEIGHTS
-from peftcost.cost.meter import Stopwatch
+from peftcost.core.setup import ATTENTION, WEIGHTS
+from peftcost.cost.meter import Stopwatch, reset_peaks
 from peftcost.engine import ranks
 from peftcost.engine.answers import answering_seconds
+from peftcost.engine.attention import settled
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.precision import candidates
 from peftcost.engine.schedule import plan_steps
-from peftcost.engine.step_times import WORTH_CHANGING, step_times
+from peftcost.engine.step_times import WORTH_CHANGING, step_times, usual_seconds
 from peftcost.engine.train import Loop
 from peftcost.engine.train_state import build, count_parameters
 from peftcost.errors import DoesNotFit
@@ -71,8 +72,15 @@ def probed(job: TrainJob) -> dict[str, Any]:
     train_state = build(job.setup, job.seed, info, plan.total_steps)
     startup_seconds = time.perf_counter() - began
 
-    loop = Loop(job, NullReporter(), train_state, train, dev, replace(plan, stable_steps=plan.total_steps + 1))
+    def new_loop() -> Loop:
+        return Loop(job, NullReporter(), train_state, train, dev, replace(plan, stable_steps=plan.total_steps + 1))
+
     train_state.model.train()
+    if job.attentions:
+        job = settled(job, train_state.plain, lambda: usual_seconds(new_loop()))
+        predicted_peak_bytes = job.predicted_peak_bytes
+        reset_peaks(train_state.device)  # room for graphs is judged by what steps take, and these may take less
+    loop = new_loop()
     times = step_times(loop)
 
     few = dev.first(EVALUATION_BATCH_SIZE)
@@ -104,6 +112,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
         "precision": job.setup.hyperparameters["precision"],
         "weights": job.setup.hyperparameters.get(WEIGHTS, "fp32"),
         "packing": loop.packs,
+        "attention": job.setup.hyperparameters.get(ATTENTION),
         "layers": count_layers(train_state.plain),
         "top_layers": job.setup.hyperparameters.get("top_layers"),
     }

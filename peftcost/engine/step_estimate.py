@@ -22,10 +22,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from peftcost.core.setup import WEIGHTS, Scalar
+from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
+from peftcost.engine.attention import EAGER
 from peftcost.engine.base_model import held_dtypes, steady_options
 from peftcost.engine.frozen_layers import FrozenLayers, cut
 from peftcost.engine.quantized import quantize_in_place
@@ -40,7 +41,7 @@ from peftcost.tasks import TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
-ATTENTION = ("scaled_dot_product", "bmm", "baddbmm")
+ATTENTION_KERNELS = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (6, 12)
 """Layers at which deep models are estimated; more than any method treats apart, and six apart, so that kinds of layers that
 alternate (every second, third or sixth) stand in both in proportion."""
@@ -157,7 +158,7 @@ class Tracker(TorchDispatchMode):
         self.add("kernels", 1)
         flops = flop_registry.get(func.overloadpacket)
         if flops is not None:
-            kind = "attention_flops" if any(part in name for part in ATTENTION) else "matmul_flops"
+            kind = "attention_flops" if any(part in name for part in ATTENTION_KERNELS) else "matmul_flops"
             self.add(kind, flops(*args, **kwargs, out_val=out))
             return
         made = sum(t.numel() for t in outputs)
@@ -190,7 +191,8 @@ def estimate_step(
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            base = build(config, task_type, method.quantization, targets, device_kind, tracker)
+            attention = EAGER if choices.get(ATTENTION) == EAGER else None  # the others keep what a fused one keeps
+            base = build(config, task_type, method.quantization, targets, device_kind, tracker, attention)
             model = made_trainable(base, method, choices, total_steps=1000)
         except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
             raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
@@ -323,6 +325,7 @@ def build(
     targets: Targets,
     device_kind: str,
     tracker: Tracker,
+    attention: str | None = None,
 ) -> transformers.PreTrainedModel:
     """The base from its configuration, on the CPU, its weights hollow: of their shape, but one number each in memory.
     (On the meta device, PEFT would make parameters anew and forget which are not to be trained.)"""
@@ -330,7 +333,8 @@ def build(
     if getattr(config, "pad_token_id", 0) is None:
         config.pad_token_id = 0
     with torch.device("meta"):
-        model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32)
+        how: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+        model = getattr(transformers, task_type.auto_model).from_config(config, dtype=torch.float32, **how)
         of_head = [n for n, _ in model.named_parameters() if not n.startswith(body_prefix(model))]
         mark_fresh(model, of_head if task_type.fresh_head else [])
         replace_tensors(model, lambda tensor: torch.zeros((), dtype=tensor.dtype, device="cpu").expand(tensor.shape))

@@ -36,11 +36,44 @@ class Times:
 def step_times(loop: Loop) -> Times:
     """From a few real steps, which change the model."""
     batches = batches_of_epoch(loop.split.lengths, loop.batch_size, loop.job.seed, 0)
-    whole = [batch for batch in batches if len(batch) == loop.batch_size] or batches
+    whole = full_ones(loop, batches)
     with loop.capture_steps():
         times = captured_times(loop, whole) if loop.graphs is not None else eager_times(loop, batches, whole)
     loop.graphs = None
     return times
+
+
+def full_ones(loop: Loop, batches: list[np.ndarray]) -> list[np.ndarray]:
+    """The batches that are full; all, where none is."""
+    return [batch for batch in batches if len(batch) == loop.batch_size] or batches
+
+
+def usual_seconds(loop: Loop) -> float:
+    """Device-seconds of a step on one full batch of middling length, replayed where it is captured. The steps change the
+    model."""
+    usual = middling(loop, full_ones(loop, batches_of_epoch(loop.split.lengths, loop.batch_size, loop.job.seed, 0)))
+    loop.optimization.clear()  # of a step that had failed
+    with loop.capture_steps():
+        _, *others = timed_steps(loop, usual)
+    loop.graphs = None
+    return alike(min(others))
+
+
+def middling(loop: Loop, batches: list[np.ndarray]) -> np.ndarray:
+    """The batch of middling length."""
+    return sorted(batches, key=lambda indices: int(loop.split.lengths[indices].max()))[len(batches) // 2]
+
+
+def timed_steps(loop: Loop, indices: np.ndarray) -> list[float]:
+    """Seconds of a few steps on one batch, of which the first may be captured. The one before them is not timed: a process's
+    first step loads kernels."""
+    loop.train_step(indices)
+    watch = Stopwatch(loop.train_state.device)
+    seconds = []
+    for _ in range(1 + TIMED_STEPS):
+        loop.train_step(indices)
+        seconds.append(watch.lap())
+    return seconds
 
 
 def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) -> Times:
@@ -70,15 +103,10 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
     """From one batch of middling length: its first step runs eagerly, its second is captured, then it is replayed. What comes
     once is a graph for each width, which takes about two eager steps."""
     assert loop.graphs is not None
-    usual = sorted(whole, key=lambda indices: int(loop.split.lengths[indices].max()))[len(whole) // 2]
-    loop.train_step(usual)  # not timed: a process's first step loads kernels
-    watch = Stopwatch(loop.train_state.device)
-    seconds = []
-    for _ in range(1 + TIMED_STEPS):
-        loop.train_step(usual)
-        seconds.append(watch.lap())
-    step = min(seconds[1:])
-    fixed = 2 * len(loop.graphs.shapes.widths) * max(0.0, seconds[0] - step)
+    usual = middling(loop, whole)
+    first, *others = timed_steps(loop, usual)
+    step = min(others)
+    fixed = 2 * len(loop.graphs.shapes.widths) * max(0.0, first - step)
     tokens = padded_tokens(loop.split, [usual])
     return Times(step / len(usual), 0.0, tokens / len(usual), fixed)
 

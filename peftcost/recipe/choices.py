@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from peftcost.core.setup import CLASS_WEIGHTS, PACKING, TRAINING_DEFAULTS, WORD_DROPOUT, Scalar, Setup
+from peftcost.core.setup import ATTENTION, CLASS_WEIGHTS, PACKING, TRAINING_DEFAULTS, WEIGHTS, WORD_DROPOUT, Scalar, Setup
 from peftcost.errors import UserError
 from peftcost.methods import get_method
 
@@ -68,15 +68,20 @@ KINDS = {
     PACKING: YES_OR_NO,
     CLASS_WEIGHTS: one_of("balanced").or_null,
     WORD_DROPOUT: SHARE.or_null,
+    WEIGHTS: one_of("fp32", "bf16"),
+    ATTENTION: one_of("sdpa", "eager", "flash_attention_2"),
 }
 """Of choices of which neither a space nor a usual value tells enough."""
+
+SOMETIMES = (PACKING, CLASS_WEIGHTS, WORD_DROPOUT, WEIGHTS, ATTENTION)
+"""Choices that no method has by itself, of setups that differ from what is usual."""
 
 
 def check_choices(setup: Setup, where: str) -> None:
     """UserError for a choice that the method does not have, or a value that makes no sense for it."""
     method = get_method(setup.method)
     usual, space = {**TRAINING_DEFAULTS, **method.prior()}, method.space()
-    known = {*usual, PACKING, CLASS_WEIGHTS, WORD_DROPOUT, *space}
+    known = {*usual, *SOMETIMES, *space}
     for name, value in setup.hyperparameters.items():
         if name not in known:
             raise UserError(f"{where}: {setup.method} has no choice {name!r}; it has {', '.join(sorted(known))}.")

@@ -147,6 +147,7 @@ def probe_arms(
             for arm, message in zip(batch, controller.run_all("probe", [jobs[arm] for arm in batch]), strict=True):
                 if isinstance(message, Done):
                     probed[arm] = Probe(**message.result)
+                    jobs |= attending_alike(jobs, arm, waiting[len(batch) :], probed[arm].attention)
                 else:
                     infeasible[arm] = failure_of(message)
             if probed and not dearest:
@@ -172,6 +173,20 @@ def estimated(controller: Controller, jobs: dict[str, dict[str, Any]]) -> tuple[
     by_arm = dict(zip(jobs, found, strict=True))
     fitting = {arm: one["job"] for arm, one in by_arm.items() if "job" in one}
     return fitting, {arm: one["reason"] for arm, one in by_arm.items() if "reason" in one}
+
+
+def attending_alike(
+    jobs: Mapping[str, dict[str, Any]], arm: str, waiting: Sequence[str], attention: str | None
+) -> dict[str, dict[str, Any]]:
+    """The jobs that wait, with the attention that was measured to be fastest for this arm: of one base and with the same ones
+    to choose from, once is enough."""
+    choice = jobs[arm]["attentions"].keys()
+    alike = [other for other in waiting if choice and model_of(other) == model_of(arm)]
+    return {
+        other: TrainJob.from_dict(jobs[other]).with_attention(attention).as_dict()
+        for other in alike
+        if jobs[other]["attentions"].keys() == choice
+    }
 
 
 def check_before_probing(

@@ -12,6 +12,7 @@ from synthetic_table import synthetic_table
 from peftcost.core.setup import Setup
 from peftcost.errors import UserError
 from peftcost.methods import get_method
+from peftcost.recipe.recipe import load_recipe
 from peftcost.recipe.warm_start import prior_runs_of
 from peftcost.searcher.planner import priors, starting_points
 from peftcost.searcher.state import SearchState
@@ -87,3 +88,9 @@ def test_a_recipe_with_a_choice_that_its_method_does_not_have_is_a_users_error(t
     path.write_text(RECIPE.read_text().replace("    precision:", "    pack_it: true\n    precision:"))
     with pytest.raises(UserError, match=r"recipe\.yaml: .* has no choice 'pack_it'"):
         prior_runs_of([path])
+
+
+def test_a_recipe_that_was_found_on_a_gpu_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.read_text().replace("    precision:", "    weights: bf16\n    attention: eager\n    precision:"))
+    assert load_recipe(path).setup.hyperparameters["weights"] == "bf16"
