@@ -1,7 +1,8 @@
 """Runs a base's forward pass on tensors without numbers, to learn what a CUDA graph could not hold, before any is captured.
 
 What waits for the CPU, or copies from it, ends a capture, and after that its process can capture nothing more: it cannot be
-tried out on the GPU. DeBERTa copies a number in each forward pass; experts may be chosen by looking at the numbers.
+tried out on the GPU. DeBERTa copies a number in each forward pass, GPT-Neo makes one on the device; experts may be chosen by
+looking at the numbers.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from typing import Any
 import torch
 import transformers
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from peftcost.engine.attention import EAGER, attention_of
 from peftcost.engine.step_estimate import quiet
 from peftcost.tasks.batch import Batch
+
+OF_A_TENSOR = (torch.Tensor.new_tensor,)
+MAKES_TENSORS = (torch.tensor, torch.as_tensor, torch.asarray, *OF_A_TENSOR)
+"""What copies numbers of the CPU to the device that it is told."""
 
 Shaped = tuple[str, tuple[int, ...], torch.dtype]
 """An input's name, shape and type."""
@@ -37,6 +43,19 @@ class _NoCopies(TorchDispatchMode):
             tensors = [t for t in tree_leaves((args, out)) if isinstance(t, torch.Tensor)]
             if len({tensor.device.type for tensor in tensors}) > 1:
                 raise _WaitsForCpu
+        return out
+
+
+class _NoNumbersMade(TorchFunctionMode):
+    """Ends where Python's numbers become a tensor of the device (GPT-Neo's mask does): they are copied there, but no operator
+    tells so to a dispatch mode."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = args[1:2] if func in OF_A_TENSOR else args[:1]
+        of_numbers = not any(isinstance(one, torch.Tensor) for one in given)
+        if func in MAKES_TENSORS and of_numbers and out.numel() and out.device.type != "cpu":
+            raise _WaitsForCpu
         return out
 
 
@@ -60,7 +79,7 @@ def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Sha
             with device:
                 model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32, **how)
                 tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
-            with _NoCopies():
+            with _NoCopies(), _NoNumbersMade():
                 model.eval()(**tensors)
         except Exception:  # whatever a stranger's model does: it is trained eagerly
             return False

@@ -251,11 +251,14 @@ def extrapolated(
 ) -> StepEstimate:
     """The estimate of a stack of equal layers: every figure grows by the same amount with each layer, so those of two
     shallow stacks give the line; of memory one for each phase, since another may be the highest in a deep stack. (Checked
-    against whole estimates in tests/engine/test_step_estimate.py.)"""
-    low, high = (
-        estimate(type(config).from_dict({**config.to_dict(), "num_hidden_layers": depth, "layer_types": None}))
-        for depth in DEPTHS
-    )
+    against whole estimates in tests/engine/test_step_estimate.py.) Made whole where a configuration cannot be cut: GPT-Neo's
+    names the attention of each layer."""
+    kind, named = type(config), config.to_dict()
+    try:
+        shallow = [kind.from_dict({**named, "num_hidden_layers": depth, "layer_types": None}) for depth in DEPTHS]
+    except Exception:  # whatever a configuration checks of itself
+        return estimate(config)
+    low, high = map(estimate, shallow)
     steps = (int(config.num_hidden_layers) - DEPTHS[0]) / (DEPTHS[1] - DEPTHS[0])
 
     def line(a: float, b: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from quick_part import quick
-from transformers import AutoConfig, BertConfig, LlamaConfig, PretrainedConfig
+from transformers import AutoConfig, BertConfig, GPTNeoConfig, LlamaConfig, PretrainedConfig
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
@@ -94,6 +94,14 @@ def test_two_depths_give_the_line(method: str, kind: str) -> None:
         assert getattr(line, name) == pytest.approx(getattr(whole, name), rel=0.005), name
     for name, amount in asdict(whole.work).items():
         assert getattr(line.work, name) == pytest.approx(amount, rel=0.005), name
+
+
+def test_a_deep_base_that_cannot_be_cut_is_estimated_whole() -> None:
+    sizes = {"hidden_size": 32, "num_layers": 26, "num_heads": 2, "vocab_size": 50, "max_position_embeddings": 64}
+    config = GPTNeoConfig(**sizes, attention_types=[[["global", "local"], 13]], pad_token_id=0)
+    found = estimate_of(config, get_task_type(TASK), "full", choices_of("full", batch_size=2), 16, CLASSES)
+    layer = 4 * 32 * 32 + 2 * 4 * 32 * 32
+    assert found.total_parameters == pytest.approx(26 * layer, rel=0.1)
 
 
 def test_seven_billion_parameters_in_seconds_and_little_memory() -> None:
