@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from peftcost.core.memory import parse_bytes
+from peftcost.core.memory import format_bytes, parse_bytes
 from peftcost.cost.rates import Rates
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError, did_you_mean
@@ -119,3 +119,11 @@ def read_machine(path: Path) -> Machine:
 def needed_bytes(peak_bytes: int, kind: str) -> int:
     """What a device must have free for a training whose live tensors peak there."""
     return round(TENSOR_SLACK[kind] * peak_bytes + PROCESS_BYTES[kind])
+
+
+def why_it_cannot_fit(peak_bytes: int, memory_bytes: int, kind: str) -> str | None:
+    """Why a training of these peak_bytes does not fit a device of this memory (0 if unknown), or None."""
+    needs = needed_bytes(peak_bytes, kind)
+    if not 0 < memory_bytes < needs:
+        return None
+    return f"needs {format_bytes(needs)} of memory, and the device has {format_bytes(memory_bytes)}"

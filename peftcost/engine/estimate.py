@@ -48,6 +48,14 @@ def estimated(job: TrainJob, computes_in_bf16: bool) -> dict[str, Any]:
     return {"job": replace(fitting, predicted_peak_bytes=peak_bytes, attentions=attentions).as_dict()}
 
 
+def peak_bytes_of(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """payload: a TrainJob as dict, which is to be trained on a GPU as it is. Returns its {"peak_bytes"}."""
+    job = TrainJob.from_dict(payload)
+    folder = Path(job.prepared)
+    estimate = job_estimate(job, load_dataset_info(folder), load_split(folder, "train"), KIND)
+    return {"peak_bytes": estimate(job.setup.hyperparameters).peak_bytes}
+
+
 def eager_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int | None:
     """With probabilities of attention that are kept; None where it does not fit, or where no estimate can be made."""
     choices = {**job.setup.hyperparameters, ATTENTION: EAGER}

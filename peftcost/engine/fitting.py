@@ -11,7 +11,7 @@ import transformers
 
 from peftcost.core.memory import format_bytes
 from peftcost.core.setup import Scalar
-from peftcost.cost.machines import needed_bytes
+from peftcost.cost.machines import needed_bytes, why_it_cannot_fit
 from peftcost.data.features import Split
 from peftcost.engine import ranks
 from peftcost.engine.dataset import DatasetInfo
@@ -130,9 +130,9 @@ def predicted_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int:
     """Of the job as it is. DoesNotFit when its device has too little memory."""
     kind = device_kind()
     found = job_estimate(job, info, train, kind)(job.setup.hyperparameters)
-    needs = needed_bytes(found.peak_bytes, kind)
-    if 0 < job.memory_bytes < needs:
-        raise DoesNotFit(f"needs {format_bytes(needs)} of memory, and the device has {format_bytes(job.memory_bytes)}")
+    why_not = why_it_cannot_fit(found.peak_bytes, job.memory_bytes, kind)
+    if why_not is not None:
+        raise DoesNotFit(why_not)
     return found.peak_bytes
 
 

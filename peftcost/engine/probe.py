@@ -65,7 +65,7 @@ def probed(job: TrainJob) -> dict[str, Any]:
     folder = Path(job.prepared)
     info, train, dev = load_dataset_info(folder), load_split(folder, "train"), load_split(folder, "dev")
     predicted_peak_bytes = job.predicted_peak_bytes
-    if not predicted_peak_bytes:
+    if not predicted_peak_bytes and device_kind() != "cuda":  # a GPU's jobs come estimated, where that can be done
         job, predicted_peak_bytes = fitted(job, info, train, device_kind())
     began = time.perf_counter()
     plan = plan_steps(job.setup, len(train))

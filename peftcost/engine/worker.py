@@ -146,7 +146,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
         write_whole,
     )
     from peftcost.engine.attributions import attribute
-    from peftcost.engine.estimate import estimate
+    from peftcost.engine.estimate import estimate, peak_bytes_of
     from peftcost.engine.least_time import least_time
     from peftcost.engine.prepare import prepare
     from peftcost.engine.probe import probe
@@ -157,6 +157,7 @@ def job_kinds() -> dict[str, Callable[[dict[str, Any], Reporter], dict[str, Any]
     return {
         "prepare": prepare,
         "estimate": estimate,
+        "peak_bytes": peak_bytes_of,
         "least_time": least_time,
         "probe": probe,
         "train": lambda payload, reporter: train(TrainJob.from_dict(payload), reporter),

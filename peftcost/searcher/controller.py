@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
 from peftcost.core.setup import Scalar, Setup
 from peftcost.core.statistics import NonInferiority, Replicates
+from peftcost.cost.machines import why_it_cannot_fit
 from peftcost.engine import sharing
 from peftcost.engine.job import TrainJob
-from peftcost.engine.messages import Died, Done, Failed, Measured, Message, Predicted, Progress, Unmeasured, failure_of
+from peftcost.engine.messages import (
+    Died,
+    Done,
+    Failed,
+    LastWord,
+    Measured,
+    Message,
+    Predicted,
+    Progress,
+    Unmeasured,
+    failure_of,
+)
 from peftcost.runner.executor import Executor
 from peftcost.runner.observer import Observer
 from peftcost.runner.runner import Runner
-from peftcost.runner.slot import Slot
+from peftcost.runner.slot import ASIDE, Slot
 from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
+from peftcost.searcher.estimates import ASIDE_KINDS, Estimates
 from peftcost.searcher.evidence import Evidence
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
@@ -45,6 +58,7 @@ class Controller(Runner):
         """By slot, the trials of its job."""
         self._apart: set[Scalar] = set()
         """Bases over which no setups share a pass any more: it has failed."""
+        self._estimates = Estimates(executor)
 
     def release(self) -> None:
         """End what runs (it can be resumed) and stop the bill."""
@@ -59,14 +73,21 @@ class Controller(Runner):
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
+        try:
+            return self._search(run)
+        finally:
+            self._estimates.forget()
+
+    def _search(self, run: SearchRun) -> str:
         evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
         while True:
             stop = self._start_what_is_decided(run, evidence)
             if stop is not None and not self.state.running():
                 return stop
             news = False
-            for slot, message in self.listen():
-                news |= self._on_message(run, slot, message)
+            heard = sorted(self.listen(), key=lambda one: one[0] == ASIDE)  # a training that is over is not ended any more
+            for slot, message in heard:
+                news |= self._on_estimate(run, message) if slot == ASIDE else self._on_message(run, slot, message)
             if news:
                 evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
                 self.tidy_checkpoints(run)
@@ -156,7 +177,11 @@ class Controller(Runner):
         jobs = [self._job_of(run, slot, trial) for trial in trials]
         self._together[slot] = [trial.number for trial in trials]
         if len(jobs) == 1:
-            self.executor.start(slot, "train", jobs[0].as_dict())
+            job, kind = jobs[0], self.executor.devices[slot.devices[0]].kind
+            if job.estimate_step and kind in ASIDE_KINDS:
+                job = replace(job, estimate_step=False)
+                self._estimates.ask(trials[0].number, job)
+            self.executor.start(slot, "train", job.as_dict())
         else:
             self.executor.start(slot, "train_pack", {"jobs": [job.as_dict() for job in jobs]})
 
@@ -199,6 +224,21 @@ class Controller(Runner):
             case Failed() | Died():
                 return self._ended(run, slot, message)
         return False
+
+    def _on_estimate(self, run: SearchRun, message: Message) -> bool:
+        """Book what was estimated aside; True where the training was ended for it, since it cannot fit."""
+        found = self._estimates.heard(message) if isinstance(message, LastWord) else None
+        if found is None or self.state.trials[found[0]].status != "running":
+            return False  # it was faster, or no estimate can be made of such a model
+        (number, job, peak_bytes), trial = found, self.state.trials[found[0]]
+        self.record("predicted", trial=number, peak_bytes=peak_bytes)
+        why_not = why_it_cannot_fit(peak_bytes, job.memory_bytes, self.executor.devices[trial.slot.devices[0]].kind)
+        if why_not is None:
+            return False
+        self.executor.kill(trial.slot)
+        self.record_for(trial.slot, "phase", category="idle")
+        self._failed(run, trial, Failed(why_not, "memory"), shared=False)
+        return True
 
     def _measured(self, run: SearchRun, trial: Trial, result: Mapping[str, Any]) -> None:
         error = run.evidence.reading_error(self.state, trial)

@@ -20,7 +20,7 @@ from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.cuda_graphs import unsupported_reason
 from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.dry_run import stays_on_device
-from peftcost.engine.estimate import estimated
+from peftcost.engine.estimate import estimated, peak_bytes_of
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.train import train
@@ -119,6 +119,7 @@ def test_estimates_for_a_gpu_say_what_to_time_and_what_eager_keeps(job: TrainJob
     asked = replace(job, attentions={}, memory_bytes=10**10)
     found = estimated(asked, computes_in_bf16=True)["job"]
     assert set(found["attentions"]) == {EAGER, FLASH}
+    assert peak_bytes_of(found, NullReporter()) == {"peak_bytes": found["predicted_peak_bytes"]}
     assert found["attentions"][EAGER] > found["attentions"][FLASH] == found["predicted_peak_bytes"]
     barely = replace(asked, memory_bytes=needed_bytes(found["predicted_peak_bytes"], "cuda"))
     assert set(estimated(barely, computes_in_bf16=True)["job"]["attentions"]) == {FLASH}, "eager does not fit"

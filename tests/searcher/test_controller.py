@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from peftcost.core.setup import Setup
-from peftcost.cost.model import Probe
+from peftcost.cost.model import CostModel, Probe
+from peftcost.engine.job import TrainJob
 from peftcost.engine.messages import Died, Done, Failed, Measured, Predicted, Progress, Unmeasured
 from peftcost.methods import get_method
 from peftcost.runner.books import Books
 from peftcost.runner.observer import Observer
-from peftcost.runner.slot import Slot
+from peftcost.runner.slot import ASIDE, Slot
 from peftcost.searcher import controller as module
 from peftcost.searcher.controller import Controller
+from peftcost.searcher.estimates import Estimates
 from peftcost.searcher.state import SearchState
 from peftcost.store.journal import Journal
 
@@ -154,3 +157,75 @@ def test_the_time_of_a_pack_is_not_lost_when_a_member_was_measured(run: Any) -> 
     controller._hold_to_budget(run)
     assert statuses(controller) == ["failed", "failed", "measured"] and run.told == [2, 0, 1]
     assert controller.state.ledger.totals()["lost"] == 0.0
+
+
+class Doings:
+    """An executor that remembers what is started and ended."""
+
+    def __init__(self, kind: str) -> None:
+        self.devices = [SimpleNamespace(kind=kind, memory_bytes=4 * 10**9)]
+        self.started: list[tuple[Slot, str, bool]] = []
+        self.killed: list[Slot] = []
+
+    def start(self, slot: Slot, kind: str, payload: dict[str, Any]) -> None:
+        self.started.append((slot, kind, payload["estimate_step"]))
+
+    def kill(self, slot: Slot) -> None:
+        self.killed.append(slot)
+
+
+def started_on(kind: str, run: Any, tmp_path: Path) -> tuple[Controller, Doings]:
+    """A setup of a shape of which nothing is known, that may take much of the device's memory."""
+    controller, doings = training(1), Doings(kind)
+    controller.executor = controller._estimates.executor = doings  # type: ignore[assignment]
+    run.folder, run.prepared_for = SimpleNamespace(trial=lambda setup, seed: tmp_path / "trial"), lambda setup: "prepared"
+    probe = Probe(1.0, 0.01, 0.001, 10**9, 1, 1)
+    controller.state.cost = CostModel({"lora": probe}, 100, 0, 300)
+    controller._start_worker(run, ONLY, [controller.state.trials[0]])
+    return controller, doings
+
+
+def test_a_gpu_trains_while_its_memory_is_estimated_aside(run: Any, tmp_path: Path) -> None:
+    controller, doings = started_on("cuda", run, tmp_path)
+    assert doings.started == [(ASIDE, "peak_bytes", False), (ONLY, "train", False)]
+    assert not controller._on_estimate(run, Done({"peak_bytes": 2 * 10**9}))
+    trial = controller.state.trials[0]
+    assert (trial.status, trial.predicted.peak_bytes, doings.killed) == ("running", 2 * 10**9, [])
+    assert not controller.state.cost.wants_estimate(trial.setup, 4 * 10**9), "once is enough"
+
+
+def test_a_training_that_cannot_fit_the_gpu_is_ended(run: Any, tmp_path: Path) -> None:
+    controller, doings = started_on("cuda", run, tmp_path)
+    assert controller._on_estimate(run, Done({"peak_bytes": 5 * 10**9}))
+    trial = controller.state.trials[0]
+    assert (trial.status, trial.infeasible, doings.killed, run.told) == ("failed", True, [ONLY], [0])
+    assert "the device has" in str(trial.reason)
+
+
+def test_what_cannot_be_estimated_or_has_ended_is_left_alone(run: Any, tmp_path: Path) -> None:
+    controller, doings = started_on("cuda", run, tmp_path)
+    assert not controller._on_estimate(run, Failed("a model of dynamic shapes", "setup"))
+    assert statuses(controller) == ["running"]
+    controller, doings = started_on("cuda", run, tmp_path)
+    controller._on_message(run, ONLY, Done(RESULT))
+    assert not controller._on_estimate(run, Done({"peak_bytes": 5 * 10**9}))
+    assert statuses(controller) == ["measured"] and doings.killed == []
+
+
+def test_a_cpu_estimates_before_it_trains(run: Any, tmp_path: Path) -> None:
+    _, doings = started_on("cpu", run, tmp_path)
+    assert doings.started == [(ONLY, "train", True)]
+
+
+def test_estimates_are_made_one_by_one_and_forgotten_with_the_search() -> None:
+    doings = Doings("cuda")
+    estimates = Estimates(doings)  # type: ignore[arg-type]
+    jobs = [TrainJob("", Setup.of("lora", {**get_method("lora").prior(), "rank": rank}, 300), 0, "") for rank in (1, 1, 2)]
+    for number, job in enumerate(jobs):
+        estimates.ask(number, job)
+    assert len(doings.started) == 1
+    assert estimates.heard(Done({"peak_bytes": 7})) == (0, jobs[0], 7)
+    assert len(doings.started) == 2, "the second needs as much as the first"
+    estimates.forget()
+    estimates.forget()
+    assert doings.killed == [ASIDE]
