@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import TOP_LAYERS, linear_names
-from peftcost.methods.peft_method import PeftMethod
+from peftcost.methods.layers import TOP_LAYERS
+from peftcost.methods.peft_method import PeftMethod, adaptable_names
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ class AdaLora(PeftMethod):
             deltaT=1,
             total_step=max(2, total_steps),
             orth_reg_weight=float(choices["orthogonality"] or 0.0),
-            target_modules=linear_names(model, choices["top_layers"]),
+            target_modules=adaptable_names(model, choices["top_layers"]),
             **self.with_head(model),
         )
 
@@ -73,10 +73,14 @@ class AdaLora(PeftMethod):
         """To the very end: else ranks never shrink, or pruned ranks come back in the saved adapter.
 
         A gradient that overflowed, of a step that the scaler of fp16 skipped, counts as none: it would stay in the means of
-        the importance, by which no rank is pruned that has none."""
+        the importance, by which no rank is pruned that has none. A layer that a text does not pass through (LUKE's for
+        entities) has no gradient at all, and no importance."""
         for name, parameter in model.named_parameters():
-            if "lora_" in name and parameter.grad is not None:
-                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+            if "lora_" not in name or not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                parameter.grad = parameter.new_zeros(parameter.shape)
+            parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         model.base_model.update_and_allocate(step)  # type: ignore[operator, union-attr]
 
     def penalty(self, model: torch.nn.Module) -> torch.Tensor | None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-OUTPUTS = ("output.dense", "o_proj", "out_proj", "down_proj", "fc2", "out_lin", "lin2", "c_proj")
+OUTPUTS = (
+    *("output.dense", "o_proj", "out_proj", "down_proj", "fc2", "out_lin", "lin2", "c_proj"),
+    *("attention.dense", "dense_4h_to_h"),
+)
 """Last linear layers of attention and feed-forward blocks, in the namings of transformers."""
 
 

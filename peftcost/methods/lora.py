@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from peftcost.core.setup import Scalar
-from peftcost.methods.layers import TOP_LAYERS, linear_names
-from peftcost.methods.peft_method import PeftMethod
+from peftcost.methods.layers import TOP_LAYERS
+from peftcost.methods.peft_method import PeftMethod, adaptable_names
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -61,6 +61,6 @@ class Lora(PeftMethod):
             lora_dropout=float(choices["adapter_dropout"] or 0.0),
             use_rslora=bool(choices["rslora"]),
             use_dora=bool(choices["dora"]),
-            target_modules=linear_names(model, choices["top_layers"]),
+            target_modules=adaptable_names(model, choices["top_layers"]),
             **self.with_head(model),
         )

@@ -13,12 +13,16 @@ from peftcost.core.setup import Scalar
 from peftcost.data.fingerprint import hub_snapshot
 from peftcost.methods.base import CannotMerge, Method
 from peftcost.methods.head import head_names
-from peftcost.methods.layers import peft_task_type
+from peftcost.methods.layers import linear_names, peft_task_type
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel
+
+
+MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Model types whose kernels multiply with the weight of `out_proj` past its adapter, so that PEFT refuses one there."""
 
 
 class PeftMethod(Method):
@@ -76,6 +80,13 @@ class PeftMethod(Method):
             base = model.unload()  # type: ignore[operator]
             base.dequantize().float()
             return self.load(base, Path(folder))
+
+
+def adaptable_names(model: PreTrainedModel, top_layers: Scalar) -> list[str]:
+    """Names of the linear layers that may have a low-rank update, of the top k transformer layers or of all (None)."""
+    names = linear_names(model, top_layers)
+    bypassed = ".out_proj" if model.config.model_type in MAMBAS else None
+    return [name for name in names if bypassed is None or not name.endswith(bypassed)]
 
 
 def name_base(config_file: Path) -> None:

@@ -24,4 +24,7 @@ class Prefix(VirtualTokens):
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import PrefixTuningConfig
 
-        return PrefixTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **self.with_head(model))
+        known = self.with_head(model)
+        if not known["num_attention_heads"]:
+            raise LookupError(f"{self.name} puts keys and values before those of attention, and this base has none; use lora")
+        return PrefixTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **known)

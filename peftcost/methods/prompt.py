@@ -34,9 +34,14 @@ class Prompt(VirtualTokens):
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
         from peft import PromptTuningConfig
 
-        embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
-        width = embeddings.embedding_dim  # in some models not the hidden layers'
-        return PromptTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), token_dim=width, **self.with_head(model))
+        try:
+            width = cast("torch.nn.Embedding", model.get_input_embeddings()).embedding_dim
+        except (NotImplementedError, AttributeError) as error:
+            raise LookupError(f"{self.name} needs a table of token embeddings, and this base has none; use lora") from error
+        known = self.with_head(model)
+        heads = known["num_attention_heads"] or 1  # PEFT asks for them, and does not use them here
+        its_own = {"token_dim": width, "num_attention_heads": heads}  # in some models the width is not the hidden layers'
+        return PromptTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **{**known, **its_own})
 
 
 def classifying_at_the_last_token(model: torch.nn.Module) -> torch.nn.Module:

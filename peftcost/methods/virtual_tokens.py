@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+SIZES = {"num_layers": "num_hidden_layers", "token_dim": "hidden_size", "num_attention_heads": "num_attention_heads"}
+"""What PEFT calls the sizes of a model, and under which names each configuration of transformers answers."""
+
+
 class VirtualTokens(PeftMethod):
     """They count against the longest input that the model takes, and cannot be merged into the weights."""
 
@@ -40,11 +44,16 @@ class VirtualTokens(PeftMethod):
     def apply(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> torch.nn.Module:
         if model.main_input_name != "input_ids":
             raise LookupError(f"{self.name} puts virtual tokens before a text, and the base's input is none; use lora")
+        if not hasattr(model.config.get_text_config(), "vocab_size"):  # CANINE reads characters
+            raise LookupError(f"{self.name} puts virtual tokens before others, and this base has no vocabulary; use lora")
         return super().apply(model, choices, total_steps)
 
     def with_head(self, model: PreTrainedModel) -> dict[str, Any]:
-        """Only what is new of the head: what the checkpoint has of it stays as it is."""
-        return {**self.shared(model), "modules_to_save": list(fresh_modules(model)) or None}
+        """Only what is new of the head: what the checkpoint has of it stays as it is. With the sizes of the model, which
+        PEFT finds under a few names alone (not under DistilBERT's dim and n_heads)."""
+        config = model.config.get_text_config()
+        sizes = {ours: getattr(config, theirs, None) for ours, theirs in SIZES.items()}
+        return {**self.shared(model), **sizes, "modules_to_save": list(fresh_modules(model)) or None}
 
     def virtual_tokens(self, choices: Mapping[str, Scalar]) -> int:
         return int(choices["virtual_tokens"] or 0)

@@ -91,6 +91,29 @@ ARCHITECTURES = {
         ("score",),
     ),
     "llama": Architecture(transformers.LlamaConfig(**WIDTH, **VOCABULARY), "AutoModelForCausalLM", ("score",)),
+    "distilbert": Architecture(
+        transformers.DistilBertConfig(vocab_size=120, dim=32, n_layers=2, n_heads=2, hidden_dim=64, pad_token_id=0),
+        "AutoModelForMaskedLM",
+        ("pre_classifier", "classifier"),
+    ),
+    "luke": Architecture(
+        transformers.LukeConfig(**WIDTH, **VOCABULARY, entity_vocab_size=10, entity_emb_size=8),
+        "AutoModel",
+        ("classifier",),
+    ),
+    "fnet": Architecture(
+        transformers.FNetConfig(hidden_size=32, num_hidden_layers=2, intermediate_size=64, **VOCABULARY),
+        "AutoModel",
+        ("classifier",),
+    ),
+    "canine": Architecture(
+        transformers.CanineConfig(**WIDTH, num_hash_buckets=64, num_hash_functions=2, local_transformer_stride=4),
+        "AutoModel",
+        ("classifier",),
+    ),
+    "bloom": Architecture(
+        transformers.BloomConfig(hidden_size=32, n_layer=2, n_head=2, **VOCABULARY), "AutoModelForCausalLM", ("score",)
+    ),
     "vit": Architecture(
         transformers.ViTConfig(**WIDTH, image_size=16, patch_size=8), "AutoModel", ("classifier",), IMAGE
     ),
@@ -136,11 +159,15 @@ LLAMA, GPT2, BERT, T5, BART = (ARCHITECTURES[name].config for name in ("llama", 
 ARCHITECTURES |= {
     "bert for tags": Architecture(BERT, "AutoModelForMaskedLM", ("classifier",), TAGS),
     "llama for tags": Architecture(LLAMA, "AutoModelForCausalLM", ("score",), TAGS),
+    "mamba as a language model": Architecture(
+        transformers.MambaConfig(**VOCABULARY, hidden_size=32, state_size=4, num_hidden_layers=2),
+        "AutoModelForCausalLM", (), CAUSAL,
+    ),
     "gpt2 as a language model": Architecture(GPT2, "AutoModelForCausalLM", (), CAUSAL),
     "llama as a language model": Architecture(LLAMA, "AutoModelForCausalLM", (), CAUSAL),
     "t5 as it is": Architecture(T5, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
     "bart as it is": Architecture(BART, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
-}
+}  # fmt: skip
 NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
 BOTH = "an encoder and a decoder"
 NO_TEXT = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (IMAGE, AUDIO)]
@@ -148,10 +175,12 @@ TWO_STACKS = ("t5", "bart", "t5 as it is", "bart as it is", "whisper")
 LLAMAS = [name for name in ARCHITECTURES if name.startswith("llama")]
 HEADED = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (CAUSAL, SEQ2SEQ)]
 REFUSED = {
-    **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet")},
+    **{("prefix", name): NO_CACHE for name in ("deberta-v2", "albert", "modernbert", "mpnet", "xlnet", "distilbert", "luke")},
     **{("houlsby", name): NO_OUTPUTS for name in ("albert", "modernbert", "xlnet", "t5", "t5 as it is")},
     **{("frozen", name): "base brings its own head" for name in HEADED},
-    ("ia3", "xlnet"): "no key and value layers",
+    **{("ia3", name): "no key and value layers" for name in ("xlnet", "fnet", "mamba as a language model")},
+    **{("prefix", name): "this base has none" for name in ("fnet", "mamba as a language model")},
+    **{(method, "canine"): "has no vocabulary" for method in ("prefix", "prompt")},
     **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in NO_TEXT},
     **{(method, name): BOTH for method in ("prefix", "prompt") for name in TWO_STACKS},
     **{(method, "resnet"): "no linear layer" for method in ("lora", "adalora", "nf4-lora", "ia3", "houlsby")},
