@@ -19,10 +19,13 @@ LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)\.0*")
 UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
+QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 NUMPY_LIST = re.compile(
     r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s+(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
 )
 NUMPY_NUMBERS = re.compile(r"\[\s*-?\d+(\.\d*)?(\s+-?\d+(\.\d*)?)*\s*\]")
+WRITTEN_SET = re.compile(rf"set\(\)|\{{\s*(?:{QUOTED.pattern})(?:\s*,\s*(?:{QUOTED.pattern}))*\s*\}}")
+ARRAY = re.compile(r"array\((.*?)(?:,\s*dtype=[^()\[\]]+)?\)", re.DOTALL)
 LOOSE_LIST = re.compile(r"\[\s*[^,\[\]\"']+(,[^,\[\]\"']+)*\s*\]")
 """[drama], [science fiction, drama]: a list where other cells of its column surely are some."""
 MOST = 0.95
@@ -31,7 +34,6 @@ FEWEST = 4
 """Cells that are enough to call another one of their column odd."""
 OPENS_LIST = ("['", '["')
 BETWEEN_DICTS = re.compile(r"\}\s+\{")
-QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 def text_of(value: Any, where: str) -> str:
@@ -52,6 +54,11 @@ def label_of(value: Any, where: str) -> str:
     """
     if is_missing(value):
         raise UserError(f"{where}: the label is missing; fill it in or remove the row.")
+    if _marks_characters(value):
+        raise UserError(
+            f"{where}: {value!r} marks characters of a text; write its words and a tag for each in their place, as in "
+            '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}.'
+        )
     if not isinstance(value, str | int | float):
         raise UserError(
             f"{where}: expected one label, but got {value!r} ({type(value).__name__}); "
@@ -65,6 +72,13 @@ def label_of(value: Any, where: str) -> str:
     if label.lower() in ("true", "false"):
         label = label.capitalize()
     return _whole_characters(label, where)
+
+
+def _marks_characters(value: Any) -> bool:
+    """Whether a label is a part of a text by its characters, as annotation tools write it: [0, 3, "PER"], {"start": 0, …}."""
+    if isinstance(value, dict):
+        return bool({"start", "start_offset"} & value.keys()) and bool({"end", "end_offset"} & value.keys())
+    return isinstance(value, list | tuple) and [type(part) for part in value] == [int, int, str]
 
 
 def list_of(value: Any, where: str) -> list[Any]:
@@ -117,8 +131,13 @@ def mostly(fitting: int, cells: int) -> bool:
 
 
 def list_from_text(text: str) -> list[Any] | None:
-    """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [3 0], [a, b]."""
+    """The list that a text writes as JSON, Python or numpy do, or None: ["a", 1], ['a', 'b'], ['a' 'b'], [3 0], [a, b],
+    {'a', 'b'}, array(['a', 'b'], dtype=object)."""
     text = text.strip()
+    if WRITTEN_SET.fullmatch(text):
+        return [_literal(quoted) for quoted in QUOTED.findall(text)]
+    if within := ARRAY.fullmatch(text):
+        text = within[1]
     if not (text.startswith("[") and text.endswith("]")) and not (text.startswith("(") and text.endswith(")")):
         return None
     if NUMPY_LIST.fullmatch(text):  # to Python, strings with nothing between them are one

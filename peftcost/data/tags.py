@@ -12,9 +12,10 @@ OUTSIDE = "O"
 OUTSIDES = frozenset(("O", "o"))
 LIKE_OUTSIDE = ("0", "\N{GREEK CAPITAL LETTER OMICRON}", "\N{CYRILLIC CAPITAL LETTER O}")
 """What is typed for O by mistake."""
-PREFIX = re.compile(r"([BIESLUMW])(?:[-_](.+))?")
-SUFFIX = re.compile(r"(.+)[-_]([BIESLUMW])")
-SMALL_PREFIX = re.compile(r"[obieslumw]|[bieslumw][-_].+")
+PREFIX = re.compile(r"([BIESLUMW])(?:[-_:/](.+))?")
+SUFFIX = re.compile(r"(.+)[-_:/]([BIESLUMW])")
+SMALL_PREFIX = re.compile(r"[obieslumw]|[bieslumw][-_:/].+")
+SEPARATORS = str.maketrans("_:/", "---")
 KIND = re.compile(r"[^\W\d_][\w./-]*")
 OFTEN = 0.25
 """Of the tags of words, at least so many are O."""
@@ -28,7 +29,7 @@ MEANS = {"L": "E", "U": "S", "W": "S", "M": "I"}
 def tag_parts(tag: str) -> tuple[str, str] | None:
     """A tag as one of B, I, E, S or O and the type of its entity, or None for one of no scheme.
 
-    B-PER, B_PER, PER-B; a bare B has the type "". L is E, U and W are S, M is I.
+    B-PER, B_PER, B:PER, B/PER, PER-B; a bare B has the type "". L is E, U and W are S, M is I.
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""
@@ -114,4 +115,4 @@ def marks_kinds(values: Sequence[object]) -> bool:
 def _bare(tag: str) -> str:
     """A tag without case, signs that do not show, and the choice of its separator."""
     shown = "".join(c for c in tag if unicodedata.category(c) != "Cf" and not c.isspace())
-    return shown.casefold().replace("_", "-")
+    return shown.casefold().translate(SEPARATORS)

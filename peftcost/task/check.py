@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
@@ -108,8 +109,8 @@ def _bare(label: str) -> str:
     """What is left of a label without the ways in which people write the same."""
     plain = {"True": "1", "False": "0"}.get(label, unicodedata.normalize("NFKC", label).casefold())
     try:
-        return f"{float(plain):g}"
-    except ValueError:
+        return str((Decimal(plain) + 0).normalize())  # a float would round long ones
+    except InvalidOperation:
         return "".join(c for c in plain if c.isalnum()) or label
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, label_of, list_from_text, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
-from peftcost.data.guess import holds, label_column
+from peftcost.data.guess import TEXT_NAMES, holds, label_column
 from peftcost.data.sentences import WORD_NAMES, refuse_single_words, refuse_words_as_sentences
 from peftcost.data.table import Table
 from peftcost.data.tags import (
@@ -77,7 +77,7 @@ class TokenClassification(TextInputs, ClassTargets):
         if not holds(table, label, list) and not (label == "tags" and "tokens" in others):
             return None
         lists = [name for name in others if holds(table, name, list)]
-        known = [name for name in lists if name.lower() in WORD_NAMES] or lists
+        known = next(filter(None, ([n for n in lists if n.lower() in names] for names in (WORD_NAMES, TEXT_NAMES))), lists)
         tokens = "tokens" if "tokens" in others else known[0] if len(known) == 1 else None
         if not lists and tokens is None:  # several labels of a text
             return None
@@ -109,13 +109,17 @@ class TokenClassification(TextInputs, ClassTargets):
         return list(example["tags"])
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
-        """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them."""
+        """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them, also of
+        one that stands for O in all rows."""
         counts = tag_counts(train)
         known = known_tags(counts)
         odd = [tag for tag in counts if tag not in known]
+        kinds = {kind_of(tag) for tag in known}
+        if len(odd) == 1 and OUTSIDE not in known.values() and any(kinds) and odd[0] not in kinds:
+            raise _no_tag(odd[0], train, meant=OUTSIDE)
         if not odd:
-            kinds = sorted(tag for tag in counts if in_capitals(tag) is None)
-            return "entity_f1", f"The tags have no B- or I-, so each run of {kinds[0]!r} is one entity." if kinds else None
+            bare = sorted(tag for tag in counts if in_capitals(tag) is None)
+            return "entity_f1", f"The tags have no B- or I-, so each run of {bare[0]!r} is one entity." if bare else None
         if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total() or set(odd) <= set(LIKE_OUTSIDE):
             raise _no_tag(odd[0], train)
         return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
@@ -293,11 +297,12 @@ def tag_counts(examples: Sequence[Example]) -> Counter[str]:
     return Counter(tag for e in examples for tag in e["tags"])
 
 
-def _no_tag(odd: str, train: Sequence[Example]) -> UserError:
+def _no_tag(odd: str, train: Sequence[Example], meant: str | None = None) -> UserError:
     others = [tag for tag, _ in tag_counts(train).most_common() if tag != odd]
-    meant = f" Did you mean {OUTSIDE!r}?" if odd in LIKE_OUTSIDE else ""
+    meant = OUTSIDE if odd in LIKE_OUTSIDE else meant
+    asked = f" Did you mean {meant!r}?" if meant else ""
     return UserError(
-        f"{_place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{meant} Correct "
+        f"{_place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{asked} Correct "
         "it, or set `metric: token_accuracy` if it is a tag of its own."
     )
 

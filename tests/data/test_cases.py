@@ -26,16 +26,56 @@ def load(path: Path, content: str, label: str | None = None) -> TaskData:
     return load_task_data(load_task(path, label), 0)
 
 
-@pytest.mark.parametrize("write", [str, json.dumps])
+@pytest.mark.parametrize("write", [str, json.dumps, "array({!r}, dtype=object)".format])
 @pytest.mark.parametrize("name", ["tags", "ner_tags"])
-def test_lists_in_csv_cells_are_entities(tmp_path: Path, write: object, name: str) -> None:
+def test_lists_in_csv_cells_are_entities(tmp_path: Path, write: Callable[[object], str], name: str) -> None:
     def quoted(value: list[str]) -> str:
-        text = str(value) if write is str else json.dumps(value)
+        text = write(value)
         return '"' + text.replace('"', '""') + '"'
 
     rows = "".join(f"{i},{quoted(tokens)},{quoted(tags)}\n" for i, (tokens, tags) in enumerate(SENTENCES))
     data = load(tmp_path / "ner.csv", f"id,tokens,{name}\n{rows}")
     assert (data.task_type.name, data.metric.name) == ("token-classification", "entity_f1")
+
+
+@pytest.mark.parametrize("separator", [":", "/", "_"])
+def test_letters_are_parted_from_kinds_in_other_ways(tmp_path: Path, separator: str) -> None:
+    rows = [
+        json.dumps({"tokens": tokens, "tags": [tag.replace("-", separator) for tag in tags]}) for tokens, tags in SENTENCES
+    ]
+    data = load(tmp_path / "ner.jsonl", "\n".join(rows))
+    assert (data.metric.name, data.task_type.stratum(data.train[0])) == ("entity_f1", "PER")
+    majority = data.task_type.baselines()["majority"].rows(data.train, data.test, data.targets)
+    assert majority is not None and majority[0, 2] == 2, "Ann Lee is one entity, York another"
+
+
+@pytest.mark.parametrize("outside", ["OTHER", "-", "_", "X"])
+def test_a_tag_that_stands_where_others_have_no_o_is_named(tmp_path: Path, outside: str) -> None:
+    rows = [
+        json.dumps({"tokens": tokens, "tags": [outside if tag == "O" else tag for tag in tags]}) for tokens, tags in SENTENCES
+    ]
+    with pytest.raises(UserError, match=rf"line \d+: the tag '{outside}' .word 3. .* Did you mean 'O'.*token_accuracy"):
+        load(tmp_path / "ner.jsonl", "\n".join(rows))
+
+
+def test_two_tags_of_which_one_reads_as_a_letter_are_no_entities(tmp_path: Path) -> None:
+    rows = [json.dumps({"tokens": ["Ann", f"Bob{i}"], "tags": ["F", "M"]}) for i in range(40)]
+    assert load(tmp_path / "gender.jsonl", "\n".join(rows)).metric.name == "token_accuracy"
+
+
+def test_a_sentence_beside_another_layer_of_tags_holds_the_words(tmp_path: Path) -> None:
+    rows = "".join(f'"{tokens}","{["NN"] * len(tokens)}","{tags}"\n' for tokens, tags in SENTENCES)
+    assert load(tmp_path / "ner.csv", f"Sentence,POS,Tag\n{rows}").columns == {"tokens": "Sentence", "tags": "Tag"}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [[[0, 3, "PER"]], [{"start": 0, "end": 3, "labels": ["PER"]}], [{"start_offset": 0, "end_offset": 3, "label": "PER"}]],
+)
+def test_parts_of_a_text_by_their_characters_are_told_from_labels(tmp_path: Path, label: list[object]) -> None:
+    rows = [json.dumps({"text": " ".join(tokens), "label": label}) for tokens, _ in SENTENCES]
+    with pytest.raises(UserError, match="line 1, column 'label': .*marks characters of a text; write its words and a tag"):
+        load(tmp_path / "doccano.jsonl", "\n".join(rows))
 
 
 @pytest.mark.parametrize("tags", [BILOU, BARE])
@@ -280,11 +320,24 @@ def test_a_list_that_is_cut_off_is_named(tmp_path: Path) -> None:
         load(tmp_path / "ner.csv", "tokens,tags\n" + "\n".join(rows))
 
 
-@pytest.mark.parametrize("alike", [("1", "true"), ("01", "1"), ("caf\u00e9", "cafe\u0301"), ("Spam", "spam ")])
+@pytest.mark.parametrize("alike", [("1", "true"), ("01", "1"), ("-0", "0"), ("caf\u00e9", "cafe\u0301"), ("Spam", "spam ")])
 def test_labels_that_may_be_one_are_told(tmp_path: Path, alike: tuple[str, str]) -> None:
     rows = [f"a text {i},{(*alike, 'other')[i % 3]}" for i in range(90)]
     data = load(tmp_path / "x.csv", "text,label\n" + "\n".join(rows))
     assert any("Labels that may mean the same" in warning for warning in data.warnings)
+
+
+def test_long_numbers_that_differ_in_the_last_digit_are_not_taken_for_one(tmp_path: Path) -> None:
+    rows = [f"a text {i},{('10000001', '10000002', '10000000000000001', '10000000000000002')[i % 4]}" for i in range(90)]
+    data = load(tmp_path / "x.csv", "text,label\n" + "\n".join(rows))
+    assert not any("Labels that may mean the same" in warning for warning in data.warnings)
+
+
+def test_sets_of_labels_are_lists_of_them(tmp_path: Path) -> None:
+    sets = ["{'bad', 'shop'}", "{'good'}", "set()", "{'it\\'s late', 'bad'}"]
+    rows = [f'"a text {i}","{sets[i % 4]}"' for i in range(80)]
+    data = load(tmp_path / "many.csv", "text,label\n" + "\n".join(rows))
+    assert data.targets.describe() == "Labels (4): bad, good, it's late, shop"
 
 
 @pytest.mark.parametrize(
