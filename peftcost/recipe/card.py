@@ -18,6 +18,8 @@ from peftcost.recipe.recipe import Recipe
 from peftcost.tasks import get_task_type
 
 JOULES_A_WATT_HOUR = 3600.0
+WITH_CLASSES = ("text-classification", "multi-label", "token-classification")
+"""Tasks of texts whose classes have names, which PEFT has a class for."""
 
 
 def model_card(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str, Any], device: str) -> str:
@@ -97,7 +99,31 @@ def card_text(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str, 
         f"# {plain(recipe.run)}: {setup.method}\n\nTrained with peftcost.\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         f"Predict with `peftcost predict . --data new.csv -o out.csv`; {others}. `training.json` has all figures.\n"
+        f"{loading_with_peft(recipe)}"
     )
+
+
+def loading_with_peft(recipe: Recipe) -> str:
+    """The code that loads an adapter for classes by PEFT alone: its folder has no configuration of a model, which would say
+    how many classes there are, what they are called and which token pads."""
+    method, task = get_method(recipe.setup.method), recipe.task.task
+    auto_model = get_task_type(task).auto_model if task in WITH_CLASSES else ""
+    if not isinstance(method, PeftMethod) or method.quantization is not None or not auto_model:
+        return ""
+    named = auto_model.replace("AutoModel", "AutoPeftModel")
+    return f"""
+```python
+import json
+from peft import {named}
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+names = dict(enumerate(json.load(open("peftcost.json", encoding="utf-8"))["dataset_info"]["targets"]["names"]))
+model = {named}.from_pretrained(
+    ".", num_labels=len(names), id2label=names, pad_token_id=tokenizer.pad_token_id
+)
+```
+"""
 
 
 def plain(text: str) -> str:

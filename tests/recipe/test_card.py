@@ -82,6 +82,24 @@ def test_it_says_what_loads_the_folder(recipe: Recipe, method: str, library: str
     assert says in card.text
 
 
+@pytest.mark.parametrize(
+    ("method", "task", "loads"),
+    [
+        ("lora", "text-classification", "AutoPeftModelForSequenceClassification"),
+        ("lora", "token-classification", "AutoPeftModelForTokenClassification"),
+        ("lora", "causal-lm", None),
+        ("full", "text-classification", None),
+    ],
+)
+def test_it_shows_how_peft_alone_learns_the_classes_and_the_padding(
+    recipe: Recipe, method: str, task: str, loads: str | None
+) -> None:
+    setup, named = SetupFields(method=method, stop_examples=4000), recipe.task.model_copy(update={"task": task})
+    text = ModelCard(model_card(recipe.model_copy(update={"setup": setup, "task": named}), report(), {}, "CPU")).text
+    assert ("pad_token_id=tokenizer.pad_token_id" in text) == (loads is not None)
+    assert loads is None or f"from peft import {loads}" in text
+
+
 def test_what_is_not_on_the_hub_is_not_named_as_a_base_there(recipe: Recipe) -> None:
     assert [is_hub_id(base) for base in ("owner/base", "builtin:minilm", "/models/mine", "./a/b", "name")] == [True] + [
         False
