@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-WITH_QUERIES = ("c_attn", "Wqkv", "query_key_value", "qkv_proj", "in_proj")
+WITH_QUERIES = ("c_attn", "Wqkv", "query_key_value", "qkv_proj")
 """Names of layers that hold queries too, which are scaled with them, as in PEFT's own table."""
 KEYS_AND_VALUES = ("key", "value", "key_proj", "value_proj", "k_proj", "v_proj", "k_lin", "v_lin", "k", "v", *WITH_QUERIES)
 FEED_FORWARD_ENDS = ("down_proj", "fc2", "lin2", ".wo", "mlp.c_proj", "mlp.Wo", "ffn_output", "dense_4h_to_h")

@@ -18,17 +18,24 @@ from peftcost.methods.layers import linear_names, peft_task_type
 if TYPE_CHECKING:
     import torch
     from peft import PeftConfig
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
-"""Model types whose kernels multiply with the weight of `out_proj` past its adapter, so that PEFT refuses one there."""
+"""Model types that multiply with weights of BYPASSED layers past the layers."""
+BYPASSED = (".out_proj", ".dt_proj")
+"""Where an adapter would change nothing, so that PEFT refuses one at the first."""
 
 
 class PeftMethod(Method):
     """A method of PEFT. `merges` says whether PEFT can fold the adapter into the base."""
 
     merges: ClassVar[bool] = True
+
+    def unsupported_reason(self, config: PretrainedConfig, device_kind: str = "cpu") -> str | None:
+        if self.quantization is not None and config.model_type in MAMBAS:
+            return f"{config.model_type} multiplies with weights past their layers, which needs them unquantized; use lora"
+        return super().unsupported_reason(config, device_kind)
 
     @abstractmethod
     def config(self, model: PreTrainedModel, choices: Mapping[str, Scalar], total_steps: int) -> PeftConfig:
@@ -85,8 +92,7 @@ class PeftMethod(Method):
 def adaptable_names(model: PreTrainedModel, top_layers: Scalar) -> list[str]:
     """Names of the linear layers that may have a low-rank update, of the top k transformer layers or of all (None)."""
     names = linear_names(model, top_layers)
-    bypassed = ".out_proj" if model.config.model_type in MAMBAS else None
-    return [name for name in names if bypassed is None or not name.endswith(bypassed)]
+    return [name for name in names if model.config.model_type not in MAMBAS or not name.endswith(BYPASSED)]
 
 
 def name_base(config_file: Path) -> None:

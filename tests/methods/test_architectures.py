@@ -180,6 +180,7 @@ REFUSED = {
     **{("frozen", name): "base brings its own head" for name in HEADED},
     **{("ia3", name): "no key and value layers" for name in ("xlnet", "fnet", "mamba as a language model")},
     **{("prefix", name): "this base has none" for name in ("fnet", "mamba as a language model")},
+    **{(method, "mamba as a language model"): "past their layers" for method in ("int8-lora", "nf4-lora")},
     **{(method, "canine"): "has no vocabulary" for method in ("prefix", "prompt")},
     **{(method, name): "virtual tokens before a text" for method in ("prefix", "prompt") for name in NO_TEXT},
     **{(method, name): BOTH for method in ("prefix", "prompt") for name in TWO_STACKS},
