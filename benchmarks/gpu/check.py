@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "engine/test_train_state",
     "engine/test_cuda_graphs",
+    "engine/test_captured_places",
     "engine/test_clean",
     "engine/test_attention",
     "methods/test_contract",
@@ -41,6 +42,7 @@ PARTS = {
     **{f"steps {size.name}": ["-m", "benchmarks.gpu.steps", size.name] for size in SIZES},
     **{f"memory {size.name}": ["-m", "benchmarks.gpu.memory", size.name] for size in SIZES},
     "attention": ["-m", "benchmarks.gpu.attention"],
+    "places": ["-m", "benchmarks.gpu.places"],
     "mix minilm": ["-m", "benchmarks.gpu.mix", "minilm:20"],
     "mix llama-135m": ["-m", "benchmarks.gpu.mix", "llama-135m:10"],
 }

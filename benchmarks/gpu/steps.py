@@ -78,7 +78,7 @@ def batch_of(size: Size) -> dict[str, torch.Tensor]:
     rows = random_rows(size)
     ids = torch.zeros(size.rows, size.tokens, dtype=torch.long)
     for i in range(size.rows):
-        example = torch.from_numpy(rows.example(i)[0].astype("int64"))
+        example = torch.from_numpy(rows.columns["input_ids"][i].astype("int64"))
         ids[i, : len(example)] = example
     inputs = {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": torch.arange(size.rows) % len(LABELS)}
     return {name: tensor.to(DEVICE) for name, tensor in inputs.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +19,27 @@ import numpy as np
 import torch
 
 from peftcost.core.setup import CLASS_WEIGHTS, PACKING
+from peftcost.data.features import Split
 from peftcost.engine.attention import is_flash
+from peftcost.engine.dataset import Collator
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
-MOST_WIDTHS = 8
-STEPS_A_WIDTH = 16
-"""A training of so many steps for each width, or more, has that many widths: a graph costs about three eager steps."""
+MOST_GRAPHS = 8
+STEPS_A_GRAPH = 16
+"""A training of so many steps for each graph, or more, has that many: a graph costs about three eager steps."""
 FEWEST_REPLAYS = 4
 """A shape that comes less often is not captured."""
 ALIGNMENT = 8
-"""Widths are multiples of it: matrix units take them whole, and there are fewer."""
+"""Sizes are multiples of it: matrix units take them whole, and there are fewer."""
+HEADROOM = 1.125
+"""Later epochs have other batches, some of which want more logits than all that were planned for; their steps are eager."""
 
+Form = tuple[int, int]
+"""A micro-batch's width, and for how many of its positions logits are computed; 0 where that is for all."""
 Key = tuple[tuple[int, ...], ...]
-"""Shapes of each micro-batch's inputs and targets."""
+"""Shapes of each micro-batch's inputs and targets, and of the positions whose logits are computed."""
 Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
 """Of micro-batches on the device and how many targets they have, shape (), or (k,) for k setups that share the batch."""
 
@@ -60,35 +67,76 @@ def unsupported_reason(train_state: TrainState) -> str | None:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """What batches of a split take, before they are made.
+
+    lengths: tokens of each example. limit: where rows are cut. wanted: of how many positions of each example logits are
+    wanted; None where that is all.
+    """
+
+    lengths: np.ndarray
+    limit: int
+    wanted: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, split: Split, collator: Collator) -> Extent:
+        kind, limit = collator.task_type, collator.max_tokens
+        return cls(split.lengths, limit, kind.target_counts(split, limit) if kind.keeps_places else None)
+
+    def __call__(self, parts: Sequence[np.ndarray]) -> Form:
+        """The least form that each of a batch's micro-batches fits into."""
+        longest = max(int(self.lengths[part].max()) for part in parts)
+        most = 0 if self.wanted is None else max(int(self.wanted[part].sum()) for part in parts)
+        return min(self.limit, longest), most
+
+
+@dataclass(frozen=True)
 class Shapes:
-    """The widths that batches are padded to, and how often each shape of a batch comes."""
+    """What batches are padded to, the smallest first, and how often each form comes with so many rows."""
 
-    widths: tuple[int, ...]
-    uses: Mapping[tuple[int, int], float]
+    forms: tuple[Form, ...]
+    uses: Mapping[tuple[int, Form], float]
 
-    def width(self, longest: int) -> int:
-        """The width of a batch whose longest row has so many tokens."""
-        return next((width for width in self.widths if width >= longest), longest)
+    def fit(self, longest: int, wanted: int) -> Form:
+        """The form of a batch with this `Extent`."""
+        return next((form for form in self.forms if form[0] >= longest and form[1] >= wanted), (longest, wanted))
 
-    def pays(self, rows: int, width: int) -> bool:
+    def pays(self, rows: int, form: Form) -> bool:
         """Whether batches of this shape come often enough to be captured."""
-        return self.uses.get((rows, width), 0.0) >= FEWEST_REPLAYS
+        return self.uses.get((rows, form), 0.0) >= FEWEST_REPLAYS
 
 
-def plan_shapes(batches: Sequence[np.ndarray], lengths: np.ndarray, limit: int, steps: int) -> Shapes:
-    """Shapes for a training of so many steps. batches: those of an epoch, or as many of them as there are steps. limit: where
-    rows are cut."""
-    rows = [len(indices) for indices in batches]
-    longest = [min(limit, int(lengths[indices].max())) for indices in batches]
-    widths = bucket_widths(longest, min(MOST_WIDTHS, max(1, steps // STEPS_A_WIDTH)))
-    shapes = Shapes(tuple(min(width, limit) for width in widths), {})
-    uses = Counter((n, shapes.width(length)) for n, length in zip(rows, longest, strict=True))
+def plan_shapes(batches: Sequence[Sequence[np.ndarray]], extent: Extent, steps: int) -> Shapes:
+    """Shapes for a training of so many steps. batches: those of an epoch, or as many of them as there are steps, each in its
+    micro-batches."""
+    extents = [extent(parts) for parts in batches]
+    most = min(MOST_GRAPHS, max(1, steps // STEPS_A_GRAPH))
+    widths = [min(width, extent.limit) for width in bucket_sizes([longest for longest, _ in extents], most)]
+    wanted: dict[int, list[int]] = {width: [] for width in widths}
+    for longest, places in extents:
+        wanted[next(width for width in widths if width >= longest)].append(places)
+    forms: list[Form] = []
+    for width, places_there in wanted.items():
+        *smaller, largest = bucket_sizes(places_there, most // len(widths))
+        forms += [(width, size) for size in (*smaller, with_headroom(largest) if steps > len(batches) else largest)]
+    shapes = Shapes(tuple(forms), {})
+    rows = [sum(map(len, parts)) for parts in batches]
+    uses = Counter((n, shapes.fit(*found)) for n, found in zip(rows, extents, strict=True))
     return replace(shapes, uses={shape: n * steps / len(batches) for shape, n in uses.items()})
 
 
-def bucket_widths(longest: Sequence[int], most: int) -> list[int]:
-    """At most so many widths, multiples of ALIGNMENT, to which these lengths can be rounded up with the least padding."""
-    counts = Counter(-(-length // ALIGNMENT) * ALIGNMENT for length in longest)
+def with_headroom(places: int) -> int:
+    """Also for what other batches than those that were looked at may want; a multiple of ALIGNMENT."""
+    return _aligned(math.ceil(HEADROOM * _aligned(places)))
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def bucket_sizes(wanted: Sequence[int], most: int) -> list[int]:
+    """At most so many sizes, multiples of ALIGNMENT, to which these can be rounded up with the least padding."""
+    counts = Counter(map(_aligned, wanted))
     sizes = sorted(counts)
     below = np.concatenate([[0], np.cumsum([counts[size] for size in sizes])])
     # least[j]: padded tokens when the j smallest sizes are covered; with each round by one more width
@@ -137,11 +185,11 @@ class Graphs:
         self._warm: set[Key] = set()
         self._captured: dict[Key, _Captured] = {}
 
-    def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
-        """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32."""
-        key = tuple(tuple(tensor.shape) for part in parts for tensor in (*part.inputs.values(), part.targets))
+    def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor, form: Form) -> list[torch.Tensor]:
+        """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32. form: what the parts were padded to."""
+        key = tuple(tuple(tensor.shape) for part in parts for tensor in _moving(part))
         if key not in self._captured:
-            pays = self.shapes.pays(sum(part.rows for part in parts), self.shapes.width(parts[0].width))
+            pays = self.shapes.pays(sum(part.rows for part in parts), form)
             if not pays or key not in self._warm or not has_room(self.device):
                 self._warm.add(key)
                 return self.function([part.to(self.device) for part in parts], n_targets.to(self.device))
@@ -195,18 +243,23 @@ def _static(part: Batch, device: torch.device) -> Batch:
     """Tensors of the batch's shapes on the device."""
     inputs = {name: torch.empty_like(tensor, device=device) for name, tensor in part.inputs.items()}
     activations = None if part.activations is None else torch.empty_like(part.activations, device=device)
-    static = Batch(inputs, torch.empty_like(part.targets, device=device), part.width, activations)
+    kept = None if part.kept is None else torch.empty_like(part.kept, device=device)
+    static = Batch(inputs, torch.empty_like(part.targets, device=device), part.width, activations, kept)
     _fill(static, part)
     return static
 
 
 def _fill(static: Batch, part: Batch) -> None:
     """Copy a batch into the tensors that a graph reads, without waiting."""
-    for name, tensor in part.inputs.items():
-        static.inputs[name].copy_(_pinned(tensor), non_blocking=True)
-    static.targets.copy_(_pinned(part.targets), non_blocking=True)
+    for there, new in zip(_moving(static), _moving(part), strict=True):
+        there.copy_(_pinned(new), non_blocking=True)
     if static.activations is not None and part.activations is not None:
         static.activations.copy_(part.activations, non_blocking=True)
+
+
+def _moving(part: Batch) -> list[torch.Tensor]:
+    """What each step brings to the device."""
+    return [*part.inputs.values(), part.targets, *([] if part.kept is None else [part.kept])]
 
 
 def _pinned(tensor: torch.Tensor) -> torch.Tensor:

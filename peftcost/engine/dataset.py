@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,15 @@ def batches_from(lengths: np.ndarray, batch_size: int, seed: int, step: int) -> 
     while True:
         yield from batches_of_epoch(lengths, batch_size, seed, epoch)[skip:]
         epoch, skip = epoch + 1, 0
+
+
+def batches_ahead(lengths: np.ndarray, batch_size: int, seed: int, step: int, most: int) -> list[np.ndarray]:
+    """As many batches as an epoch has, from this step on; at most so many."""
+    return list(islice(batches_from(lengths, batch_size, seed, step), min(most, -(-len(lengths) // batch_size))))
+
+
+def micro_batches(indices: np.ndarray, rows: int) -> list[np.ndarray]:
+    return [indices[start : start + rows] for start in range(0, len(indices), rows)]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from peftcost.core.setup import Scalar
 from peftcost.cost.machines import needed_bytes, why_it_cannot_fit
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.dataset import DatasetInfo
+from peftcost.engine.cuda_graphs import Extent, with_headroom
+from peftcost.engine.dataset import DatasetInfo, batches_of_epoch, micro_batches
 from peftcost.engine.job import TrainJob
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
+from peftcost.engine.train_state import collator_for
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method
 from peftcost.tasks import TaskType
@@ -34,11 +36,12 @@ def estimate_of(
     targets: Targets,
     device_kind: str = "cpu",
     n_ranks: int = 1,
+    places: int | None = None,
 ) -> StepEstimate:
     """Of a step on a full batch of this many tokens a row, or on a rank's share of it; deep models are estimated at two
-    smaller depths."""
+    smaller depths. places: of how many positions of a micro-batch logits are computed; None for all."""
     batch_size = math.ceil(int(choices["batch_size"] or 1) / n_ranks)
-    shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)))
+    shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)), places)
 
     def estimate(some: transformers.PretrainedConfig) -> StepEstimate:
         return estimate_step(some, task_type, get_method(method), choices, shape, targets, device_kind)
@@ -103,11 +106,26 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     device."""
     longest = longest_row(job, info, train)
     config = transformers.AutoConfig.from_pretrained(info.model)
+    extent = Extent.of(train, collator_for(info, get_method(job.setup.method), job.setup.hyperparameters))
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        return estimate_of(config, info.task_type, job.setup.method, choices, longest, info.targets, kind, job.ranks)
+        places = most_places(extent, choices, job.seed) if kind == "cuda" and job.ranks == 1 else None
+        return estimate_of(config, info.task_type, job.setup.method, choices, longest, info.targets, kind, job.ranks, places)
 
     return estimate
+
+
+def most_places(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> int | None:
+    """Of how many positions of a micro-batch a GPU computes logits, at most; None where that is all of them.
+
+    On a CPU, and of several ranks, steps are estimated as if it were all.
+    """
+    if extent.wanted is None:
+        return None
+    batch_size = int(choices["batch_size"] or 1)
+    batches = batches_of_epoch(extent.lengths, batch_size, seed, 0)
+    parts = [part for batch in batches for part in micro_batches(batch, int(choices["micro_batch_size"] or batch_size))]
+    return with_headroom(extent(parts)[1])
 
 
 def fitted(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> tuple[TrainJob, int]:

@@ -32,6 +32,7 @@ from peftcost.engine.packed_lora import packed
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.source import forward
 from peftcost.engine.train import LOOK_EVERY, Loop
+from peftcost.engine.wanted_logits import with_places
 from peftcost.errors import SetupFailed
 from peftcost.tasks.base import IGNORED
 from peftcost.tasks.batch import Batch
@@ -142,7 +143,8 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
-        self.targets = one.targets
+        self.targets, self.extent = one.targets, one.extent
+        self.shapes = cuda_graphs.Shapes((), {})
         self.graphs: cuda_graphs.Graphs | None = None
 
     def run(self) -> list[Member]:
@@ -165,16 +167,14 @@ class Pack:
         chosen = [next(member.batches) for member in self.members]
         for member in self.members:
             member.train_state.set_rate(member.plan.rate_factor(member.step))
-        longest = max(int(self.split.lengths[indices].max()) for indices in chosen)
-        width = 0 if self.graphs is None else self.graphs.shapes.width(min(longest, self.collator.max_tokens))
-        batch = batch_of(self.split, self.collator, chosen, self.rows, width)
+        form = self.shapes.fit(*self.extent(chosen))
+        batch = batch_of(self.split, self.collator, chosen, self.rows, *form)
         counts = torch.tensor([max(1, int(self.targets[indices].sum())) for indices in chosen])
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
         else:
-            losses = self.graphs([self.collator.task_type.seen(batch)], counts.float())[
-                0
-            ].clone()  # the next step writes there
+            seen = self.collator.task_type.seen(batch)
+            losses = self.graphs([seen], counts.float(), form)[0].clone()  # the next step writes there
         for member, own, loss in zip(self.members, chosen, losses, strict=True):
             member.advance(own, loss, self.cost)
 
@@ -201,14 +201,16 @@ class Pack:
         steps = min(member.plan.total_steps - member.step for member in self.members)
         of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))
         streams = [batches_from(self.split.lengths, self.rows, m.job.seed, m.step) for m in self.members]
-        together = [np.concatenate(some) for some in islice(zip(*streams, strict=True), of_an_epoch)]
-        shapes = cuda_graphs.plan_shapes(together, self.split.lengths, self.collator.max_tokens, steps)
-        self.graphs = cuda_graphs.Graphs(self.whole_step, shapes, self.device)
+        together = list(islice(zip(*streams, strict=True), of_an_epoch))
+        self.shapes = cuda_graphs.plan_shapes(together, self.extent, steps)
+        self.graphs = cuda_graphs.Graphs(self.whole_step, self.shapes, self.device)
         return cuda_graphs.own_stream(self.device)
 
 
-def batch_of(split: Split, collator: Collator, chosen: Sequence[np.ndarray], rows: int, width: int = 0) -> Batch:
-    """The members' batches under each other.
+def batch_of(
+    split: Split, collator: Collator, chosen: Sequence[np.ndarray], rows: int, width: int = 0, places: int = 0
+) -> Batch:
+    """The members' batches under each other; of each, logits of as many `places` where they are not all wanted.
 
     A batch of fewer rows is filled up with copies of its first, of which no target counts.
     """
@@ -216,4 +218,6 @@ def batch_of(split: Split, collator: Collator, chosen: Sequence[np.ndarray], row
     batch = collator.batch(split, filled, width)
     fillers = np.concatenate([np.arange(rows) >= len(some) for some in chosen])
     batch.targets[torch.from_numpy(fillers)] = math.nan if batch.targets.is_floating_point() else IGNORED
-    return replace(batch, kept=None)
+    if batch.kept is not None:
+        batch = replace(batch, kept=batch.kept[~torch.from_numpy(fillers)[batch.kept // batch.width]])
+    return with_places(batch, places, len(chosen))

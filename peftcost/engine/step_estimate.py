@@ -76,11 +76,13 @@ class StepEstimate:
 
 @dataclass(frozen=True)
 class Shape:
-    """A batch: rows of equal length, of which `micro_batch_size` at a time are on the device."""
+    """A batch: rows of equal length, of which `micro_batch_size` at a time are on the device. places: of how many positions
+    of these logits are computed; None for all."""
 
     batch_size: int
     tokens: int
     micro_batch_size: int | None = None
+    places: int | None = None
 
 
 class Tracker(TorchDispatchMode):
@@ -306,6 +308,8 @@ def one_step(
             # rows of a batch differ in length (without any padding, transformers would drop the mask)
             lengths = [shape.tokens] + [max(1, shape.tokens - 1)] * (n - 1)
             batch = task_type.dummy_batch(config, targets, lengths).to(device)
+            if shape.places is not None and shape.places < n * shape.tokens:
+                batch = replace(batch, kept=torch.arange(shape.places, device=device))
             if frozen_layers is not None:
                 with mixed():
                     batch = replace(batch, activations=frozen_layers.run(batch.inputs))

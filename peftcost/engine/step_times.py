@@ -101,12 +101,12 @@ def _can_pack(loop: Loop) -> bool:
 
 def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
     """From one batch of middling length: its first step runs eagerly, its second is captured, then it is replayed. What comes
-    once is a graph for each width, which takes about two eager steps."""
-    assert loop.graphs is not None
+    once is a graph for each form, which takes about two eager steps."""
+    assert loop.shapes is not None
     usual = middling(loop, whole)
     first, *others = timed_steps(loop, usual)
     step = min(others)
-    fixed = 2 * len(loop.graphs.shapes.widths) * max(0.0, first - step)
+    fixed = 2 * len(loop.shapes.forms) * max(0.0, first - step)
     tokens = padded_tokens(loop.split, [usual])
     return Times(step / len(usual), 0.0, tokens / len(usual), fixed)
 

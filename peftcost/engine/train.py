@@ -25,7 +25,7 @@ from peftcost.engine import cuda_graphs, ranks
 from peftcost.engine.artifact import save_artifact
 from peftcost.engine.checkpoint import keep_only, newest_checkpoint, save_checkpoint
 from peftcost.engine.curve import LossCurve
-from peftcost.engine.dataset import batches_from, load_dataset_info, load_split
+from peftcost.engine.dataset import batches_ahead, batches_from, load_dataset_info, load_split, micro_batches
 from peftcost.engine.evaluate import evaluate, latency_seconds, measure_dev
 from peftcost.engine.few_labels import change_of, changes_batches, changes_inputs
 from peftcost.engine.fitting import predicted_peak_bytes
@@ -38,6 +38,7 @@ from peftcost.engine.schedule import StepPlan, plan_steps
 from peftcost.engine.source import forward, live_source, share
 from peftcost.engine.step import Step
 from peftcost.engine.train_state import TrainState, build, count_parameters
+from peftcost.engine.wanted_logits import with_places
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method
 from peftcost.tasks.batch import Batch
@@ -130,7 +131,9 @@ class Loop:
         self.source = None if changes_inputs(train_state.choices) else live_source(train_state, split)
         self.dev_source = live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
-        self.targets = train_state.collator.task_type.target_counts(split, train_state.collator.max_tokens)
+        collator = train_state.collator
+        self.targets = collator.task_type.target_counts(split, collator.max_tokens)
+        self.extent = cuda_graphs.Extent.of(split, collator)
         self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
         self.optimization = Step(
             train_state.model,
@@ -140,11 +143,11 @@ class Loop:
             train_state.optimizer,
             train_state.method,
             train_state.choices,
-            train_state.collator.task_type,
+            collator.task_type,
             train_state.accelerator,
         )
         self.graphs: cuda_graphs.Graphs | None = None
-        self.captures = False  # also afterwards: memory is measured on steps like those that ran
+        self.shapes: cuda_graphs.Shapes | None = None  # also afterwards: memory is measured on steps like those that ran
         self.chain = Path(job.out) / "checkpoint"
         self.step = self.first_step = 0
         self.gpu_seconds = ranks.count() * train_state.quantizing_seconds
@@ -253,18 +256,15 @@ class Loop:
         return int(self.train_state.choices["micro_batch_size"] or self.batch_size)
 
     def train_step(self, indices: np.ndarray) -> torch.Tensor:
-        """One optimizer step on these examples; the mean loss over their targets, shape (), of several ranks this one's part
-        of it."""
+        """One optimizer step on these examples; the mean loss over their targets, shape (), or this rank's part of it."""
         train_state = self.train_state
         train_state.set_rate(self.plan.rate_factor(self.step))
         if self.graphs is None:
             mean_loss = self._gradients(indices)
             self.optimization.update()
         else:
-            longest = min(int(self.split.lengths[indices].max()), train_state.collator.max_tokens)
-            width = self.graphs.shapes.width(longest)
             count = torch.tensor(float(max(1, self.targets[indices].sum())))
-            loss, *gradients = self.graphs(list(self._parts(indices, width)), count)
+            loss, *gradients = self.graphs(list(self._parts(indices)), count, self._form(indices))
             mean_loss = loss.clone()  # the next step writes there
             for parameter, gradient in zip(self.optimization.trained, gradients, strict=False):
                 parameter.grad = gradient
@@ -286,21 +286,24 @@ class Loop:
 
     def _gradients(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        count = int(self.targets[indices].sum())
         parts = (part.to(self.train_state.device) for part in self._parts(indices))
-        return self.optimization.gradients(parts, max(1, count), len(indices))
+        return self.optimization.gradients(parts, max(1, int(self.targets[indices].sum())), len(indices))
 
-    def _parts(self, indices: np.ndarray, width: int = 0) -> Iterator[Batch]:
-        """The micro-batches of this rank's share, padded to the longest row of each, or to `width`."""
-        mine, collator = ranks.shard(indices), self.train_state.collator
-        for start in range(0, len(mine), self.micro_batch_size):
-            part = mine[start : start + self.micro_batch_size]
+    def _parts(self, indices: np.ndarray) -> Iterator[Batch]:
+        """The micro-batches of this rank's share, padded to the longest row of each, or to what is captured."""
+        collator, (width, places) = self.train_state.collator, self._form(indices)
+        for number, part in enumerate(micro_batches(ranks.shard(indices), self.micro_batch_size)):
             batch = collator.batch(self.split, part, width)
             if self.change is not None:
-                batch = self.change(batch, hash((self.job.seed, self.step, start)) & 0x7FFFFFFF)
-            if self.captures:
-                batch = collator.task_type.seen(batch)  # its shape follows from rows and width
+                batch = self.change(batch, hash((self.job.seed, self.step, number * self.micro_batch_size)) & 0x7FFFFFFF)
+            if self.shapes is not None:
+                batch = with_places(collator.task_type.seen(batch), places)  # its shape follows from rows and form
             yield batch if self.graphs is not None or self.source is None else self.source.fill(part, batch)
+
+    def _form(self, indices: np.ndarray) -> cuda_graphs.Form:
+        """What each micro-batch of a step on these examples is padded to; nothing where steps are eager."""
+        shapes = self.shapes
+        return (0, 0) if shapes is None else shapes.fit(*self.extent(micro_batches(indices, self.micro_batch_size)))
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         model, collator = self.train_state.model, self.train_state.collator
@@ -313,10 +316,10 @@ class Loop:
         steps, device = self.plan.total_steps - self.step, self.train_state.device
         if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
-        of_an_epoch = min(steps, math.ceil(len(self.split) / self.batch_size))
-        batches = list(islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step), of_an_epoch))
-        shapes = cuda_graphs.plan_shapes(batches, self.split.lengths, self.train_state.collator.max_tokens, steps)
-        self.graphs, self.captures = cuda_graphs.Graphs(self._whole_step, shapes, device), True
+        batches = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, self.step, steps)
+        parts = [micro_batches(indices, self.micro_batch_size) for indices in batches]
+        self.shapes = cuda_graphs.plan_shapes(parts, self.extent, steps)
+        self.graphs = cuda_graphs.Graphs(self._whole_step, self.shapes, device)
         return cuda_graphs.own_stream(device)
 
     def _look(self, losses: list[torch.Tensor]) -> None:
@@ -379,9 +382,7 @@ class Loop:
 
         Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
-        batches = batches_from(self.split.lengths, self.batch_size, self.job.seed, 0)
-        of_first_epoch = min(self.plan.total_steps, math.ceil(len(self.split) / self.batch_size))
-        seen = [next(batches) for _ in range(of_first_epoch)]
+        seen = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, 0, self.plan.total_steps)
         largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
         longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * ranks.count() :]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,6 +35,27 @@ def seen_by_head(model: torch.nn.Module, select: Select) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def with_places(batch: Batch, places: int, groups: int = 1) -> Batch:
+    """The batch with exactly so many positions kept in each of its equal groups of rows, whatever its texts are.
+
+    One that is not kept stands in for those that are missing: the loss counts none of its logits. All are wanted where that
+    would be no fewer, or where a group has more.
+    """
+    size = batch.rows * batch.width // groups
+    if batch.kept is None or places >= size:
+        return replace(batch, kept=None)
+    of_groups = batch.kept // size
+    counts = torch.bincount(of_groups, minlength=groups)
+    if int(counts.max()) > places:
+        return replace(batch, kept=None)
+    marks = torch.zeros(groups, size, dtype=torch.long)
+    marks.view(-1)[batch.kept] = 1
+    kept = (marks.argmin(1) + torch.arange(groups) * size)[:, None].repeat(1, places)
+    first = counts.cumsum(0) - counts
+    kept[of_groups, torch.arange(len(batch.kept)) - first[of_groups]] = batch.kept
+    return replace(batch, kept=kept.flatten())
 
 
 def kept_of(batch: Batch) -> Select:

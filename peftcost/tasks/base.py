@@ -73,7 +73,8 @@ class TaskType(ABC):
     whether the processor makes all inputs one size, so that nothing is cut or padded. pipeline_tag: what the
     Hugging Face hub calls the task, where that is not its name. generates: whether its answers are
     texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
-    per_token: whether each token has a target of its own. measured: what `peftcost check` tells the lengths of.
+    per_token: whether each token has a target of its own. keeps_places: whether batches say at which positions logits are
+    wanted, as many as `target_counts` tells (`Batch.kept`). measured: what `peftcost check` tells the lengths of.
     """
 
     name: ClassVar[str]
@@ -91,6 +92,7 @@ class TaskType(ABC):
     one_size: ClassVar[bool] = False
     pipeline_tag: ClassVar[str | None] = None
     per_token: ClassVar[bool] = False
+    keeps_places: ClassVar[bool] = False
     measured: ClassVar[str] = "a text"
 
     @property

@@ -33,12 +33,14 @@ class Batch:
         return int(next(iter(self.inputs.values())).shape[0])
 
     def chunks(self, k: int) -> list[Batch]:
-        """The batch in k equal groups of rows, without activations, all of their logits wanted."""
+        """The batch in k equal groups of rows, without activations. Of each as many logits are wanted."""
         inputs = {name: tensor.chunk(k) for name, tensor in self.inputs.items()}
         parts = zip(*inputs.values(), strict=True)
+        size = self.rows * self.width // k
+        kept = [None] * k if self.kept is None else [own - i * size for i, own in enumerate(self.kept.chunk(k))]
         return [
-            Batch(dict(zip(inputs, part, strict=True)), targets, self.width)
-            for part, targets in zip(parts, self.targets.chunk(k), strict=True)
+            Batch(dict(zip(inputs, part, strict=True)), targets, self.width, kept=own)
+            for part, targets, own in zip(parts, self.targets.chunk(k), kept, strict=True)
         ]
 
     def to(self, device: torch.device) -> Batch:

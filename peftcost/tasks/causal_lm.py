@@ -55,6 +55,7 @@ class CausalLM(WritesText):
     pipeline_tag = "text-generation"
     precedence = 10
     default_model = "builtin:smollm2"
+    keeps_places = True
     measured = "a row, prompt and completion together"
 
     @property
@@ -169,10 +170,6 @@ class CausalLM(WritesText):
         batch = super().collate(split, indices, padding, max_length, width)
         kept = (next_tokens(batch) != IGNORED).flatten().nonzero().flatten()
         return replace(batch, kept=kept if len(kept) else None)
-
-    def seen(self, batch: Batch) -> Batch:
-        """All logits: how many count differs from batch to batch."""
-        return replace(batch, kept=None)
 
     def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
         import torch

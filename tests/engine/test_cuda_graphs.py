@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from peftcost.core.setup import PACKING, Setup
 from peftcost.engine import cuda_graphs
-from peftcost.engine.cuda_graphs import ALIGNMENT, bucket_widths, plan_shapes
+from peftcost.engine.cuda_graphs import ALIGNMENT, Extent, bucket_sizes, plan_shapes
 from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.precision import on_gpu
@@ -30,7 +30,7 @@ LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=60)
 
 @given(LENGTHS, st.integers(1, 8))
 def test_widths_cover_all_lengths_and_are_few(longest: list[int], most: int) -> None:
-    widths = bucket_widths(longest, most)
+    widths = bucket_sizes(longest, most)
     assert widths == sorted(set(widths))
     assert len(widths) <= most
     assert widths[-1] >= max(longest)
@@ -44,20 +44,21 @@ def test_no_other_widths_pad_less(longest: list[int], most: int) -> None:
 
     sizes = range(ALIGNMENT, 49, ALIGNMENT)
     best = min(padded(some) for n in range(1, most + 1) for some in itertools.combinations(sizes, n))
-    assert padded(tuple(bucket_widths(longest, most))) == best
+    assert padded(tuple(bucket_sizes(longest, most))) == best
 
 
 def test_what_comes_too_seldom_is_not_captured() -> None:
     lengths = np.array([10] * 64 + [100] * 4)
-    batches = [*np.split(np.arange(64), 4), np.arange(64, 68)]
-    shapes = plan_shapes(batches, lengths, limit=512, steps=40)
-    assert shapes.width(9) == shapes.width(16) == 16
-    assert shapes.width(100) == 104
-    assert shapes.pays(16, 16)
-    assert shapes.pays(4, 104), "8 of the 40 steps"
-    assert not plan_shapes(batches, lengths, limit=512, steps=10).pays(4, shapes.width(100))
-    assert len(plan_shapes(batches, lengths, limit=512, steps=10).widths) == 1, "a short training has few graphs"
-    assert plan_shapes(batches, lengths, limit=60, steps=40).pays(4, 60), "no width is above where rows are cut"
+    batches = [[indices] for indices in (*np.split(np.arange(64), 4), np.arange(64, 68))]
+    extent = Extent(lengths, limit=512)
+    shapes, short = (plan_shapes(batches, extent, steps) for steps in (40, 10))
+    assert shapes.fit(9, 0) == shapes.fit(16, 0) == (16, 0)
+    assert shapes.fit(100, 0) == (104, 0)
+    assert shapes.pays(16, (16, 0))
+    assert shapes.pays(4, (104, 0)), "8 of the 40 steps"
+    assert not short.pays(4, (104, 0))
+    assert len(short.forms) == 1, "a short training has few graphs"
+    assert plan_shapes(batches, Extent(lengths, 60), 40).pays(4, (60, 0)), "no width is above where rows are cut"
 
 
 def test_why_a_training_is_not_captured(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from peftcost.core.setup import Setup
 from peftcost.data.table import Table
 from peftcost.engine.packing import packed_logits
 from peftcost.engine.source import forward
+from peftcost.engine.wanted_logits import with_places
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
 from peftcost.tasks.batch import Batch
@@ -65,9 +66,15 @@ def test_texts_laid_end_to_end_too(tiny_chat_lm: Path) -> None:
     torch.testing.assert_close(packed, padded, rtol=1e-4, atol=1e-4)
 
 
-def test_what_a_cuda_graph_holds_has_the_shape_of_rows_and_width(tiny_gpt2: Path) -> None:
+def test_what_a_cuda_graph_holds_has_a_given_number_of_logits(tiny_gpt2: Path) -> None:
     model, batch = model_and_batch(tiny_gpt2, "full")
-    assert forward(model, KIND.seen(batch)).shape == (*batch.inputs["input_ids"].shape, model.config.vocab_size)
+    filled = with_places(batch, COUNTED + 5)
+    logits = forward(model, filled)
+    assert logits.shape == (COUNTED + 5, model.config.vocab_size)
+    loss, n = KIND.loss(logits, filled, label_smoothing=0.1)
+    assert int(n) == COUNTED
+    torch.testing.assert_close(loss, KIND.loss(forward(model, batch), batch, label_smoothing=0.1)[0], rtol=1e-6, atol=1e-5)
+    assert forward(model, with_places(batch, 10**6)).shape == (*batch.inputs["input_ids"].shape, model.config.vocab_size)
 
 
 def test_a_model_that_hands_its_head_something_else_computes_all(tiny_gpt2: Path) -> None:

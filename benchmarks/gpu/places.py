@@ -1,0 +1,75 @@
+"""A captured LoRA step of a language model, a quarter of whose tokens counts: with their logits alone, and with all.
+
+python -m benchmarks.gpu.places [SIZE …]     Prints one JSON object: milliseconds, and `peak_bytes` measured and estimated.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from benchmarks.gpu.models import ROWS, SIZES, Size, dataset_info_of, full_batch, random_rows
+from benchmarks.gpu.steps import PLAN, milliseconds, setup_of
+from peftcost.data.features import Split, ragged
+from peftcost.engine.dataset import DatasetInfo
+from peftcost.engine.fitting import job_estimate
+from peftcost.engine.job import NullReporter, TrainJob
+from peftcost.engine.train import Loop
+from peftcost.engine.train_state import build
+from peftcost.tasks.base import IGNORED
+from peftcost.tasks.targets import Tokens
+
+COUNTED = 0.25
+
+
+def task_of(size: Size) -> tuple[DatasetInfo, Split]:
+    """Random rows, of each the last quarter to be learnt."""
+    split = random_rows(size)
+    ids = [split.columns["input_ids"][i].tolist() for i in range(ROWS)]
+    wanted = [[IGNORED] * (n := int(len(row) * (1 - COUNTED))) + row[n:] for row in ids]
+    info = replace(dataset_info_of(size), task="causal-lm", metric="negative_loss", targets=Tokens())
+    return info, Split({"input_ids": ragged(ids), "targets": ragged(wanted)}, np.array([len(row) for row in ids]))
+
+
+def compare(size: Size, all_logits: bool) -> dict[str, Any]:
+    (info, split), setup = task_of(size), setup_of("lora", size)
+    with ExitStack() as stack:
+        out = stack.enter_context(tempfile.TemporaryDirectory())
+        job = TrainJob(out, setup, 0, out)
+        train_state = build(setup, 0, info, PLAN.total_steps)
+        loop = Loop(job, NullReporter(), train_state, split, split, PLAN)
+        if all_logits:
+            loop.extent = replace(loop.extent, wanted=np.full(ROWS, size.tokens))
+        train_state.model.train()
+        stack.enter_context(loop.capture_steps())
+        found: dict[str, Any] = milliseconds(lambda: loop.train_step(full_batch(size)))
+        found["measured_bytes"] = loop.peak_bytes()
+    if not all_logits:
+        found["estimated_bytes"] = job_estimate(job, info, split, "cuda")(setup.hyperparameters).peak_bytes
+    return found
+
+
+def main(wanted: list[str]) -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    rows: dict[str, Any] = {}
+    for size in (size for size in SIZES if size.model != "minilm" and (not wanted or size.name in wanted)):
+        for name, all_logits in (("counted", False), ("all", True)):
+            rows[f"{size.name} {name}"] = compare(size, all_logits)
+            gc.collect()
+            torch.cuda.empty_cache()
+            print(size.name, name, rows[f"{size.name} {name}"], file=sys.stderr, flush=True)
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
