@@ -108,11 +108,13 @@ def baseline_warnings(tests: Mapping[str, Any] | None) -> list[str]:
     if not tests or not tests.get("recommended"):
         return []
     quality = tests["recommended"]["quality"]
+    trivial = [entry for entry in tests.values() if entry and "title" in entry]
+    as_good = "is as good as the recommended setup ({:.3f}): it may be all that this task needs."
+    better = "reaches {:.3f}, the recommended setup {:.3f}: train longer (a larger budget), on more rows, or use that."
     return [
-        f"On the test split {entry['title']} reaches {entry['quality']:.3f}, the recommended setup {quality:.3f}: train "
-        "longer (a larger budget), on more rows, or use that."
-        for entry in tests.values()
-        if entry and "title" in entry and entry["quality"] >= quality
+        f"On the test split {e['title']} " + (as_good if e["quality"] == quality else better).format(e["quality"], quality)
+        for e in trivial
+        if e["quality"] >= quality
     ]
 
 

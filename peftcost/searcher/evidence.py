@@ -62,7 +62,8 @@ class Evidence:
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
-            expectations[s] = Expectation(found.observed[s] + posterior.mean - read, posterior.deviation, math.sqrt(common))
+            mean = float(np.clip(found.observed[s] + posterior.mean - read, *limits))
+            expectations[s] = Expectation(mean, posterior.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
 
     def reading_error(self, state: SearchState, trial: Trial) -> float:

@@ -173,3 +173,15 @@ def test_a_search_knows_the_limits_of_the_tables_metric() -> None:
     for limits in ((-1.0, 1.0), (0.0, math.inf)):
         table = replace(TABLE, metric=replace(TABLE.metric, limits=limits))
         assert simulate(table, 0.05 * TABLE.total_gpu_seconds, 0).state.limits == limits
+
+
+def test_where_almost_all_is_right_nothing_is_told_beyond_what_there_is() -> None:
+    """A gain that earlier stops had is not expected where the metric ends."""
+    right = {
+        key: np.where(np.arange(len(r.examples))[:, None] % 200, r.examples[:, 1:], r.examples)
+        for key, r in TABLE.records.items()
+    }
+    table = replace(TABLE, records={key: replace(r, examples=right[key]) for key, r in TABLE.records.items()})
+    for seed in range(3):
+        told = [e["quality"] for e in simulate(table, TENTH, seed).entries if e["status"] == "measured"]
+        assert max(told) <= 1.0
