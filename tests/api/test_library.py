@@ -57,7 +57,7 @@ def run(tiny_bert: Path, frame: pd.DataFrame, tmp_path_factory: pytest.TempPathF
     transformers.logging.enable_progress_bar()
     before = process_facts()
     found = peftcost.search(
-        data=frame, label="mood", model=str(tiny_bert), budget="60gpu-s", methods=["frozen"], out=out, devices="cpu"
+        data=frame, label="mood", model=str(tiny_bert), budget="25gpu-s", methods=["frozen"], out=out, devices="cpu"
     )
     assert process_facts() == before
     return found

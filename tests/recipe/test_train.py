@@ -50,7 +50,7 @@ def recipe(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     rows = Rows(train=300, dev=100, test=60)
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": rows})
     out = tmp_path_factory.mktemp("runs") / "run"
-    run = peftcost.search(task, "60gpu-s", methods=["lora"], out=out, devices="cpu:2")
+    run = peftcost.search(task, "40gpu-s", methods=["lora"], out=out, devices="cpu:2")
     return load_recipe(run.folder.recipe_file)
 
 

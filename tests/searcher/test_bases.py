@@ -20,7 +20,7 @@ def run(tiny_bert: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFact
     rows = Rows(train=400, dev=120, test=100)
     task = load_task("builtin:tweets").model_copy(update={"model": [str(tiny_bert), str(tiny_llama)], "rows": rows})
     out = tmp_path_factory.mktemp("runs") / "bases"
-    return peftcost.search(task, "120gpu-s", methods=["frozen", "lora"], out=out, devices="cpu:2")
+    return peftcost.search(task, "80gpu-s", methods=["frozen", "lora"], out=out, devices="cpu:2")
 
 
 def test_each_base_gets_a_fair_start(run: peftcost.Run, tiny_bert: Path, tiny_llama: Path) -> None:

@@ -152,7 +152,7 @@ SCRIPT = """
 import sys, peftcost
 from peftcost.task.task import Task
 task = Task.model_validate_json(sys.argv[1])
-peftcost.search(task, "100gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
+peftcost.search(task, "50gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
 """
 
 
@@ -232,7 +232,7 @@ def test_a_setup_that_fails_ends_alone(tiny_bert: Path, tmp_path: Path, monkeypa
     method = type(get_method("full"))
     broken = {**method().prior(), "learning_rate": 1e30, "max_grad_norm": 0.0, "warmup_steps": 0}
     monkeypatch.setattr(method, "prior", lambda self: broken)
-    run = peftcost.search(tiny_task(tiny_bert), "60gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
+    run = peftcost.search(tiny_task(tiny_bert), "40gpu-s", methods=["full", "frozen"], out=tmp_path / "run", devices="cpu:2")
     failed = [entry for entry in run.result.setups if entry.method == "full"]
     assert [entry.status for entry in failed][:1] == ["failed"]
     assert "loss" in (failed[0].reason or "") or "finite" in (failed[0].reason or "")
