@@ -51,9 +51,10 @@ class SearchConfig:
     At 0 only the first reference goes first (docs/benchmarks/search.md, "full and LoRA compete for their first stop,
     too"). At .12 a search of two minutes ended without full and LoRA (correlation .46 on ratings of snippets; at .3
     LoRA's .71)."""
-    first_share: float = 0.4
+    first_share: float = 0.2
     """The methods' prior-best setups that were not begun yet are measured before any is explored further where together they
-    take no more than this of the budget. Elsewhere only the references' are, and the others' compete."""
+    take no more than this of the budget. Elsewhere only the references' are, and the others' compete. At .4 what is left of
+    such a budget is too little for the dear ones to learn (docs/benchmarks/search.md, "Each method first")."""
     begin_share: float = 0.5
     """A reference that has not begun to learn goes on before anything is explored where that takes no more than this of what
     is left; elsewhere it competes."""
