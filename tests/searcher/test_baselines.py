@@ -67,7 +67,7 @@ def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
     state, executor = SearchState(limit_gpu_seconds=0.1), WritesOneAndHangs()
     metric = get_task_type("text-classification").metrics["accuracy"]
     run = SimpleNamespace(folder=SimpleNamespace(baselines=tmp_path), metric=metric, seed=0)
-    data = SimpleNamespace(task_type=get_task_type("text-classification"))
+    data = SimpleNamespace(task_type=get_task_type("text-classification"), test=[])
     spec = SimpleNamespace(task=load_task("builtin:tweets"), seed=0, data=data)
     found = final_test.baselines_of(Controller(executor, Journal(), state), run, spec)  # type: ignore[arg-type]
     assert found["majority"]["n"] == 2 and found["tfidf"] is None
