@@ -95,7 +95,12 @@ def test_a_task_by_data_alone_by_fields_and_with_other_data(tmp_path: Path) -> N
         ({"model": "builtin:minilm", "dta": ROWS}, None, None, "unknown field 'dta'"),
         ({"model": "builtin:minilm"}, ROWS, "stars", "label= is for data"),
         (None, {"dev": ROWS}, "stars", "nothing to train on"),
-        (None, [{"review": row["review"], "shop": row["stars"]} for row in ROWS], None, "label=: 'review', 'shop'"),
+        (
+            None,
+            [{"review": row["review"], "shop": row["stars"], "by": row["stars"]} for row in ROWS],
+            None,
+            "label=: 'review', 's",
+        ),
     ],
 )
 def test_what_does_not_make_a_task_is_told_in_the_callers_terms(
