@@ -75,10 +75,11 @@ and mostly does far worse. The last columns show the price of searching: who spe
 training of the whole model gets more where that learns late, as on named entities and on pairs. There the advice says that
 full fine-tuning was still rising, or had not begun to learn, and that a larger budget would tell.
 
-In the chat's row it is not shown that the advice is no worse: the bound is -.122, since three seeds of so short a training lie far
-apart. Tried by hand for something better, one seed each on 300 examples, dev: a rate of 2e-5 -2.51, 1e-4 (the usual one) -2.40, 2e-4
--2.88; batches of 8 at 5e-5 -2.81 to -3.03, at 1e-4 -3.16, and no better with every token counted alike. More steps learn the answers
-that repeat, and forget the others. More seeds, or a search over the batch's size, would tell.
+In the chat's row it is not shown that the advice is no worse: the bound is -.122, since three seeds of so short a
+training lie far apart. Tried by hand for something better, one seed each on 300 examples, dev: a rate of 2e-5 -2.51,
+1e-4 (the usual one) -2.40, 2e-4 -2.88; batches of 8 at 5e-5 -2.81 to -3.03, at 1e-4 -3.16, and no better with every
+token counted alike. More steps learn the answers that repeat, and forget the others. More seeds, or a search over the
+batch's size, would tell.
 """
 SEEDS = (2001, 2002, 2003)
 
