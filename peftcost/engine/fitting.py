@@ -15,7 +15,7 @@ from peftcost.cost.machines import needed_bytes, why_it_cannot_fit
 from peftcost.data.features import Split
 from peftcost.engine import ranks
 from peftcost.engine.cuda_graphs import Extent, with_headroom
-from peftcost.engine.dataset import DatasetInfo, batches_of_epoch, micro_batches
+from peftcost.engine.dataset import Collator, DatasetInfo, batches_of_epoch, micro_batches
 from peftcost.engine.job import TrainJob
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
 from peftcost.engine.train_state import collator_for
@@ -97,8 +97,11 @@ def halves(most: int) -> list[int]:
 
 def longest_row(job: TrainJob, info: DatasetInfo, train: Split) -> int:
     """Tokens of the longest row that may meet in a batch."""
-    room = info.max_positions - get_method(job.setup.method).virtual_tokens(job.setup.hyperparameters)
-    return min(info.max_length, int(train.lengths.max()), room)
+    return min(collator_of(job, info).max_tokens, int(train.lengths.max()))
+
+
+def collator_of(job: TrainJob, info: DatasetInfo) -> Collator:
+    return collator_for(info, get_method(job.setup.method), job.setup.hyperparameters)
 
 
 def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
@@ -106,10 +109,10 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     device."""
     longest = longest_row(job, info, train)
     config = transformers.AutoConfig.from_pretrained(info.model)
-    extent = Extent.of(train, collator_for(info, get_method(job.setup.method), job.setup.hyperparameters))
+    extent = Extent.of(train, collator_of(job, info)) if kind == "cuda" and job.ranks == 1 else None
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        places = most_places(extent, choices, job.seed) if kind == "cuda" and job.ranks == 1 else None
+        places = None if extent is None else most_places(extent, choices, job.seed)
         return estimate_of(config, info.task_type, job.setup.method, choices, longest, info.targets, kind, job.ranks, places)
 
     return estimate

@@ -24,7 +24,7 @@ import torch
 from peftcost.data.features import Split
 from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
-from peftcost.engine.dataset import Collator, batches_from
+from peftcost.engine.dataset import Collator, batches_ahead, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import fingerprints
@@ -199,9 +199,8 @@ class Pack:
         if any(cuda_graphs.unsupported_reason(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
-        of_an_epoch = min(steps, math.ceil(len(self.split) / self.rows))
-        streams = [batches_from(self.split.lengths, self.rows, m.job.seed, m.step) for m in self.members]
-        together = list(islice(zip(*streams, strict=True), of_an_epoch))
+        ahead = [batches_ahead(self.split.lengths, self.rows, m.job.seed, m.step, steps) for m in self.members]
+        together = list(zip(*ahead, strict=True))
         self.shapes = cuda_graphs.plan_shapes(together, self.extent, steps)
         self.graphs = cuda_graphs.Graphs(self.whole_step, self.shapes, self.device)
         return cuda_graphs.own_stream(self.device)

@@ -264,7 +264,8 @@ class Loop:
             self.optimization.update()
         else:
             count = torch.tensor(float(max(1, self.targets[indices].sum())))
-            loss, *gradients = self.graphs(list(self._parts(indices)), count, self._form(indices))
+            form = self._form(indices)
+            loss, *gradients = self.graphs(list(self._parts(indices, form)), count, form)
             mean_loss = loss.clone()  # the next step writes there
             for parameter, gradient in zip(self.optimization.trained, gradients, strict=False):
                 parameter.grad = gradient
@@ -286,12 +287,12 @@ class Loop:
 
     def _gradients(self, indices: np.ndarray) -> torch.Tensor:
         """Gradients of the mean loss over all targets of the batch, micro-batch by micro-batch, clipped."""
-        parts = (part.to(self.train_state.device) for part in self._parts(indices))
+        parts = (part.to(self.train_state.device) for part in self._parts(indices, self._form(indices)))
         return self.optimization.gradients(parts, max(1, int(self.targets[indices].sum())), len(indices))
 
-    def _parts(self, indices: np.ndarray) -> Iterator[Batch]:
+    def _parts(self, indices: np.ndarray, form: cuda_graphs.Form) -> Iterator[Batch]:
         """The micro-batches of this rank's share, padded to the longest row of each, or to what is captured."""
-        collator, (width, places) = self.train_state.collator, self._form(indices)
+        collator, (width, places) = self.train_state.collator, form
         for number, part in enumerate(micro_batches(ranks.shard(indices), self.micro_batch_size)):
             batch = collator.batch(self.split, part, width)
             if self.change is not None:
