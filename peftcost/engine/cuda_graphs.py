@@ -79,9 +79,9 @@ class Extent:
     wanted: np.ndarray | None = None
 
     @classmethod
-    def of(cls, split: Split, collator: Collator) -> Extent:
-        kind, limit = collator.task_type, collator.max_tokens
-        return cls(split.lengths, limit, kind.target_counts(split, limit) if kind.keeps_places else None)
+    def of(cls, split: Split, collator: Collator, targets: np.ndarray) -> Extent:
+        """targets: how many each example has."""
+        return cls(split.lengths, collator.max_tokens, targets if collator.task_type.keeps_places else None)
 
     def __call__(self, parts: Sequence[np.ndarray]) -> Form:
         """The least form that each of a batch's micro-batches fits into."""

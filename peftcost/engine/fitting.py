@@ -104,12 +104,17 @@ def collator_of(job: TrainJob, info: DatasetInfo) -> Collator:
     return collator_for(info, get_method(job.setup.method), job.setup.hyperparameters)
 
 
+def extent_of(job: TrainJob, info: DatasetInfo, train: Split) -> Extent:
+    collator = collator_of(job, info)
+    return Extent.of(train, collator, collator.task_type.target_counts(train, collator.max_tokens))
+
+
 def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> Callable[[Mapping[str, Scalar]], StepEstimate]:
     """The estimate of the job's method with any choices, on the longest rows that may meet in a batch, on this kind of
     device."""
     longest = longest_row(job, info, train)
     config = transformers.AutoConfig.from_pretrained(info.model)
-    extent = Extent.of(train, collator_of(job, info)) if kind == "cuda" and job.ranks == 1 else None
+    extent = extent_of(job, info, train) if kind == "cuda" and job.ranks == 1 else None
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
         places = None if extent is None else most_places(extent, choices, job.seed)

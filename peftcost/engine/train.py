@@ -133,7 +133,7 @@ class Loop:
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         collator = train_state.collator
         self.targets = collator.task_type.target_counts(split, collator.max_tokens)
-        self.extent = cuda_graphs.Extent.of(split, collator)
+        self.extent = cuda_graphs.Extent.of(split, collator, self.targets)
         self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
         self.optimization = Step(
             train_state.model,
