@@ -5,16 +5,15 @@ python -m benchmarks.gpu.attention [SIZE …]     Prints one JSON object. Steps 
 
 from __future__ import annotations
 
-import gc
-import json
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
-import torch
 import transformers
 
-from benchmarks.gpu.models import CLASSES, SIZES, Size, dataset_info_of, folder_of, random_rows
+from benchmarks.gpu.models import CLASSES, Size, dataset_info_of, folder_of, random_rows
+from benchmarks.gpu.one_by_one import chosen, print_each
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.core.setup import ATTENTION
 from peftcost.cost.meter import Stopwatch
@@ -56,15 +55,7 @@ def measure(size: Size) -> dict[str, Any]:
 
 
 def main(wanted: list[str]) -> None:
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    rows: dict[str, Any] = {}
-    for size in (size for size in SIZES if not wanted or size.name in wanted):
-        rows[size.name] = measure(size)
-        gc.collect()
-        torch.cuda.empty_cache()
-        print(size.name, rows[size.name], file=sys.stderr, flush=True)
-    print(json.dumps(rows))
+    print_each((size.name, partial(measure, size)) for size in chosen(wanted))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ python -m benchmarks.gpu.memory [SIZE …]     Prints one JSON object.
 
 from __future__ import annotations
 
-import gc
-import json
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
-import torch
 import transformers
 
-from benchmarks.gpu.models import CLASSES, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import CLASSES, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.one_by_one import chosen, print_each
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import NullReporter, TrainJob
@@ -38,16 +37,7 @@ def compare(size: Size, method: str) -> dict[str, Any]:
 
 
 def main(wanted: list[str]) -> None:
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    rows: dict[str, Any] = {}
-    for size in (size for size in SIZES if not wanted or size.name in wanted):
-        for method in METHODS:
-            rows[f"{size.name} {method}"] = compare(size, method)
-            gc.collect()
-            torch.cuda.empty_cache()
-            print(size.name, method, rows[f"{size.name} {method}"], file=sys.stderr, flush=True)
-    print(json.dumps(rows))
+    print_each((f"{size.name} {method}", partial(compare, size, method)) for size in chosen(wanted) for method in METHODS)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,17 @@ python -m benchmarks.gpu.places [SIZE …]     Prints one JSON object: milliseco
 
 from __future__ import annotations
 
-import gc
-import json
 import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
 
-from benchmarks.gpu.models import ROWS, SIZES, Size, dataset_info_of, full_batch, random_rows
+from benchmarks.gpu.models import ROWS, Size, dataset_info_of, full_batch, random_rows
+from benchmarks.gpu.one_by_one import chosen, print_each
 from benchmarks.gpu.steps import PLAN, milliseconds, setup_of
 from peftcost.data.features import Split, ragged
 from peftcost.engine.dataset import DatasetInfo
@@ -59,16 +57,12 @@ def compare(size: Size, all_logits: bool) -> dict[str, Any]:
 
 
 def main(wanted: list[str]) -> None:
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    rows: dict[str, Any] = {}
-    for size in (size for size in SIZES if size.model != "minilm" and (not wanted or size.name in wanted)):
-        for name, all_logits in (("counted", False), ("all", True)):
-            rows[f"{size.name} {name}"] = compare(size, all_logits)
-            gc.collect()
-            torch.cuda.empty_cache()
-            print(size.name, name, rows[f"{size.name} {name}"], file=sys.stderr, flush=True)
-    print(json.dumps(rows))
+    print_each(
+        (f"{size.name} {name}", partial(compare, size, all_logits))
+        for size in chosen(wanted)
+        if size.model != "minilm"
+        for name, all_logits in (("counted", False), ("all", True))
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.gpu.models import LABELS, SIZES, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import LABELS, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.one_by_one import chosen
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.job import NullReporter, TrainJob
@@ -213,7 +214,7 @@ def ratios(ms: dict[str, float | None]) -> dict[str, float | None]:
 def main(wanted: list[str]) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    print(json.dumps({size.name: measure(size) for size in SIZES if not wanted or size.name in wanted}))
+    print(json.dumps({size.name: measure(size) for size in chosen(wanted)}))
 
 
 if __name__ == "__main__":
