@@ -49,7 +49,8 @@ def given_task(
         fields = task.model_dump(exclude_none=True)
     instead = {"data": files, "model": model}
     fields |= {name: value for name, value in instead.items() if value is not None}
-    return absolute_paths(validate_task(fields, "task"), Path.cwd())
+    meant = validate_task(fields, "task")
+    return absolute_paths(meant.with_guessed(task.guessed) if isinstance(task, Task) else meant, Path.cwd())
 
 
 def train_of(files: Mapping[str, str]) -> str:

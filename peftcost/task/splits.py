@@ -94,7 +94,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
 
-    notes = [note for table in tables.values() for note in table.notes] + why_metric
+    notes = task.guessed + [note for table in tables.values() for note in table.notes] + why_metric
     warnings = notes + told_in_short(rejected) + contradictions(kind, [example for name in given for example in given[name]])
     given, dropped = without_leaks(kind, given)
     splits, split_off = _split_off(kind, given, margin, seed, task)

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
     ValidationInfo,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path
+from peftcost.data.guess import told_of_label
 from peftcost.data.hub_files import HUB, located
 from peftcost.data.readers import read_table
 from peftcost.data.split_folder import train_file
@@ -128,6 +130,7 @@ class Task(BaseModel):
     group: str | None = None
     time: str | None = None
     skip_bad_rows: bool | None = None
+    _guessed: list[str] = PrivateAttr(default_factory=list)
 
     @field_validator("task")
     @classmethod
@@ -180,6 +183,17 @@ class Task(BaseModel):
         if not isinstance(self.metric, dict):
             return self.metric
         return str(self.metric.get("name") or self.metric.get("function", "score"))
+
+    @property
+    def guessed(self) -> list[str]:
+        """What to tell of choices that nobody made; not part of a task.yaml."""
+        return self._guessed
+
+    def with_guessed(self, notes: list[str]) -> Task:
+        """The task, of which this is to be told."""
+        task = self.model_copy()
+        task._guessed = notes
+        return task
 
     @property
     def models(self) -> list[str]:
@@ -242,7 +256,8 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         table = read_table(train_file(source), skip_bad_rows)
         kind, columns = guess_columns(table, label, model)
         base, skip = model or kind.default_model, skip_bad_rows or None
-        return Task(model=base, task=kind.name, data=located(source), columns=columns, skip_bad_rows=skip)
+        task = Task(model=base, task=kind.name, data=located(source), columns=columns, skip_bad_rows=skip)
+        return task.with_guessed(told_of_label(table, columns) if label is None else [])
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not os.path.exists(path):

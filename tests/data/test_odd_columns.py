@@ -15,8 +15,9 @@ from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
 from peftcost.task.draft import draft_task_yaml
+from peftcost.task.given import given_task
 from peftcost.task.splits import load_task_data
-from peftcost.task.task import load_task
+from peftcost.task.task import Task, load_task
 
 
 def written(folder: Path, text: str, name: str = "data.csv") -> Table:
@@ -228,6 +229,16 @@ def test_a_column_beside_texts_is_the_label_if_no_other_one_may_be(
         assert guess_columns(table, None)[1]["label"] == label
         assert f"# {label!r} is taken for the label, since no other" in draft_task_yaml(tmp_path / "data.csv")
         assert "is taken for" not in draft_task_yaml(tmp_path / "data.csv", label)
+        warnings = [load_task_data(task, 0).warnings for task in tasks_of(tmp_path / "data.csv", label)]
+        told = [any(f"{label!r} is taken for the label, since" in line for line in lines) for lines in warnings]
+        assert told == [True, True, False, False]
+
+
+def tasks_of(file: Path, label: str) -> list[Task]:
+    """As the command line and Python read it, without a word on the label and with it."""
+    return [
+        task for name in (None, label) for task in (load_task(file, name), given_task(None, str(file), name, None, file.parent))
+    ]
 
 
 def test_labels_with_three_digits_are_labels(tmp_path: Path) -> None:
