@@ -1,7 +1,7 @@
 """Trains real lineages once and keeps what they gave: the table on which searches are simulated.
 
 python benchmarks/record_table.py TASK [HOURS]
-    TASK: tweets, reviews, wnut16. Stops after HOURS (default: when all is recorded).
+    TASK: tweets, reviews, wnut16, tweets-longer, reviews-longer. Stops after HOURS (default: when all is recorded).
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again. What was
 trained beside other programs is right but for its seconds, and marked as contended: `retime_table.py` measures these again,

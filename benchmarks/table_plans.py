@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 @dataclass(frozen=True)
 class Plan:
     """What is recorded of a task. best: how many lineages get more seeds, first the best of each method and placement, then
-    the best of all. left_out: kinds of `GRIDS`. metric: whose rows are kept."""
+    the best of all. left_out: kinds of `GRIDS`. metric: whose rows are kept. usual: methods of which the usual setup alone is
+    recorded, in place of the grids."""
 
     task: Callable[[], Task]
     rows: Rows
@@ -31,6 +32,7 @@ class Plan:
     best: int
     left_out: frozenset[str] = frozenset()
     metric: str = "accuracy"
+    usual: tuple[str, ...] = ()
 
 
 RATES = {
@@ -126,9 +128,18 @@ PLANS = {
     ),
 }
 
+LONGER = "-longer"
+"""Ends the name of a table of the reference methods' usual setups at longer stops: six epochs in the end."""
+PLANS |= {
+    name + LONGER: replace(PLANS[name], stops=(1600, 3200, 6400, 9600), best=3, usual=("full", "lora", "frozen"))
+    for name in ("tweets", "reviews")
+}
+
 
 def lineages(plan: Plan) -> list[Setup]:
     """What is trained, each at its longest stop, in a shuffled order, so that a part of the table is a fair sample."""
+    if plan.usual:
+        return [Setup.of(method, get_method(method).prior(), plan.stops[-1]) for method in plan.usual]
     found = []
     for kind, (method, rates, choices) in GRIDS.items():
         for values in () if kind in plan.left_out else product(RATES[rates], *choices.values()):
