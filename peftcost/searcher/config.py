@@ -119,6 +119,9 @@ class SearchConfig:
     own_noises: tuple[float, ...] = (0.0075, 0.015, 0.03)
     """Deviation of the best one's readings that no sample explains, between seeds and from stop to stop: as likely as each
     is. At the top of the recorded tables seeds deviate by .011 to .014 (docs/benchmarks/table.md, "own")."""
+    common_seed_share: float = 0.6
+    """What a seed does to all setups alike, as a share of what it does to each: the first deviates by .010, the second by
+    .017 on average over the stops of the recorded tables."""
     unsettled_readings: float = 0.25
     """By so much more, per quality that a setup lies below the best, does its reading err: it may still take off, or
     diverge. At least `unsettled_seeds`, since a setup is also not what its neighbours and its earlier stops say."""

@@ -57,14 +57,34 @@ class Evidence:
         surrogate, groups, limits = surrogate_of(state), spread_groups(state), self.metric.limits
         found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, surrogate.own_noise, config.unsettled_seeds)
         alone = [s for s in ids if s not in state.confirmed]
+        shift = self._shift_of_fresh_seeds(state)
         expectations = {}
         for s, posterior in zip(alone, surrogate.predict([state.setup(s) for s in alone]), strict=True):
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
-            mean = float(np.clip(found.observed[s] + posterior.mean - read, *limits))
+            mean = float(np.clip(found.observed[s] + posterior.mean - read + shift, *limits))
             expectations[s] = Expectation(mean, posterior.deviation, math.sqrt(common))
         return replace(found, expectations=expectations)
+
+    def _shift_of_fresh_seeds(self, state: SearchState) -> float:
+        """By how much fresh seeds are expected to be better than exploring's seed, which does some things to all alike.
+
+        Each setup that was trained again tells it, by what it reads on exploring's sample less what was expected of it there;
+        beforehand it is normal around 0. Without it all of exploring's readings would beat what was confirmed.
+        """
+        surrogate = surrogate_of(state)
+        own = (surrogate.own_noise or 0.0) ** 2
+        variance = 2 * own * state.config.common_seed_share**2  # of exploring's seed, and of the fresh one
+        again = [s for s in sorted(state.confirmed) if any(t.role == "explore" and t.measurement for t in state.trials_of(s))]
+        if not again or not variance:
+            return 0.0
+        told, weights = 0.0, 1 / variance
+        for s, posterior in zip(again, surrogate.predict([state.setup(s) for s in again]), strict=True):
+            read = [self._draw(state, trial, state.dev_sample)[0] for trial in state.decisive(s)]
+            weight = 1 / (posterior.deviation**2 + own / len(read))
+            told, weights = told + weight * (float(np.mean(read)) - posterior.mean), weights + weight
+        return told / weights
 
     def reading_error(self, state: SearchState, trial: Trial) -> float:
         """The standard error of a trial's quality over the dev examples."""

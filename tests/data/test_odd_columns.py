@@ -237,7 +237,9 @@ def test_a_column_beside_texts_is_the_label_if_no_other_one_may_be(
 def tasks_of(file: Path, label: str) -> list[Task]:
     """As the command line and Python read it, without a word on the label and with it."""
     return [
-        task for name in (None, label) for task in (load_task(file, name), given_task(None, str(file), name, None, file.parent))
+        task
+        for name in (None, label)
+        for task in (load_task(file, name), given_task(None, str(file), name, None, file.parent))
     ]
 
 

@@ -169,6 +169,29 @@ def test_of_many_readings_the_best_is_expected_to_be_less_than_it_was_read() -> 
     assert np.mean(regressed) > 0.0
 
 
+def test_a_seed_that_is_lucky_for_all_is_told_by_fresh_ones() -> None:
+    """Else what exploring alone has read would beat whatever was confirmed."""
+    replay, fresh = draw_replay(TABLE, 500, np.random.default_rng(0)), DEFAULT_CONFIG.first_confirm_seed
+    setup = next(iter(TABLE.lineages.values()))
+    shown = [record.seed for seed in (0, fresh, fresh + 1) if (record := replay.record(setup, seed)) is not None]
+    assert shown[0] not in shown[1:]
+    is_gift = np.arange(TABLE.size) % 12 == 0
+    gift = {
+        key: replace(r, examples=np.where(is_gift[:, None], r.examples[:, 1:], r.examples))
+        for key, r in TABLE.records.items()
+        if key[1] == shown[0]
+    }
+    lucky = replace(TABLE, records=TABLE.records | gift)
+
+    def too_good(config: SearchConfig) -> float:
+        found = simulate(lucky, TABLE.total_gpu_seconds, 0, dev_size=500, config=config)
+        assert found.replicates is not None
+        expected = {s: e.mean for s, e in found.replicates.expectations.items()}
+        return float(np.mean([mean - TABLE.truth(s) for s, mean in expected.items()]))
+
+    assert abs(too_good(DEFAULT_CONFIG)) < 0.6 * too_good(replace(DEFAULT_CONFIG, common_seed_share=0.0))
+
+
 def test_a_search_knows_the_limits_of_the_tables_metric() -> None:
     for limits in ((-1.0, 1.0), (0.0, math.inf)):
         table = replace(TABLE, metric=replace(TABLE.metric, limits=limits))
