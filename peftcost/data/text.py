@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from peftcost.data.table import Rejects
@@ -56,6 +57,15 @@ def decode(raw: bytes, name: str, skip: bool = False) -> str:
         line = text.count("\n", 0, nul) + 1
         raise UserError(f"{name}, line {line}: holds a NUL byte, so it is no text file or damaged; write it again.")
     return text
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text, one by one: all at once would take as much memory again."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def reject_broken(text: str, name: str, line: int, reject: Rejects) -> bool:

@@ -6,12 +6,14 @@ import gzip
 import io
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peftcost.data.readers import read_table
+from peftcost.data.readers.conll import parse_conll
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.task.columns import guess_columns
@@ -193,6 +195,16 @@ def test_conll_as_it_is_found(tmp_path: Path, name: str, content: str, told: lis
 def test_a_last_part_of_types_without_a_scheme_stays_the_tags(tmp_path: Path) -> None:
     table = read(tmp_path, "x.conll", "Ann B-NP PER\nleft O O\n\nYork B-NP LOC\nis O O\n")
     assert table.rows[0]["tags"] == ["PER", "O"]
+
+
+def test_reading_a_conll_file_takes_little_more_memory_than_its_rows() -> None:
+    text = "".join(f"word{i % 50}\tO\nAnn\tB-PER\nand\tO\n{i}\tO\n\n" for i in range(2000))
+    tracemalloc.start()
+    table = parse_conll("x.conll", text)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table.rows) == 2000
+    assert peak < 1.7 * kept, f"{peak / kept:.1f} times what is kept"
 
 
 def test_a_no_break_space_in_a_conll_word_parts_nothing(tmp_path: Path) -> None:

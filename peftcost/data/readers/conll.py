@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from peftcost.data.cells import mostly
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
 from peftcost.data.tags import OUTSIDES, marks_kinds, marks_tags
-from peftcost.data.text import reject_broken
+from peftcost.data.text import lines_of, reject_broken
 from peftcost.errors import UserError
 
 DOCUMENT = "-DOCSTART-"
@@ -32,7 +32,7 @@ class Conll(Reader):
         """Blank lines between blocks of lines of equally many parts, but for an odd one; one of which is an entity's tag."""
         if source.folder is not None or source.ending not in (".txt", ".tsv", ".csv", ""):
             return False
-        lines = [line for line in _lines(source.head)[:LOOKED_AT] if not line.startswith((DOCUMENT, *COMMENTS))]
+        lines = [line for line in islice(_lines(source.head), LOOKED_AT) if not line.startswith((DOCUMENT, *COMMENTS))]
         tabs = any("\t" in line for line in lines)
         blocks = [[_parts(line, tabs) for line in block] for block in _blocks(lines)]
         if len(blocks) < 2:
@@ -43,7 +43,7 @@ class Conll(Reader):
         if width < 2 or not mostly(len(parts), len(everything)):
             return False
         columns = list(zip(*parts, strict=True))
-        return _tags_first(parts) or any(map(marks_tags, columns[1:])) or marks_kinds(columns[-1])
+        return _tags_first(columns) or any(map(marks_tags, columns[1:])) or marks_kinds(columns[-1])
 
     def read(self, source: Source, reject: Rejects) -> Table:
         return parse_conll(source.name, source.text(reject), reject)
@@ -56,39 +56,38 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     passed over. A line with too few or too many parts goes to `reject`, with its sentence.
     """
     reject = reject or Rejects()
-    lines = _lines(text)
-    tabs = any("\t" in line for line in lines)
-    width = _width(lines, tabs)
+    tabs = "\t" in text
+    width, lasts = _shape(_lines(text), tabs)
     if width == 0:
         raise UserError(f"{path} holds no words; write {Conll.shape}.")
-    counted = width > 2 and _counts(lines, tabs, width)
-    sentences = list(_sentences(lines, tabs, width))
-    turned = width == 2 and _tags_first([parts for _, found in sentences for _, parts in found if len(parts) == width])
+    counted = width > 2 and _counts(islice(_lines(text), LOOKED_AT), tabs, width, lasts)
+    seen: list[dict[str, str]] = [{} for _ in range(width)]  # what stands in each part; equal ones become one string
+    sentences: list[list[list[str]]] = []
+    places: list[int] = []
+    for start, sentence in _sentences(_lines(text), tabs, width, lasts):
+        words = [parts for _, parts in sentence if len(parts) == width]
+        columns = [[same.setdefault(parts[i], parts[i]) for parts in words] for i, same in enumerate(seen)]
+        if all(_readable(path, start + i, parts, width, reject) for i, parts in sentence):
+            sentences.append(columns)
+            places.append(start)
+    turned = _tags_first(seen)
     if turned:
-        sentences = [(start, [(i, parts[::-1]) for i, parts in found]) for start, found in sentences]
-    tags, notes = _tags_of(path, [parts for _, found in sentences for _, parts in found if len(parts) == width], counted)
+        seen, sentences = seen[::-1], [columns[::-1] for columns in sentences]
+    tags, notes = _tags_of(path, seen, counted)
     notes += [f"{path}: its tags are part 1 of each line, its words part 2."] if turned else []
     named = {int(counted): "tokens"} | ({tags: "tags"} if tags > counted else {})
     names = [named.get(i, f"column {i + 1}") for i in range(counted, width)]
-    rows: list[dict[str, Any]] = []
-    places: list[int] = []
-    for start, sentence in sentences:
-        if all(_readable(path, start + i, parts, width, reject) for i, parts in sentence):
-            columns = list(zip(*(parts for _, parts in sentence), strict=True))[counted:]
-            rows.append({name: list(column) for name, column in zip(names, columns, strict=True)})
-            places.append(start)
+    rows = [dict(zip(names, columns[counted:], strict=True)) for columns in sentences]
     return Table(path, names, rows, places, notes=notes)
 
 
-def _tags_first(words: Sequence[Sequence[str]]) -> bool:
+def _tags_first(columns: Sequence[Collection[str]]) -> bool:
     """Whether, of two parts, the first alone marks entities: `B-ACTOR`, then `steve`."""
-    columns = list(zip(*words, strict=True))
     return len(columns) == 2 and marks_tags(columns[0]) and not marks_tags(columns[1])
 
 
-def _tags_of(path: str, words: Sequence[Sequence[str]], counted: bool) -> tuple[int, list[str]]:
+def _tags_of(path: str, columns: Sequence[Collection[str]], counted: bool) -> tuple[int, list[str]]:
     """Which part of each word's line is its tag, counted from 0, and what is to be told of that."""
-    columns = list(zip(*words, strict=True))
     last = len(columns) - 1
     marking = [i for i in range(1 + counted, last + 1) if marks_tags(columns[i])]
     tags = last if not marking or not OUTSIDES.isdisjoint(columns[last]) else marking[-1]
@@ -108,29 +107,30 @@ def _readable(path: str, line: int, parts: Sequence[str], width: int, reject: Re
     return not reject_broken("\t".join(parts), path, line, reject)
 
 
-def _sentences(lines: Sequence[str], tabs: bool, width: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+def _sentences(
+    lines: Iterable[str], tabs: bool, width: int, lasts: Collection[str]
+) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
     """Where each sentence begins, and its lines (their distance from there, and their parts)."""
-    tags = {parts[-1] for line in lines if not line.startswith("#") and len(parts := _parts(line, tabs)) == width}
     start = 0
     found: list[tuple[int, list[str]]] = []
-    for number, line in enumerate([*lines, ""], start=1):
+    for number, line in enumerate(chain(lines, [""]), start=1):
         parts = _parts(line, tabs)
         if _blank(parts):
             if found:
                 yield start, found
             found = []
-        elif not line.startswith(DOCUMENT) and not (line.startswith("#") and _is_comment(parts, width, tags)):
+        elif not line.startswith(DOCUMENT) and not (line.startswith("#") and _is_comment(parts, width, lasts)):
             start = start if found else number
             found.append((number - start, parts))
 
 
-def _lines(text: str) -> list[str]:
-    return [line.rstrip("\r") for line in text.split("\n")]
+def _lines(text: str) -> Iterator[str]:
+    return (line.rstrip("\r") for line in lines_of(text))
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
+def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
     block: list[str] = []
-    for line in [*lines, ""]:
+    for line in chain(lines, [""]):
         if line.strip():
             block.append(line)
         elif block:
@@ -149,20 +149,29 @@ def _blank(parts: Sequence[str]) -> bool:
     return not any(map(str.strip, parts))
 
 
-def _is_comment(parts: Sequence[str], width: int, tags: set[str]) -> bool:
+def _is_comment(parts: Sequence[str], width: int, lasts: Collection[str]) -> bool:
     """Whether a line that begins with # is no word: it has other parts, or its last is no tag of the other lines."""
-    return len(parts) != width or parts[-1] not in tags
+    return len(parts) != width or parts[-1] not in lasts
 
 
-def _width(lines: Sequence[str], tabs: bool) -> int:
-    """How many parts most lines have."""
-    widths = Counter(len(parts) for line in lines if not _blank(parts := _parts(line, tabs)))
-    return widths.most_common(1)[0][0] if widths else 0
+def _shape(lines: Iterable[str], tabs: bool) -> tuple[int, set[str]]:
+    """How many parts most lines have, and what the last one is in those of them that do not begin with #."""
+    widths: Counter[int] = Counter()
+    lasts: dict[int, set[str]] = {}
+    for line in lines:
+        parts = _parts(line, tabs)
+        if not _blank(parts):
+            widths[len(parts)] += 1
+            found = lasts.setdefault(len(parts), set())
+            if not line.startswith("#"):
+                found.add(parts[-1])
+    width = widths.most_common(1)[0][0] if widths else 0
+    return width, lasts.get(width, set())
 
 
-def _counts(lines: Sequence[str], tabs: bool, width: int) -> bool:
+def _counts(lines: Iterable[str], tabs: bool, width: int, lasts: Collection[str]) -> bool:
     """Whether the first part counts the words of a sentence from 0 or 1 on."""
-    for _, sentence in _sentences(lines[:LOOKED_AT], tabs, width):
+    for _, sentence in _sentences(lines, tabs, width, lasts):
         firsts = [parts[0] for _, parts in sentence]
         if firsts not in ([str(i) for i in range(len(firsts))], [str(i + 1) for i in range(len(firsts))]):
             return False

@@ -10,7 +10,7 @@ from typing import Any
 from peftcost.data.guess import is_conversation
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.table import Rejects, Table
-from peftcost.data.text import reject_broken
+from peftcost.data.text import lines_of, reject_broken
 from peftcost.errors import UserError
 
 SPACE = re.compile(r"\s*")
@@ -47,7 +47,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
     reject = reject or Rejects()
     columns: dict[str, None] = {}
     rows, lines = [], []
-    for line, content in enumerate(text.split("\n"), start=1):
+    for line, content in enumerate(lines_of(text), start=1):
         if not content.strip():
             continue
         try:
