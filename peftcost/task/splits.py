@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,12 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     tables = {name: _read(path, task) for name, path in files_of(task).items()}
     kind, columns = fit_columns(tables["train"], task.task, task.columns, task.models[0])
     given, rejected = {}, []
-    for name, table in tables.items():
-        check_columns_exist(table, columns | _order_columns(task))
-        read = partial(_examples, kind=kind, columns=columns, task=task)
-        given[name], _, told = usable_rows(read, table, bool(task.skip_bad_rows))
+    read = partial(_examples, kind=kind, columns=columns, task=task)
+    for name in tables:
+        check_columns_exist(tables[name], columns | _order_columns(task))
+        given[name], _, told = usable_rows(read, tables[name], bool(task.skip_bad_rows))
         rejected += told
+        tables[name] = replace(tables[name], rows=[], lines=[])  # they take as much memory as the examples
     targets, metric, why_metric = judged_by(kind, task.metric, given["train"], tables["train"].path, columns)
     margin = margin_of(task, metric)
     for name in ("dev", "test"):
