@@ -25,6 +25,12 @@ class Column:
         row = self.values[index] if self.offsets is None else self.values[self.offsets[index] : self.offsets[index + 1]]
         return np.asarray(row)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """How many numbers each example of a ragged column has, shape (n,)."""
+        assert self.offsets is not None, "these examples have one shape"
+        return np.diff(self.offsets)
+
     def first(self, n: int) -> Column:
         """The same of the first n examples."""
         return Column(self.values[:n]) if self.offsets is None else Column(self.values, self.offsets[: n + 1])

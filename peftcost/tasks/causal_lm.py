@@ -29,7 +29,7 @@ from peftcost.tasks.conversations import (
 )
 from peftcost.tasks.preferences import check_no_preferences
 from peftcost.tasks.targets import Targets
-from peftcost.tasks.text_inputs import aligned, lengths_of
+from peftcost.tasks.text_inputs import aligned, in_chunks, lengths_of
 from peftcost.tasks.writing import INPUTS, PROMPTS, WritesText, counted_targets, prompts_and_completions
 
 if TYPE_CHECKING:
@@ -142,21 +142,25 @@ class CausalLM(WritesText):
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
         """Inputs alone end where the model is to go on; of those that are too long the end is kept."""
-        ids, wanted = [], []
-        for example in examples:
+
+        def coded(example: Example) -> Coded:
             if targets is None:
                 own = asked(processor, example)[-max_length:]
-                coded = own, [False] * len(own)
-            else:
-                coded = cut(told(processor, example), max_length)
-                if not any(coded[1]):
-                    raise UserError(
-                        f"{example['place']}: of the completion no token is left to learn; correct or remove the row."
-                    )
-            ids.append(coded[0])
-            wanted.append([token if counts else IGNORED for token, counts in zip(*coded, strict=True)])
-        columns = {"input_ids": ragged(ids), "targets": ragged(wanted)}
-        return Split(columns, lengths_of(columns))
+                return own, [False] * len(own)
+            found = cut(told(processor, example), max_length)
+            if not any(found[1]):
+                raise UserError(
+                    f"{example['place']}: of the completion no token is left to learn; correct or remove the row."
+                )
+            return found
+
+        def columns(rows: slice) -> dict[str, Column]:
+            some = list(map(coded, examples[rows]))
+            wanted = [[token if counts else IGNORED for token, counts in zip(*one, strict=True)] for one in some]
+            return {"input_ids": ragged([ids for ids, _ in some]), "targets": ragged(wanted)}
+
+        found = in_chunks(columns, len(examples))
+        return Split(found, lengths_of(found))
 
     def collate(
         self, split: Split, indices: np.ndarray, padding: Mapping[str, float], max_length: int, width: int = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcost.data.cells import text_of
-from peftcost.data.features import Split, padded, ragged
+from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import LABEL_NAMES
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -16,6 +16,7 @@ from peftcost.tasks.base import IGNORED, Example
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.preferences import check_no_preferences
 from peftcost.tasks.targets import Targets
+from peftcost.tasks.text_inputs import in_chunks, lengths_of
 from peftcost.tasks.writing import WritesText, counted_targets, named_pair, prompts_and_completions
 
 if TYPE_CHECKING:
@@ -76,15 +77,17 @@ class Seq2Seq(WritesText):
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int
     ) -> Split:
         """Both texts are cut at max_length tokens; lengths are those of the longer one."""
-        sources = [tokens_of(processor, example["prompt"], max_length) for example in examples]
-        columns, lengths = {"input_ids": ragged(sources)}, np.array([len(ids) for ids in sources], dtype=np.int64)
-        if targets is not None:
-            wanted = [tokens_of(processor, example["completion"], max_length) for example in examples]
-            columns["targets"] = ragged(wanted)
-            lengths = np.maximum(lengths, [len(ids) for ids in wanted])
-        else:
-            columns["targets"] = ragged([[IGNORED]] * len(sources))
-        return Split(columns, lengths)
+
+        def coded(role: str, some: Sequence[Example]) -> Column:
+            return ragged([tokens_of(processor, example[role], max_length) for example in some])
+
+        def columns(some: Sequence[Example]) -> dict[str, Column]:
+            wanted = ragged([[IGNORED]] * len(some)) if targets is None else coded("completion", some)
+            return {"input_ids": coded("prompt", some), "targets": wanted}
+
+        found = in_chunks(lambda rows: columns(examples[rows]), len(examples))
+        lengths = lengths_of(found)
+        return Split(found, lengths if targets is None else np.maximum(lengths, found["targets"].sizes))
 
     def check_encoded(self, split: Split, model: str) -> None:
         from transformers import AutoConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 CHUNK = 10_000
-"""Texts that are tokenized at a time: a tokenizer's lists of Python numbers take many times the memory of their array."""
+"""Examples that are tokenized at a time: a tokenizer's lists of Python numbers take many times the memory of their array."""
 NOTICEABLE = 0.02
 """Share of unknown tokens, and of texts cut off, from which on the user is warned."""
 
@@ -125,23 +125,25 @@ def text_columns(
 
     A text of nothing but characters that the tokenizer drops still is an input."""
     given = [some for some in (texts, pairs) if some is not None]
-    parts = []
-    for start in range(0, max(1, len(texts)), CHUNK):
-        both = [list(some[start : start + CHUNK]) for some in given]
+
+    def columns(rows: slice) -> dict[str, Column]:
+        both = [list(some[rows]) for some in given]
         encoded = processor(*both, truncation=True, max_length=max_length) if texts else {"input_ids": []}
         ids = [row or [processor.eos_token_id or 0] for row in encoded["input_ids"]]
-        parts.append(token_columns({**encoded, "input_ids": ids}))
-    return joined(parts)
+        return token_columns({**encoded, "input_ids": ids})
+
+    return in_chunks(columns, len(texts))
 
 
-def joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
-    """The columns of chunks, one behind the other; of a column that a chunk lacks, its rows are zeros."""
+def in_chunks(columns: Callable[[slice], Mapping[str, Column]], n: int) -> dict[str, Column]:
+    """The columns of n examples, which `columns` makes of a slice of them at a time; of a column that a chunk lacks, its
+    rows are zeros."""
+    parts = [columns(slice(start, start + CHUNK)) for start in range(0, max(1, n), CHUNK)]
     found = {}
     for name in dict.fromkeys(name for part in parts for name in part):
-        offsets = np.cumsum(np.concatenate([[0], *(lengths_of(part) for part in parts)]), dtype=np.int64)
-        blank = [np.zeros_like(part["input_ids"].values) for part in parts]
-        values = [part[name].values if name in part else zeros for part, zeros in zip(parts, blank, strict=True)]
-        found[name] = Column(np.concatenate(values), offsets)
+        own = [part.get(name) or Column(np.zeros_like(part["input_ids"].values), part["input_ids"].offsets) for part in parts]
+        offsets = np.cumsum(np.concatenate([[0], *(column.sizes for column in own)]), dtype=np.int64)
+        found[name] = Column(np.concatenate([column.values for column in own]), offsets)
     return found
 
 
@@ -156,9 +158,7 @@ def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:
 
 def lengths_of(columns: Mapping[str, Column]) -> np.ndarray:
     """Tokens of each example, shape (n,)."""
-    offsets = columns["input_ids"].offsets
-    assert offsets is not None
-    return np.diff(offsets)
+    return columns["input_ids"].sizes
 
 
 def tfidf_predictions(

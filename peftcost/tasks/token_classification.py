@@ -31,7 +31,7 @@ from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
 from peftcost.tasks.targets import Classes, Targets, expect
-from peftcost.tasks.text_inputs import TextInputs, aligned, lengths_of, token_columns
+from peftcost.tasks.text_inputs import TextInputs, aligned, in_chunks, lengths_of, token_columns
 from peftcost.tasks.undefined import no_entity
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ class TokenClassification(TextInputs, ClassTargets):
         return found
 
     def classes_of(self, example: Example) -> list[str]:
-        return list(example["tags"])
+        tags: list[str] = example["tags"]
+        return tags
 
     def default_metric(self, train: Sequence[Example]) -> tuple[str, str | None]:
         """Entity F1 where the tags mark entities. UserError that names the row of a single odd tag among them, also of
@@ -161,21 +162,9 @@ class TokenClassification(TextInputs, ClassTargets):
                 f"{type(processor).__name__} does not say which word a token belongs to; token classification needs a "
                 "model with a fast tokenizer (tokenizer.json)."
             )
-        ids, wanted = [], []
-        for example, (coded, words) in zip(examples, _code(processor, examples, max_length), strict=True):
-            tags = [0] * len(example["tokens"])
-            if targets is not None:
-                class_ids = expect(Classes, targets).ids
-                tags = [class_ids[tag] for tag in example["tags"]]
-            before = [None, *words[:-1]]
-            seen = [
-                IGNORED if word is None or word == previous else tags[word]
-                for word, previous in zip(words, before, strict=True)
-            ]
-            ids.append(coded)
-            wanted.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
-        columns = token_columns({"input_ids": ids})
-        return Split({**columns, "targets": ragged(wanted)}, lengths_of(columns))
+        class_ids = None if targets is None else expect(Classes, targets).ids
+        columns = in_chunks(lambda rows: _columns(processor, examples[rows], class_ids, max_length), len(examples))
+        return Split(columns, lengths_of(columns))
 
     def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:
         """Padded with IGNORED. Columns from `width` on are targets of words that the model does not see; they count in
@@ -331,6 +320,22 @@ def majority_rows(train: Sequence[Example], test: Sequence[Example], targets: Ta
 
 Coded = tuple[list[int], list[int | None]]
 """Token ids of a sentence, and for each the word that it belongs to (None for special tokens)."""
+
+
+def _columns(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], class_ids: Mapping[str, int] | None, max_length: int
+) -> dict[str, Column]:
+    """Token ids, and at each word's first one the class of its tag."""
+    ids, wanted = [], []
+    for example, (coded, words) in zip(examples, _code(tokenizer, examples, max_length), strict=True):
+        tags = [0] * len(example["tokens"]) if class_ids is None else [class_ids[tag] for tag in example["tags"]]
+        before = [None, *words[:-1]]
+        seen = [
+            IGNORED if word is None or word == previous else tags[word] for word, previous in zip(words, before, strict=True)
+        ]
+        ids.append(coded)
+        wanted.append(seen + tags[1 + max((word for word in words if word is not None), default=-1) :])
+    return {**token_columns({"input_ids": ids}), "targets": ragged(wanted)}
 
 
 def _code(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int) -> list[Coded]:

@@ -139,6 +139,36 @@ class TestAudioClassification(TaskTypeContract):
         return tiny_ast
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(
+    ("case", "model"),
+    [
+        (TestTextPairClassification(), "tiny_bert"),
+        (TestTokenClassification(), "tiny_bert"),
+        (TestCausalLM(), "tiny_chat_lm"),
+        (TestSeq2Seq(), "tiny_t5"),
+    ],
+    ids=lambda case: type(case).__name__ if isinstance(case, TaskTypeContract) else case,
+)
+def test_what_is_tokenized_in_chunks_is_as_at_once(
+    case: TaskTypeContract,
+    model: str,
+    labelled: bool,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = request.getfixturevalue(model)
+    targets = case.kind().targets(case.examples()) if labelled else None
+    whole, _ = case.encoded(folder, targets)
+    monkeypatch.setattr("peftcost.tasks.text_inputs.CHUNK", 5)
+    chunked, _ = case.encoded(folder, targets)
+    np.testing.assert_array_equal(chunked.lengths, whole.lengths)
+    assert set(chunked.columns) == set(whole.columns)
+    for name, column in whole.columns.items():
+        np.testing.assert_array_equal(chunked.columns[name].values, column.values)
+        np.testing.assert_array_equal(chunked.columns[name].offsets, column.offsets)
+
+
 def test_no_task_type_is_left_out() -> None:
     cases = [case for case in (*TaskTypeContract.__subclasses__(), *OnTinyBert.__subclasses__()) if case is not OnTinyBert]
     tested = {case().kind().name for case in cases}
