@@ -49,7 +49,7 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     controller.release()
     kind, tests, rows = spec.data.task_type, None, None
     if opened is not None:
-        tests = test_qualities(opened, run, spec.data) | baselines_of(controller, run, spec)
+        tests = test_qualities(opened | baselines_of(controller, run, spec), run, spec.data)
     answers = None if written is None else written.scored(run, kind)
     if parts and recommendation is not None and evidence is not None:
         rows = more_rows(parts, run, len(spec.data.train), evidence, recommendation.id)

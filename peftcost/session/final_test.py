@@ -48,12 +48,16 @@ def open_tests(
 
 
 def test_qualities(files: Mapping[str, Path | None], run: SearchRun, data: TaskData) -> dict[str, dict[str, Any] | None]:
-    """What `open_tests` found, judged. The user's own metric may take long, so no device is held meanwhile."""
-    copies = copies_of(data.task_type, data.test)
-    found = {
-        name: None if file is None else test_entry(file, run.metric, run.seed, copies=copies) for name, file in files.items()
-    }
-    return found | {"untuned": {**(found["untuned"] or {}), "title": untuned_title(data.task_type)}}
+    """What `open_tests` and `baselines_of` found, judged. The user's own metric may take long, so no device is held
+    meanwhile."""
+    copies, baselines = copies_of(data.task_type, data.test), data.task_type.baselines()
+    titles = {"untuned": untuned_title(data.task_type)} | {name: baseline.title for name, baseline in baselines.items()}
+    found: dict[str, dict[str, Any] | None] = dict.fromkeys(files)
+    for name, file in files.items():
+        if file is not None:
+            entry = test_entry(file, run.metric, run.seed, copies=copies)
+            found[name] = entry | ({"title": titles[name]} if name in titles else {})
+    return found
 
 
 def untuned_title(kind: TaskType) -> str:
@@ -109,8 +113,9 @@ def answers_of(
     return Answers(len(asked.rows), asked.new_tokens, files) if files else None
 
 
-def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, dict[str, Any] | None]:
-    """What needs no model, on the test split and on no device's bill; what takes too long is left out, with a warning."""
+def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, Path | None]:
+    """The files of the rows of what needs no model, on the test split and on no device's bill; what takes too long is left
+    out, with a warning."""
     out = run.folder.baselines
     baselines = spec.data.task_type.baselines()
     payload = {"task": spec.task.model_dump(mode="json"), "task_seed": spec.seed, "out": str(out)}
@@ -120,13 +125,8 @@ def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> di
         titles = ", ".join(baseline.title for baseline in baselines.values())
         text = f"A baseline ({titles}) is missing beside the test results: {failure_of(message)}."
         controller.record("warned", text=text)
-    found: dict[str, dict[str, Any] | None] = {}
-    copies = copies_of(spec.data.task_type, spec.data.test)
-    for name, baseline in baselines.items():
-        file = out / f"{name}.npy"
-        judged = test_entry(file, run.metric, run.seed, copies=copies) if file.exists() else None
-        found[name] = judged and judged | {"title": baseline.title}
-    return found
+    files = {name: out / f"{name}.npy" for name in baselines}
+    return {name: file if file.exists() else None for name, file in files.items()}
 
 
 def base_of(spec: SearchSpec, state: SearchState, recommendation: Recommendation | None) -> str:

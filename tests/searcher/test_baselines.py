@@ -66,11 +66,14 @@ def test_what_takes_too_long_is_ended_and_told_and_what_is_known_stays(
     monkeypatch.setattr(final_test, "BASELINES_SECONDS", 0.05)
     state, executor = SearchState(limit_gpu_seconds=0.1), WritesOneAndHangs()
     metric = get_task_type("text-classification").metrics["accuracy"]
-    run = SimpleNamespace(folder=SimpleNamespace(baselines=tmp_path), metric=metric, seed=0)
-    data = SimpleNamespace(task_type=get_task_type("text-classification"), test=[])
+    run: Any = SimpleNamespace(folder=SimpleNamespace(baselines=tmp_path), metric=metric, seed=0)
+    kind = get_task_type("text-classification")
+    data = SimpleNamespace(task_type=kind, test=[{"text": "a"}, {"text": "b"}])
     spec = SimpleNamespace(task=load_task("builtin:tweets"), seed=0, data=data)
-    found = final_test.baselines_of(Controller(executor, Journal(), state), run, spec)  # type: ignore[arg-type]
-    assert found["majority"]["n"] == 2 and found["tfidf"] is None
+    files = final_test.baselines_of(Controller(executor, Journal(), state), run, spec)  # type: ignore[arg-type]
+    found = final_test.test_qualities(files, run, data)  # type: ignore[arg-type]
+    assert found["majority"] is not None and found["majority"]["n"] == 2 and found["tfidf"] is None
+    assert found["majority"]["title"] == kind.baselines()["majority"].title
     assert executor.killed == [ASIDE]
     assert "TF-IDF" in state.warnings[0] and "ended after 0 s" in state.warnings[0]
     assert state.ledger.spent() == 0.0
