@@ -12,6 +12,7 @@ from peftcost.recommend.policies import Caveat
 from peftcost.searcher.planner import priors
 from peftcost.searcher.references import Curve, Expected, has_begun, rising_at
 from peftcost.searcher.state import SearchState
+from peftcost.searcher.stops import may_reach_beyond
 from peftcost.searcher.trial import Trial
 
 
@@ -77,9 +78,9 @@ def rising_text(state: SearchState, curves: Sequence[Curve]) -> str:
 
 
 def goes_on(state: SearchState, trial: Trial) -> bool:
-    """Whether there is a longer stop, or more budget may add one (`reaching_beyond`)."""
-    longest, most = state.stops[-1], state.config.most_epochs * state.cost.train_rows
-    return trial.setup.stop_examples < longest or state.config.stop_factor * longest <= most
+    """Whether there is a longer stop, or more budget may add one."""
+    longest = state.stops[-1]
+    return trial.setup.stop_examples < longest or may_reach_beyond(longest, state.cost.train_rows, state.config)
 
 
 def contended(state: SearchState, recommended: Setup, rivals: Collection[str]) -> Caveat | None:

@@ -21,11 +21,16 @@ def reaching_beyond(
     """The stops and further ones, until `most_stops_beyond` are there that not every reference can be paid for to reach:
     whatever is worth it may."""
     found = list(stops)
-    while (longer := config.stop_factor * found[-1]) <= config.most_epochs * rows:
+    while may_reach_beyond(found[-1], rows, config):
         if sum(not is_payable(stop) for stop in found) >= config.most_stops_beyond:
             break
-        found.append(longer)
+        found.append(config.stop_factor * found[-1])
     return found
+
+
+def may_reach_beyond(stop: int, rows: int, config: SearchConfig = DEFAULT_CONFIG) -> bool:
+    """Whether some budget may add a further stop."""
+    return config.stop_factor * stop <= config.most_epochs * rows
 
 
 def choose_stops(
