@@ -26,6 +26,7 @@ from peftcost.task.check import copies_of, copies_within, count
 from peftcost.task.inputs import labelled_of
 from peftcost.task.rows import usable_rows
 from peftcost.tasks import Example, Metric, TaskType, get_task_type
+from peftcost.tasks.class_metrics import confusion
 from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.targets import Classes, Targets, targets_from
 
@@ -195,7 +196,5 @@ def confusion_of(kind: TaskType, rows: np.ndarray, targets: Targets) -> dict[str
     pairs = kind.class_pairs(rows)
     if pairs is None or not isinstance(targets, Classes):
         return {}
-    found = {name: dict.fromkeys(targets.names, 0) for name in targets.names}
-    for predicted, true in pairs.tolist():
-        found[targets.names[true]][targets.names[predicted]] += 1
-    return found
+    names, counts = targets.names, confusion(pairs, len(targets)).tolist()
+    return {name: dict(zip(names, row, strict=True)) for name, row in zip(names, counts, strict=True)}

@@ -16,6 +16,7 @@ from peftcost.report.sentences import recommended_entry
 from peftcost.store.learning_curve import learning_curve
 from peftcost.store.run_folder import RunFolder
 from peftcost.tasks import get_task_type
+from peftcost.tasks.class_metrics import confusion
 from peftcost.tasks.targets import Classes
 
 MOST_POINTS = 200
@@ -99,14 +100,6 @@ def trial_folders(folder: Path, entry: Mapping[str, Any]) -> list[Path]:
     """Where the trials that stand for a setup lie: its confirmations, or what there is."""
     decisive = [m for m in entry["measurements"] if m["role"] == "confirm"] or entry["measurements"]
     return [RunFolder(folder).trial(entry["id"], m["seed"]) for m in decisive]
-
-
-def confusion(pairs: np.ndarray, classes: int) -> np.ndarray:
-    """True class by predicted class, of the predicted and the true class id of each example, shape (n, 2)."""
-    n = max(classes, int(pairs.max()) + 1 if len(pairs) else 0)
-    counts = np.zeros((n, n), dtype=int)
-    np.add.at(counts, (pairs[:, 1], pairs[:, 0]), 1)
-    return counts
 
 
 def class_rows(

@@ -30,6 +30,14 @@ SCORED = ("roc_auc", "pr_auc", "recall_at_precision")
 OF_ONE_CLASS = ("f1", "recall_at_precision")
 
 
+def confusion(pairs: np.ndarray, classes: int) -> np.ndarray:
+    """True class by predicted class, of the predicted and the true class id of each example, shape (n, 2)."""
+    n = max(classes, int(pairs.max()) + 1 if len(pairs) else 0)
+    counts = np.zeros((n, n), dtype=int)
+    np.add.at(counts, (pairs[:, 1], pairs[:, 0]), 1)
+    return counts
+
+
 def check_class_metric(name: str, classes: Classes, options: Mapping[str, Any] | None = None) -> None:
     """UserError if the metric makes no sense for these classes, or lacks what it needs."""
     if name in SCORED and len(classes) > MOST_SCORED:

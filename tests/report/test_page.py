@@ -13,8 +13,9 @@ from peftcost.methods import methods
 from peftcost.report.by_method import common_length, method_rows
 from peftcost.report.importance import ALL, importances
 from peftcost.report.marks import MARKS, OTHERS, mark_of, matplotlib_marker, outline
-from peftcost.report.run_files import by_class, class_rows, confusion, loss_curves
+from peftcost.report.run_files import by_class, class_rows, loss_curves
 from peftcost.report.steps import factor, steps_of
+from peftcost.tasks.class_metrics import confusion
 
 Result = dict[str, Any]
 
