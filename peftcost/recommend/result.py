@@ -202,6 +202,6 @@ def test_entry(
     return {"quality": quality, "quality_interval": interval, "n": len(rows)}
 
 
-def written_scores(rows_file: Path, kind: TaskType, seed: int) -> dict[str, Any]:
-    """Each metric on what a model has written, with its 95 % bootstrap interval over examples."""
-    return {name: test_entry(rows_file, metric, seed) for name, metric in kind.written_metrics.items()}
+def written_scores(rows_file: Path, kind: TaskType, seed: int, copies: np.ndarray | None = None) -> dict[str, Any]:
+    """Each metric on what a model has written, with its 95 % bootstrap interval over examples. copies: among these."""
+    return {name: test_entry(rows_file, metric, seed, copies=copies) for name, metric in kind.written_metrics.items()}

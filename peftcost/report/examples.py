@@ -19,9 +19,10 @@ from peftcost.report.numbers import Cell
 from peftcost.report.run_files import trial_folders
 from peftcost.report.sentences import recommended_entry
 from peftcost.store.run_folder import RunFolder
+from peftcost.task.check import copies_of
 from peftcost.task.splits import TaskData, column_by_place, load_task_data
 from peftcost.task.task import load_task
-from peftcost.tasks import get_task_type
+from peftcost.tasks import Example, get_task_type
 
 LONGEST = 400
 """Characters of an example that are shown."""
@@ -136,42 +137,44 @@ def data_of(folder: Path, result: Mapping[str, Any]) -> TaskData | None:
 
 
 def slices_of(
-    folder: Path, seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: TaskData, by: str | None
+    folder: Path, seen: Sequence[Example], rows: np.ndarray, data: TaskData, by: str | None
 ) -> dict[str, list[Slice]]:
     """By length, and by the column."""
     found = {"words": length_slices(seen, rows, data)}
     if by is not None:
         values = column_by_place(load_task(RunFolder(folder).task_file), by)
-        found[by] = value_slices([values.get(str(example["place"]), "") for example in seen], rows, data)
+        found[by] = value_slices([values.get(str(example["place"]), "") for example in seen], seen, rows, data)
     return {name: parts for name, parts in found.items() if parts}
 
 
-def value_slices(values: Sequence[str], rows: np.ndarray, data: TaskData) -> list[Slice]:
+def value_slices(values: Sequence[str], seen: Sequence[Example], rows: np.ndarray, data: TaskData) -> list[Slice]:
     """The most frequent values, that stand in enough rows."""
     own = np.array(values)
     common = [value for value, n in Counter(values).most_common(MOST_VALUES) if n >= FEWEST_IN_A_SLICE]
-    return [slice_of(shortened(value) or "(empty)", rows[own == value], data) for value in common]
+    return [slice_of(shortened(value) or "(empty)", own == value, rows, seen, data) for value in common]
 
 
-def length_slices(seen: Sequence[Mapping[str, Any]], rows: np.ndarray, data: TaskData) -> list[Slice]:
+def length_slices(seen: Sequence[Example], rows: np.ndarray, data: TaskData) -> list[Slice]:
     """Four parts of about as many rows, by their words. None where inputs have no length, or all the same."""
     if data.task_type.one_size or len(seen) < PARTS * FEWEST_IN_A_SLICE:
         return []
-    words = np.array([len(data.task_type.content(dict(example)).split()) for example in seen])
+    words = np.array([len(data.task_type.content(example).split()) for example in seen])
     ends = np.unique(np.quantile(words, np.linspace(0, 1, PARTS + 1)).astype(int))
     found = []
     for i, (low, high) in enumerate(zip(ends, ends[1:], strict=False)):
         first = low if i == 0 else low + 1
-        chosen = rows[(words >= first) & (words <= high)]
-        if len(chosen) >= FEWEST_IN_A_SLICE:
+        chosen = (words >= first) & (words <= high)
+        if chosen.sum() >= FEWEST_IN_A_SLICE:
             told = f"{first} words" if first == high else f"{first} to {high} words"
-            found.append(slice_of(told, chosen, data))
+            found.append(slice_of(told, chosen, rows, seen, data))
     return found if len(found) > 1 else []
 
 
-def slice_of(name: str, rows: np.ndarray, data: TaskData) -> Slice:
-    told = with_interval(rows, data.metric.compute, data.metric.limits, REPLICATES)
-    return Slice(name, len(rows), *map(numbers.quality, told))
+def slice_of(name: str, chosen: np.ndarray, rows: np.ndarray, seen: Sequence[Example], data: TaskData) -> Slice:
+    """chosen: which of the rows, shape (n,). seen: their examples."""
+    copies = copies_of(data.task_type, [seen[i] for i in np.flatnonzero(chosen).tolist()])
+    told = with_interval(rows[chosen], data.metric.compute, data.metric.limits, REPLICATES, copies=copies)
+    return Slice(name, int(chosen.sum()), *map(numbers.quality, told))
 
 
 def suspects(log_probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -47,10 +47,10 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     if opened is not None and recommendation is not None:
         parts = train_on_parts(controller, run, spec, state.setup(recommendation.id))
     controller.release()
-    kind, tests, rows = spec.data.task_type, None, None
+    tests = rows = None
     if opened is not None:
         tests = test_qualities(opened | baselines_of(controller, run, spec), run, spec.data)
-    answers = None if written is None else written.scored(run, kind)
+    answers = None if written is None else written.scored(run, spec.data)
     if parts and recommendation is not None and evidence is not None:
         rows = more_rows(parts, run, len(spec.data.train), evidence, recommendation.id)
     front, keep = front_of(entries), checked_keep(opened_of(controller.journal.events).get("keep", DEFAULT))

@@ -67,16 +67,17 @@ def untuned_title(kind: TaskType) -> str:
 
 @dataclass(frozen=True)
 class Answers:
-    """What models wrote of so many rows, each at most so many tokens long: a file a model."""
+    """What models wrote of these rows of test, each at most so many tokens long: a file a model."""
 
-    rows: int
+    rows: list[int]
     new_tokens: int
     files: dict[str, Path]
 
-    def scored(self, run: SearchRun, kind: TaskType) -> dict[str, Any]:
+    def scored(self, run: SearchRun, data: TaskData) -> dict[str, Any]:
         """For the result."""
-        scores = {model: written_scores(file, kind, run.seed) for model, file in self.files.items()}
-        return {"rows": self.rows, "new_tokens": self.new_tokens, **scores}
+        kind, copies = data.task_type, copies_of(data.task_type, [data.test[i] for i in self.rows])
+        scores = {model: written_scores(file, kind, run.seed, copies) for model, file in self.files.items()}
+        return {"rows": len(self.rows), "new_tokens": self.new_tokens, **scores}
 
 
 def answers_of(
@@ -110,7 +111,7 @@ def answers_of(
             controller.record("warned", text=f"The budget did not last for {missing} to write answers.")
             break
         files[name] = file
-    return Answers(len(asked.rows), asked.new_tokens, files) if files else None
+    return Answers(asked.rows, asked.new_tokens, files) if files else None
 
 
 def baselines_of(controller: Controller, run: SearchRun, spec: SearchSpec) -> dict[str, Path | None]:

@@ -10,8 +10,10 @@ import pytest
 from report.folders import with_examples
 
 from peftcost.errors import UserError
-from peftcost.report.examples import Shown, on_dev
+from peftcost.report.examples import Shown, on_dev, slice_of
 from peftcost.report.html import write_files
+from peftcost.task.splits import load_task_data
+from peftcost.task.task import load_task
 
 
 def test_slices_calibration_and_the_hardest_examples(tmp_path: Path) -> None:
@@ -22,6 +24,17 @@ def test_slices_calibration_and_the_hardest_examples(tmp_path: Path) -> None:
     assert found.hardest is not None and len(found.hardest) == 10 and found.suspects == 10
     assert all(row.suspect and row.label != row.predicted and row.sure == "> 99 %" for row in found.hardest)
     assert found.hardest[0].place.startswith("dev.jsonl, line ")
+
+
+def test_copies_of_a_row_make_no_slice_surer(tmp_path: Path) -> None:
+    with_examples(tmp_path)
+    data = load_task_data(load_task(tmp_path / "task.yaml"), 0)
+    rows = np.array([[0, 0], [1, 0]] * 20)  # every other one is right
+    everything = np.ones(len(rows), dtype=bool)
+    different = slice_of("", everything, rows, data.dev[:40], data)
+    copied = slice_of("", everything, rows, data.dev[:2] * 20, data)
+    assert different.low.known > 0.3
+    assert (copied.examples, copied.low.known, copied.high.known) == (40, 0, 1)
 
 
 def test_texts_are_escaped_and_left_out_on_demand(tmp_path: Path) -> None:

@@ -100,6 +100,13 @@ class Answers:
 SETUP = Setup.of("lora", {}, 100)
 
 
+def answered_data(*prompts: str) -> SimpleNamespace:
+    """The rows 3 and 5 of test hold these prompts."""
+    rows = {3: prompts[0], 5: prompts[1]}
+    test = [{"prompt": [{"role": "user", "content": rows.get(i, f"other {i}")}], "completion": "yes"} for i in range(6)]
+    return SimpleNamespace(task_type=get_task_type("causal-lm"), test=test)
+
+
 def answered(controller: Answers, tmp_path: Path) -> final_test.Answers | None:
     prepared = tmp_path / "prepared"
     prepared.mkdir()
@@ -115,12 +122,22 @@ def answered(controller: Answers, tmp_path: Path) -> final_test.Answers | None:
     return final_test.answers_of(controller, run, spec, SimpleNamespace(id="s"))  # type: ignore[arg-type]
 
 
+def test_copies_of_a_prompt_are_drawn_together_where_answers_are_judged(tmp_path: Path) -> None:
+    file = tmp_path / "answers.npy"
+    np.save(file, np.array([[1.0, 0, 0], [0.0, 0, 0]]))
+    found = final_test.Answers([3, 5], 12, {"untuned": file})
+    run = SimpleNamespace(seed=0)
+    alone, twice = (found.scored(run, answered_data(*own)) for own in (("one", "two"), ("one", "one")))  # type: ignore[arg-type]
+    assert alone["untuned"]["exact_match"]["quality_interval"] == [0.0, 1.0]
+    assert twice["untuned"]["exact_match"]["quality_interval"] == [0.5, 0.5]
+
+
 def test_the_recommended_and_the_untuned_model_write_and_nobody_else(tmp_path: Path) -> None:
     controller = Answers()
     found = answered(controller, tmp_path)
     assert controller.asked == ["answer lora", "answer None"]
     assert found is not None
-    scores = found.scored(SimpleNamespace(seed=0), get_task_type("causal-lm"))  # type: ignore[arg-type]
+    scores = found.scored(SimpleNamespace(seed=0), answered_data("one", "two"))  # type: ignore[arg-type]
     assert (scores["rows"], scores["new_tokens"]) == (2, 12)
     assert scores["recommended"]["exact_match"]["quality"] == 1
     assert scores["untuned"]["exact_match"] == {"quality": 0.0, "quality_interval": [0.0, 0.0], "n": 2}
