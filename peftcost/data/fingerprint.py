@@ -78,13 +78,13 @@ def model_config_folder(model: str) -> Path:
         raise UserError(f"There is no model folder {folder}; check the path, or give a hub id or {PREFIX}minilm.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} lacks config.json; give a model's folder, a hub id or {PREFIX}minilm.")
-    _read_json(folder / "config.json")
+    read_fields(folder / "config.json")
     return folder
 
 
 def base_config(model: str) -> dict[str, Any]:
     """The config.json of a base."""
-    return _read_json(model_config_folder(model) / "config.json")
+    return read_fields(model_config_folder(model) / "config.json")
 
 
 def looks_like_a_path(model: str) -> bool:
@@ -100,7 +100,7 @@ def checked_model_folder(folder: Path) -> Path:
             f"{folder} is {'an adapter, not a whole model' if adapter else 'no model folder'}: it lacks config.json; "
             "give a folder that `save_pretrained` wrote."
         )
-    _read_json(folder / "config.json")
+    read_fields(folder / "config.json")
     _check_weights(folder)
     if not any((folder / name).exists() for name in (*TOKENIZER_FILES, *PROCESSOR_FILES)):
         raise UserError(
@@ -110,14 +110,17 @@ def checked_model_folder(folder: Path) -> Path:
     return folder
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_fields(file: Path, again: str = "copy the model again") -> dict[str, Any]:
+    """The fields of a JSON file of a model's folder. UserError where it is damaged. again: what to do then."""
+    raw = file.read_bytes()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(raw.decode("utf-8"))
+        wrong = "it holds no fields"
     except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); copy the model again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no fields; copy the model again.")
-    return content
+        found, wrong = None, f"it is no JSON: {error}" if raw.strip() else "it is empty"
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is damaged ({wrong}); {again}.")
+    return found
 
 
 def _check_weights(folder: Path) -> None:
@@ -125,7 +128,7 @@ def _check_weights(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     index = folder / "model.safetensors.index.json"
-    names = set(_read_json(index).get("weight_map", {}).values()) if index.exists() else {"model.safetensors"}
+    names = set(read_fields(index).get("weight_map", {}).values()) if index.exists() else {"model.safetensors"}
     weights = [folder / name for name in sorted(names)]
     missing = [path.name for path in weights if not path.exists()]
     if missing and index.exists():

@@ -17,7 +17,7 @@ import numpy as np
 
 from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import PREFIX
-from peftcost.data.fingerprint import looks_like_a_path, model_fingerprint, resolve_model
+from peftcost.data.fingerprint import looks_like_a_path, model_fingerprint, read_fields, resolve_model
 from peftcost.data.media import has_bytes
 from peftcost.data.readers import STANDARD_INPUT, read_table
 from peftcost.errors import UserError
@@ -50,6 +50,8 @@ FIELDS = {
     "preprocessor_config.json": (),
 }
 """Files beside the card that a folder may have, and what they cannot do without."""
+AGAIN = "copy the whole folder again, or train it anew"
+"""What to do with a damaged one."""
 OURS = "predicted_"
 """What stands before the name of a role, and before any name of ours that the user's file has, too."""
 
@@ -100,21 +102,16 @@ def read_card(folder: Path) -> dict[str, Any]:
 def read_json(file: Path, fields: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a JSON file of a trained folder. UserError where it is damaged, or lacks one of these (of a field's own:
     "setup.method")."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = json.loads(text)
-        wrong = "" if isinstance(found, dict) else "it holds no fields"
-    except ValueError as error:
-        wrong = f"it is no JSON: {error}" if isinstance(error, UnicodeError) or text.strip() else "it is empty"
-    wrong = wrong or next((f"it lacks {field!r}" for field in fields if not has_field(found, field)), "")
-    if wrong:
-        raise damaged(file, wrong)
-    return dict(found)
+    found = read_fields(file, AGAIN)
+    lacking = next((field for field in fields if not has_field(found, field)), None)
+    if lacking is not None:
+        raise damaged(file, f"it lacks {lacking!r}")
+    return found
 
 
 def damaged(file: Path, wrong: str) -> UserError:
     """What to raise of a file of a trained folder."""
-    return UserError(f"{file} is damaged ({wrong}); copy the whole folder again, or train it anew.")
+    return UserError(f"{file} is damaged ({wrong}); {AGAIN}.")
 
 
 def has_field(found: Any, field: str) -> bool:

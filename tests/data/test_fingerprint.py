@@ -76,7 +76,7 @@ def test_folders_that_lack_something_say_what(model: Path) -> None:
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1-of-2.safetensors"}}))
     refused("lacks weights", "model-1-of-2.safetensors")
     (model / "config.json").write_text("{")
-    refused("config.json is not JSON")
+    refused("config.json is damaged (it is no JSON")
     (model / "config.json").unlink()
     refused("lacks config.json")
     (model / "adapter_config.json").write_text("{}")
