@@ -46,7 +46,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
     """One JSON object a line; lines that are none go to `reject`."""
     reject = reject or Rejects()
     columns: dict[str, None] = {}
-    rows, lines = [], []
+    rows, lines, same = [], [], dict[str, str]()
     for line, content in enumerate(lines_of(text), start=1):
         if not content.strip():
             continue
@@ -61,7 +61,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
         if reject_broken(content, path, line, reject):
             continue
         columns |= dict.fromkeys(row)
-        rows.append(row)
+        rows.append(_sharing(row, same))
         lines.append(line)
     return Table(path, list(columns), rows, lines)
 
@@ -76,6 +76,7 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
     columns: dict[str, None] = {}
     rows: list[dict[str, Any]] = []
     lines: list[int] = []
+    same: dict[str, str] = {}
     while True:
         at = _behind_space(text, at)
         line, counted = line + text.count("\n", counted, at), at
@@ -89,7 +90,7 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
             reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
         elif not reject_broken(text[at:end], path, line, reject):
             columns |= dict.fromkeys(row)
-            rows.append(row)
+            rows.append(_sharing(row, same))
             lines.append(line)
         at = _behind_space(text, end)
         if text.startswith("]", at):
@@ -103,6 +104,16 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
         line = text.count("\n", 0, at) + 1
         raise UserError(f"{path}, line {line}: the array ends, but {rest[:20]!r} follows; keep one array.")
     return Table(path, list(columns), rows, lines)
+
+
+def _sharing(row: dict[str, Any], same: dict[str, str]) -> dict[str, Any]:
+    """The row, with equal strings of its lists as one string: else words and tags take most of the memory of tagged rows."""
+    return {
+        name: [same.setdefault(item, item) if isinstance(item, str) else item for item in value]
+        if isinstance(value, list)
+        else value
+        for name, value in row.items()
+    }
 
 
 def _whole_object(path: str, text: str, ending: str) -> Table | None:
