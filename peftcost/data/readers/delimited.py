@@ -52,6 +52,7 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
     reject = reject or Rejects()
     with _long_cells():
         lines = physical_lines(text)
+        del text  # it takes as much memory again, and four times that where one character needs it
         start, named = _sep_line(lines)
         separator = named or _find_separator(lines[start:], expected)
         layout = Layout(separator, _spaces_behind(lines[start:], separator))
