@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from peftcost.data.builtin import cache_folder
-from peftcost.engine.asked import SPLIT, asked_of
+from peftcost.data.features import Split
+from peftcost.engine.asked import SPLIT, Asked, asked_of
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
 from peftcost.errors import UserError
@@ -36,15 +36,17 @@ def prepare(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     folder = cache_folder() / "prepared" / digest
     if not (folder / "dataset_info.json").exists():
-        encode_splits(folder, task, data, payload["model"], payload["seed"])
+        encoded = encode_splits(task, data, payload["model"], payload["seed"])
+        del data  # of many rows it takes more memory than what is written
+        save_prepared(folder, *encoded)
     info = load_dataset_info(folder)
     warnings = [*cut_told(info, task), *info.task_type.warnings(load_split(folder, "train"), payload["model"])]
     return {"prepared": str(folder), "warnings": warnings}
 
 
-def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: int) -> None:
-    """Write the task's splits as numbers for this base, and the prompts that contenders will answer. UserError where they do
-    not suit it."""
+def encode_splits(task: Task, data: TaskData, model: str, seed: int) -> tuple[dict[str, Split], DatasetInfo, Asked | None]:
+    """The task's splits as numbers for this base, and the prompts that contenders will answer. UserError where they do not
+    suit it."""
     kind, positions = data.task_type, max_positions(model)
     if kind.one_size and task.max_length is not None:
         raise UserError(f"max_length cuts texts, and {kind.name} has none; remove it from the task.")
@@ -77,7 +79,7 @@ def encode_splits(folder: Path, task: Task, data: TaskData, model: str, seed: in
     if asked is not None:
         prompts = [data.test[i] for i in asked.rows]
         splits[SPLIT] = kind.encode(processor, prompts, None, length)
-    save_prepared(folder, splits, info, asked)
+    return splits, info, asked
 
 
 def cut_told(info: DatasetInfo, task: Task) -> list[str]:
