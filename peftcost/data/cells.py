@@ -59,6 +59,11 @@ def label_of(value: Any, where: str) -> str:
             f"{where}: {value!r} marks characters of a text; write its words and a tag for each in their place, as in "
             '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}.'
         )
+    if isinstance(value, dict):
+        raise UserError(
+            f"{where}: expected one label, but got an object ({', '.join(map(repr, list(value)[:5]))}: …); write the label "
+            "alone, or of several labels the list of those that hold."
+        )
     if not isinstance(value, str | int | float):
         raise UserError(
             f"{where}: expected one label, but got {value!r} ({type(value).__name__}); "

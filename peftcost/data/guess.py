@@ -63,11 +63,28 @@ def label_column(table: Table, label: str | None) -> str:
     classes are, else the only one beside texts whose values can be labels. UserError where none of these tells."""
     if label is None:
         found = called_labels(table) or _values_like_labels(table)
+        if len(found) != 1 and len(table.columns) == 1:
+            raise UserError(
+                f"{table.path} has one column alone ({table.listed}); give text and label a column each, with a comma, a "
+                f"semicolon, a tab or a bar between them, or a key each in JSON.{of_objects(table)}"
+            )
         if len(found) != 1:
-            raise UserError(f"{table.path} does not show which column is the label; name it with --label: {table.listed}.")
+            raise UserError(
+                f"{table.path} does not show which column is the label; name it with --label: {table.listed}."
+                f"{of_objects(table)}"
+            )
         label = found[0]
     check_columns_exist(table, {"label": label})
     return label
+
+
+def of_objects(table: Table) -> str:
+    """What to do with columns whose cells are objects with fields of their own; "" where there are none."""
+    first = {name: next((row[name] for row in table.rows if row.get(name) is not None), None) for name in table.columns}
+    found = [
+        name for name, cell in first.items() if isinstance(cell[0] if isinstance(cell, list) and cell else cell, Mapping)
+    ]
+    return f" What is within {listed(found)} is no column; write what is to be learnt beside the others." if found else ""
 
 
 def called_labels(table: Table) -> list[str]:
@@ -185,10 +202,15 @@ def shown(column: str | list[str]) -> str:
 def said_as(task: str, columns: Mapping[str, str | list[str]], role: str, instead: str) -> str:
     """What to write in a task.yaml for another task, in which the column of `instead` plays `role`."""
     roles = {role if name == instead else name: column for name, column in columns.items()}
+    return f"write `task: {task}` and `columns: {as_yaml(roles)}`"
+
+
+def as_yaml(columns: Mapping[str, str | list[str]]) -> str:
+    """Columns as a task.yaml has them in one line."""
     each = (
-        f"{name}: {column if isinstance(column, str) else '[' + ', '.join(column) + ']'}" for name, column in roles.items()
+        f"{name}: {column if isinstance(column, str) else '[' + ', '.join(column) + ']'}" for name, column in columns.items()
     )
-    return f"write `task: {task}` and `columns: {{{', '.join(each)}}}`"
+    return f"{{{', '.join(each)}}}"
 
 
 def unused_columns(table: Table, columns: Mapping[str, Any]) -> list[str]:

@@ -52,6 +52,7 @@ def decode(raw: bytes, name: str, skip: bool = False) -> str:
             raise UserError(f"{name} is empty; give a file with a header and rows.")
     else:
         text = _utf8(raw, name, skip)
+    text = text.lstrip("\ufeff")  # some programs write the mark twice
     nul = text.find("\0")
     if nul >= 0 and not skip:
         line = text.count("\n", 0, nul) + 1

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,18 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from peftcost.tasks.base import Example, TaskType
-from peftcost.tasks.targets import Classes, Targets
+from peftcost.tasks.targets import Classes, Labels, Targets
 
 SPLITS = ("train", "dev", "test")
 NAMED = 5
 """Classes that a warning names."""
+LIKE_NOTHING = ("-", "--", "?", "n/a", "#n/a", "na", "nan", "<na>", "null", "nil", "#ref!", "#value!", "#name?", "#div/0!")
+"""What programs write where there is no value, in small letters."""
+EXCEL_DATE = re.compile(
+    r"\d{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d\d"
+)
+"""What Excel makes of 1-5 and of 5/1."""
+BETWEEN_CLASSES = ("|", ";", ",", "/", "+", "&", " ")
 
 
 def contradictions(kind: TaskType, examples: Sequence[Example]) -> list[str]:
@@ -103,6 +111,42 @@ def lookalikes(targets: Targets) -> list[str]:
         return []
     shown = "; ".join(" and ".join(map(repr, names)) for names in pairs[:NAMED])
     return [f"Labels that may mean the same are classes of their own: {shown}. Write each in one way."]
+
+
+def doubtful_classes(targets: Targets) -> list[str]:
+    """Warnings of classes that may be none: what programs write for a missing value, what Excel makes a date of, and several
+    labels with a sign between them."""
+    names = targets.names if isinstance(targets, Classes) else ()
+    nothing = [name for name in names if name.casefold() in LIKE_NOTHING and not (name == "-" and "+" in names)]
+    dates = [name for name in names if EXCEL_DATE.fullmatch(name)]
+    found = []
+    if nothing:
+        found.append(
+            f"{', '.join(map(repr, nothing[:NAMED]))} may stand for a missing label, but {was_taken(nothing)}; leave these "
+            "rows out if they have none."
+        )
+    if dates and 2 * len(dates) < len(names):
+        found.append(f"{', '.join(map(repr, dates[:NAMED]))} may be what Excel made of another label; correct it if so.")
+    return found + ([] if isinstance(targets, Labels) else _joined_classes(names))
+
+
+def was_taken(names: Sequence[str]) -> str:
+    return "is taken for a class" if len(names) == 1 else "are taken for classes"
+
+
+def _joined_classes(names: Sequence[str]) -> list[str]:
+    """A warning of classes that are other classes with a sign between them."""
+    known = set(names)
+    for name in names:
+        for joint in BETWEEN_CLASSES:
+            parts = [part.strip() for part in name.split(joint)]
+            if len(parts) > 1 and len(set(parts)) > 1 and set(parts) <= known - {name}:
+                shown = " and ".join(map(repr, parts))
+                return [
+                    f"The class {name!r} may be several, {shown}, which are classes, too; if a text can have several labels, "
+                    f"write lists, or {'|'.join(parts)!r}, with `task: multi-label`."
+                ]
+    return []
 
 
 def _bare(label: str) -> str:

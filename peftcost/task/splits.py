@@ -26,6 +26,7 @@ from peftcost.task.check import (
     copies_within,
     count,
     count_copies,
+    doubtful_classes,
     lookalikes,
     unjudged,
     was,
@@ -106,8 +107,8 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     if not kind.can_learn(splits["train"]):
         where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
-    warnings += dropped + split_off + lookalikes(targets) + unjudged(kind, splits, metric.name)
-    warnings += alike_but_for_case(kind, splits)
+    warnings += dropped + split_off + lookalikes(targets) + ([] if kind.per_token else doubtful_classes(targets))
+    warnings += unjudged(kind, splits, metric.name) + alike_but_for_case(kind, splits)
     return TaskData(
         kind, columns, targets, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
         margin=margin, rejected=rejected, unused=unused_columns(tables["train"], columns | _order_columns(task)),

@@ -190,7 +190,7 @@ def labels_of(
         joint = table.joints.get(column)
         if isinstance(value, str) and value.lstrip().startswith("["):
             raise UserError(f"{where}: begins as a list does ({value[:30]!r}), but is none; correct it or remove the row.")
-        items = value.split(joint) if isinstance(value, str) and joint else [value]
+        items = parted(value, joint) if isinstance(value, str) and joint else [value]
     elif by_place:
         return [str(i) for i, item in enumerate(items) if item]
     names = list(dict.fromkeys(label_of(item, where) for item in items))
@@ -200,6 +200,11 @@ def labels_of(
             "`task: token-classification`, with a list of words beside it."
         )
     return names
+
+
+def parted(cell: str, joint: str) -> list[str]:
+    """Joined labels one by one; a joint before the first or behind the last parts nothing: `rude|`."""
+    return cell.strip(f"{joint} ").split(joint)
 
 
 def _list_in(cell: Any) -> list[Any] | None:
@@ -259,9 +264,9 @@ def holds_joined_labels(table: Table, column: str) -> bool:
         return False
     if column.lower() in SCORE_NAMES and mostly(sum(map(is_number, cells)), len(cells)):
         return False
-    parts = [[part.strip() for part in str(cell).split(joint)] for cell in cells]
-    names = {name for some in parts for name in some}
-    if any(not name or len(name.split()) > LONGEST_NAME for name in names) or marks_tags(names):
+    parts = [[part.strip() for part in parted(str(cell), joint)] for cell in cells]
+    names = {name for some in parts for name in some} - {""}  # an empty one between two joints is told with its row
+    if any(len(name.split()) > LONGEST_NAME for name in names) or marks_tags(names):
         return False
     combinations = {tuple(sorted(some)) for some in parts}
     return len(combinations) >= len(names) and 2 * len(names) <= sum(map(len, parts))

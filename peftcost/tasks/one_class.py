@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peftcost.data.features import Column
+from peftcost.data.numbers import is_number
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, Metric
 from peftcost.tasks.batch import Batch
@@ -52,9 +53,10 @@ class OneClass(ClassTargets):
     def targets(self, train: Sequence[Example]) -> Targets:
         found = expect(Classes, super().targets(train))
         if len(found) > 2 and len(train) / len(found) < FEWEST_ROWS_A_LABEL:
+            numbers = " To learn numbers as such, write `task: regression`." if all(map(is_number, found.names)) else ""
             raise UserError(
                 f"{len(found)} different labels in {len(train)} rows are too many to learn from (for example "
-                f"{found.names[0]!r}); is this the label column?"
+                f"{found.names[0]!r}); is this the label column?{numbers}"
             )
         return found
 

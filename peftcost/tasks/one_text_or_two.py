@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftcost.data.cells import is_blank, text_of
 from peftcost.data.features import Column
-from peftcost.data.guess import names_of, pair_columns, shown, text_column
+from peftcost.data.guess import names_of, of_objects, pair_columns, shown, text_column
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import Columns, Example
@@ -72,6 +72,7 @@ def guess_texts(table: Table, *labels: str, role: str = "label") -> dict[str, An
         raise UserError(
             f"{table.path} does not show which column holds the text ({table.listed}); write a task.yaml "
             f"with `columns: {{text: …, {role}: {column}}}`. Several columns can be one text: `text: [title, body]`."
+            f"{of_objects(table)}"
         )
     return {"text": text}
 

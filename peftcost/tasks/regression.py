@@ -10,7 +10,7 @@ import numpy as np
 
 from peftcost.data.cells import mostly
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import MOST_CLASSES, SCORE_NAMES, label_column, said_as, some_cells
+from peftcost.data.guess import MOST_CLASSES, SCORE_NAMES, as_yaml, label_column, said_as, some_cells
 from peftcost.data.numbers import DoubtfulNumber, is_number, number_reader
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -49,7 +49,9 @@ class Regression(OneTextOrTwo):
         if not holds_fractions(table, label) and not (label.lower() in SCORE_NAMES and holds_many_numbers(table, label)):
             self._check_no_doubt(table, label)
             return None
-        return {**guess_texts(table, label, role="value"), "value": label}
+        columns = {**guess_texts(table, label, role="value"), "value": label}
+        _check_no_odd_fraction(table, columns)
+        return columns
 
     def _check_no_doubt(self, table: Table, label: str) -> None:
         """UserError for a column of numbers that seem to be whole, of which one may not be: 1,250."""
@@ -138,6 +140,24 @@ def holds_fractions(table: Table, column: str) -> bool:
         return False
     read = number_reader(table, column)
     return any(not number.is_integer() for cell in numbers if (number := _number_or_none(read, cell)) is not None)
+
+
+def _check_no_odd_fraction(table: Table, columns: Columns) -> None:
+    """UserError for a number that is not whole among a few whole ones which repeat: 0.5 beside 0 and 1 may be a class that
+    was mistyped, unless the column is called a score."""
+    label = columns["value"]
+    read = number_reader(table, label)
+    found = [(i, number) for i, row in enumerate(table.rows) if (number := _number_or_none(read, row.get(label))) is not None]
+    odd = [i for i, number in found if not number.is_integer()]
+    whole = {number for _, number in found if number.is_integer()}
+    if label.lower() in SCORE_NAMES or len(whole) > MOST_CLASSES or len(whole) * 2 > len(found):
+        return
+    if odd and mostly(len(found) - len(odd), len(found)):
+        raise UserError(
+            f"{table.place(odd[0])}, column {label!r}: {table.rows[odd[0]][label]!r} is not whole as others are, which may "
+            "be classes; correct it, or, to learn all as numbers, write `task: regression` and "
+            f"`columns: {as_yaml(columns)}`."
+        )
 
 
 def holds_many_numbers(table: Table, column: str) -> bool:

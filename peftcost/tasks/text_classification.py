@@ -9,7 +9,7 @@ import numpy as np
 
 from peftcost.data.cells import label_of
 from peftcost.data.features import Split
-from peftcost.data.guess import SCORE_NAMES, label_column, said_as
+from peftcost.data.guess import MOST_CLASSES, SCORE_NAMES, label_column, said_as
 from peftcost.data.numbers import is_number
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -40,14 +40,13 @@ class TextClassification(OneTextOrTwo, OneClass):
         return {**guess_texts(table, label), "label": label}
 
     def otherwise(self, table: Table, columns: Columns) -> str | None:
-        """Numbers that are called a score may be learnt as such."""
+        """Numbers that are called a score, and many different ones, may be learnt as such."""
         numbers = [row.get(columns["label"]) for row in table.rows]
-        if columns["label"].lower() not in SCORE_NAMES or not all(map(is_number, numbers)) or len(set(map(str, numbers))) < 3:
+        most = 2 if columns["label"].lower() in SCORE_NAMES else MOST_CLASSES
+        if not all(map(is_number, numbers)) or len(set(map(str, numbers))) <= most:
             return None
         how = said_as("regression", columns, role="value", instead="label")
-        return (
-            f"{columns['label']!r} holds few different numbers, which are taken for classes; to learn them as numbers {how}"
-        )
+        return f"{columns['label']!r} holds whole numbers, which are taken for classes; to learn them as numbers {how}"
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import json
+import lzma
 import re
 from pathlib import Path
 
@@ -117,6 +119,41 @@ def test_a_folder_with_several_splits_says_to_name_one(tmp_path: Path) -> None:
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, says: list[str]) -> None:
     refused(write(tmp_path, name, content), *says)
+
+
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [
+        (b"PK\x03\x04" + b"\0" * 40, "a workbook or an archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook"),
+        (bz2.compress(b"text,label\n" * 9), "bzip2; unpack it"),
+        (lzma.compress(b"text,label\n" * 9), "xz; unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "zstd; unpack it"),
+        (b"SQLite format 3\0", "is a database"),
+    ],
+)
+def test_another_format_under_the_ending_of_a_table_is_named(tmp_path: Path, begins: bytes, says: str) -> None:
+    for name in ("x.csv", "x.jsonl"):
+        refused(write(tmp_path, name, begins), says)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.csv", "x.tsv"])
+def test_json_is_read_whatever_the_ending(tmp_path: Path, name: str) -> None:
+    rows = [{"text": f'a "text", {i}', "label": "ab"[i % 2]} for i in range(4)]
+    for content in ("\n".join(map(json.dumps, rows)), json.dumps(rows, indent=1)):
+        assert read_table(write(tmp_path, name, content)).rows == rows
+
+
+def test_splits_in_one_file_are_told_apart(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "b"}]
+    refused(write(tmp_path, "x.json", json.dumps({"train": rows, "test": rows})), "holds several splits (train, test)")
+
+
+@pytest.mark.parametrize("again", ["text,label", "\ufefftext,label", '\ufeff"text","label"', "Text,Label"])
+def test_a_header_of_a_file_put_behind_another_is_no_row(tmp_path: Path, again: str) -> None:
+    table = read_table(write(tmp_path, "x.csv", f"\ufeff\ufefftext,label\na b,x\nc d,y\n{again}\ne f,x\n"))
+    assert (table.columns, [row["text"] for row in table.rows]) == (["text", "label"], ["a b", "c d", "e f"])
+    assert "line 4 repeats the header" in " ".join(table.notes)
 
 
 def test_missing_file_and_plain_folder(tmp_path: Path) -> None:

@@ -38,8 +38,17 @@ NO_DATA = {
     b"version https://git-lfs.github.com/spec/": "only names the data, which Git LFS keeps elsewhere; run `git lfs pull`",
     b"<!doctype html": "is a web page, not the data behind it; download the file itself",
     b"<html": "is a web page, not the data behind it; download the file itself",
+    b"pk\x03\x04": "is a workbook or an archive, whatever its ending; save the sheet as CSV UTF-8, or unpack it",
+    b"\xd0\xcf\x11\xe0": "is a workbook, whatever its ending; save its sheet as CSV UTF-8",
+    b"bzh91ay&sy": "is packed with bzip2; unpack it",
+    b"\xfd7zxz": "is packed with xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "is packed with zstd; unpack it",
+    b"7z\xbc\xaf": "is an archive; unpack it",
+    b"rar!\x1a": "is an archive; unpack it",
+    b"sqlite format 3": "is a database; write the rows as CSV",
+    b"%pdf-": "is a document; write its texts as the rows of a .csv file",
 }
-"""How files begin that are often taken for the data."""
+"""How files begin, in small letters, that are often taken for the data."""
 
 
 @cache
@@ -103,7 +112,8 @@ def _source(path: str | Path) -> Source:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
-    return Source(name, endings[-1] if endings else "", _unpacked(raw, name))
+    ending = endings[-1] if endings else ""
+    return Source(name, ending, raw if _why_not_read(ending) else _unpacked(raw, name))
 
 
 def _metadata(folder: Path) -> Source | None:
@@ -139,9 +149,13 @@ def _reader_for(source: Source) -> Reader:
     for reader in readers().values():
         if source.ending in reader.endings:
             return reader
-    why = next((why for endings, why in OTHER_FILES.items() if source.ending in endings), "is no data file that is read here")
+    why = _why_not_read(source.ending) or "is no data file that is read here"
     ending = repr(source.ending) if source.ending else "'nothing'"
     raise UserError(f"{source.name} ends in {ending}, which {why}; {_what_is_read()}")
+
+
+def _why_not_read(ending: str) -> str | None:
+    return next((why for endings, why in OTHER_FILES.items() if ending in endings), None)
 
 
 def _what_is_read() -> str:

@@ -34,7 +34,7 @@ class Source:
     @cached_property
     def head(self) -> str:
         """Its first lines as far as they are text, for a look; "" for a folder."""
-        return self.raw[:LOOKED_AT].decode("utf-8", errors="ignore").removeprefix("\ufeff")
+        return self.raw[:LOOKED_AT].decode("utf-8", errors="ignore").lstrip("\ufeff")
 
 
 class Reader(ABC):

@@ -67,9 +67,10 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         else:
             for record in odd:
                 found = _without(found, record, path, lines, layout, reject)
-    again = [record for record in found if record.cells == header.cells and len(record.cells) > 1]
+    first_names = _bare_names(header)
+    again = [record for record in found if _bare_names(record) == first_names and len(record.cells) > 1]
     if again:  # files that were put one behind the other
-        found = [record for record in found if record.cells != header.cells]
+        found = [record for record in found if _bare_names(record) != first_names]
         lines_again = f"line {again[0].first} repeats" if len(again) == 1 else f"{len(again)} lines repeat"
         notes.append(f"{lines_again} the header; no row is read of that")
     names = _column_names(path, header, found, layout)
@@ -237,6 +238,11 @@ def _check_no_title(path: str, header: Record, records: Sequence[Record], layout
         f"{title} is {cells} where a header should be, and {rows} have {min(widths)}; write the columns' names as the first "
         "line, without a title above them."
     )
+
+
+def _bare_names(record: Record) -> list[str]:
+    """The cells without case, and without the byte order mark that a file put behind another one begins with."""
+    return [cell.strip().removeprefix("\ufeff").strip('"').casefold() for cell in record.cells]
 
 
 def _known_names(record: Record) -> int:

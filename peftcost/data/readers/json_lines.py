@@ -9,6 +9,7 @@ from typing import Any
 
 from peftcost.data.guess import is_conversation
 from peftcost.data.readers.base import Reader, Source
+from peftcost.data.split_folder import are_splits
 from peftcost.data.table import Rejects, Table
 from peftcost.data.text import lines_of, reject_broken
 from peftcost.errors import UserError
@@ -27,12 +28,12 @@ class JsonLines(Reader):
     shape = ROW
 
     def recognises(self, source: Source) -> bool:
+        if source.folder is not None or source.ending in self.endings:
+            return False
         start = source.head.lstrip()
-        return (
-            source.ending == ""
-            and source.folder is None
-            and (start.startswith("{") or re.match(r"\[\s*\{", start) is not None)
-        )
+        if source.ending == "" and start.startswith("{"):
+            return True
+        return re.match(r"\[\s*\{\s*\"", start) is not None or _is_object(start.partition("\n")[0])
 
     def read(self, source: Source, reject: Rejects) -> Table:
         text = source.text(reject)
@@ -141,12 +142,24 @@ def _whole_object(path: str, text: str, ending: str) -> Table | None:
         if table is not None and len(table.rows) == len(whole[fields[0]]):
             table.notes.append(f"{path}: its rows are those of the field {fields[0]!r}.")
             return table
+    if are_splits(whole) and all(map(_is_rows, whole.values())):
+        raise UserError(
+            f"{path}, line 1: holds several splits ({', '.join(whole)}); write each into a file of its own, and name them in "
+            f"task.yaml, as in data: {{train: train.jsonl, …}}."
+        )
     if whole and not typed and all(isinstance(value, list | dict) and value for value in whole.values()):
         raise UserError(
             f"{path}, line 1: is one JSON object with the fields {', '.join(map(repr, list(whole)[:5]))}, not a row each; "
             f"write {ROW} (pandas: to_json(…, orient='records'))."
         )
     return None
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_rows(value: Any) -> bool:
