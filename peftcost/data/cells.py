@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from peftcost.data.table import Table
@@ -64,11 +65,11 @@ def label_of(value: Any, where: str) -> str:
             f"{where}: expected one label, but got an object ({', '.join(map(repr, list(value)[:5]))}: …); write the label "
             "alone, or of several labels the list of those that hold."
         )
+    if isinstance(value, Decimal):  # as databases write numbers into Parquet
+        value = str(value)
     if not isinstance(value, str | int | float):
-        raise UserError(
-            f"{where}: expected one label, but got {value!r} ({type(value).__name__}); "
-            "several labels a row are `task: multi-label`."
-        )
+        how = "several labels a row are `task: multi-label`" if isinstance(value, list) else "write it as a text"
+        raise UserError(f"{where}: expected one label, but got {value!r} ({type(value).__name__}); {how}.")
     label = str(value).strip()
     if not label:
         raise UserError(f"{where}: the label is empty; fill it in or remove the row.")

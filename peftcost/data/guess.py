@@ -42,7 +42,7 @@ KNOWN_NAMES = {*LABEL_NAMES, *LIKE_LABELS, *TEXT_NAMES, *(name for pair in PAIR_
 """What shows that a line is a header."""
 LISTED = 10
 """Columns that play no role, as far as they are named."""
-COMPLETIONS = ("completion", "response", "answer", "reply", "output", "outputs", "targets")
+COMPLETIONS = ("completion", "response", "answer", "reply", "assistant", "output", "outputs", "targets")
 """What a column is called that a model is to write."""
 MOST_CLASSES = 20
 """Different values of a column that is called otherwise, or of one of whole numbers, up to which they may be classes."""
@@ -71,7 +71,7 @@ def label_column(table: Table, label: str | None) -> str:
         if len(found) != 1:
             raise UserError(
                 f"{table.path} does not show which column is the label; name it with --label: {table.listed}."
-                f"{of_objects(table)}"
+                f" Of other tasks write a task.yaml with `task:` and `columns:`.{of_objects(table)}"
             )
         label = found[0]
     check_columns_exist(table, {"label": label})
@@ -82,7 +82,9 @@ def of_objects(table: Table) -> str:
     """What to do with columns whose cells are objects with fields of their own; "" where there are none."""
     first = {name: next((row[name] for row in table.rows if row.get(name) is not None), None) for name in table.columns}
     found = [
-        name for name, cell in first.items() if isinstance(cell[0] if isinstance(cell, list) and cell else cell, Mapping)
+        name
+        for name, cell in first.items()
+        if isinstance(cell[0] if isinstance(cell, list) and cell else cell, Mapping | list)
     ]
     return f" What is within {listed(found)} is no column; write what is to be learnt beside the others." if found else ""
 

@@ -16,6 +16,9 @@ from peftcost.errors import UserError
 NAMES = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "val"), "test": ("test", "testing", "eval")}
 """What a split's file or folder may be called."""
 STATE = "state.json"
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".conll", ".gz")
+ABOUT = ("dataset_info", "dataset_infos", "dataset_dict", "metadata", "readme", "license", "requirements")
+"""Files of these names, without their endings, are about the data."""
 
 
 def are_splits(names: Collection[str]) -> bool:
@@ -43,11 +46,34 @@ def splits_of_folder(folder: Path) -> dict[str, str]:
         if len(paths) > 1:
             raise UserError(
                 f"{folder} holds {', '.join(path.name for path in paths)}, each of which may be the {split} split; name one "
-                f"in task.yaml, as in data: {{train: {paths[0]}, …}}."
+                f"in task.yaml, as in data: {{{'' if split == 'train' else 'train: …, '}{split}: {paths[0]}}}."
             )
         if paths:
             found[split] = str(paths[0])
     return found if "train" in found else {}
+
+
+def passed_over(folder: Path) -> list[str]:
+    """What to tell of the tables in a folder of splits that are none by their names."""
+    found = splits_of_folder(folder)
+    if not found:
+        return []
+    splits = {Path(path).name for path in found.values()}
+    others = [name for name in tables_in(folder) if name not in splits]
+    if not others:
+        return []
+    are = "is no split by its name and is" if len(others) == 1 else "are no splits by their names and are"
+    return [f"{folder}: {', '.join(others)} {are} not used; call a split train, dev or test, or name the files in task.yaml."]
+
+
+def tables_in(folder: Path) -> list[str]:
+    """The names of a folder's tables, shards and files about the data apart."""
+    shards = set(shards_in(folder))
+    return [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in TABLES and path not in shards and path.name.split(".")[0].lower() not in ("", *ABOUT)
+    ]
 
 
 def _is_data(path: Path) -> bool:

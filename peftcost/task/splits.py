@@ -16,7 +16,7 @@ from peftcost.data.builtin import PREFIX, builtin_table
 from peftcost.data.guess import check_columns_exist, shown, unused_columns
 from peftcost.data.hub_files import HUB
 from peftcost.data.readers import read_table
-from peftcost.data.split_folder import splits_of_folder
+from peftcost.data.split_folder import passed_over, splits_of_folder
 from peftcost.data.table import Table
 from peftcost.errors import UserError, did_you_mean
 from peftcost.task.check import (
@@ -96,7 +96,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
 
-    notes = task.guessed + [note for table in tables.values() for note in table.notes] + why_metric
+    notes = task.guessed + _files_passed_over(task) + [note for table in tables.values() for note in table.notes] + why_metric
     warnings = notes + told_in_short(rejected) + contradictions(kind, [example for name in given for example in given[name]])
     given, dropped = without_leaks(kind, given)
     splits, split_off = _split_off(kind, given, margin, seed, task)
@@ -167,6 +167,10 @@ def _check_files_differ(task: Task) -> None:
                 "it is split off."
             )
         by_file[key] = name
+
+
+def _files_passed_over(task: Task) -> list[str]:
+    return passed_over(Path(task.data)) if isinstance(task.data, str) and not task.data.startswith((PREFIX, HUB)) else []
 
 
 def files_of(task: Task) -> dict[str, str]:

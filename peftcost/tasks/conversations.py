@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peftcost.data.cells import LOOKED_AT, is_blank, is_missing, text_of
+from peftcost.data.cells import LOOKED_AT, is_blank, is_missing, list_from_text, text_of
 from peftcost.data.guess import is_conversation, is_turn
 from peftcost.data.table import Table
 from peftcost.errors import UserError
@@ -19,6 +19,10 @@ WHO, SAID = ("role", "from", "speaker"), ("content", "value", "text")
 """What a turn calls its speaker and its text."""
 WEIGHT = "weight"
 """0 for what an assistant said that is not to be learnt, as OpenAI's files have it; else there is none."""
+LEARNT = ("train", "training", "trainable")
+"""What other programs call a mark on turns that is false for those that are not to be learnt."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""What an assistant thinks beside what it says, which few chat templates write."""
 TOOLS = "tools"
 """The role of a turn before all others whose content describes the tools that may be called, in JSON."""
 ROLES = {
@@ -121,12 +125,25 @@ def _turn(item: Any, where: str) -> Turn:
     more = {key: item[key] for key in OF_TOOLS if role == "tool" and item.get(key)}
     if role == "assistant" and (calls := _parsed(item.get("tool_calls"))):
         more["tool_calls"] = _calls(calls, f"{where}, tool_calls")
-    if role == "assistant" and item.get(WEIGHT) in (0, "0"):
+    if role == "assistant" and _is_left_out(item, where):
         more[WEIGHT] = 0
+    if role == "assistant" and (thoughts := next((key for key in THOUGHTS if not is_blank(item.get(key))), None)):
+        raise UserError(
+            f"{where}, {thoughts}: is not learnt; write it into the content as the model's own replies have it "
+            "(<think>…</think>), or remove it."
+        )
     said = _joined(content)
     nothing = is_blank(said)
     silent = nothing and (role in ("system", "tool") or "tool_calls" in more)
     return {"role": role, "content": "" if silent else text_of(said, where), **more}
+
+
+def _is_left_out(item: Mapping[str, Any], where: str) -> bool:
+    """Whether a turn is marked as none to be learnt: `weight: 0`, or `train: false`."""
+    weight = item.get(WEIGHT)
+    if str(weight) not in ("None", "0", "1", "0.0", "1.0"):
+        raise UserError(f"{where}, {WEIGHT}: expected 0 (not to be learnt) or 1, but got {weight!r}.")
+    return str(weight) in ("0", "0.0") or any(item.get(key) is False for key in LEARNT)
 
 
 def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
@@ -163,7 +180,8 @@ def _parsed(value: Any) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            return value
+            written = list_from_text(value)  # as Python writes it
+            return value if written is None else written
     return value
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, label_of, list_from_text, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
-from peftcost.data.guess import TEXT_NAMES, holds, label_column
+from peftcost.data.guess import TEXT_NAMES, holds, label_column, text_column
 from peftcost.data.sentences import WORD_NAMES, refuse_single_words, refuse_words_as_sentences
 from peftcost.data.table import Table
 from peftcost.data.tags import (
@@ -270,7 +270,24 @@ def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | 
         fitting = sum(len(some) == len(of_words) > 0 for some, of_words in zip(tags, words, strict=True))
         if fitting >= MOST * len(rows):
             return name
+    if (
+        lettered
+        and 2 * sum(len(some) > 1 for some in tags) > len(rows)
+        and not any(holds(table, name, list) for name in others)
+    ):
+        _refuse_other_numbers(table, label, text_column(table, list(others)), tags)
     return None
+
+
+def _refuse_other_numbers(table: Table, label: str, text: str | None, tags: Sequence[Sequence[Any]]) -> None:
+    """UserError for tags of words beside texts of which most have another number of words."""
+    for i, some in enumerate(tags):
+        words = _items(list_of, table.rows[i].get(text)) if text is not None else []
+        if words and len(words) != len(some):
+            raise UserError(
+                f"{table.place(i)}, column {label!r}: {len(some)} tags of words, but {text!r} has {len(words)} words; write "
+                "a tag for each word, with spaces between words, or lists of both."
+            )
 
 
 def _items(read: Callable[[Any, str], list[Any]], cell: Any) -> list[Any]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from peftcost.data.table import Table
 from peftcost.errors import UserError
+from peftcost.task.columns import guess_columns
 from peftcost.task.draft import draft_task_yaml
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import load_task
+from peftcost.tasks import get_task_type
 
 
 def written(folder: Path, cells: list[str], column: str = "label", rows: int = 80) -> Path:
@@ -95,3 +99,97 @@ def test_a_file_of_one_column_says_which_separators_are_read(tmp_path: Path, joi
     (tmp_path / "x.csv").write_text("".join(f"a text{joint}{label}\n" for label in ("label", "x", "y", "x")))
     with pytest.raises(UserError, match="has one column alone .*a comma, a semicolon, a tab or a bar between them"):
         load(tmp_path / "x.csv")
+
+
+WORDS = [(["Ann", "left", "York", str(i)], ["B-PER", "O", "B-LOC", "O"]) for i in range(40)]
+
+
+@pytest.mark.parametrize("write", [" ".join, list])
+def test_tags_beside_texts_of_other_lengths_are_no_classes(tmp_path: Path, write: Any) -> None:
+    rows = [
+        json.dumps({"text": " ".join(words) + " .", "labels": write(tags[: 4 - i % 2])})
+        for i, (words, tags) in enumerate(WORDS)
+    ]
+    (tmp_path / "x.jsonl").write_text("\n".join(rows))
+    with pytest.raises(UserError, match="line 1, column 'labels': 4 tags of words, but 'text' has 5 words"):
+        load(tmp_path / "x.jsonl")
+
+
+def test_tags_behind_bars_are_named(tmp_path: Path) -> None:
+    lines = [" ".join(f"{word}|NN|{tag}" for word, tag in zip(*pair, strict=True)) for pair in WORDS]
+    (tmp_path / "x.iob").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"x.iob, line 1: tags stand behind bars .Ann.NN.B-PER."):
+        load(tmp_path / "x.iob")
+
+
+def test_lone_quotes_in_a_tsv_swallow_no_rows(tmp_path: Path) -> None:
+    words = [
+        (i, '"' if word == "left" else word, tag) for i, pair in enumerate(WORDS) for word, tag in zip(*pair, strict=True)
+    ]
+    (tmp_path / "x.tsv").write_text("sentence_id\tword\ttag\n" + "".join(f"{i}\t{w}\t{t}\n" for i, w, t in words))
+    data = load(tmp_path / "x.tsv")
+    assert (len(data.train) + len(data.dev) + len(data.test), data.train[0]["tokens"][1]) == (40, '"')
+    (tmp_path / "y.tsv").write_text(
+        "text\tlabel\n" + "".join(f'"a text {i}\nof two lines"\t{"ab"[i % 2]}\n' for i in range(40))
+    )
+    assert load(tmp_path / "y.tsv").train[0]["text"].endswith("\nof two lines"), "a cell that is quoted well"
+
+
+def split_folder(folder: Path, *names: str) -> Path:
+    for k, name in enumerate(names):
+        (folder / name).write_text("text,label\n" + "".join(f"text {k} {i},{'ab'[i % 2]}\n" for i in range(40)))
+    return folder
+
+
+def test_tables_that_are_no_splits_are_told(tmp_path: Path) -> None:
+    data = load(split_folder(tmp_path, "train.csv", "holdout.csv", "README.txt", ".hidden.csv"))
+    assert any("holdout.csv is no split by its name and is not used" in warning for warning in data.warnings)
+    assert not any("README" in warning or "hidden" in warning for warning in data.warnings)
+
+
+def test_a_folder_without_train_names_its_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none of its files is called train .'my_test.csv', 'my_train.csv'.; give one file"):
+        load(split_folder(tmp_path, "my_train.csv", "my_test.csv"))
+    with pytest.raises(
+        UserError, match=r"holds val.csv, validation.csv, .* the dev split; .* data: {train: …, dev: .*val.csv}"
+    ):
+        load(split_folder(tmp_path, "train.csv", "val.csv", "validation.csv"))
+
+
+def test_numbers_of_databases_are_labels(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    labels = [Decimal(i % 2) for i in range(40)]
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": [f"text {i}" for i in range(40)], "label": labels}), tmp_path / "x.parquet"
+    )
+    assert load(tmp_path / "x.parquet").targets.describe() == "Labels (2): 0, 1"
+
+
+def turns(**more: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho", **more}]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"weight": 0.5}, "turn 2, weight: expected 0 .not to be learnt. or 1, but got 0.5"),
+        ({"reasoning_content": "hm"}, "turn 2, reasoning_content: is not learnt; write it into the content"),
+        ({"train": False}, "the assistant says nothing"),
+        ({"weight": 0}, "the assistant says nothing"),
+    ],
+)
+def test_marks_on_turns_are_heeded_or_refused(more: dict[str, Any], says: str) -> None:
+    kind = get_task_type("causal-lm")
+    table = Table("x.jsonl", ["messages"], [{"messages": turns(**more)}], [1])
+    with pytest.raises(UserError, match=f"line 1, column 'messages'.*{says}"):
+        kind.read(table, {"messages": "messages"})
+
+
+@pytest.mark.parametrize("more", [{"weight": 1}, {"weight": None}, {"train": True, "reasoning_content": None}])
+@pytest.mark.parametrize("write", [list, json.dumps, str])
+def test_conversations_are_read_as_json_or_python_writes_them(more: dict[str, Any], write: Any) -> None:
+    table = Table("x.jsonl", ["messages"], [{"messages": write(turns(**more))}] * 9, list(range(1, 10)))
+    kind, columns = guess_columns(table, None)
+    assert kind.read(table, columns)[0]["completion"] == "Ho"

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from peftcost.core.registry import discover
 from peftcost.data.cells import lists_from_text
+from peftcost.data.guess import listed
 from peftcost.data.hub_files import hub_file, is_hub_file
 from peftcost.data.media import metadata_of
 from peftcost.data.metadata import FILE_NAME, of_named_files
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.sentences import gather_sentences
 from peftcost.data.shards import shards_of
+from peftcost.data.split_folder import tables_in
 from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError, slash_hint
 
@@ -141,6 +143,11 @@ def _reader_for(source: Source) -> Reader:
     for reader in readers().values():
         if reader.recognises(source):
             return reader
+    if source.folder is not None and (names := tables_in(source.folder)):
+        raise UserError(
+            f"{source.name} is a folder, and none of its files is called train ({listed(names)}); give one file, or name the "
+            f"splits in task.yaml, as in data: {{train: {source.folder / names[0]}, …}}."
+        )
     if source.folder is not None:
         raise UserError(
             f"{source.name} is a folder, but none that `datasets` saved (no state.json), nor one of shards alone "

@@ -56,6 +56,7 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     passed over. A line with too few or too many parts goes to `reject`, with its sentence.
     """
     reject = reject or Rejects()
+    _check_no_bars(path, list(islice(_lines(text), LOOKED_AT)))
     tabs = "\t" in text
     width, lasts = _shape(_lines(text), tabs)
     if width == 0:
@@ -79,6 +80,17 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     names = [named.get(i, f"column {i + 1}") for i in range(counted, width)]
     rows = [dict(zip(names, columns[counted:], strict=True)) for columns in sentences]
     return Table(path, names, rows, places, notes=notes)
+
+
+def _check_no_bars(path: str, lines: Sequence[str]) -> None:
+    """UserError for a sentence a line, of words with their tags behind bars."""
+    words = [word for line in lines if not line.startswith((DOCUMENT, *COMMENTS)) for word in line.split()]
+    tags = [word.rpartition("|")[2] for word in words if "|" in word[1:]]
+    if mostly(len(tags), len(words)) and marks_tags(tags):
+        raise UserError(
+            f"{path}, line 1: tags stand behind bars ({words[0]}); write a word and its tag a line, a space between, and "
+            "a blank line behind each sentence."
+        )
 
 
 def _tags_first(columns: Sequence[Collection[str]]) -> bool:

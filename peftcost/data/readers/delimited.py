@@ -60,8 +60,10 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         header, *found = _trimmed(records) or [Record(1, 1, [])]
         notes = _notes_on_layout(layout, expected)
         odd = swallowing([header, *found], lines, layout)
-        broken = min((record.first for record in [header, *found] if record.problem or record in odd), default=None)
-        if broken is not None and separator in WRITTEN_PLAIN and (plain := plain_records(lines, start, layout)):
+        often_plain = separator in WRITTEN_PLAIN
+        doubtful = (r for r in [header, *found] if r.problem or r in odd or (often_plain and r.last > r.first))
+        broken = min((record.first for record in doubtful), default=None)
+        if broken is not None and often_plain and (plain := plain_records(lines, start, layout)):
             header, *found = _trimmed(plain)
             notes.append(f"its quotes do not match (line {broken}), so they are read as characters like others")
         else:
