@@ -71,5 +71,5 @@ def test_of_splits_without_train_one_is_named(tmp_path: Path) -> None:
 def test_other_data_beside_shards_is_not_passed_over(tmp_path: Path) -> None:
     write(tmp_path, "reviews-00000-of-00001", 0, 10)
     (tmp_path / "more.csv").write_text("text,label\na,good\n")
-    with pytest.raises(UserError, match="nor one of shards alone"):
+    with pytest.raises(UserError, match="none of its files is called train"):
         read_table(tmp_path)
