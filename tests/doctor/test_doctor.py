@@ -14,6 +14,7 @@ import pytest
 from peftcost.doctor.advice import advise
 from peftcost.doctor.examine import lock_problem, storage_state
 from peftcost.doctor.findings import DeviceFacts, Findings, Hub, Load, Memory, MethodCheck, Process, SelfTest, Storage
+from peftcost.engine import selftest as selftests
 from peftcost.engine.job import NullReporter
 from peftcost.engine.selftest import FIRST_STEPS, PLAN, STEPS_AT_ONCE, selftest
 from peftcost.engine.train import Loop
@@ -100,3 +101,9 @@ def test_the_steps_that_are_timed_are_captured_once(monkeypatch: pytest.MonkeyPa
     assert found["steps"] >= FIRST_STEPS + STEPS_AT_ONCE
     assert captured == [PLAN.total_steps]
     assert found["last_loss"] < found["first_loss"]
+
+
+def test_a_slow_precision_is_not_timed_for_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftests, "SLOW_SECONDS", 0.0)
+    found = selftest({"method": "full", "precision": "fp32", "seconds": 0.01}, NullReporter())
+    assert found["steps"] == FIRST_STEPS + 1 and found["last_loss"] < found["first_loss"]
