@@ -13,8 +13,9 @@ import pytest
 from promising import promising
 from safetensors.torch import load_file, save_file
 
-import peftcost
 from peftcost.core.setup import Setup
+from peftcost.core.versions import versions
+from peftcost.cost.device import cpu_name
 from peftcost.engine.artifact import reload
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
@@ -23,13 +24,15 @@ from peftcost.errors import GateError, PeftcostError, UserError
 from peftcost.methods import get_method
 from peftcost.recipe.earlier import quality_of_earlier
 from peftcost.recipe.predict import predict, write_rows
-from peftcost.recipe.recipe import Recipe, load_recipe, recipe_yaml
+from peftcost.recipe.recipe import Expected, Recipe, SetupFields, load_recipe, recipe_yaml
 from peftcost.recipe.train import check_reloaded, order_of, train_recipe
 from peftcost.recipe.trained_on import trained_on
+from peftcost.runner.prepare import on_base
+from peftcost.task.splits import load_task_data
 from peftcost.task.task import Rows, load_task
 from peftcost.tasks.targets import Classes
 
-pytestmark = pytest.mark.timed
+SEED = 0
 
 PLAIN = """
 import json, sys, torch
@@ -46,12 +49,26 @@ print(json.dumps(torch.softmax(model(**inputs).logits, -1)[0].tolist()))
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tiny_bert: Path) -> Recipe:
+    """As a search writes it, of a base that has hardly been trained."""
     rows = Rows(train=300, dev=100, test=60)
     task = load_task("builtin:tweets").model_copy(update={"model": str(tiny_bert), "rows": rows})
-    out = tmp_path_factory.mktemp("runs") / "run"
-    run = peftcost.search(task, "40gpu-s", methods=["lora"], out=out, devices="cpu:2")
-    return load_recipe(run.folder.recipe_file)
+    data = load_task_data(task, SEED)
+    choices = dict(Setup.of("lora", get_method("lora").prior(), 600).hyperparameters)
+    return Recipe(
+        task=task,
+        task_seed=SEED,
+        setup=SetupFields(method="lora", hyperparameters=choices, stop_examples=600),
+        epochs=2.0,
+        seeds=[1, 2, 3],
+        expected=Expected(quality=0.5, dev_rows=100, gpu_seconds=60.0, peak_bytes=10**8, device=cpu_name()),
+        confirmed=True,
+        targets=data.targets.describe(),
+        classes=["negative", "neutral", "positive"],
+        fingerprints=on_base(task, data, SEED).fingerprints,
+        versions=versions(),
+        run="run",
+    )
 
 
 @pytest.fixture(scope="module")
