@@ -25,8 +25,6 @@ from peftcost.data.builtin import builtin_table
 from peftcost.errors import GateError, UserError
 from peftcost.recommend.schema import Result
 
-pytestmark = pytest.mark.timed
-
 
 def process_facts() -> dict[str, Any]:
     """What a library must leave alone. Libraries set variables and filters when they are first imported, which is their own
@@ -75,6 +73,7 @@ def test_plan_leaves_the_process_as_it_was(tiny_bert: Path, frame: pd.DataFrame)
         peftcost.plan(model=str(tiny_bert), device="t4", methods=["lora"], max_length=0)
 
 
+@pytest.mark.timed
 def test_results_are_typed(run: peftcost.Run) -> None:
     result = run.result
     assert isinstance(result, Result)
@@ -86,6 +85,7 @@ def test_results_are_typed(run: peftcost.Run) -> None:
     assert json.loads(result.model_dump_json()) == run.folder.read_result()
 
 
+@pytest.mark.timed
 def test_a_run_is_opened_by_its_path(run: peftcost.Run, tmp_path: Path) -> None:
     for opened in (peftcost.Run(str(run.folder.path)), peftcost.load_run(run.folder.path)):
         assert opened.finished and opened.result == run.result
@@ -102,12 +102,14 @@ def test_a_run_is_opened_by_its_path(run: peftcost.Run, tmp_path: Path) -> None:
         peftcost.Run(tmp_path)
 
 
+@pytest.mark.timed
 def test_a_notebook_shows_the_recommendation_and_the_front(run: peftcost.Run) -> None:
     html = run._repr_html_()
     assert all(setup_id in html for setup_id in run.result.front)
     assert "recommended" in html and "<script" not in html
 
 
+@pytest.mark.timed
 def test_data_in_memory_stay_with_the_run(run: peftcost.Run, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(run.folder.path, moved)
@@ -118,6 +120,7 @@ def test_data_in_memory_stay_with_the_run(run: peftcost.Run, tmp_path: Path) -> 
     assert again.data == recipe.task.data
 
 
+@pytest.mark.timed
 def test_a_recipe_trains_on_a_frame_and_predicts(run: peftcost.Run, frame: pd.DataFrame, tmp_path: Path) -> None:
     before = process_facts()
     recipe = promising(peftcost.load_recipe(run.folder.recipe_file), (0.0, 1.0))

@@ -201,8 +201,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "peftcost resume" in said
 
 
-@pytest.mark.timed
-@pytest.mark.parametrize("after_seconds", [0.3, 1.5, 2.2, 2.6, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("after_seconds", [pytest.param(0.3, marks=pytest.mark.timed), 1.5, 2.2, 2.6, 3.0, 4.0, 6.0])
 def test_ctrl_c_at_any_moment_of_the_start_leaves_one_line(tmp_path: Path, after_seconds: float) -> None:
     """As a terminal sends it: to the command and to all processes that it has started."""
     process = a_search(tmp_path, start_new_session=True)
