@@ -11,16 +11,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 import transformers
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
@@ -29,6 +26,7 @@ from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.attention import EAGER
 from peftcost.engine.base_model import held_dtypes, steady_options
 from peftcost.engine.frozen_layers import FrozenLayers, cut
+from peftcost.engine.operators import Tracker
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
 from peftcost.engine.step import Step
@@ -41,14 +39,9 @@ from peftcost.tasks import TaskType
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Targets
 
-ATTENTION_KERNELS = ("scaled_dot_product", "bmm", "baddbmm")
 DEPTHS = (6, 12)
 """Layers at which deep models are estimated; more than any method treats apart, and six apart, so that kinds of layers that
 alternate (every second, third or sixth) stand in both in proportion."""
-RANDOM = ("native_dropout", "bernoulli", "rand_like")
-CURVED = ("gelu", "softmax", "tanh", "silu", "exp", "sigmoid", "erf", "pow", "layer_norm", "rsqrt")
-GATHERING = ("embedding", "index", "gather", "scatter")
-UNTIMED = ("empty", "detach", "alias", "lift_fresh", "_local_scalar_dense")
 
 
 @dataclass(frozen=True)
@@ -83,98 +76,6 @@ class Shape:
     tokens: int
     micro_batch_size: int | None = None
     places: int | None = None
-
-
-class Tracker(TorchDispatchMode):
-    """Follows every operator: storages from their making to their end, floating-point operations, bytes moved."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.phase = "forward"
-        self.live = {"forward": 0, "backward": 0, "optimizer": 0}
-        self.at_peak: dict[str, dict[str, int]] = {}
-        """By phase, what lived from which phase when most did."""
-        self.counts: dict[tuple[str, str], float] = {}
-        self._known: dict[int, weakref.ref[Any]] = {}
-
-    def enter(self, phase: str) -> None:
-        self.phase = phase
-
-    def scale_passes(self, shape: Shape) -> None:
-        """Micro-batches are alike, so two of them stand for all: the first makes the gradients, the second adds to them."""
-        micro = shape.micro_batch_size or shape.batch_size
-        factor = max(1.0, shape.batch_size / (2 * micro))
-        for phase, kind in list(self.counts):
-            if phase != "optimizer":
-                self.counts[phase, kind] *= factor
-
-    def work(self) -> Work:
-        """All phases together."""
-        total: dict[str, float] = {}
-        for (_, kind), amount in self.counts.items():
-            total[kind] = total.get(kind, 0.0) + amount
-        return Work(**total)
-
-    def know(self, tensors: Iterable[torch.Tensor]) -> int:
-        """Take these as there from the start; their bytes, each storage once."""
-        total = 0
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            if id(storage) not in self._known:
-                self._known[id(storage)] = weakref.ref(storage)
-                total += storage.nbytes()
-        return total
-
-    def add(self, kind: str, amount: float) -> None:
-        self.counts[self.phase, kind] = self.counts.get((self.phase, kind), 0.0) + amount
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        tensors = [t for t in torch.utils._pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
-        for tensor in tensors:
-            self._see(tensor)
-        if not func.is_view:
-            self._count(func, args, kwargs or {}, out, tensors)
-        return out
-
-    def _see(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = id(storage)
-        if key in self._known:
-            return
-        size, phase = storage.nbytes(), self.phase
-        self.live[phase] += size
-        if sum(self.live.values()) > sum(self.at_peak.get(phase, {}).values()):
-            self.at_peak[phase] = dict(self.live)
-
-        def gone(_: Any) -> None:
-            self.live[phase] -= size
-            self._known.pop(key, None)
-
-        self._known[key] = weakref.ref(storage, gone)
-
-    def _count(self, func: Any, args: Any, kwargs: Any, out: Any, outputs: list[torch.Tensor]) -> None:
-        name = func._schema.name.removeprefix("aten::")
-        if name.startswith(UNTIMED):
-            return
-        self.add("kernels", 1)
-        flops = flop_registry.get(func.overloadpacket)
-        if flops is not None:
-            kind = "attention_flops" if any(part in name for part in ATTENTION_KERNELS) else "matmul_flops"
-            self.add(kind, flops(*args, **kwargs, out_val=out))
-            return
-        made = sum(t.numel() for t in outputs)
-        inputs = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-        if any(part in name for part in RANDOM):
-            self.add("random_elements", outputs[0].numel())
-        elif any(part in name for part in CURVED):
-            self.add("curved_elements", made)
-        elif any(part in name for part in GATHERING):
-            self.add("gathered_elements", made)
-        elif "adam" in name:
-            self.add("optimizer_elements", sum(t.numel() for t in inputs) / 4)
-        else:
-            self.add("moved_bytes", sum(t.numel() * t.element_size() for t in [*inputs, *outputs]))
 
 
 def estimate_step(
@@ -222,7 +123,8 @@ def estimate_step(
                 tracker.enter,
                 MICRO_BATCHES_TO_PEAK,
             )
-        tracker.scale_passes(shape)
+        # Micro-batches are alike, so two of them stand for all: the first makes the gradients, the second adds to them.
+        tracker.scale_passes(max(1.0, shape.batch_size / (2 * (shape.micro_batch_size or shape.batch_size))))
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in trained if p.grad is not None)
         n_trained = sum(p.numel() for p in trained)
         n_total = sum(int(getattr(p, "unpacked_numel", p.numel())) for p in model.parameters())
