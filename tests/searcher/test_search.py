@@ -152,7 +152,7 @@ SCRIPT = """
 import sys, peftcost
 from peftcost.task.task import Task
 task = Task.model_validate_json(sys.argv[1])
-peftcost.search(task, "50gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
+peftcost.search(task, "30gpu-s", methods=["full", "frozen"], seed=1, out=sys.argv[2], devices="cpu:2")
 """
 
 
