@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def test_fewer_dev_rows_promise_less() -> None:
     assert many is not None and few is not None and few[0] < many[0]
 
 
+@cache
 def tweets(dev: int) -> TaskData:
     return load_task_data(load_task("builtin:tweets").model_copy(update={"rows": Rows(train=60, dev=dev, test=20)}), 0)
 
