@@ -52,7 +52,15 @@ def replay(name: str, share: float, seed: int, margin: float, config: SearchConf
         quality, cost, _ = truth[found.recommendation.id]
         told |= {"confirmed": found.recommendation.confirmed, "short": best - quality, "cost": cost / cheapest}
         told |= {"wrong": best - quality > margin + 1e-9, "wrong_longer": longer - quality > margin + 1e-9}
+        quality, cost, _ = truth[cheapest_observed(measured, margin)]
+        told |= {"short_observed": best - quality, "cost_observed": cost / cheapest}
     return told
+
+
+def cheapest_observed(measured: list[dict[str, Any]], margin: float) -> str:
+    """What people would take: the cheapest whose own reading lies within the margin of the best reading."""
+    bar = max(entry["reading"] for entry in measured) - margin
+    return str(min((e for e in measured if e["reading"] >= bar), key=lambda e: e["gpu_seconds"])["id"])
 
 
 def best_of_longer(name: str) -> float:
@@ -85,6 +93,8 @@ def compare(files: list[Path]) -> None:
                 f"({gain.mean():+.4f} ± {gain.std() / len(gain) ** 0.5:.4f}), "
                 f"advice {mean_of(rows, lambda r: r['short']):.4f} below the best at "
                 f"{np.exp(mean_of(rows, lambda r: np.log(r['cost']))):.2f} of the cost, "
+                f"(cheapest observed {mean_of(rows, lambda r: r.get('short_observed', np.nan)):.4f} at "
+                f"{np.exp(mean_of(rows, lambda r: np.log(r.get('cost_observed', np.nan)))):.2f}), "
                 f"confirmed {len(confirmed)}, of these wrong {sum(row['wrong'] for row in confirmed)}, "
                 f"at longer stops {sum(row.get('wrong_longer', row['wrong']) for row in confirmed)}"
             )
