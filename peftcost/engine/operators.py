@@ -21,7 +21,6 @@ KINDS = {
     "optimizer_elements": ("adam",),
 }
 """What operators are counted as whose names have one of these parts, the first that holds."""
-DEVICE_OF = torch.ops.prim.device.default
 UNTIMED = ("empty", "detach", "alias", "lift_fresh", "_local_scalar_dense")
 
 
@@ -67,11 +66,6 @@ class Tracker(TorchDispatchMode):
         self.counts[self.phase, kind] = self.counts.get((self.phase, kind), 0.0) + amount
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is DEVICE_OF and not args[0].fake_mode.in_kernel_invocation:
-            # Two of three calls ask this, and torch's own answer takes long. Machines' rates count it as an operator.
-            self.add("kernels", 1)
-            self.add("moved_bytes", args[0].numel() * args[0].element_size())
-            return args[0].fake_device
         out = func(*args, **(kwargs or {}))
         outputs = tensors_in(out)
         for tensor in outputs:
