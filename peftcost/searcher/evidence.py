@@ -76,7 +76,7 @@ class Evidence:
         surrogate = surrogate_of(state)
         own = (surrogate.own_noise or 0.0) ** 2
         variance = 2 * own * state.config.common_seed_share**2  # of exploring's seed, and of the fresh one
-        again = [s for s in sorted(state.confirmed) if any(t.role == "explore" and t.measurement for t in state.trials_of(s))]
+        again = sorted(state.confirmed)  # each was explored before
         if not again or not variance:
             return 0.0
         told, weights = 0.0, 1 / variance
