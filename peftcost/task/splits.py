@@ -96,7 +96,9 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
 
-    notes = task.guessed + _files_passed_over(task) + [note for table in tables.values() for note in table.notes] + why_metric
+    path = _own_path(task)
+    notes = task.guessed + (passed_over(path) if path is not None else [])
+    notes += [note for table in tables.values() for note in table.notes] + why_metric
     warnings = notes + told_in_short(rejected) + contradictions(kind, [example for name in given for example in given[name]])
     given, dropped = without_leaks(kind, given)
     splits, split_off = _split_off(kind, given, margin, seed, task)
@@ -169,17 +171,15 @@ def _check_files_differ(task: Task) -> None:
         by_file[key] = name
 
 
-def _files_passed_over(task: Task) -> list[str]:
-    return passed_over(Path(task.data)) if isinstance(task.data, str) and not task.data.startswith((PREFIX, HUB)) else []
+def _own_path(task: Task) -> Path | None:
+    """The one file or folder of the user's own that the task names; None for several, and for others' data."""
+    return Path(task.data) if isinstance(task.data, str) and not task.data.startswith((PREFIX, HUB)) else None
 
 
 def files_of(task: Task) -> dict[str, str]:
     """The file of each split; those of a folder with several splits, where the task names the folder alone."""
-    if isinstance(task.data, str) and not task.data.startswith((PREFIX, HUB)):
-        found = splits_of_folder(Path(task.data))
-        if found:
-            return found
-    return task.files.model_dump(exclude_none=True)
+    path = _own_path(task)
+    return (splits_of_folder(path) if path is not None else {}) or task.files.model_dump(exclude_none=True)
 
 
 def _read(path: str, task: Task) -> Table:
