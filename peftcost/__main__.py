@@ -6,13 +6,10 @@ import signal
 
 def main() -> None:
     """Run the command line. Ctrl-C during its imports ends it in one line: nothing has begun that could be lost."""
-    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so under nohup
-    if interruptible:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not so under nohup
         signal.signal(signal.SIGINT, _stop)
     from peftcost.cli.app import main as run
 
-    if interruptible:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 

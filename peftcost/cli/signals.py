@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +15,8 @@ from peftcost.core.terminal import SENT
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 ENDING = [*SENT, signal.SIGTERM]
+SOON_SECONDS = 0.02
+IMPORTER = "<frozen importlib._bootstrap>"
 WORDS = {INTERRUPTED: "Interrupted", TERMINATED: "Terminated"}
 
 
@@ -33,7 +37,7 @@ class Signals:
         self.go_on = ""
 
     def listen(self) -> None:
-        """From now on SIGINT, SIGTERM and SIGHUP raise, each once. What nohup ignores stays ignored."""
+        """From now on SIGINT, SIGTERM and SIGHUP raise. What nohup ignores stays ignored."""
         for number in ENDING:
             if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
@@ -56,12 +60,30 @@ class Signals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.exit_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        if is_importing(frame):
+            send_again(number)
+        else:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     def _on_unraisable(self, unraisable: Any) -> None:
-        """A signal that arrives in a destructor cannot be raised there; its traceback helps nobody."""
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
+        """A signal that arrives in a destructor cannot be raised there, so it comes again when that is over."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
+            send_again(signal.SIGINT if issubclass(unraisable.exc_type, KeyboardInterrupt) else signal.SIGTERM)
+        else:
             sys.__unraisablehook__(unraisable)
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is just being imported. Cython's modules, as numpy's, lose what is raised in them then."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTER:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def send_again(number: int) -> None:
+    threading.Timer(SOON_SECONDS, os.kill, (os.getpid(), number)).start()
 
 
 signals = Signals()

@@ -64,3 +64,34 @@ def test_whatever_ends_it_nothing_is_left(tmp_path: Path, command: str, sent: si
     assert (process.returncode, said) == (code, f"peftcost: {'Interrupted' if code == 130 else 'Terminated'}.\n")
     assert list(scratch.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "rows.csv", "scratch"]
+
+
+@pytest.mark.parametrize(
+    "loses_it",
+    [
+        "import loses_what_is_raised",
+        "Dying(); time.sleep(0.5)",
+    ],
+)
+def test_what_is_lost_where_it_is_raised_comes_again(tmp_path: Path, loses_it: str) -> None:
+    """Modules of Cython clear whatever is raised as they are imported, and no destructor can raise."""
+    sending = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)"
+    (tmp_path / "loses_what_is_raised.py").write_text(f"try:\n    {sending}\nexcept BaseException:\n    pass\n")
+    program = f"""
+import time
+from peftcost.cli.signals import signals
+
+class Dying:
+    def __del__(self):
+        {sending}
+
+signals.listen()
+try:
+    {loses_it}
+    time.sleep(5)
+    print("went on")
+except KeyboardInterrupt:
+    print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
