@@ -52,7 +52,7 @@ FLAGS = {"0", "1", "True", "False"}
 NO_LABEL = re.compile(r".*(\b|_)(id|idx|index|year|fold)|.*[a-z]I[dD]", re.IGNORECASE)
 YEAR = re.compile(r"(19|20)\d\d")
 TURN_KEYS = (
-    *({"role", "content"}, {"role", "tool_calls"}, {"from", "value"}),
+    *({"role", "content"}, {"role", "tool_calls"}, {"role", "function_call"}, {"from", "value"}),
     *({"role", "text"}, {"speaker", "text"}, {"speaker", "content"}),
 )
 """What a turn of a conversation has: as OpenAI, as ShareGPT, and as others write it."""

@@ -15,6 +15,7 @@ LIKE_OUTSIDE = ("0", "\N{GREEK CAPITAL LETTER OMICRON}", "\N{CYRILLIC CAPITAL LE
 PREFIX = re.compile(r"([BIESLUMW])(?:[-_:/](.+))?")
 SUFFIX = re.compile(r"(.+)[-_:/]([BIESLUMW])")
 SMALL_PREFIX = re.compile(r"[obieslumw]|[bieslumw][-_:/].+")
+SEVERAL = re.compile(r"([BIESLUMW][-_:/][^,;|+]+)[,;|+] *[BIESLUMW][-_:/].+")
 SEPARATORS = str.maketrans("_:/", "---")
 KIND = re.compile(r"[^\W\d_][\w./-]*")
 OFTEN = 0.25
@@ -68,6 +69,12 @@ def kind_of(tag: str) -> str | None:
         return None
     parts = None if capital is None else tag_parts(capital)
     return tag if parts is None else parts[1]
+
+
+def first_of_several(tag: str) -> str | None:
+    """The first of the tags that one word has (B-LOC,B-ORG), or None where it has one."""
+    found = SEVERAL.fullmatch(tag)
+    return None if found is None else found[1]
 
 
 def written_in_two_ways(counts: Counter[str]) -> tuple[str, str] | None:

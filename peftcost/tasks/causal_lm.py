@@ -27,7 +27,7 @@ from peftcost.tasks.conversations import (
     turns_of,
     words_of,
 )
-from peftcost.tasks.preferences import check_no_preferences
+from peftcost.tasks.preferences import check_no_preferences, check_no_verdicts
 from peftcost.tasks.targets import Targets
 from peftcost.tasks.text_inputs import aligned, in_chunks, lengths_of
 from peftcost.tasks.writing import INPUTS, PROMPTS, WritesText, counted_targets, prompts_and_completions
@@ -81,6 +81,7 @@ class CausalLM(WritesText):
         if not (labelled and set(names) & set(TEXT_NAMES)):  # a text with its class may have a conversation beside
             for name in table.columns:
                 if name.lower() in CONVERSATIONS and holds_conversations(table, name):
+                    check_no_verdicts(table, self.name, name)
                     return {"messages": name}
         if labelled:
             return None

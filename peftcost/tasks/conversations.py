@@ -15,6 +15,8 @@ Turn = dict[str, Any]
 """role (system, user, assistant or tool) and content, a text; an assistant's may have tool_calls, a tool's its name and
 tool_call_id. A turn that calls tools, and one of the system or a tool, may say nothing: then its content is empty."""
 OF_TOOLS = ("tool_call_id", "name")
+CALLS = ("function_call", "tool_calls")
+"""What an assistant's calls of tools are called: one call, as OpenAI had it first, or a list."""
 WHO, SAID = ("role", "from", "speaker"), ("content", "value", "text")
 """What a turn calls its speaker and its text."""
 WEIGHT = "weight"
@@ -47,7 +49,7 @@ def turns_of(value: Any, where: str) -> list[Turn]:
     where: file, row and column, for the message."""
     if is_missing(value):
         raise UserError(f"{where}: the conversation is missing; fill it in or remove the row.")
-    items = _parsed(value)
+    items = _turns_in(value)
     if not isinstance(items, list) or not items:
         raise UserError(
             f"{where}: expected a list of turns as {{role: user, content: …}}, but got {_shown(value)}; correct or remove "
@@ -58,7 +60,7 @@ def turns_of(value: Any, where: str) -> list[Turn]:
 
 def holds_turns(value: Any) -> bool:
     """Whether a cell looks like a conversation."""
-    return is_conversation(_parsed(value))
+    return is_conversation(_turns_in(value))
 
 
 def holds_conversations(table: Table, column: str) -> bool:
@@ -120,11 +122,10 @@ def _turn(item: Any, where: str) -> Turn:
     role = ROLES.get(str(speaker).strip().lower())
     if role is None:
         raise UserError(f"{where}: nobody is called {speaker!r}; the roles are {', '.join(ROLES)}.")
-    if item.get("function_call"):
-        raise UserError(f"{where}, function_call: no chat template takes it; write `tool_calls` in its place.")
     more = {key: item[key] for key in OF_TOOLS if role == "tool" and item.get(key)}
-    if role == "assistant" and (calls := _parsed(item.get("tool_calls"))):
-        more["tool_calls"] = _calls(calls, f"{where}, tool_calls")
+    for key in CALLS:
+        if role == "assistant" and (calls := _parsed(item.get(key))):
+            more["tool_calls"] = _calls(calls, f"{where}, {key}")
     if role == "assistant" and _is_left_out(item, where):
         more[WEIGHT] = 0
     if role == "assistant" and (thoughts := next((key for key in THOUGHTS if not is_blank(item.get(key))), None)):
@@ -166,6 +167,12 @@ def without_nothing(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: without_nothing(one) for key, one in value.items() if one is not None}
     return [without_nothing(one) for one in value] if isinstance(value, list) else value
+
+
+def _turns_in(value: Any) -> Any:
+    """The turns that a cell holds, also under `messages`, as in a request to OpenAI's interface."""
+    parsed = _parsed(value)
+    return parsed["messages"] if isinstance(parsed, Mapping) and "messages" in parsed else parsed
 
 
 def _joined(content: Any) -> Any:

@@ -17,6 +17,7 @@ from peftcost.data.table import Table
 from peftcost.data.tags import (
     LIKE_OUTSIDE,
     OUTSIDE,
+    first_of_several,
     in_capitals,
     kind_of,
     known_tags,
@@ -127,6 +128,12 @@ class TokenClassification(TextInputs, ClassTargets):
 
     def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:
         counts = tag_counts(train)
+        several = next(filter(first_of_several, counts), None)
+        if metric != "token_accuracy" and several is not None:
+            raise UserError(
+                f"{_place_of(several, train)} is several tags of one word; keep one, as {first_of_several(several)!r}, or "
+                "set `metric: token_accuracy` if it is a tag of its own."
+            )
         if metric != "token_accuracy" and (two := written_in_two_ways(counts)) is not None:
             raise UserError(
                 f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way, or "

@@ -123,6 +123,7 @@ def test_small_letters_and_bare_kinds_are_entities(tmp_path: Path, tags: list[st
         ("\ufeffB-PER", BILOU, "of no entity scheme"),
         ("b", BILOU, "of no entity scheme"),
         ("0", KINDS, "of no entity scheme.* Did you mean 'O'"),
+        ("B-LOC,B-PER", BILOU, "is several tags of one word; keep one, as 'B-LOC'"),
     ],
 )
 def test_a_tag_that_is_written_in_another_way_is_named(

@@ -335,3 +335,15 @@ def test_numbers_beyond_all_bounds_are_refused() -> None:
 def test_what_cannot_be_kept_is_told_with_its_column(value: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="The column 'extra' of data holds what cannot be kept"):
         file_of([{"text": "a", "extra": value}, {"text": "b", "extra": value}], tmp_path / "data.parquet")
+
+
+def test_texts_that_parquet_holds_as_bytes_are_texts(tmp_path: Path) -> None:
+    """Of writers that leave the type open (fastparquet, Spark's binaryAsString)."""
+    import pyarrow.parquet
+
+    columns = {"text": ["é".encode(), b"b", None], "label": [b"x", b"y", b"x"], "odd": [b"\xff\xd8", b"a", b"b"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "data.parquet")
+    table = read_table(tmp_path / "data.parquet")
+    assert table.rows[0] == {"text": "é", "label": "x", "odd": b"\xff\xd8"}
+    assert table.rows[2]["text"] is None
+    assert [note for note in table.notes if "'text' holds bytes" in note]

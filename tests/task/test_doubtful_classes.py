@@ -122,6 +122,13 @@ def test_tags_behind_bars_are_named(tmp_path: Path) -> None:
         load(tmp_path / "x.iob")
 
 
+def test_tags_behind_commas_are_named(tmp_path: Path) -> None:
+    blocks = ["\n".join(f"{word},{tag}" for word, tag in zip(*pair, strict=True)) for pair in WORDS]
+    (tmp_path / "x.conll").write_text("\n\n".join(blocks))
+    with pytest.raises(UserError, match=r"x.conll, line 1: tags stand behind commas .Ann,B-PER."):
+        load(tmp_path / "x.conll")
+
+
 def test_lone_quotes_in_a_tsv_swallow_no_rows(tmp_path: Path) -> None:
     words = [
         (i, '"' if word == "left" else word, tag) for i, pair in enumerate(WORDS) for word, tag in zip(*pair, strict=True)

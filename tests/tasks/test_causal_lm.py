@@ -144,7 +144,7 @@ def test_unusable_rows_are_told_with_their_place() -> None:
         ([{"role": "user", "content": ""}], "empty"),
         ([{"role": "assistant", "content": None}], "turn 1: the text is missing"),
         ([{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}], "turn 1, tool_calls: expected"),
-        ([{"role": "assistant", "content": None, "function_call": {"name": "add"}}], "turn 1, function_call: no chat"),
+        ([{"role": "assistant", "content": None, "function_call": {"id": "1"}}], "turn 1, function_call: expected"),
         ("text", "list of turns"),
         (None, "missing"),
     ):
@@ -228,6 +228,10 @@ SAID = [{"role": "assistant", "content": "Hello!"}]
         ({"prompt": "Hi", "chosen": ASKED + SAID, "rejected": ASKED + SAID}, "{messages: chosen}"),
         ({"chosen": ASKED + SAID, "rejected": ASKED + SAID}, "{messages: chosen}"),
         ({"chosen": "Hi Hello!", "rejected": "Hi No."}, "{text: chosen}"),
+        (
+            {"input": {"messages": ASKED, "tools": []}, "preferred_output": SAID, "non_preferred_output": SAID},
+            "{prompt: input, completion: preferred_output}",
+        ),
     ],
 )
 def test_preferences_are_refused_with_the_columns_of_the_chosen_side(row: dict[str, Any], columns: str) -> None:
@@ -240,6 +244,14 @@ def test_preferences_are_refused_with_the_columns_of_the_chosen_side(row: dict[s
         assert str(by_hand.value) == str(raised.value)
     examples = KIND.read(table(row), yaml.safe_load(columns))
     assert "Hello!" in counted(KIND.encode(byte_tokenizer(CHAT_TEMPLATE), examples, Tokens(), 200))
+
+
+@pytest.mark.parametrize("verdicts", [(True, False), ("True", "False"), (False, False)])
+def test_conversations_of_which_some_are_bad_are_not_learnt_unasked(verdicts: tuple[Any, Any]) -> None:
+    talks = table(*({"messages": SHARED, "label": verdict} for verdict in verdicts))
+    with pytest.raises(UserError, match="'label'.*as for KTO.*columns: {messages: messages}"):
+        guess_columns(talks, None)
+    assert fit_columns(talks, "causal-lm", {"messages": "messages"})[1] == {"messages": "messages"}
 
 
 def test_a_file_with_labels_is_no_file_of_plain_texts() -> None:

@@ -57,6 +57,15 @@ def test_tools_are_told_to_the_template_and_do_not_count(tools: Any) -> None:
     assert whole(KIND.encode(byte_tokenizer(DESCRIBES), asks, None, 400)).startswith('{"type": "function"')
 
 
+@pytest.mark.parametrize("content", [{}, {"content": None}])
+def test_a_call_as_openai_first_had_it_is_a_call(content: dict[str, Any]) -> None:
+    asks = {"role": "assistant", "function_call": {"name": "add", "arguments": '{"a": 1}'}, **content}
+    answers = {"role": "function", "name": "add", "content": "2"}
+    said = [{"role": "user", "content": "1?"}, asks, answers]
+    assert guess_columns(table({"messages": said}), None)[1] == {"messages": "messages"}
+    assert counted(encoded({"messages": said}, AS_OBJECT)) == '<call>add{"a": 1}</call><|end|>'
+
+
 def test_keys_that_parquet_gave_a_row_are_not_told_to_the_template() -> None:
     call = {"function": {"name": "add", "arguments": {"a": 1, "symbol": None, "more": [{"b": None, "c": 2}]}}}
     said = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]

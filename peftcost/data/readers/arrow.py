@@ -120,7 +120,25 @@ def _rows(path: str, listed: Any) -> list[dict[str, Any]]:
 
 
 def _table(path: str, columns: Any, rows: list[dict[str, Any]]) -> Table:
-    return Table(path, list(columns), rows, list(range(1, len(rows) + 1)), unit="row")
+    notes = []
+    for column in columns:
+        texts = _as_texts([row[column] for row in rows])
+        if texts is not None:
+            notes.append(f"{path}: the column {column!r} holds bytes, all of which are UTF-8; it is read as text.")
+            for row, text in zip(rows, texts, strict=True):
+                row[column] = text
+    return Table(path, list(columns), rows, list(range(1, len(rows) + 1)), unit="row", notes=notes)
+
+
+def _as_texts(cells: list[Any]) -> list[str | None] | None:
+    """What cells of bytes say where all are UTF-8 without zeros, as of writers that leave a column's type open; else None."""
+    if not all(isinstance(cell, bytes) for cell in cells if cell is not None) or all(cell is None for cell in cells):
+        return None
+    try:
+        texts = [None if cell is None else cell.decode() for cell in cells]
+    except UnicodeDecodeError:
+        return None
+    return None if any("\0" in text for text in texts if text) else texts
 
 
 def _class_names(feature: Any) -> list[str] | None:

@@ -16,6 +16,8 @@ from peftcost.errors import UserError
 
 DOCUMENT = "-DOCSTART-"
 COMMENTS = ("# ", "#\t")
+SIGNS = {"|": "bars", ",": "commas", ";": "semicolons"}
+"""What divides words from tags in files that only look like CoNLL's."""
 LOOKED_AT = 500
 """Lines that show whether this is such a file."""
 
@@ -56,7 +58,7 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     passed over. A line with too few or too many parts goes to `reject`, with its sentence.
     """
     reject = reject or Rejects()
-    _check_no_bars(path, list(islice(_lines(text), LOOKED_AT)))
+    _check_parts_divided(path, list(islice(_lines(text), LOOKED_AT)))
     tabs = "\t" in text
     width, lasts = _shape(_lines(text), tabs)
     if width == 0:
@@ -82,15 +84,16 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     return Table(path, names, rows, places, notes=notes)
 
 
-def _check_no_bars(path: str, lines: Sequence[str]) -> None:
-    """UserError for a sentence a line, of words with their tags behind bars."""
+def _check_parts_divided(path: str, lines: Sequence[str]) -> None:
+    """UserError for words, a sentence or one a line, with their tags behind bars or commas."""
     words = [word for line in lines if not line.startswith((DOCUMENT, *COMMENTS)) for word in line.split()]
-    tags = [word.rpartition("|")[2] for word in words if "|" in word[1:]]
-    if mostly(len(tags), len(words)) and marks_tags(tags):
-        raise UserError(
-            f"{path}, line 1: tags stand behind bars ({words[0]}); write a word and its tag a line, a space between, and "
-            "a blank line behind each sentence."
-        )
+    for sign, name in SIGNS.items():
+        tags = [word.rpartition(sign)[2] for word in words if sign in word[1:]]
+        if mostly(len(tags), len(words)) and marks_tags(tags):
+            raise UserError(
+                f"{path}, line 1: tags stand behind {name} ({words[0]}); write a word and its tag a line, a space between, "
+                "and a blank line behind each sentence."
+            )
 
 
 def _tags_first(columns: Sequence[Collection[str]]) -> bool:
