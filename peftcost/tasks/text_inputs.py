@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.data.spilled import SpilledColumn
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, TaskType
 from peftcost.tasks.batch import Batch
@@ -138,13 +139,19 @@ def text_columns(
 def in_chunks(columns: Callable[[slice], Mapping[str, Column]], n: int) -> dict[str, Column]:
     """The columns of n examples, which `columns` makes of a slice of them at a time; of a column that a chunk lacks, its
     rows are zeros."""
-    parts = [columns(slice(start, start + CHUNK)) for start in range(0, max(1, n), CHUNK)]
-    found = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
-        own = [part.get(name) or Column(np.zeros_like(part["input_ids"].values), part["input_ids"].offsets) for part in parts]
-        offsets = np.cumsum(np.concatenate([[0], *(column.sizes for column in own)]), dtype=np.int64)
-        found[name] = Column(np.concatenate([column.values for column in own]), offsets)
-    return found
+    if n <= CHUNK:
+        return dict(columns(slice(0, n)))
+    found = {"input_ids": SpilledColumn()}
+    for start in range(0, n, CHUNK):
+        part = columns(slice(start, start + CHUNK))
+        ids = part["input_ids"]
+        for name in [name for name in part if name not in found]:
+            found[name] = SpilledColumn()
+            if start:
+                found[name].add(found["input_ids"].zeros())
+        for name, column in found.items():
+            column.add(part.get(name) or Column(np.zeros_like(ids.values), ids.offsets))
+    return {name: column.whole() for name, column in found.items()}
 
 
 def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:
