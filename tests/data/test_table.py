@@ -6,10 +6,12 @@ import bz2
 import json
 import lzma
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from peftcost.data.builtin import builtin_table
 from peftcost.data.readers import read_table
 from peftcost.errors import UserError
 
@@ -175,3 +177,9 @@ def test_each_message_is_one_sentence_about_one_place(tmp_path: Path) -> None:
         read_table(path)
     assert len(re.findall(r"line \d+:", str(caught.value))) == 1
     assert "\n" not in str(caught.value)
+
+
+def test_opinions_are_tweets_that_all_call_positive_or_negative() -> None:
+    table = builtin_table("builtin:opinions")
+    assert Counter(row["sentiment"] for row in table.rows) == {"negative": 10181, "positive": 2155}
+    assert {float(row["confidence"]) for row in table.rows} == {1.0}
