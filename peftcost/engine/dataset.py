@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 from peftcost.data.features import Column, Split
 from peftcost.engine.asked import Asked
@@ -78,7 +79,8 @@ def load_dataset_info(folder: Path) -> DatasetInfo:
 
 
 def load_split(folder: Path, name: str) -> Split:
-    arrays = load_file(folder / f"{name}.safetensors")
+    """Memory-mapped, by torch: safetensors' arrays of numpy are copies."""
+    arrays = {key: tensor.numpy() for key, tensor in load_file(folder / f"{name}.safetensors").items()}
     names = [key.removesuffix("/values") for key in arrays if key.endswith("/values")]
     columns = {column: Column(arrays[f"{column}/values"], arrays.get(f"{column}/offsets")) for column in names}
     return Split(columns, arrays["lengths"])
