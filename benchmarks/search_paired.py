@@ -28,7 +28,7 @@ from peftcost.core.front import front
 from peftcost.core.statistics import NonInferiority
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
-from peftcost.simulator.table import read_table
+from peftcost.simulator.table import RecordedTable, read_table
 
 TABLES = ("tweets", "reviews", "metamath", "wnut16")
 Replay = dict[str, Any]
@@ -47,7 +47,7 @@ def replay(name: str, share: float, seed: int, margin: float, config: SearchConf
     told["hypervolume"] = true_hypervolume(table, chosen, truth, reference_of(table))
     if found.recommendation is not None:
         best = max(quality for quality, _, _ in truth.values())
-        longer = max(best, best_of_longer(name))
+        longer = max(best, best_of_longer(name, table))
         cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - margin)
         quality, cost, _ = truth[found.recommendation.id]
         told |= {"confirmed": found.recommendation.confirmed, "short": best - quality, "cost": cost / cheapest}
@@ -63,11 +63,17 @@ def cheapest_observed(measured: list[dict[str, Any]], margin: float) -> str:
     return str(min((e for e in measured if e["reading"] >= bar), key=lambda e: e["gpu_seconds"])["id"])
 
 
-def best_of_longer(name: str) -> float:
-    """The best quality that the reference methods have at stops beyond the table's, which no replay can reach."""
+def best_of_longer(name: str, table: RecordedTable) -> float:
+    """The best quality that the reference methods have at stops beyond the table's, which no replay can reach: what they gain
+    on the table's last stop with the same seeds, and what they are worth there. The table has more seeds."""
     file = RESULTS / f"table-{name}{LONGER}.parquet"
-    longer = true_points(read_table(file)).values() if file.exists() else ()
-    return max((quality for quality, _, _ in longer), default=-np.inf)
+    if not file.exists():
+        return -np.inf
+    longer = read_table(file)
+    setups = {record.setup.id: record.setup for record in longer.records.values()}
+    known = {setup.lineage: setup.id for setup in setups.values() if any(setup.id == s for s, _ in table.records)}
+    gains = [(known[s.lineage], longer.truth(s.id) - longer.truth(known[s.lineage])) for s in setups.values()]
+    return max(table.truth(setup_id) + gain for setup_id, gain in gains)
 
 
 def record(out: Path, seeds: int, shares: Iterable[float], margin: float, config: SearchConfig) -> None:
