@@ -16,7 +16,9 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 ENDING = [*SENT, signal.SIGTERM]
 SOON_SECONDS = 0.02
+"""After which a signal that could not be raised comes again."""
 IMPORTER = "<frozen importlib._bootstrap>"
+"""The file of the frames that import a module."""
 WORDS = {INTERRUPTED: "Interrupted", TERMINATED: "Terminated"}
 
 

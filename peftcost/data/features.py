@@ -39,9 +39,8 @@ class Column:
         """The same of these examples."""
         if self.offsets is None:
             return Column(self.values[indices])
-        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[indices])])
         parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in indices]
-        return Column(np.concatenate(parts) if parts else self.values[:0], offsets)
+        return Column(np.concatenate(parts) if parts else self.values[:0], offsets_of(self.sizes[indices]))
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,18 @@ class Split:
 
 def ragged(rows: Sequence[Sequence[float]], dtype: DTypeLike = np.int32) -> Column:
     """A column of examples of different lengths."""
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
     flat = np.concatenate([np.asarray(row, dtype=dtype) for row in rows]) if rows else np.zeros(0, dtype)
-    return Column(flat.astype(dtype), offsets)
+    return Column(flat.astype(dtype), offsets_of([len(row) for row in rows]))
+
+
+def zeros_of(sizes: np.ndarray) -> Column:
+    """A ragged column of examples of these sizes that holds zeros alone."""
+    return Column(np.zeros(int(sizes.sum()), np.int32), offsets_of(sizes))
+
+
+def offsets_of(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where examples of these sizes begin, and the last one ends, shape (n + 1,)."""
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
 
 def padded(column: Column, indices: np.ndarray, width: int, fill: float) -> np.ndarray:

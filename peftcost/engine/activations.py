@@ -25,6 +25,7 @@ import torch
 from peftcost.core.memory import folder_bytes
 from peftcost.core.versions import versions
 from peftcost.data.builtin import cache_folder
+from peftcost.data.features import offsets_of
 
 DISK_SHARE = 0.25
 """Of the disk's free space, what all activations together may take."""
@@ -36,7 +37,7 @@ class Activations:
 
     def __init__(self, folder: Path, lengths: np.ndarray, width: int, dtype: torch.dtype) -> None:
         self.folder = folder
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.starts = offsets_of(lengths)
         tokens = int(self.starts[-1])
         values = torch.from_file(str(folder / "values"), shared=True, size=tokens * width, dtype=dtype)
         self.values = values.view(tokens, width)

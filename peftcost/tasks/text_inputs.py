@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from peftcost.data.features import Column, Split, padded, ragged
+from peftcost.data.features import Column, Split, padded, ragged, zeros_of
 from peftcost.data.spilled import SpilledColumn
 from peftcost.errors import UserError
 from peftcost.tasks.base import Example, TaskType
@@ -141,17 +141,16 @@ def in_chunks(columns: Callable[[slice], Mapping[str, Column]], n: int) -> dict[
     rows are zeros."""
     if n <= CHUNK:
         return dict(columns(slice(0, n)))
-    found = {"input_ids": SpilledColumn()}
+    found: dict[str, SpilledColumn] = {}
     for start in range(0, n, CHUNK):
         part = columns(slice(start, start + CHUNK))
-        ids = part["input_ids"]
         for name in [name for name in part if name not in found]:
-            found[name] = SpilledColumn()
+            found[name] = SpilledColumn(part[name].values.dtype)
             if start:
-                found[name].add(found["input_ids"].zeros())
-        for name, column in found.items():
-            column.add(part.get(name) or Column(np.zeros_like(ids.values), ids.offsets))
-    return {name: column.whole() for name, column in found.items()}
+                found[name].add(zeros_of(found["input_ids"].sizes))
+        for name, spilled in found.items():
+            spilled.add(part.get(name) or zeros_of(part["input_ids"].sizes))
+    return {name: spilled.whole() for name, spilled in found.items()}
 
 
 def token_columns(encoded: Mapping[str, list[list[int]]]) -> dict[str, Column]:
