@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
 from peftcost.data.features import Column, Split
 from peftcost.engine.asked import Asked
@@ -80,6 +79,8 @@ def load_dataset_info(folder: Path) -> DatasetInfo:
 
 def load_split(folder: Path, name: str) -> Split:
     """Memory-mapped, by torch: safetensors' arrays of numpy are copies."""
+    from safetensors.torch import load_file  # imports torch, which not all who import this module need
+
     arrays = {key: tensor.numpy() for key, tensor in load_file(folder / f"{name}.safetensors").items()}
     names = [key.removesuffix("/values") for key in arrays if key.endswith("/values")]
     columns = {column: Column(arrays[f"{column}/values"], arrays.get(f"{column}/offsets")) for column in names}
