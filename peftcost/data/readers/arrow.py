@@ -122,7 +122,8 @@ def _rows(path: str, listed: Any) -> list[dict[str, Any]]:
 def _table(path: str, columns: Any, rows: list[dict[str, Any]]) -> Table:
     notes = []
     for column in columns:
-        texts = _as_texts([row[column] for row in rows])
+        first = next((row[column] for row in rows if row[column] is not None), None)
+        texts = _as_texts([row[column] for row in rows]) if isinstance(first, bytes) else None
         if texts is not None:
             notes.append(f"{path}: the column {column!r} holds bytes, all of which are UTF-8; it is read as text.")
             for row, text in zip(rows, texts, strict=True):
@@ -132,7 +133,7 @@ def _table(path: str, columns: Any, rows: list[dict[str, Any]]) -> Table:
 
 def _as_texts(cells: list[Any]) -> list[str | None] | None:
     """What cells of bytes say where all are UTF-8 without zeros, as of writers that leave a column's type open; else None."""
-    if not all(isinstance(cell, bytes) for cell in cells if cell is not None) or all(cell is None for cell in cells):
+    if not all(isinstance(cell, bytes) for cell in cells if cell is not None):
         return None
     try:
         texts = [None if cell is None else cell.decode() for cell in cells]
