@@ -23,6 +23,7 @@ from peftcost.engine.generate import room_of, texts_of
 from peftcost.engine.job import Reporter
 from peftcost.engine.judged import as_trained
 from peftcost.engine.train_state import collator_for, new_accelerator
+from peftcost.engine.widths import encoded
 from peftcost.methods import get_method
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Task
@@ -160,7 +161,8 @@ def use(payload: dict[str, Any], labelled: bool) -> tuple[torch.nn.Module, torch
     model, device = load_artifact(folder, setup, info, seed=0)
     # an adapter's folder has no configuration of a model, which processors of pictures and sounds look at
     processor = info.task_type.processor(str(folder) if (folder / "config.json").exists() else info.model)
-    split = info.task_type.encode(processor, payload["examples"], info.targets if labelled else None, info.max_length)
+    targets = info.targets if labelled else None
+    split = encoded(info.task_type, processor, payload["examples"], targets, info.max_length, info.model)
     return model, device, info, setup, split
 
 

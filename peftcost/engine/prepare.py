@@ -15,13 +15,14 @@ from peftcost.data.features import Split
 from peftcost.engine.asked import SPLIT, Asked, asked_of
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split, save_prepared
 from peftcost.engine.job import Reporter
+from peftcost.engine.widths import config_of, encoded
 from peftcost.errors import UserError
-from peftcost.task.lengths import FITTING_SHARE, NO_LIMIT, sample_of, table_positions, usual_length
+from peftcost.task.lengths import FITTING_SHARE, NO_LIMIT, input_length, longest_input, sample_of, usual_length
 from peftcost.task.splits import TaskData, load_task_data
 from peftcost.task.task import Task
 from peftcost.tasks.text_inputs import cut_warning
 
-FORMAT = 5
+FORMAT = 6
 """Of what is kept between runs; other formats are made anew."""
 
 
@@ -55,10 +56,10 @@ def encode_splits(task: Task, data: TaskData, model: str, seed: int) -> tuple[di
     if not kind.one_size:
         some = [data.train[i] for i in sample_of(len(data.train))]
         whole = kind.encode(processor, some, data.targets, NO_LIMIT).lengths
-        length = min(task.max_length or usual_length(whole), positions)
+        length = input_length(config_of(model), model, task.max_length, usual_length(whole), positions)
         cut_share = float(np.mean(whole > length))
     splits = {
-        name: kind.encode(processor, examples, data.targets, length)
+        name: encoded(kind, processor, examples, data.targets, length, model)
         for name, examples in (("train", data.train), ("dev", data.dev), ("test", data.test))
         if examples
     }
@@ -96,7 +97,7 @@ def max_positions(model: str) -> int:
     RoBERTa's and MPNet's positions begin behind the padding token's, so their tables hold a few more.
     """
     config = AutoConfig.from_pretrained(model)
-    positions = table_positions(config.to_dict())
+    positions = longest_input(config.to_dict())
     if positions == NO_LIMIT:
         return NO_LIMIT
     with torch.device("meta"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from peftcost.data.fingerprint import resolve_model
+from peftcost.data.fingerprint import read_fields, resolve_model
 from peftcost.errors import EnvironmentFailure, UserError
 from peftcost.task.check import SPLITS, class_counts
-from peftcost.task.lengths import NO_LIMIT, sample_of
+from peftcost.task.lengths import NO_LIMIT, input_length, sample_of
 from peftcost.task.scripts import Tokenized, tokenized, told
 from peftcost.task.splits import TaskData, files_of, load_task_data
 from peftcost.task.task import Task
@@ -87,5 +87,8 @@ def _looked_at(data: TaskData, model: str, max_length: int | None) -> tuple[Toke
             lengths = kind.encode(kind.processor(str(folder)), some, data.targets, NO_LIMIT).lengths
         except UserError as error:
             problems = [f"{model} cannot be trained on these rows: {error}"]
+    if not kind.generates and (folder / "config.json").exists():
+        config = read_fields(folder / "config.json", "give a whole base")
+        input_length(config, model, max_length, usual=1, positions=NO_LIMIT)
     seen = tokenized([kind.all_text(example) for example in some], folder, max_length, lengths)
     return seen, problems + (told(seen, model) if seen is not None else [])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from peftcost.task.lengths import table_positions, usual_length
+from peftcost.task.lengths import longest_input, usual_length
 from peftcost.tasks.text_inputs import cut_warning, unknown_warning
 
 OTHER = "other"
@@ -49,7 +49,7 @@ def tokenized(
     if lengths is None:
         lengths = np.array([len(text.ids) for text in coded])
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    limit = min(max_length or usual_length(lengths), table_positions(config))
+    limit = min(max_length or usual_length(lengths), longest_input(config))
     unknown_id = _unknown_id(file, tokenizer)
     shares: dict[str, list[float]] = {}
     for text, found in zip(texts, coded, strict=True):

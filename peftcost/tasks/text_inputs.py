@@ -41,14 +41,14 @@ class TextInputs(TaskType):
     ) -> Batch:
         import torch
 
-        lengths = split.lengths[indices]
-        width = min(max_length, max(width, int(lengths.max())))
+        width = min(max_length, max(width, int(split.lengths[indices].max())))
+        tokens = split.columns["input_ids"].sizes[indices]
         inputs = {
             name: torch.from_numpy(padded(column, indices, width, padding.get(name, 0)))
             for name, column in split.columns.items()
             if name != "targets"
         }
-        inputs["attention_mask"] = torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
+        inputs["attention_mask"] = torch.from_numpy((np.arange(width) < tokens[:, None]).astype(np.int64))
         return Batch(inputs, self.collate_targets(split.columns["targets"], indices, width), width)
 
     def collate_targets(self, column: Column, indices: np.ndarray, width: int) -> torch.Tensor:

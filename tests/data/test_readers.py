@@ -130,6 +130,24 @@ def test_one_row_as_json_is_a_row(tmp_path: Path, ending: str, row: dict[str, An
     assert read(tmp_path, f"x{ending}", json.dumps(row, indent=indent)).rows == [row]
 
 
+TURNS = [CHAT["messages"], [{"from": "human", "value": "So?"}, {"from": "gpt", "value": "Yes"}]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("x.jsonl", "\n".join(map(json.dumps, TURNS)), 2),
+        ("x.jsonl", json.dumps(TURNS[0]) + "\n", 1),
+        ("x.json", json.dumps(TURNS), 2),
+        ("x", json.dumps(TURNS, indent=1), 2),
+    ],
+)
+def test_arrays_of_turns_are_the_messages_of_a_row(tmp_path: Path, name: str, content: str, rows: int) -> None:
+    table = read(tmp_path, name, content)
+    assert table.rows == [{"messages": turns} for turns in TURNS[:rows]]
+    assert f"'messages' of a row, in {rows} rows" in table.notes[0]
+
+
 def test_rows_in_the_only_field_of_a_line_are_rows(tmp_path: Path) -> None:
     assert read(tmp_path, "x", json.dumps({"data": ROWS})).rows == ROWS
 

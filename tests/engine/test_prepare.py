@@ -9,12 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
-from peftcost.engine.dataset import load_dataset_info
+from peftcost.core.setup import Setup
+from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, prepare_payload
 from peftcost.engine.prepare import max_positions, prepare
+from peftcost.engine.train_state import build
 from peftcost.errors import UserError
+from peftcost.methods import get_method
 from peftcost.task.lengths import NO_LIMIT
 from peftcost.task.task import Rows, load_task
 from peftcost.tasks.text_inputs import load_tokenizer
@@ -83,3 +87,71 @@ def test_what_the_model_cannot_take_is_warned_of(tiny_bert: Path, tmp_path: Path
     length, told = prepared_of(["word " * 400] * 60, tiny_bert, tmp_path)
     assert length == max_positions(str(tiny_bert))
     assert f"100% of the texts are longer than {length} tokens" in told[0]
+
+
+FNET = transformers.FNetConfig(hidden_size=32, num_hidden_layers=2, intermediate_size=64, vocab_size=120)
+REFORMER = {
+    "vocab_size": 120, "hidden_size": 32, "num_attention_heads": 2, "attention_head_size": 16, "feed_forward_size": 64,
+    "attn_layers": ["local", "lsh"], "local_attn_chunk_length": 8, "lsh_attn_chunk_length": 4, "num_buckets": 2,
+    "max_position_embeddings": 64, "axial_pos_embds_dim": [16, 16], "is_decoder": False, "pad_token_id": 0, "hash_seed": 0,
+}  # fmt: skip
+
+
+def of_kind(config: Any, tiny_bert: Path, folder: Path) -> Path:
+    """A base of this configuration with the tokenizer of another."""
+    shutil.copytree(tiny_bert, folder)
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    config.vocab_size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["full", "prompt"])
+@pytest.mark.parametrize(
+    ("config", "widths"),
+    [
+        (FNET, {9}),
+        (transformers.ReformerConfig(**REFORMER, axial_pos_embds=False), {8, 16}),
+        (transformers.ReformerConfig(**REFORMER, axial_pos_shape=[4, 8]), {32}),
+    ],
+    ids=["fnet", "reformer", "reformer with axial positions"],
+)
+def test_inputs_are_filled_up_to_what_the_base_takes(
+    config: Any, widths: set[int], method: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    model = of_kind(config, tiny_bert, tmp_path / "model")
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + "".join(f"{'the ' * (1 + i % 6)}{i},{'ab'[i % 2]}\n" for i in range(60)))
+    task = load_task(data, "label").model_copy(update={"model": str(model)})
+    folder = Path(prepare(prepare_payload(task, 0, str(model), str(model)), NullReporter())["prepared"])
+    info, train = load_dataset_info(folder), load_split(folder, "train")
+    assert set(train.lengths.tolist()) == widths
+    setup = Setup.of(method, {**get_method(method).prior(), "learning_rate": 1e-2}, 64)
+    state = build(setup, 0, info, 4)
+    state.model.train()
+    out = state.model(**state.collator.batch(train, range(4)).inputs).logits
+    assert out.shape == (4, 2)
+    state.model.eval()
+    with torch.no_grad():
+        alone = state.model(**state.collator.batch(train, [0]).inputs).logits
+        among_others = state.model(**state.collator.batch(train, range(4)).inputs).logits[:1]
+    if config.model_type != "reformer":  # its own filling up to chunks shows
+        assert torch.allclose(alone, among_others, atol=1e-5)
+
+
+def test_a_base_that_takes_too_long_inputs_alone_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    config = transformers.ReformerConfig(**{**REFORMER, "max_position_embeddings": 2**14}, axial_pos_shape=[128, 128])
+    model = of_kind(config, tiny_bert, tmp_path / "model")
+    with pytest.raises(UserError, match="inputs of 16384 tokens alone"):
+        tokenized(model)
+    small = of_kind(transformers.ReformerConfig(**REFORMER, axial_pos_shape=[4, 8]), tiny_bert, tmp_path / "small")
+    with pytest.raises(UserError, match=r"inputs of 32 tokens alone; set `max_length`"):
+        prepared_of(["word"] * 60, small, tmp_path, max_length=24)
+
+
+def test_a_base_that_transformers_cannot_run_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    config = transformers.NystromformerConfig(**SMALL, segment_means_seq_len=32, num_landmarks=8)
+    with pytest.raises(UserError, match="no mask for a Nystromformer with 8 landmarks"):
+        tokenized(of_kind(config, tiny_bert, tmp_path / "model"))

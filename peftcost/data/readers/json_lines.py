@@ -18,6 +18,8 @@ SPACE = re.compile(r"\s*")
 LINES = (".jsonl", ".ndjson")
 """Endings of files with an object a line, even if it is one."""
 ROW = 'one object a row, as in {"text": "…", "label": "…"}'
+TURNS = "messages"
+"""The column of conversations that stand there without a name."""
 
 
 class JsonLines(Reader):
@@ -33,11 +35,11 @@ class JsonLines(Reader):
         start = source.head.lstrip()
         if source.ending == "" and start.startswith("{"):
             return True
-        return re.match(r"\[\s*\{\s*\"", start) is not None or _is_object(start.partition("\n")[0])
+        return re.match(r"\[\s*\[?\s*\{\s*\"", start) is not None or _is_object(start.partition("\n")[0])
 
     def read(self, source: Source, reject: Rejects) -> Table:
         text = source.text(reject)
-        if text.lstrip().startswith("[") and re.match(r"\s*\[\s*(\{|\]\s*$)", text):
+        if re.match(r"\s*\[\s*(\[?\s*\{|\]\s*$)", text) and not _is_conversation_a_line(text, source.ending):
             return parse_json_array(source.name, text, reject)
         whole = _whole_object(source.name, text, source.ending) if source.ending not in LINES else None
         return whole if whole is not None else parse_json_lines(source.name, text, reject)
@@ -47,7 +49,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
     """One JSON object a line; lines that are none go to `reject`."""
     reject = reject or Rejects()
     columns: dict[str, None] = {}
-    rows, lines, same = [], [], dict[str, str]()
+    rows, lines, same, bare = [], [], dict[str, str](), 0
     for line, content in enumerate(lines_of(text), start=1):
         if not content.strip():
             continue
@@ -56,6 +58,8 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
         except (ValueError, RecursionError) as error:
             reject(f"{path}, line {line}: is not JSON ({_said(error)}); write one JSON object a line.")
             continue
+        if is_conversation(row):
+            row, bare = {TURNS: row}, bare + 1
         if not isinstance(row, dict):
             reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
             continue
@@ -64,7 +68,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
         columns |= dict.fromkeys(row)
         rows.append(_sharing(row, same))
         lines.append(line)
-    return Table(path, list(columns), rows, lines)
+    return Table(path, list(columns), rows, lines, notes=_told_of_turns(path, bare))
 
 
 def parse_json_array(path: str, text: str, reject: Rejects | None = None, start: int | None = None) -> Table:
@@ -73,7 +77,7 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
     reject = reject or Rejects()
     decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
     at = (text.index("[") if start is None else start) + 1
-    line, counted = 1, 0
+    line, counted, bare = 1, 0, 0
     columns: dict[str, None] = {}
     rows: list[dict[str, Any]] = []
     lines: list[int] = []
@@ -87,6 +91,8 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
             row, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {line}: is not JSON ({_said(error)}); write an array of objects.") from error
+        if is_conversation(row):
+            row, bare = {TURNS: row}, bare + 1
         if not isinstance(row, dict):
             reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
         elif not reject_broken(text[at:end], path, line, reject):
@@ -104,7 +110,7 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
     if rest and start is None:
         line = text.count("\n", 0, at) + 1
         raise UserError(f"{path}, line {line}: the array ends, but {rest[:20]!r} follows; keep one array.")
-    return Table(path, list(columns), rows, lines)
+    return Table(path, list(columns), rows, lines, notes=_told_of_turns(path, bare))
 
 
 def _sharing(row: dict[str, Any], same: dict[str, str]) -> dict[str, Any]:
@@ -153,6 +159,20 @@ def _whole_object(path: str, text: str, ending: str) -> Table | None:
             f"write {ROW} (pandas: to_json(…, orient='records'))."
         )
     return None
+
+
+def _is_conversation_a_line(text: str, ending: str) -> bool:
+    """Whether the first line holds a conversation, and is one row of several; of a file that holds nothing else, its ending
+    tells."""
+    first, _, others = text.strip().partition("\n")
+    try:
+        return (bool(others) or ending in LINES) and is_conversation(json.loads(first))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _told_of_turns(path: str, rows: int) -> list[str]:
+    return [f"{path}: an array of turns is read as the {TURNS!r} of a row, in {rows} rows."] if rows else []
 
 
 def _is_object(line: str) -> bool:
