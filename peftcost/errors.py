@@ -91,7 +91,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of the known words, or "" when none is near."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = [one for one in known if one.lower() == word.lower()] or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from peftcost.errors import PeftcostError, UserError
+from peftcost.errors import PeftcostError, UserError, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,7 @@ def test_python_callers_read_arguments_and_the_command_line_options(
     assert str(error) == str(pickle.loads(pickle.dumps(error))) == told
     monkeypatch.setattr(PeftcostError, "on_command_line", True)
     assert str(error) == text
+
+
+def test_a_word_in_other_letters_is_the_nearest() -> None:
+    assert did_you_mean("GOOD", ["goon", "good"]) == " Did you mean 'good'?"

@@ -18,7 +18,7 @@ import numpy as np
 from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import PREFIX
 from peftcost.data.fingerprint import looks_like_a_path, model_fingerprint, read_fields, resolve_model
-from peftcost.data.media import has_bytes
+from peftcost.data.media import METADATA, has_bytes
 from peftcost.data.readers import STANDARD_INPUT, read_table
 from peftcost.errors import UserError
 from peftcost.runner.books import Books
@@ -203,6 +203,8 @@ def check_out(data: Path, out: Path) -> None:
         raise UserError(f"{out}: predictions are written as .csv, .tsv or .jsonl; choose another -o.")
     if out.is_file() and is_read(data, out):
         raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
+    if out.name in METADATA and out.exists() and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise UserError(f"{out} is the table of the files in {data}, which would be overwritten; choose another -o.")
 
 
 def is_read(data: Path, out: Path) -> bool:
@@ -251,5 +253,7 @@ def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
 
 
 def cell(value: Any) -> Any:
-    """A value as a CSV cell: lists as JSON, which keeps spaces within an item."""
+    """A value as a CSV cell: lists as JSON, which keeps spaces within an item; NUL, which ends a text for many, escaped."""
+    if isinstance(value, str):
+        return value.replace("\0", r"\x00")
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

@@ -130,6 +130,11 @@ def test_one_row_as_json_is_a_row(tmp_path: Path, ending: str, row: dict[str, An
     assert read(tmp_path, f"x{ending}", json.dumps(row, indent=indent)).rows == [row]
 
 
+def test_rows_of_nothing_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has rows of nothing"):
+        read(tmp_path, "x.jsonl", "{}\n{}\n")
+
+
 TURNS = [CHAT["messages"], [{"from": "human", "value": "So?"}, {"from": "gpt", "value": "Yes"}]]
 
 

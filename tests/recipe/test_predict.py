@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from peftcost.core.setup import Setup
 from peftcost.data.fingerprint import model_fingerprint
+from peftcost.data.readers import read_table
 from peftcost.engine.artifact import predict, write_card
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
@@ -55,6 +56,11 @@ def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Pat
         assert list(csv.DictReader(out.open(encoding="utf-8"))) == [{"text": "fine", "author": "\\ud83d"}]
 
 
+def test_a_nul_of_the_users_makes_no_csv_that_nobody_reads(tmp_path: Path) -> None:
+    write_rows(tmp_path / "o.csv", ["text"], [{"text": "a\0b"}])
+    assert read_table(tmp_path / "o.csv").rows == [{"text": r"a\x00b"}]
+
+
 def test_a_folder_that_was_copied_in_part_says_so(tmp_path: Path) -> None:
     card: dict[str, Any] = {"dataset_info": {}, "setup": {}, "columns": {}}
     for outer, _, inner in (field.partition(".") for field in CARD_FIELDS):
@@ -89,6 +95,13 @@ def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
         with pytest.raises(UserError, match="is the data file itself"):
             check_out(Path("-"), mine)
         check_out(Path("-"), tmp_path / "other.csv")
+    pictures = tmp_path / "pictures"
+    (pictures / "train").mkdir(parents=True)
+    check_out(pictures, pictures / "metadata.csv")
+    for table in (pictures / "metadata.csv", pictures / "train" / "metadata.jsonl"):
+        table.write_text("file_name,label\n1.png,cat\n")
+        with pytest.raises(UserError, match="is the table of the files in .*pictures, which would be overwritten"):
+            check_out(pictures, table)
     with pytest.raises(UserError, match="/dev/stdout"):
         check_out(mine, Path("-"))
     with pytest.raises(UserError, match="is a folder; say which file in it"):

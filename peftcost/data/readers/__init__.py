@@ -75,6 +75,8 @@ def read_table(path: str | Path, skip_bad_rows: bool = False) -> Table:
     if not table.rows:
         told = f" The first row that cannot be read: {reject.told[0]}" if reject.told else ""
         raise UserError(f"{source.name} has no rows; give a file with data.{told}")
+    if not table.columns:
+        raise UserError(f"{source.name} has rows of nothing; give each a text, at least.")
     return gather_sentences(replace(lists_from_text(table, LIST_NAMES), rejected=reject.told), reject)
 
 
