@@ -83,14 +83,12 @@ def input_length(config: Mapping[str, Any], name: str, wanted: int | None, usual
     UserError for a base that takes no inputs of this length, or needs each filled up to more than LARGEST_WIDTH."""
     check_landmarks(config, name)
     only, step = only_width(config), width_step(config)
+    taken = f"{only} tokens" if only else f"a multiple of {step} tokens"
     if (only or step) > LARGEST_WIDTH:
         raise UserError(
-            f"{name} takes inputs of {'' if only else 'multiples of '}{only or step} tokens alone, to which each would be "
-            f"filled up; up to {LARGEST_WIDTH} are made, so choose another base."
+            f"{name} takes inputs of {taken} alone, to which each would be filled up; {LARGEST_WIDTH} are the most, so "
+            "choose another base."
         )
     if wanted is not None and wanted != (only or wanted // step * step):
-        raise UserError(
-            f"{name} takes inputs of {'' if only else 'multiples of '}{only or step} tokens alone; set `max_length` to one, "
-            "or leave it out."
-        )
+        raise UserError(f"{name} takes inputs of {taken} alone; set `max_length` so, or leave it out.")
     return min(only or wanted or -(-usual // step) * step, positions // step * step)

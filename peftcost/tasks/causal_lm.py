@@ -264,6 +264,8 @@ def _talk(turns: list[Turn], where: str, labelled: bool) -> Example:
     """Of a conversation; unlabelled, the turns to which a reply is wanted."""
     at = last_reply(turns)
     if not labelled:
+        if at == 0 == len(turns) - 1:
+            raise UserError(f"{where}: only the assistant says something, so nothing is asked; correct or remove the row.")
         return {"prompt": turns[:at] if at == len(turns) - 1 else turns, FORM: "chat"}
     if at is None:
         raise UserError(f"{where}: the assistant says nothing, so there is nothing to learn; correct or remove the row.")

@@ -13,7 +13,7 @@ from peftcost.data.features import Column, Split
 from peftcost.data.guess import MOST_CLASSES, SCORE_NAMES, as_yaml, label_column, said_as, some_cells
 from peftcost.data.numbers import DoubtfulNumber, is_number, number_reader
 from peftcost.data.table import Table
-from peftcost.errors import UserError
+from peftcost.errors import OtherData, UserError
 from peftcost.tasks.base import Baseline, Columns, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.metrics import negative_rmse, pearson, spearman
@@ -25,6 +25,9 @@ from peftcost.tasks.undefined import one_value
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+LARGEST = 1e30
+"""Numbers, in deviations of train's, whose squares overflow beyond."""
 
 
 class Regression(OneTextOrTwo):
@@ -85,9 +88,23 @@ class Regression(OneTextOrTwo):
 
     def targets(self, train: Sequence[Example]) -> Targets:
         values = np.array([e["value"] for e in train])
+        far = next((e for e in train if abs(e["value"]) > LARGEST), None)
+        if far is not None:
+            raise UserError(
+                f"{far['place']}: the number {far['value']:g} is too large to be learnt; correct or remove the row."
+            )
         if len(values) < 2 or values.std() == 0:
             raise UserError(f"the {len(train)} training rows hold one number alone; there is nothing to learn.")
         return Values(float(values.mean()), float(values.std()), float(values.min()), float(values.max()))
+
+    def check_targets(self, examples: Sequence[Example], targets: Targets, split: str) -> None:
+        scale = expect(Values, targets)
+        for example in examples:
+            if abs(example["value"] - scale.mean) > LARGEST * min(1.0, scale.scale):
+                raise OtherData(
+                    f"{example['place']}: the number {example['value']:g} of the {split} split is too far from train's "
+                    f"({scale.low:g} to {scale.high:g}) to be judged; correct or remove the row."
+                )
 
     def encode(
         self, processor: PreTrainedTokenizerBase, examples: Sequence[Example], targets: Targets | None, max_length: int

@@ -147,7 +147,7 @@ def test_a_base_that_takes_too_long_inputs_alone_is_refused(tiny_bert: Path, tmp
     with pytest.raises(UserError, match="inputs of 16384 tokens alone"):
         tokenized(model)
     small = of_kind(transformers.ReformerConfig(**REFORMER, axial_pos_shape=[4, 8]), tiny_bert, tmp_path / "small")
-    with pytest.raises(UserError, match=r"inputs of 32 tokens alone; set `max_length`"):
+    with pytest.raises(UserError, match=r"inputs of 32 tokens alone; set `max_length` so"):
         prepared_of(["word"] * 60, small, tmp_path, max_length=24)
 
 

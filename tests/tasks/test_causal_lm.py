@@ -273,6 +273,12 @@ def test_unlabelled_rows_end_where_the_model_is_to_speak() -> None:
         assert not counted(split)
 
 
+def test_a_reply_to_nothing_asks_for_nothing() -> None:
+    row = {"messages": [{"role": "assistant", "content": "Hi"}]}
+    with pytest.raises(UserError, match="only the assistant says something, so nothing is asked"):
+        KIND.read(table(row), {"messages": "messages"}, labelled=False)
+
+
 def test_a_prompt_is_coded_alike_to_train_and_to_generate() -> None:
     for template in (CHAT_TEMPLATE, None):
         for row in ({"prompt": "Why?", "completion": "So."}, {"messages": TALK}, {"instruction": "Do", "output": "Done"}):

@@ -15,7 +15,7 @@ from peftcost.core.setup import Setup
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
-from peftcost.errors import UserError
+from peftcost.errors import OtherData, UserError
 from peftcost.methods import get_method
 from peftcost.task.task import Task
 from peftcost.tasks import get_task_type
@@ -47,6 +47,14 @@ def test_answers_are_in_the_users_unit() -> None:
     assert [row["value"] for row in described] == [25.0, 10.0]
     loss, n = KIND.loss(torch.tensor([[0.5], [-1.0]]), Batch(batch.inputs, torch.tensor([-1.0, torch.nan]), 3))
     assert (float(loss), int(n)) == (2.25, 1)
+
+
+def test_numbers_whose_squares_overflow_are_told_with_their_row() -> None:
+    rows = [{"value": value, "place": f"x.csv, line {i}"} for i, value in enumerate((1.0, 1e300, 3.0), start=2)]
+    with pytest.raises(UserError, match=r"line 3: the number 1e\+300 is too large"):
+        KIND.targets(rows)
+    with pytest.raises(OtherData, match=r"line 3: the number 1e\+300 of the evaluated split is too far .*1 to 3"):
+        KIND.check_targets(rows, Values(2.0, 1.0, 1.0, 3.0), "evaluated")
 
 
 def test_what_cannot_be_learnt_is_told(tmp_path: Path) -> None:
