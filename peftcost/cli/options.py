@@ -76,7 +76,10 @@ MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Comma-separated; all: every one that can run.", rich_help_panel=SEARCH)
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH)
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**63 - 1, help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH
+    ),
 ]
 WarmStartOption = Annotated[
     list[Path] | None,

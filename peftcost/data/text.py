@@ -40,7 +40,7 @@ def decode(raw: bytes, name: str, skip: bool = False) -> str:
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), _without_mark(raw))
     raw = raw.removeprefix(codecs.BOM_UTF8)
     if not raw.strip():
-        raise UserError(f"{name} is empty; give a file with a header and rows.")
+        raise UserError(f"{name} is empty; give one that holds something.")
     if encoding != "utf-8":
         try:
             text = raw.decode(encoding).removeprefix("\ufeff")
@@ -49,7 +49,7 @@ def decode(raw: bytes, name: str, skip: bool = False) -> str:
                 f"{name} begins as {encoding.upper()}, but byte {error.start + 1} is none; write the file as UTF-8."
             ) from error
         if not text.strip():
-            raise UserError(f"{name} is empty; give a file with a header and rows.")
+            raise UserError(f"{name} is empty; give one that holds something.")
     else:
         text = _utf8(raw, name, skip)
     text = text.lstrip("\ufeff")  # some programs write the mark twice

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,6 +27,7 @@ from peftcost.tasks import get_task_type
 from peftcost.tasks.named_metric import metric_of
 
 SCHEMA_VERSION = 1
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 PROMISE_SEEDS = 3
 """Fewer say too little of how far seeds differ."""
 
@@ -66,10 +68,10 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
     schema_version: int = Field(default=SCHEMA_VERSION, le=SCHEMA_VERSION)
     task: Task
-    task_seed: int
+    task_seed: Seed
     setup: SetupFields
     epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     expected: Expected
     confirmed: bool
     targets: str = ""

@@ -98,6 +98,9 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path.write_text(recipe_yaml(recipe).replace("seeds:", "sedes:"))
     with pytest.raises(UserError, match="sedes"):
         load_recipe(path)
+    path.write_text(recipe_yaml(recipe.model_copy(update={"task_seed": -5})))
+    with pytest.raises(UserError, match="task_seed: Input should be greater than or equal to 0"):
+        load_recipe(path)
 
 
 def test_plain_peft_and_transformers_load_the_folder(model: Path, tmp_path: Path) -> None:

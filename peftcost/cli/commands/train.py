@@ -22,7 +22,9 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Default: one that the search has not used.", rich_help_panel=TRAINING),
+        typer.Option(
+            "--seed", min=0, max=2**63 - 1, help="Default: one that the search has not used.", rich_help_panel=TRAINING
+        ),
     ] = None,
     early_stopping: Annotated[
         int | None,
