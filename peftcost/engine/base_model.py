@@ -104,7 +104,7 @@ def load_base(spec: BaseSpec, seed: int, device: str = "cpu") -> PreTrainedModel
             module.float()
     if spec.quantization == "nf4":
         keep_weights_trainable(base)
-    if base.main_input_name == "input_ids" and base.config.pad_token_id is None:
+    if base.main_input_name == "input_ids" and getattr(base.config, "pad_token_id", None) is None:
         base.config.pad_token_id = load_tokenizer(spec.model).pad_token_id
     return base
 

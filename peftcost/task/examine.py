@@ -8,7 +8,7 @@ from typing import Any
 from peftcost.data.fingerprint import read_fields, resolve_model
 from peftcost.errors import EnvironmentFailure, UserError
 from peftcost.task.check import SPLITS, class_counts
-from peftcost.task.lengths import NO_LIMIT, input_length, sample_of
+from peftcost.task.lengths import NO_LIMIT, input_length, only_width, sample_of
 from peftcost.task.scripts import Tokenized, tokenized, told
 from peftcost.task.splits import TaskData, files_of, load_task_data
 from peftcost.task.task import Task
@@ -90,5 +90,7 @@ def _looked_at(data: TaskData, model: str, max_length: int | None) -> tuple[Toke
     if not kind.generates and (folder / "config.json").exists():
         config = read_fields(folder / "config.json", "give a whole base")
         input_length(config, model, max_length, usual=1, positions=NO_LIMIT)
+        if only := only_width(config):
+            problems.append(f"{model} takes inputs of {only} tokens alone: each text is filled up, and costs as much.")
     seen = tokenized([kind.all_text(example) for example in some], folder, max_length, lengths)
     return seen, problems + (told(seen, model) if seen is not None else [])

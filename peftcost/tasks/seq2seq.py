@@ -101,7 +101,7 @@ class Seq2Seq(WritesText):
         from transformers import AutoConfig
 
         config, found = AutoConfig.from_pretrained(processor.name_or_path), super().padding(processor)
-        starts = (config.decoder_start_token_id, config.bos_token_id)
+        starts = (getattr(config, name, None) for name in ("decoder_start_token_id", "bos_token_id"))  # T5 has no second
         return {**found, "decoder_start": next((n for n in starts if n is not None), found["input_ids"])}
 
     def collate(

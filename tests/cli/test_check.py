@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +72,24 @@ PAIRS = [{"prompt": f"what is {i:02}?", "completion": f"number {i:02} " * (1 + i
 def looked_at(model: Path, folder: Path, rows: list[dict[str, Any]], max_length: int | None = None) -> Checked:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return examine(Task(model=str(model), data=str(folder / "rows.jsonl"), max_length=max_length))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"model_type": "reformer", "axial_pos_shape": [4, 8]}, "inputs of 32 tokens alone: each text is filled up"),
+        ({"model_type": "reformer", "axial_pos_shape": [512, 1024]}, "524288 tokens alone, .* choose another base"),
+        ({"model_type": "nystromformer", "segment_means_seq_len": 512}, "no mask for a Nystromformer .* another base"),
+    ],
+)
+def test_a_base_that_does_not_take_just_any_length_is_told(
+    config: dict[str, Any], told: str, tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    (model / "config.json").write_text(json.dumps(config))
+    rows = [{"text": f"the {i}", "label": "ab"[i % 2]} for i in range(60)]
+    assert [bool(re.search(told, warning)) for warning in looked_at(model, tmp_path, rows).warnings] == [True]
 
 
 def test_prompt_and_completion_are_measured_together_as_the_template_writes_them(tiny_chat_lm: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,11 @@ def test_a_method_trains_comes_back_and_writes_or_says_why_not(
         with safe_open(out / "model" / "adapter_model.safetensors", "pt") as saved:
             adapted = {side for side in ("encoder", "decoder") for key in saved.keys() if f".{side}." in key}  # noqa: SIM118
         assert adapted == {"encoder", "decoder"}
+
+
+def test_a_t5_whose_configuration_has_no_first_token(tiny_t5: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_t5, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name != "bos_token_id"}))
+    assert KIND.padding(KIND.processor(str(model)))["decoder_start"] == config["decoder_start_token_id"]
