@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 
 TRAINED = "trained.safetensors"
 """The trained tensors alone, by name, in the types that they are held in."""
+IN_BF16 = "in_bf16.json"
+"""Names of the parameters that are held in bf16, where some are. In its files, transformers calls those of some models (ViT)
+by other names, and it loads all in one type."""
 
 
 class PlainMethod(Method):
     """Saves a plain transformers model, or of it the tensors that are trained; merging changes nothing."""
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
+        import torch
+
         cast("PreTrainedModel", model).save_pretrained(folder)
+        in_bf16 = [name for name, parameter in model.named_parameters() if parameter.dtype == torch.bfloat16]
+        if in_bf16:
+            (folder / IN_BF16).write_text(json.dumps(in_bf16), encoding="utf-8")
 
     def save_trained(self, model: torch.nn.Module, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -39,7 +48,7 @@ class PlainMethod(Method):
             return whole.eval()
         model = cast("torch.nn.Module", type(base).from_pretrained(folder, dtype=torch.float32))
         parameters = dict(model.named_parameters())
-        for name in names_in_bf16(folder):
+        for name in names_in_bf16(folder) & parameters.keys():
             parameters[name].data = parameters[name].data.to(torch.bfloat16)
         return model.to(base.device).eval()
 
@@ -47,12 +56,14 @@ class PlainMethod(Method):
         return cast("PreTrainedModel", model)
 
 
-def names_in_bf16(folder: Path) -> list[str]:
-    """The tensors that a saved model holds in bf16. (transformers would load all of them in one type.)"""
+def names_in_bf16(folder: Path) -> set[str]:
+    """What a saved model holds in bf16; of an older folder, by the names in transformers' files."""
     from safetensors import safe_open
 
-    found = []
+    if (folder / IN_BF16).exists():
+        return set(json.loads((folder / IN_BF16).read_text(encoding="utf-8")))
+    found: set[str] = set()
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as saved:
-            found += [name for name in saved.keys() if saved.get_slice(name).get_dtype() == "BF16"]  # noqa: SIM118
+            found |= {name for name in saved.keys() if saved.get_slice(name).get_dtype() == "BF16"}  # noqa: SIM118
     return found

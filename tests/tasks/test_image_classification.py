@@ -21,6 +21,7 @@ from transformers import (
 from peftcost.core.setup import Setup
 from peftcost.data.builtin import builtin_table
 from peftcost.data.table import Table
+from peftcost.engine.artifact import load_artifact, reload
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.step_estimate import Shape, estimate_step
@@ -70,6 +71,22 @@ def tiny_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared_colours(tiny_vit: Path, colours: Path) -> str:
     return prepared_for(tiny_vit, colours)
+
+
+def test_what_a_gpu_holds_in_bf16_is_loaded_as_it_was_saved(
+    prepared_colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its files, transformers calls a ViT's parameters by other names than the model does."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    setup = Setup.of("frozen", {**get_method("frozen").prior(), "weights": "bf16", "precision": "bf16"}, 64)
+    train(TrainJob(prepared_colours, setup, 1, str(tmp_path)), NullReporter())
+    payload = {"prepared": prepared_colours, "setup": setup.as_dict(), "seed": 1, "out": str(tmp_path)}
+    assert reload(payload, NullReporter())["differing"] == 0
+    model, _ = load_artifact(tmp_path / "model", setup, load_dataset_info(Path(prepared_colours)), 9)
+    held = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    in_fp32 = {name for name, dtype in held.items() if dtype == torch.float32}
+    assert in_fp32 == {"classifier.weight", "classifier.bias"}, "all that is trained"
+    assert set(held.values()) == {torch.float32, torch.bfloat16}
 
 
 ADDRESSES = ("https://a.example/photo?id={}", "https://a.example/{}.png", "s3://a/{}.png")
