@@ -55,7 +55,7 @@ class Device:
 @dataclass(frozen=True)
 class Gpu:
     """One line of nvidia-smi. total_bytes, used_bytes: 0 where it does not tell. compute_capability: CUDA's number of the
-    generation, 0.0 from drivers too old to tell."""
+    generation, 0.0 from drivers too old to tell. is_sliced: CUDA gives out its slices (MIG) alone."""
 
     index: str
     uuid: str
@@ -63,6 +63,7 @@ class Gpu:
     total_bytes: int
     used_bytes: int
     compute_capability: float = 0.0
+    is_sliced: bool = False
 
     def as_device(self, threads: int) -> Device:
         free_bytes = max(0, self.total_bytes - self.used_bytes)
@@ -104,23 +105,33 @@ def choose_devices(wanted: str | None = None) -> list[Device]:
 
 
 def visible_gpus() -> list[Gpu]:
-    """The NVIDIA GPUs that this process may use: those of the machine that CUDA_VISIBLE_DEVICES leaves."""
+    """The NVIDIA GPUs that this process may use: those of the machine that CUDA_VISIBLE_DEVICES leaves; of a GPU with slices
+    these."""
     gpus = machine_gpus()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return gpus
-    names = [part.strip() for part in allowed.split(",") if part.strip()]
-    whole = [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
-    return whole + (mig_slices([name for name in names if name.startswith(MIG)]) if gpus else [])
+    names = [part.strip() for part in (allowed or "").split(",") if part.strip()]
+    if allowed is not None:
+        wanted = [gpu for gpu in gpus if gpu.index in names or any(gpu.uuid.startswith(n) for n in names)]
+    else:
+        wanted = gpus
+    slices = mig_slices([gpu for gpu in wanted if gpu.is_sliced], [name for name in names if name.startswith(MIG) and gpus])
+    return [gpu for gpu in wanted if not (gpu.is_sliced and slices)] + slices
 
 
-def mig_slices(uuids: list[str]) -> list[Gpu]:
-    """Slices of GPUs by their names, as SLURM gives them to a job. index: their places."""
-    if not uuids:
+def mig_slices(gpus: list[Gpu], uuids: list[str]) -> list[Gpu]:
+    """Slices: all of these GPUs, and those of these names, as SLURM gives them to a job. index: their places."""
+    if not gpus and not uuids:
         return []
-    lines = re.findall(r"^\s*(MIG \S+).*\(UUID: (MIG-\S+)\)", nvidia_smi(["-L"]), re.MULTILINE)
-    kinds = {uuid: kind for kind, uuid in lines}
-    return [Gpu(str(i), uuid, kinds.get(uuid, "MIG slice"), 0, 0, AMPERE) for i, uuid in enumerate(uuids)]
+    found: dict[str, tuple[str, str]] = {}
+    gpu_uuid = ""
+    for line in nvidia_smi(["-L"]).splitlines():
+        if of_gpu := re.match(r"GPU .*\(UUID: (GPU-\S+)\)", line):
+            gpu_uuid = of_gpu[1]
+        elif of_slice := re.match(r"\s*(MIG \S+).*\(UUID: (MIG-\S+)\)", line):
+            found[of_slice[2]] = of_slice[1], gpu_uuid
+    whole = {gpu.uuid for gpu in gpus}
+    every = [*(uuid for uuid, (_, of) in found.items() if of in whole), *uuids]
+    return [Gpu(str(i), uuid, found.get(uuid, ("MIG slice", ""))[0], 0, 0, AMPERE) for i, uuid in enumerate(every)]
 
 
 def machine_gpus() -> list[Gpu]:
@@ -128,11 +139,12 @@ def machine_gpus() -> list[Gpu]:
     if shutil.which("nvidia-smi") is None:
         return []
     fields = ["index", "uuid", "name", "memory.total", "memory.used"]
-    lines = query([*fields, "compute_cap"]) or query(fields)
+    lines = query([*fields, "compute_cap", "mig.mode.current"]) or query(fields)
     gpus = []
-    for index, uuid, name, total, used, *capability in lines:
+    for index, uuid, name, total, used, *more in lines:
         total_bytes, used_bytes = int(number(total)) << 20, int(number(used)) << 20
-        gpus.append(Gpu(index, uuid, name, total_bytes, used_bytes, number(capability[0]) if capability else 0.0))
+        capability, is_sliced = (number(more[0]), more[1] == "Enabled") if more else (0.0, False)
+        gpus.append(Gpu(index, uuid, name, total_bytes, used_bytes, capability, is_sliced))
     return gpus
 
 

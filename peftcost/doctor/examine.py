@@ -64,7 +64,7 @@ def device_facts(default: Device | None, memory: Memory) -> list[DeviceFacts]:
     why_not = "torch is missing" if default is None else "this torch is a CPU build" if torch_is_cpu_build() else None
     found = []
     for gpu in visible_gpus():
-        chosen = default is not None and (default.kind, str(default.index)) == ("cuda", gpu.index)
+        chosen = default is not None and (default.kind, default.cuda_name) == ("cuda", gpu.as_device(1).cuda_name)
         free = gpu.total_bytes - gpu.used_bytes
         found.append(DeviceFacts("cuda", gpu.name, int(gpu.index), cpu_cores(), gpu.total_bytes, free, chosen, why_not))
     cpu = choose_devices("cpu")[0]

@@ -22,7 +22,7 @@ def test_a_gpu_gets_few_threads(monkeypatch: pytest.MonkeyPatch, cores: int, cou
 @pytest.mark.parametrize("said", ["[N/A]", "[Insufficient Permissions]"])
 def test_a_gpu_that_tells_no_memory_is_used(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setattr(device.shutil, "which", lambda name: name)
-    monkeypatch.setattr(device, "query", lambda fields: [["0", "GPU-0", "a GPU", said, said, said][: len(fields)]])
+    monkeypatch.setattr(device, "query", lambda fields: [["0", "GPU-0", "a GPU", *[said] * (len(fields) - 3)]])
     monkeypatch.setattr(device, "torch_is_cpu_build", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (found,) = choose_devices()
@@ -36,15 +36,15 @@ LISTED = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6)
 
 
 @pytest.mark.parametrize(
-    ("visible", "names"),
+    ("visible", "mode", "names"),
     [
-        ("MIG-c7384736", ["MIG 3g.20gb"]),
-        ("MIG-a28ad590,MIG-c7384736", ["MIG 1g.5gb", "MIG 3g.20gb"]),
-        ("MIG-x", ["MIG slice"]),
+        ("MIG-c7384736", "Enabled", ["MIG 3g.20gb"]),
+        ("MIG-a28ad590,MIG-c7384736", "Enabled", ["MIG 1g.5gb", "MIG 3g.20gb"]),
+        ("MIG-x", "[N/A]", ["MIG slice"]),
     ],
 )
-def test_slices_of_a_gpu_are_devices(monkeypatch: pytest.MonkeyPatch, visible: str, names: list[str]) -> None:
-    row = "0, GPU-5d5ba0d6, NVIDIA A100-SXM4-40GB, 40960, [N/A], 8.0\n"
+def test_slices_of_a_gpu_are_devices(monkeypatch: pytest.MonkeyPatch, visible: str, mode: str, names: list[str]) -> None:
+    row = f"0, GPU-5d5ba0d6, NVIDIA A100-SXM4-40GB, 40960, [N/A], 8.0, {mode}\n"
     monkeypatch.setattr(device.shutil, "which", lambda name: name)
     monkeypatch.setattr(device, "nvidia_smi", lambda options: LISTED if options == ["-L"] else row)
     monkeypatch.setattr(device, "torch_is_cpu_build", lambda: False)
@@ -54,6 +54,22 @@ def test_slices_of_a_gpu_are_devices(monkeypatch: pytest.MonkeyPatch, visible: s
         ("cuda", name, 0, True) for name in names
     ]
     assert [environment_of(one)["CUDA_VISIBLE_DEVICES"] for one in found] == visible.split(",")
+
+
+@pytest.mark.parametrize("visible", [None, "0", "GPU-5d5ba0d6"])
+def test_a_gpu_with_slices_is_not_taken_for_whole(monkeypatch: pytest.MonkeyPatch, visible: str | None) -> None:
+    """CUDA gives out its first slice, of a fraction of the memory."""
+    rows = "0, GPU-5d5ba0d6, NVIDIA A100, 40960, 12, 8.0, Enabled\n1, GPU-1, NVIDIA A100, 40960, 0, 8.0, Disabled\n"
+    monkeypatch.setattr(device.shutil, "which", lambda name: name)
+    monkeypatch.setattr(device, "nvidia_smi", lambda options: LISTED if options == ["-L"] else rows)
+    monkeypatch.setattr(device, "torch_is_cpu_build", lambda: False)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = device.visible_gpus()
+    assert [gpu.uuid for gpu in found] == [*(["GPU-1"] if visible is None else []), "MIG-c7384736", "MIG-a28ad590"]
+    assert [gpu.total_bytes for gpu in found][-2:] == [0, 0], "nvidia-smi does not tell it"
 
 
 @pytest.mark.parametrize(("wanted", "says"), [("mps:2", "an Apple GPU is one"), ("cpu:5", "ask for at most cpu:4")])
