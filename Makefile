@@ -38,7 +38,7 @@ coverage: install
 
 # A GPU machine has a torch of its own, so this installs nothing.
 gpu-check:
-	PYTHONPATH=. $(PYTHON) benchmarks/gpu/check.py
+	$(PYTHON) -m benchmarks.gpu.check
 
 lint: install
 	$(BIN)/ruff check .

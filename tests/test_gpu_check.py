@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     monkeypatch.setattr(check, "ROOT", tmp_path)
     monkeypatch.setattr(check, "run", run)
     monkeypatch.setattr(check, "card_name", lambda: "A Card")
+    monkeypatch.setattr(check, "version", lambda name: "2.11.0+cu130")
     monkeypatch.setattr(check, "versions", dict)
     return called
 
@@ -52,6 +54,25 @@ def test_what_was_shown_of_this_code_is_not_run_again(checked: Callable[..., lis
     (file,) = (tmp_path / "benchmarks" / "results" / "gpu").iterdir()
     parts = json.loads(file.read_text())["parts"]
     assert (parts["doctor"]["code"], parts["search"]["code"]) == ("b", "a")
+
+
+def test_a_cpu_build_of_torch_is_told_and_nothing_runs(
+    checked: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "version", lambda name: "2.13.0+cpu")
+    assert checked() == []
+    said = capsys.readouterr().err
+    assert "is a CPU build" in said
+    assert "no GPU" not in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bare_python_says_all_that_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-m", "benchmarks.gpu.check"]  # -S: no installed packages
+    done = subprocess.run(command, cwd=TESTS.parent, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert done.stderr.startswith("Nothing was checked: nvidia-smi shows no GPU here; ")
+    assert "has no torch" in done.stderr
 
 
 def test_the_tables_read_the_parts_of_all_sizes_together(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """All that only a GPU can prove, in one command and one JSON: `make gpu-check`.
 
-python benchmarks/gpu/check.py [--only PART …] [--again]
+python -m benchmarks.gpu.check [--only PART …] [--again]
 
 Needs a GPU, a torch that sees it, and no network; about eight minutes. Each part runs in a process of its own and is written
 to benchmarks/results/gpu/CARD.json as soon as it is done, with the commit and the fingerprint of the code that ran. Parts
@@ -19,10 +19,11 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.models import SIZES
+from benchmarks.gpu.sizes import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
@@ -62,8 +63,10 @@ def main() -> int:
     if not parts:
         parser.error(f"the parts are: {', '.join(PARTS)}")
     card = card_name()
-    if card is None:
-        print("nvidia-smi shows no GPU here; run this on a machine that has one.", file=sys.stderr)
+    lacks = lacking(card)
+    if lacks or card is None:
+        told = f"Nothing was checked: {'; '.join(lacks)}. Run this on a machine with an NVIDIA GPU"
+        print(f"{told}, as `make gpu-check PYTHON=…`, with a Python whose torch sees it.", file=sys.stderr)
         return 4
     file = ROOT / "benchmarks" / "results" / "gpu" / f"{card.replace(' ', '-')}.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"card": card, "parts": {}}
@@ -77,6 +80,16 @@ def main() -> int:
         print(f"{part}: {'ok' if outcome['ok'] else 'FAILED'} in {outcome['seconds']:.0f} s", flush=True)
     print(f"Wrote {file}")
     return 0 if all(found["parts"][part]["ok"] for part in parts) else 1
+
+
+def lacking(card: str | None) -> list[str]:
+    """What is not here and has to be. Free of what a bare Python lacks."""
+    no_card = [] if card else ["nvidia-smi shows no GPU here"]
+    try:
+        no_torch = [f"the torch of {sys.executable} is a CPU build"] if "+cpu" in version("torch") else []
+    except PackageNotFoundError:
+        no_torch = [f"{sys.executable} has no torch"]
+    return no_card + no_torch
 
 
 def run(part: str) -> dict[str, Any]:

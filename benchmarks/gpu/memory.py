@@ -12,8 +12,9 @@ from typing import Any
 
 import transformers
 
-from benchmarks.gpu.models import CLASSES, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import CLASSES, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.one_by_one import chosen, print_each
+from benchmarks.gpu.sizes import Size
 from benchmarks.gpu.steps import PLAN, setup_of
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import NullReporter, TrainJob

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 
+from benchmarks.gpu.sizes import Size
 from peftcost.data.builtin import builtin_model
 from peftcost.data.features import Column, Split, ragged
 from peftcost.engine.dataset import DatasetInfo
@@ -43,22 +43,6 @@ def llama_135m() -> transformers.LlamaConfig:
 
 
 CONFIGS: dict[str, Callable[[], transformers.LlamaConfig]] = {"llama-1b": llama_1b, "llama-135m": llama_135m}
-
-
-@dataclass(frozen=True)
-class Size:
-    """A base with the shape of its batches."""
-
-    model: str
-    rows: int
-    tokens: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.model} {self.rows} x {self.tokens}"
-
-
-SIZES = (Size("minilm", 16, 32), Size("llama-135m", 8, 256), Size("llama-1b", 4, 128), Size("llama-1b", 8, 512))
 
 
 def folder_of(model: str) -> Path:

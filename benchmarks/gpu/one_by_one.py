@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks.gpu.models import SIZES, Size
+from benchmarks.gpu.sizes import SIZES, Size
 
 
 def chosen(names: list[str]) -> list[Size]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.models import ROWS, Size, dataset_info_of, full_batch, random_rows
+from benchmarks.gpu.models import ROWS, dataset_info_of, full_batch, random_rows
 from benchmarks.gpu.one_by_one import chosen, print_each
+from benchmarks.gpu.sizes import Size
 from benchmarks.gpu.steps import PLAN, milliseconds, setup_of
 from peftcost.data.features import Split, ragged
 from peftcost.engine.dataset import DatasetInfo

@@ -20,8 +20,9 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.gpu.models import LABELS, Size, dataset_info_of, folder_of, full_batch, random_rows
+from benchmarks.gpu.models import LABELS, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.one_by_one import chosen
+from benchmarks.gpu.sizes import Size
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine.job import NullReporter, TrainJob
