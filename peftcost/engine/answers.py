@@ -41,9 +41,8 @@ def answer(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     model, device = (
         load_untuned(info, payload["seed"]) if setup is None else load_artifact(out / "model", setup, info, payload["seed"])
     )
-    room = info.max_positions if setup is None else room_of(info, setup)
     split = load_split(prepared, SPLIT)
-    said = texts_of(model, split, info, info.model, room, device, asked.new_tokens)
+    said = texts_of(model, split, info, info.model, setup, device, asked.new_tokens)
     texts = [str(next(iter(one.values()))) for one in said]
     save_answers(out, name, asked, texts, info.task_type.score(texts, asked.references))
     return {"rows": len(texts)}

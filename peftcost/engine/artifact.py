@@ -19,7 +19,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
-from peftcost.engine.generate import room_of, texts_of
+from peftcost.engine.generate import texts_of
 from peftcost.engine.job import Reporter
 from peftcost.engine.judged import as_trained
 from peftcost.engine.train_state import collator_for, new_accelerator
@@ -171,7 +171,7 @@ def predict(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     reporter.phase("test")
     model, device, info, setup, split = use(payload, labelled=False)
     if info.task_type.generates:
-        return {"rows": texts_of(model, split, info, payload["folder"], room_of(info, setup), device)}
+        return {"rows": texts_of(model, split, info, payload["folder"], setup, device)}
     return {"rows": describe(model, split, collator_for(info, get_method(setup.method), setup.hyperparameters), device)}
 
 

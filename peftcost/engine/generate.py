@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from peftcost.core.setup import Setup
+from peftcost.core.setup import WEIGHTS, Setup
 from peftcost.data.features import Split
 from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.evaluate import batches_by_length
@@ -67,15 +68,26 @@ def texts_of(
     split: Split,
     info: DatasetInfo,
     processor: str,
-    room: int,
+    setup: Setup | None,
     device: torch.device,
     new_tokens: int = NEW_TOKENS,
 ) -> list[dict[str, Any]]:
-    """What the model writes of each example of a split of prompts, as the task type words it. processor: its folder."""
+    """What the model writes of each example of a split of prompts, as the task type words it. processor: its folder. setup:
+    None for a base as it comes."""
     kind = info.task_type
     loaded = kind.processor(processor)
-    tokens = generate(model, split, int(info.padding["input_ids"]), kind.end_tokens(loaded), room, device, new_tokens)
+    pad_id, room = int(info.padding["input_ids"]), info.max_positions if setup is None else room_of(info, setup)
+    with mixed_types(setup, device):
+        tokens = generate(model, split, pad_id, kind.end_tokens(loaded), room, device, new_tokens)
     return [kind.written(loaded, some) for some in tokens]
+
+
+def mixed_types(setup: Setup | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """A context in which a model writes that holds some parameters in bf16 and others in fp32: writing calls an encoder, or
+    what PEFT has wrapped, past the forward pass that Accelerate lets choose types."""
+    if setup is None or setup.hyperparameters.get(WEIGHTS) != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def side_by_side(prompts: Sequence[Sequence[int]], pad_id: int, on_the_left: bool) -> tuple[torch.Tensor, torch.Tensor]:

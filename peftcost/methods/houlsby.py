@@ -76,10 +76,11 @@ class Houlsby(Method):
 
         facts = json.loads((folder / "houlsby.json").read_text(encoding="utf-8"))
         insert(base, facts["bottleneck"], facts.get("top_layers"))
-        missing = set(load_file(folder / "houlsby.safetensors")) - set(dict(base.named_parameters()))
+        saved = load_file(folder / "houlsby.safetensors", device=str(base.device))
+        missing = saved.keys() - dict(base.named_parameters()).keys()
         if missing:
             raise LookupError(f"{folder} is an adapter of another model: it has {min(missing)}")
-        base.load_state_dict(load_file(folder / "houlsby.safetensors", device=str(base.device)), strict=False)
+        base.load_state_dict(saved, strict=False, assign=True)  # as saved: copied into bf16, trained norms would be rounded
         return base.eval()
 
 

@@ -136,6 +136,19 @@ def test_a_base_held_in_half_precision_writes_while_it_is_probed(
     assert probe(job.as_dict(), NullReporter())["answering_seconds"] > 0
 
 
+def test_a_base_held_in_half_precision_comes_back_and_writes(
+    tiny_bart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU. Houlsby's norms are trained in fp32 beside it; its encoder is called by itself when it writes."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    choices = {**get_method("houlsby").prior(), "precision": "bf16", "weights": "bf16", "learning_rate": 5e-3}
+    setup, prepared = Setup.of("houlsby", choices, 96), prepared_for(tiny_bart, tmp_path)
+    train(TrainJob(prepared, setup, 1, str(tmp_path)), NullReporter())
+    payload = {"prepared": prepared, "setup": setup.as_dict(), "seed": 1, "out": str(tmp_path)}
+    assert reload(payload, NullReporter())["differing"] == 0
+    assert answer({**payload, "name": "answers"}, NullReporter())["rows"] > 0
+
+
 @pytest.mark.parametrize("model", ["tiny_t5", "tiny_bart"])
 @pytest.mark.parametrize("name", list(methods()))
 def test_a_method_trains_comes_back_and_writes_or_says_why_not(
