@@ -71,15 +71,18 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
 
 def nothing_measured(controller: Controller, entries: Sequence[Mapping[str, Any]], folder: RunFolder) -> PeftcostError:
     """What to say when no setup was measured: how much more budget would do, where that is all that was missing."""
-    state, skipped = controller.state, [e for e in controller.journal.events if e["event"] == "skipped"]
-    if skipped and all(entry["status"] == "skipped" for entry in entries):
-        cheapest = min(skipped, key=lambda event: event["needs_gpu_seconds"])
-        needs = cheapest["needs_gpu_seconds"]
+    state = controller.state
+    lacking = {e["method"]: float(e["needs_gpu_seconds"]) for e in controller.journal.events if e["event"] == "skipped"}
+    ended = [trial for trial in state.trials.values() if trial.cut_off]
+    lacking |= {trial.setup.arm: trial.predicted.trial_seconds for trial in ended}
+    cut_off = {trial.setup.id for trial in ended}
+    if lacking and all(entry["status"] == "skipped" or entry.get("id") in cut_off for entry in entries):
+        cheapest, needs = min(lacking.items(), key=lambda each: each[1])
         left = max(0.0, controller.left_after(state.config.safety * state.closing_seconds()))
         return UserError(
-            f"The budget did not last for one setup: {cheapest['method']} needs {format_seconds(needs)} of device time, and "
+            f"The budget did not last for one setup: {cheapest} needs {format_seconds(needs)} of device time, and "
             f"{format_seconds(left)} were left beside the test; "
-            f"`peftcost resume {folder.path} --budget +{math.ceil(needs - left) + 1}gpu-s` goes on."
+            f"`peftcost resume {folder.path} --budget +{max(0, math.ceil(needs - left)) + 1}gpu-s` goes on."
         )
     reasons = "; ".join(f"{entry['method']}: {entry['reason']}" for entry in entries)
     return PeftcostError(f"No setup could be measured. {reasons}. {folder.log_file} says more.")

@@ -42,3 +42,14 @@ def test_what_failed_is_told_with_its_reasons(controller: SimpleNamespace) -> No
     said = nothing_measured(controller, entries, RunFolder(Path("runs/x")))  # type: ignore[arg-type]
     assert isinstance(said, PeftcostError) and not isinstance(said, UserError)
     assert "lora: the dev loss is not finite" in str(said) and "runs/x/workers.log" in str(said)
+
+
+def test_a_training_that_was_cut_off_lacked_budget_too(controller: SimpleNamespace) -> None:
+    trial = SimpleNamespace(
+        cut_off=True, setup=SimpleNamespace(id="full-1", arm="full"), predicted=SimpleNamespace(trial_seconds=15.0)
+    )
+    controller.state.trials[0] = trial
+    entries = [{"id": "full-1", "method": "full", "status": "failed"}, {"method": "lora", "status": "skipped"}]
+    said = nothing_measured(controller, entries, RunFolder(Path("runs/x")))  # type: ignore[arg-type]
+    assert isinstance(said, UserError), "that is exit code 2"
+    assert "full needs 15 s of device time" in str(said)
