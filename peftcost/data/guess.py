@@ -155,8 +155,10 @@ def _is_time(value: str) -> bool:
 
 
 def text_column(table: Table, names: list[str]) -> str | None:
-    """Of these columns the one called text, the only one of strings, or the one with clearly the longest; else None."""
+    """Of these columns the one called text, the only one of strings, or the one with clearly the longest; else None. One that
+    is called an identifier is none beside others."""
     strings = [name for name in names if holds(table, name, str)]
+    strings = [name for name in strings if not NO_LABEL.fullmatch(name)] or strings
     if "text" in strings:
         return "text"
     return strings[0] if len(strings) == 1 else _longest(table, strings)
@@ -185,9 +187,9 @@ def pair_columns(table: Table, names: list[str]) -> tuple[str, str] | None:
     return next(((plain[a], plain[b]) for a, b in PAIR_NAMES if a in plain and b in plain), None)
 
 
-def listed(columns: Sequence[str]) -> str:
-    """Columns in one line, of many the first."""
-    more = f" and {len(columns) - LISTED} more columns" if len(columns) > LISTED else ""
+def listed(columns: Sequence[str], kind: str = "columns") -> str:
+    """Columns in one line, of many the first. kind: what else they are."""
+    more = f" and {len(columns) - LISTED} more {kind}" if len(columns) > LISTED else ""
     return ", ".join(map(repr, columns[:LISTED])) + more
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from peftcost.data.cells import LOOKED_AT, MOST, is_blank, label_of, list_from_text, mostly
 from peftcost.data.features import Column, Split
-from peftcost.data.guess import LABEL_NAMES, SCORE_NAMES, holds, label_column
+from peftcost.data.guess import LABEL_NAMES, SCORE_NAMES, holds, label_column, names_of
 from peftcost.data.numbers import are_decimals, is_number
 from peftcost.data.table import Table
 from peftcost.data.tags import marks_tags
@@ -77,6 +77,19 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
         if not holds_lists(table, label) and not holds_joined_labels(table, label):
             return None
         return {**guess_texts(table, label, role="labels"), "labels": label}
+
+    def otherwise(self, table: Table, columns: Columns) -> str | None:
+        """A column beside those of the labels that would be one but for an odd cell."""
+        labels = columns["labels"]
+        beside = [] if isinstance(labels, str) else [name for name in table.columns if name not in names_of(columns.values())]
+        found = next(((name, i) for name in beside if (i := _odd_flag(table, name)) is not None), None)
+        if found is None:
+            return None
+        name, i = found
+        return (
+            f"{name!r} is not taken for a label, since it holds {table.rows[i][name]!r} ({table.place(i)}) beside 0 and 1; "
+            "if it is one, correct the cell and add the column to `labels`"
+        )
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found, by_place = [], labelled and has_vectors(table, columns["labels"])
@@ -228,6 +241,13 @@ def _holds_flags(cells: Sequence[Any]) -> bool:
     written = {str(cell).strip().lower().removesuffix(".0") for cell in there}
     few_empty = len(cells) - len(there) <= max(1, (1 - MOST) * len(cells))
     return few_empty and written in ({"0", "1"}, {"true", "false"})
+
+
+def _odd_flag(table: Table, name: str) -> int | None:
+    """The row of the only cell that keeps a column from holding flags alone; None where there are more, or none."""
+    cells = [row.get(name) for row in table.rows]
+    odd = [i for i, cell in enumerate(cells) if not is_blank(cell) and str(label_of(cell, "")) not in (*YES, *NO)]
+    return odd[0] if len(odd) == 1 and _holds_flags(cells[: odd[0]] + cells[odd[0] + 1 :]) else None
 
 
 def holds_lists(table: Table, column: str) -> bool:

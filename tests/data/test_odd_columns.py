@@ -347,3 +347,24 @@ def test_texts_that_parquet_holds_as_bytes_are_texts(tmp_path: Path) -> None:
     assert table.rows[0] == {"text": "é", "label": "x", "odd": b"\xff\xd8"}
     assert table.rows[2]["text"] is None
     assert [note for note in table.notes if "'text' holds bytes" in note]
+
+
+def flags(odd: str) -> str:
+    rows = [
+        f"{i:016x},This is number {i},{i % 2},{int(i % 3 == 0)},{odd if i == 9 else int(i % 5 == 0)}\n" for i in range(60)
+    ]
+    return "id,comment_text,rude,late,cold\n" + "".join(rows)
+
+
+def test_an_identifier_is_no_text_beside_another(tmp_path: Path) -> None:
+    assert guess_columns(written(tmp_path, flags("0")), None)[1] == {
+        "text": "comment_text",
+        "labels": ["rude", "late", "cold"],
+    }
+
+
+def test_init_tells_of_a_column_of_flags_with_an_odd_cell(tmp_path: Path) -> None:
+    written(tmp_path, flags("2"))
+    text = draft_task_yaml(tmp_path / "data.csv")
+    assert "labels: [rude, late]}" in text
+    assert "# 'cold' is not taken for a label, since it holds '2' (" in text and "line 11) beside 0 and 1" in text

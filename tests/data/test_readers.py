@@ -310,6 +310,12 @@ def test_stray_blank_lines_make_no_sentences(tmp_path: Path, name: str) -> None:
     assert len(read(tmp_path, "y.csv", "text,label\ngood,1\nbad,0\n\nfine,1\nnice,1\n").rows) == 4
 
 
+def test_one_word_a_row_below_a_header_is_no_conll(tmp_path: Path) -> None:
+    sentence = "Ann\tB-PER\nleft\tO\nYork\tB-LOC\n\n"
+    table = read(tmp_path, "x.tsv", f"word\ttag\n{sentence * 3}")
+    assert [row["word"] for row in table.rows] == [["Ann", "left", "York"]] * 3
+
+
 PLAIN = [f"text {i} of many\t{'good' if i % 2 else 'bad'}" for i in range(40)]
 
 

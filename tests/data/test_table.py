@@ -151,6 +151,24 @@ def test_splits_in_one_file_are_told_apart(tmp_path: Path) -> None:
     refused(write(tmp_path, "x.json", json.dumps({"train": rows, "test": rows})), "holds several splits (train, test)")
 
 
+@pytest.mark.parametrize("rule", ["|---|:--:|", "------+------"])
+def test_a_rule_below_the_header_is_no_row(tmp_path: Path, rule: str) -> None:
+    table = read_table(write(tmp_path, "x.txt", f"|text|label|\n{rule}\n|a b|x|\n|c d|y|\n"))
+    assert [(row["text"], row["label"]) for row in table.rows] == [("a b", "x"), ("c d", "y")]
+    assert "line 2 is a rule below the header" in " ".join(table.notes)
+
+
+def test_a_separator_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) -> None:
+    said = "expected 1 cell as in the header ('text^label'), but got 2; divide columns by commas, semicolons, tabs or bars"
+    refused(write(tmp_path, "x.csv", "text^label\na, b^x\nc^y\n"), said)
+
+
+def test_a_folder_of_texts_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "train" / "pos").mkdir(parents=True)
+    (tmp_path / "train" / "pos" / "0_7.txt").write_text("A joy.")
+    refused(tmp_path, "holds a file for each text (train/pos/0_7.txt, …); write them into one table")
+
+
 @pytest.mark.parametrize("again", ["text,label", "\ufefftext,label", '\ufeff"text","label"', "Text,Label"])
 def test_a_header_of_a_file_put_behind_another_is_no_row(tmp_path: Path, again: str) -> None:
     table = read_table(write(tmp_path, "x.csv", f"\ufeff\ufefftext,label\na b,x\nc d,y\n{again}\ne f,x\n"))

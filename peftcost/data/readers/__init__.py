@@ -147,8 +147,13 @@ def _reader_for(source: Source) -> Reader:
             return reader
     if source.folder is not None and (names := tables_in(source.folder)):
         raise UserError(
-            f"{source.name} is a folder, and none of its files is called train ({listed(names)}); give one file, or name the "
-            f"splits in task.yaml, as in data: {{train: {source.folder / names[0]}, …}}."
+            f"{source.name} is a folder, and none of its files is called train ({listed(names, 'files')}); give one file, or "
+            f"name the splits in task.yaml, as in data: {{train: {source.folder / names[0]}, …}}."
+        )
+    if source.folder is not None and (text := next(source.folder.rglob("*.txt"), None)):
+        raise UserError(
+            f"{source.name} holds a file for each text ({text.relative_to(source.folder)}, …); write them into one table, "
+            "with a column for the texts and one for their folders, as in text,label."
         )
     if source.folder is not None:
         raise UserError(

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from peftcost.data.cells import mostly
+from peftcost.data.guess import LABEL_NAMES
 from peftcost.data.readers.base import Reader, Source
+from peftcost.data.sentences import ONE_WORD_NAMES
 from peftcost.data.table import Rejects, Table
 from peftcost.data.tags import OUTSIDES, marks_kinds, marks_tags
 from peftcost.data.text import lines_of, reject_broken
@@ -37,7 +39,7 @@ class Conll(Reader):
         lines = [line for line in islice(_lines(source.head), LOOKED_AT) if not line.startswith((DOCUMENT, *COMMENTS))]
         tabs = any("\t" in line for line in lines)
         blocks = [[_parts(line, tabs) for line in block] for block in _blocks(lines)]
-        if len(blocks) < 2:
+        if len(blocks) < 2 or _is_header(blocks[0][0]):
             return False
         everything = [part for block in blocks for part in block]
         width = Counter(map(len, everything)).most_common(1)[0][0]
@@ -82,6 +84,12 @@ def parse_conll(path: str, text: str, reject: Rejects | None = None) -> Table:
     names = [named.get(i, f"column {i + 1}") for i in range(counted, width)]
     rows = [dict(zip(names, columns[counted:], strict=True)) for columns in sentences]
     return Table(path, names, rows, places, notes=notes)
+
+
+def _is_header(parts: Sequence[str]) -> bool:
+    """Whether a line names columns of words and of tags, so that the file is a table with one word a row."""
+    names = {part.strip().lower() for part in parts}
+    return not (names.isdisjoint(ONE_WORD_NAMES) or names.isdisjoint(LABEL_NAMES))
 
 
 def _check_parts_divided(path: str, lines: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ LONGEST_CELL = 2**31 - 1
 """Characters; the csv module's own limit of 131,072 refuses long documents."""
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 DECIMAL = re.compile(r"[-+]?\d+(,\d+)?")
+RULE = re.compile(r"[:=+-]{3,}")
+"""A cell of the line that is drawn below a header."""
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
 
 
@@ -69,6 +71,9 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
         else:
             for record in odd:
                 found = _without(found, record, path, lines, layout, reject)
+    if found and _is_rule(found[0]):
+        notes.append(f"line {found[0].first} is a rule below the header; no row is read of that")
+        found = found[1:]
     first_names = _bare_names(header)
     again = [record for record in found if _bare_names(record) == first_names and len(record.cells) > 1]
     if again:  # files that were put one behind the other
@@ -78,7 +83,7 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
     names = _column_names(path, header, found, layout)
     rows, kept = [], []
     for record in found:
-        if _usable(path, record, len(names), separator, reject):
+        if _usable(path, record, names, separator, reject):
             rows.append(dict(zip(names, record.cells, strict=True)))
             kept.append(record)
     for name in names:
@@ -106,7 +111,7 @@ def _has_decimal_commas(cells: Sequence[str], separator: str) -> bool:
     return any("," in cell for cell in there) if separator == ";" else are_no_pairs(there)
 
 
-def _usable(path: str, record: Record, width: int, separator: str, reject: Rejects) -> bool:
+def _usable(path: str, record: Record, names: Sequence[str], separator: str, reject: Rejects) -> bool:
     """Whether a record is a row; what is none is told."""
     if record.problem is not None:
         reject(
@@ -114,9 +119,11 @@ def _usable(path: str, record: Record, width: int, separator: str, reject: Rejec
             'quote inside of one twice ("").'
         )
         return False
-    if len(record.cells) != width:
+    if len(record.cells) != len(names):
+        expected = f"{len(names)} cells as in the header" if len(names) > 1 else f"1 cell as in the header ({names[0]!r})"
+        divide = "" if len(names) > 1 else "divide columns by commas, semicolons, tabs or bars, and "
         reject(
-            f"{path}, line {record.first}: expected {width} cells as in the header, but got {len(record.cells)}; put "
+            f"{path}, line {record.first}: expected {expected}, but got {len(record.cells)}; {divide}put "
             f'quotes (") around cells that hold one of the {SEPARATORS.get(separator, "separators")} or a line break.'
         )
         return False
@@ -240,6 +247,11 @@ def _check_no_title(path: str, header: Record, records: Sequence[Record], layout
         f"{title} is {cells} where a header should be, and {rows} have {min(widths)}; write the columns' names as the first "
         "line, without a title above them."
     )
+
+
+def _is_rule(record: Record) -> bool:
+    """Whether a line is drawn, as Markdown and databases do below a table's header."""
+    return record.problem is None and all(RULE.fullmatch(cell.strip()) for cell in record.cells if cell.strip())
 
 
 def _bare_names(record: Record) -> list[str]:
