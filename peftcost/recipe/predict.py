@@ -70,16 +70,19 @@ def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = Fal
     predicted_label (or predicted_tags) and probabilities. A CSV, or JSON lines if `out` ends in .jsonl.
 
     The file needs the input column of the task (or one called like its role); a label column is not looked at. UserError for
-    a row that cannot be used, unless such rows are skipped, and where `out` is the data file itself.
+    a row that cannot be used, unless such rows are skipped, and where `out` is there and no earlier output of ours.
     """
     card = read_card(folder)
     check_out(Path(data), out)
     table = read_table(data, skip_bad_rows)
     task = card["dataset_info"]["task"]
+    kind = get_task_type(task)
+    check_is_ours(out, renamed(dict.fromkeys(kind.described), table.columns, kind.roles))
     examples, used, rejected = usable_rows(partial(inputs_of, task=task, columns=card["columns"]), table, skip_bad_rows)
     described = described_in_worker(folder, card, examples, None)
-    roles = get_task_type(task).roles
-    rows = [{**named(table.rows[i]), **renamed(said, table.columns, roles)} for i, said in zip(used, described, strict=True)]
+    rows = [
+        {**named(table.rows[i]), **renamed(said, table.columns, kind.roles)} for i, said in zip(used, described, strict=True)
+    ]
     write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
     return Predicted(len(rows), rejected, table.notes)
 
@@ -205,6 +208,32 @@ def check_out(data: Path, out: Path) -> None:
         raise UserError(f"{out} is the data file itself, which would be overwritten; choose another -o.")
     if out.name in METADATA and out.exists() and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         raise UserError(f"{out} is the table of the files in {data}, which would be overwritten; choose another -o.")
+
+
+def check_is_ours(out: Path, names: Collection[str]) -> None:
+    """UserError for a file that is there already, unless it is empty or has the columns of these names, which predicting
+    adds: it may be the only copy of somebody's labels. Streams are no files."""
+    if out.is_relative_to("/dev") or not out.is_file() or not out.stat().st_size:
+        return
+    columns = columns_written(out)
+    lacking = next((name for name in names if name not in columns), None)
+    if lacking is not None:
+        raise UserError(
+            f"{out} is there already, and `peftcost predict` did not write it (it has no column {lacking!r}), so it is not "
+            "overwritten; choose another -o, or remove it."
+        )
+
+
+def columns_written(out: Path) -> list[str]:
+    """The columns that the first line of such a file tells; none where it is of another form."""
+    try:
+        with out.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            if out.suffix.lower() not in AS_JSON_LINES:
+                return next(csv.reader(file, delimiter=AS_CSV[out.suffix.lower()]), [])
+            first = json.loads(file.readline())
+    except (OSError, ValueError, RecursionError, csv.Error):
+        return []
+    return list(first) if isinstance(first, dict) else []
 
 
 def is_read(data: Path, out: Path) -> bool:

@@ -73,6 +73,7 @@ class TaskType(ABC):
     whether the processor makes all inputs one size, so that nothing is cut or padded. pipeline_tag: what the
     Hugging Face hub calls the task, where that is not its name. generates: whether its answers are
     texts that the model writes, token by token; written_metrics: by which these are then judged, on the rows of `score`.
+    described: what `describe` or `written` tells of every example; by that `peftcost predict` knows its own files.
     per_token: whether each token has a target of its own. keeps_places: whether batches say at which positions logits are
     wanted, as many as `target_counts` tells (`Batch.kept`). measured: what `peftcost check` tells the lengths of.
     """
@@ -89,6 +90,7 @@ class TaskType(ABC):
     default_model: ClassVar[str] = "builtin:minilm"
     generates: ClassVar[bool] = False
     written_metrics: ClassVar[dict[str, Metric]] = {}
+    described: ClassVar[tuple[str, ...]] = ()
     one_size: ClassVar[bool] = False
     pipeline_tag: ClassVar[str | None] = None
     per_token: ClassVar[bool] = False

@@ -52,6 +52,7 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
 
     name = "multi-label"
     target_roles = ("labels",)
+    described = ("labels",)
     several = ("text", "text_pair", "labels")
     metrics = {  # noqa: RUF012
         "micro_f1": Metric("micro_f1", 0.01, micro_f1, undefined=no_label),

@@ -33,6 +33,7 @@ class OneClass(ClassTargets):
     without probabilities where there are more classes than MOST_SCORED."""
 
     target_roles = ("label",)
+    described = ("label",)
     metrics = {  # noqa: RUF012
         "accuracy": Metric("accuracy", 0.01, accuracy),
         "macro_f1": Metric("macro_f1", 0.01, macro_f1),

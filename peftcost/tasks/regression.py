@@ -36,6 +36,7 @@ class Regression(OneTextOrTwo):
 
     name = "regression"
     target_roles = ("value",)
+    described = ("value",)
     metrics = {  # noqa: RUF012
         "pearson": Metric("pearson", 0.01, pearson, (-1.0, 1.0), undefined=one_value),
         "spearman": Metric("spearman", 0.01, spearman, (-1.0, 1.0), undefined=one_value),

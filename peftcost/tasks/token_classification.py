@@ -60,6 +60,7 @@ class TokenClassification(TextInputs, ClassTargets):
     name = "token-classification"
     input_roles = ("tokens",)
     target_roles = ("tags",)
+    described = ("tags", "probabilities")
     metrics = {  # noqa: RUF012
         "entity_f1": Metric("entity_f1", 0.01, entity_f1, undefined=no_entity),
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),

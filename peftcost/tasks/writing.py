@@ -38,6 +38,7 @@ class WritesText(TextInputs):
 
     input_roles = ("prompt",)
     target_roles = ("completion",)
+    described = ("completion",)
     metrics = {  # noqa: RUF012
         "negative_loss": Metric("negative_loss", 0.02, negative_loss, (-math.inf, 0.0)),
         "token_accuracy": Metric("token_accuracy", 0.01, token_accuracy),

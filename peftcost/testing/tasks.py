@@ -138,6 +138,7 @@ class TaskTypeContract:
                 described = kind.describe(self.network(model, targets)(**batch.inputs).logits, batch, targets)
         assert len(described) == 4
         assert all(one and all(isinstance(name, str) for name in one) for one in described)
+        assert all(set(kind.described) <= set(one) for one in described)
 
     def test_a_dummy_batch_has_the_shape_that_was_asked_for(self, model: Path) -> None:
         kind, targets = self.kind(), self.kind().targets(self.examples())

@@ -26,6 +26,7 @@ from peftcost.methods import get_method
 from peftcost.recipe.predict import (
     CARD_FIELDS,
     base_of,
+    check_is_ours,
     check_out,
     read_card,
     renamed,
@@ -120,6 +121,31 @@ def test_what_is_read_is_not_overwritten_and_no_ending_promises_another_form(
         check_out(mine, out := tmp_path / name)
         write_rows(out, ["a", "b"], [{"a": 1, "b": "x, y"}])
         assert out.read_text().replace("\r", "") == content
+
+
+def test_a_file_that_predicting_has_not_written_is_kept(tmp_path: Path) -> None:
+    ours, row = ["predicted_label"], {"text": "fine", "predicted_label": "good", "probability_good": 0.75}
+    for ending in (".csv", ".tsv", ".jsonl"):
+        check_is_ours(out := tmp_path / f"out{ending}", ours)
+        write_rows(out, list(row), [row, row])
+        check_is_ours(out, ours)
+        whole = out.read_bytes()
+        out.write_bytes(whole[:-3])  # broken off
+        check_is_ours(out, ours)
+        out.write_bytes(b"")
+        check_is_ours(out, ours)
+    mine = {
+        "train.csv": "text,label\nfine,good\n",
+        "other.tsv": whole.decode(),
+        "mine.jsonl": '{"text": "fine", "label": "good"}\n',
+        "list.jsonl": '["predicted_label"]\n',
+        "notes.txt": "predicted_label of all rows\n",
+    }
+    for name, content in mine.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=r"it has no column 'predicted_label'.*another -o, or remove it"):
+            check_is_ours(tmp_path / name, ours)
+    check_is_ours(Path("/dev/stdout"), ours)
 
 
 def test_a_file_is_overwritten_once_its_successor_is_whole(tmp_path: Path) -> None:
