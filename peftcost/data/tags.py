@@ -71,6 +71,14 @@ def kind_of(tag: str) -> str | None:
     return tag if parts is None else parts[1]
 
 
+def letter_of(tag: str) -> str | None:
+    """The letter of a tag as it is written, in capitals (U of U-PER); None for O and tags without one."""
+    capital = in_capitals(tag) or ""
+    found = PREFIX.fullmatch(capital)
+    suffix = SUFFIX.fullmatch(capital)
+    return found[1] if found else suffix[2] if suffix else None
+
+
 def first_of_several(tag: str) -> str | None:
     """The first of the tags that one word has (B-LOC,B-ORG), or None where it has one."""
     found = SEVERAL.fullmatch(tag)

@@ -39,6 +39,7 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     metrics = " | ".join(kind.metrics)
     unused = unused_columns(table, columns)
     notes = [*table.notes, kind.otherwise(table, columns), *(told_of_label(table, columns) if label is None else ())]
+    notes += kind.doubts(examples)
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (
         f"# Drafted by `peftcost init` from {len(examples)} rows. {targets.describe()}\n"

@@ -99,7 +99,8 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     path = _own_path(task)
     notes = task.guessed + (passed_over(path) if path is not None else [])
     notes += [note for table in tables.values() for note in table.notes] + why_metric
-    warnings = notes + told_in_short(rejected) + contradictions(kind, [example for name in given for example in given[name]])
+    everything = [example for name in given for example in given[name]]
+    warnings = notes + told_in_short(rejected) + contradictions(kind, everything) + kind.doubts(everything)
     given, dropped = without_leaks(kind, given)
     splits, split_off = _split_off(kind, given, margin, seed, task)
     splits = _sampled(kind, splits, task.rows or Rows(), seed)

@@ -147,6 +147,10 @@ class TaskType(ABC):
         """UserError that names the row of a target which is odd among the others, or which this metric cannot judge. metric:
         None where nobody has named one, or it is the user's own."""
 
+    def doubts(self, examples: Sequence[Example]) -> list[str]:
+        """What may be a slip among the targets, one sentence each, with the row."""
+        return []
+
     def check_metric(self, metric: str, targets: Targets) -> None:
         """UserError if the metric makes no sense for these targets."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
+from peftcost.tasks.odd_tags import place_of, tag_counts, told_of_odd_tags
 from peftcost.tasks.targets import Classes, Targets, expect
 from peftcost.tasks.text_inputs import TextInputs, aligned, in_chunks, lengths_of, token_columns
 from peftcost.tasks.undefined import no_entity
@@ -132,18 +132,21 @@ class TokenClassification(TextInputs, ClassTargets):
         several = next(filter(first_of_several, counts), None)
         if metric != "token_accuracy" and several is not None:
             raise UserError(
-                f"{_place_of(several, train)} is several tags of one word; keep one, as {first_of_several(several)!r}, or "
+                f"{place_of(several, train)} is several tags of one word; keep one, as {first_of_several(several)!r}, or "
                 "set `metric: token_accuracy` if it is a tag of its own."
             )
         if metric != "token_accuracy" and (two := written_in_two_ways(counts)) is not None:
             raise UserError(
-                f"{_place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way, or "
+                f"{place_of(two[0], train)} means the same as {two[1]!r}, which is more frequent; write it in one way, or "
                 "set `metric: token_accuracy` if they are tags of their own."
             )
         known = known_tags(counts)
         odd = next((tag for tag in counts if tag not in known), None)
         if metric == "entity_f1" and odd is not None:
             raise _no_tag(odd, train)
+
+    def doubts(self, examples: Sequence[Example]) -> list[str]:
+        return told_of_odd_tags(examples)
 
     def check_metric(self, metric: str, targets: Targets) -> None:
         names = expect(Classes, targets).names
@@ -306,25 +309,14 @@ def _items(read: Callable[[Any, str], list[Any]], cell: Any) -> list[Any]:
         return []
 
 
-def tag_counts(examples: Sequence[Example]) -> Counter[str]:
-    """How many words have each tag, in the order in which the tags come."""
-    return Counter(tag for e in examples for tag in e["tags"])
-
-
 def _no_tag(odd: str, train: Sequence[Example], meant: str | None = None) -> UserError:
     others = [tag for tag, _ in tag_counts(train).most_common() if tag != odd]
     meant = OUTSIDE if odd in LIKE_OUTSIDE else meant
     asked = f" Did you mean {meant!r}?" if meant else ""
     return UserError(
-        f"{_place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{asked} Correct "
+        f"{place_of(odd, train)} is of no entity scheme, as the other tags are ({', '.join(others[:6])}).{asked} Correct "
         "it, or set `metric: token_accuracy` if it is a tag of its own."
     )
-
-
-def _place_of(tag: str, examples: Sequence[Example]) -> str:
-    """The row that first has this tag, and which of its words."""
-    row = next(e for e in examples if tag in e["tags"])
-    return f"{row['place']}: the tag {tag!r} (word {row['tags'].index(tag) + 1})"
 
 
 def _as_known(targets: Targets) -> list[str]:
