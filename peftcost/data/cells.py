@@ -7,7 +7,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,6 +18,8 @@ from peftcost.errors import UserError
 
 LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
+DEEPEST = 6
+"""Lists and objects within each other that are looked through."""
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)\.0*")
 UNQUOTED_LIST = re.compile(r"\[\s*[^\s,\[\]\"']+(,\s?[^\s,\[\]\"']+)+\s*\]")
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
@@ -55,11 +57,8 @@ def label_of(value: Any, where: str) -> str:
     """
     if is_missing(value):
         raise UserError(f"{where}: the label is missing; fill it in or remove the row.")
-    if _marks_characters(value):
-        raise UserError(
-            f"{where}: {value!r} marks characters of a text; write its words and a tag for each in their place, as in "
-            '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}.'
-        )
+    if marks_characters(value):
+        raise UserError(f"{where}: {value!r} {told_of_characters()}.")
     if isinstance(value, dict):
         raise UserError(
             f"{where}: expected one label, but got an object ({', '.join(map(repr, list(value)[:5]))}: …); write the label "
@@ -80,11 +79,29 @@ def label_of(value: Any, where: str) -> str:
     return _whole_characters(label, where)
 
 
-def _marks_characters(value: Any) -> bool:
+def marks_characters(value: Any) -> bool:
     """Whether a label is a part of a text by its characters, as annotation tools write it: [0, 3, "PER"], {"start": 0, …}."""
     if isinstance(value, dict):
         return bool({"start", "start_offset"} & value.keys()) and bool({"end", "end_offset"} & value.keys())
     return isinstance(value, list | tuple) and [type(part) for part in value] == [int, int, str]
+
+
+def told_of_characters() -> str:
+    """What to say of parts of a text that are marked by their characters."""
+    return (
+        "marks characters of a text; write its words and a tag for each in their place, as in "
+        '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}'
+    )
+
+
+def holds_within(value: Any, of: Callable[[Any], bool], deep: int = DEEPEST) -> bool:
+    """Whether a value is so, or has one within that is."""
+    if of(value):
+        return True
+    if deep == 0 or not isinstance(value, dict | list | tuple):
+        return False
+    parts = list(value.values()) if isinstance(value, dict) else value[:LOOKED_AT]
+    return any(holds_within(part, of, deep - 1) for part in parts)
 
 
 def list_of(value: Any, where: str) -> list[Any]:

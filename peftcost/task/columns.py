@@ -11,6 +11,7 @@ from peftcost.data.table import Table
 from peftcost.errors import OtherData, UserError
 from peftcost.tasks import get_task_type, task_types
 from peftcost.tasks.base import TaskType
+from peftcost.tasks.no_task import refuse_choices, refuse_other_tasks
 from peftcost.tasks.preferences import check_no_preferences, holds_preferences
 from peftcost.tasks.writing import prompts_and_completions
 
@@ -37,8 +38,11 @@ def fit_columns(
         fitting = [kind for kind in fitting if kind.suits(base_config(model))]
     if len(fitting) == 1:
         return fitting[0], _filled(table, fitting[0], given)
-    if not fitting and not given and holds_preferences(table):
-        guess_columns(table, None, model)  # tells what can be learnt of them
+    if not fitting and not given:
+        if holds_preferences(table):
+            guess_columns(table, None, model)  # tells what can be learnt of them
+        refuse_choices(table)
+        refuse_other_tasks(table)
     roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
     why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
     raise OtherData(f"{table.path} (columns {table.listed}) {why} ({roles}).")
@@ -46,7 +50,21 @@ def fit_columns(
 
 def guess_columns(table: Table, label: str | None, model: str | None = None) -> tuple[TaskType, dict[str, Any]]:
     """Task type and columns of a data file of which at most the label column is known: of the first type, by precedence, that
-    takes the file for its own. model: the base, if it is known."""
+    takes the file for its own. model: the base, if it is known. UserError that calls other tasks' data by name."""
+    if label is None:
+        refuse_choices(table)
+    try:
+        found = _guessed(table, label, model)
+    except UserError:
+        refuse_other_tasks(table)
+        raise
+    if found is None:
+        refuse_other_tasks(table)
+        raise UserError(f"{table.path} (columns {table.listed}) fits no task; write a task.yaml with `task:` and `columns:`.")
+    return found
+
+
+def _guessed(table: Table, label: str | None, model: str | None) -> tuple[TaskType, dict[str, Any]] | None:
     kinds = sorted(task_types().values(), key=lambda kind: kind.precedence)
     config = None if model is None else base_config(model)
     for kind in kinds:
@@ -55,7 +73,7 @@ def guess_columns(table: Table, label: str | None, model: str | None = None) -> 
         columns = kind.guess_columns(table, label)
         if columns is not None:
             return kind, columns
-    raise UserError(f"{table.path} (columns {table.listed}) fits no task; write a task.yaml with `task:` and `columns:`.")
+    return None
 
 
 def _shape(table: Table, kind: TaskType, given: Mapping[str, Any]) -> tuple[str, ...] | None:

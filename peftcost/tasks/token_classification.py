@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import LOOKED_AT, label_of, list_from_text, list_of, text_of
+from peftcost.data.cells import LOOKED_AT, is_blank, label_of, list_from_text, list_of, text_of
 from peftcost.data.features import Column, Split, padded, ragged
-from peftcost.data.guess import TEXT_NAMES, holds, label_column, text_column
+from peftcost.data.guess import TEXT_NAMES, called_labels, holds, label_column, text_column
 from peftcost.data.sentences import WORD_NAMES, refuse_single_words, refuse_words_as_sentences
 from peftcost.data.table import Table
 from peftcost.data.tags import (
@@ -71,7 +71,7 @@ class TokenClassification(TextInputs, ClassTargets):
     precedence = 20
 
     def guess_columns(self, table: Table, label: str | None) -> dict[str, str] | None:
-        label = label_column(table, label)
+        label = label_column(table, label or tagging_column(table))
         others = [name for name in table.columns if name != label]
         refuse_single_words(table, label)
         if (words := column_with_words(table, label, others)) is not None:
@@ -272,8 +272,7 @@ def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | 
     rows = table.rows[:LOOKED_AT]
     tags = [_items(tags_of, row.get(label)) for row in rows]
     written = [tag for some in tags for tag in some]
-    known = [tag for tag in written if in_capitals(str(tag)) is not None]
-    lettered = len(known) >= (1 - FEW_ODD) * len(written) and marks_tags(known)
+    lettered = _are_lettered(written)
     if not (lettered or marks_kinds(written)) or max(map(len, tags)) < 2:
         return None
     for name in others:
@@ -288,6 +287,23 @@ def column_with_words(table: Table, label: str, others: Sequence[str]) -> str | 
     ):
         _refuse_other_numbers(table, label, text_column(table, list(others)), tags)
     return None
+
+
+def tagging_column(table: Table) -> str | None:
+    """The only column of joined tags (`B-PER O` or `B-PER,O`) in a table where nothing is called a label; or None."""
+    found = []
+    for name in table.columns if not called_labels(table) else ():
+        cells = [cell for row in table.rows[:LOOKED_AT] if not is_blank(cell := row.get(name))]
+        tags = [_items(tags_of, cell) if isinstance(cell, str) else [] for cell in cells]
+        if 2 * sum(len(some) > 1 for some in tags) > len(tags) and _are_lettered([tag for some in tags for tag in some]):
+            found.append(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _are_lettered(tags: Sequence[Any]) -> bool:
+    """Whether all are tags of a scheme with letters, O among them, but for a few odd ones."""
+    known = [tag for tag in tags if in_capitals(str(tag)) is not None]
+    return len(known) >= (1 - FEW_ODD) * len(tags) and marks_tags(known)
 
 
 def _refuse_other_numbers(table: Table, label: str, text: str | None, tags: Sequence[Sequence[Any]]) -> None:

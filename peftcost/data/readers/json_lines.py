@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from peftcost.data.cells import holds_within, marks_characters, told_of_characters
 from peftcost.data.guess import is_conversation
 from peftcost.data.readers.base import Reader, Source
 from peftcost.data.split_folder import are_splits
@@ -61,7 +62,7 @@ def parse_json_lines(path: str, text: str, reject: Rejects | None = None) -> Tab
         if is_conversation(row):
             row, bare = {TURNS: row}, bare + 1
         if not isinstance(row, dict):
-            reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
+            reject(_no_row(row, f"{path}, line {line}"))
             continue
         if reject_broken(content, path, line, reject):
             continue
@@ -94,7 +95,7 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
         if is_conversation(row):
             row, bare = {TURNS: row}, bare + 1
         if not isinstance(row, dict):
-            reject(f"{path}, line {line}: expected a JSON object, but got {type(row).__name__}; write {ROW}.")
+            reject(_no_row(row, f"{path}, line {line}"))
         elif not reject_broken(text[at:end], path, line, reject):
             columns |= dict.fromkeys(row)
             rows.append(_sharing(row, same))
@@ -111,6 +112,13 @@ def parse_json_array(path: str, text: str, reject: Rejects | None = None, start:
         line = text.count("\n", 0, at) + 1
         raise UserError(f"{path}, line {line}: the array ends, but {rest[:20]!r} follows; keep one array.")
     return Table(path, list(columns), rows, lines, notes=_told_of_turns(path, bare))
+
+
+def _no_row(found: Any, where: str) -> str:
+    """What is wrong with JSON that is no object."""
+    if holds_within(found, marks_characters):  # as spaCy has it: ["Ann left", {"entities": [[0, 3, "PER"]]}]
+        return f"{where}: {told_of_characters()}."
+    return f"{where}: expected a JSON object, but got {type(found).__name__}; write {ROW}."
 
 
 def _sharing(row: dict[str, Any], same: dict[str, str]) -> dict[str, Any]:
@@ -153,6 +161,8 @@ def _whole_object(path: str, text: str, ending: str) -> Table | None:
             f"{path}, line 1: holds several splits ({', '.join(whole)}); write each into a file of its own, and name them in "
             f"task.yaml, as in data: {{train: train.jsonl, …}}."
         )
+    if whole and not typed and holds_within(whole, marks_characters):  # as spaCy's annotators write it
+        raise UserError(f"{path}, line 1: {told_of_characters()}.")
     if whole and not typed and all(isinstance(value, list | dict) and value for value in whole.values()):
         raise UserError(
             f"{path}, line 1: is one JSON object with the fields {', '.join(map(repr, list(whole)[:5]))}, not a row each; "
