@@ -18,6 +18,8 @@ from peftcost.errors import UserError
 
 LOOKED_AT = 200
 """Rows that are enough to see what a column holds."""
+TAGGED = '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}'
+"""How words and tags are written, for messages."""
 DEEPEST = 6
 """Lists and objects within each other that are looked through."""
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)\.0*")
@@ -88,10 +90,7 @@ def marks_characters(value: Any) -> bool:
 
 def told_of_characters() -> str:
     """What to say of parts of a text that are marked by their characters."""
-    return (
-        "marks characters of a text; write its words and a tag for each in their place, as in "
-        '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}'
-    )
+    return f"marks characters of a text; write its words and a tag for each in their place, as in {TAGGED}"
 
 
 def holds_within(value: Any, of: Callable[[Any], bool], deep: int = DEEPEST) -> bool:

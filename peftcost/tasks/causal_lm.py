@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peftcost.data.cells import is_blank, text_of
+from peftcost.data.cells import LOOKED_AT, is_blank, text_of
 from peftcost.data.features import Column, Split, padded, ragged
 from peftcost.data.guess import LABEL_NAMES, TEXT_NAMES, holds
+from peftcost.data.readers.marked import told_of_tags
 from peftcost.data.table import Table
 from peftcost.errors import UserError
 from peftcost.tasks.base import IGNORED, Example
@@ -92,6 +93,11 @@ class CausalLM(WritesText):
             return {"prompt": prompt, "completion": completion}
         check_no_preferences(table, self.name, prompt)
         return {"text": names["text"]} if list(names) == ["text"] and holds(table, names["text"], str) else None
+
+    def otherwise(self, table: Table, columns: Mapping[str, Any]) -> str | None:
+        cells = [row.get(columns["text"]) for row in table.rows[:LOOKED_AT]] if "text" in columns else []
+        told = told_of_tags([cell for cell in cells if isinstance(cell, str)])
+        return told and f"{columns['text']!r} {told} for token-classification"
 
     def read(self, table: Table, columns: Mapping[str, str], labelled: bool = True) -> list[Example]:
         found = []

@@ -23,7 +23,7 @@ from peftcost.errors import UserError
 
 QUICK = settings(max_examples=80, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
 THOUSANDS = settings(QUICK, max_examples=3000)
-TEXT_READERS = ("CSV or TSV", "JSON lines or a JSON array", "CoNLL")
+TEXT_READERS = ("CSV or TSV", "JSON lines or a JSON array", "CoNLL", "fastText")
 PIECES = [
     *(
         '"',

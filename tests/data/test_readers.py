@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import sys
 import tracemalloc
 from pathlib import Path
@@ -416,3 +417,39 @@ def test_an_early_number_among_texts_leaves_the_column_its_role(tmp_path: Path) 
     kind, columns = guess_columns(table := read(tmp_path, "x.jsonl", "\n".join(rows)), None)
     with pytest.raises(UserError, match="line 4, column 'text': expected a text, but got 5"):
         kind.read(table, columns)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.csv", "x.ft", "x"])
+def test_fasttexts_lines_are_read(name: str, tmp_path: Path) -> None:
+    table = read(tmp_path, name, "__label__good would, buy again\n\n__label__bad , broke\n")
+    assert table.rows == [{"text": "would, buy again", "label": "good"}, {"text": "broke", "label": "bad"}]
+    assert table.lines == [1, 3]
+    several = read(tmp_path, name, "__label__rude __label__late go away\n__label__late no news\n")
+    assert [row["labels"] for row in several.rows] == [["rude", "late"], ["late"]]
+    assert guess_columns(several, None)[0].name == "multi-label"
+    with pytest.raises(UserError, match="line 2: begins with no label and a text"):
+        read(tmp_path, name, "__label__good would buy\nbroke\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Ann/B-PER left/O York{}/B-LOC", r"has tags behind its words \('Ann/B-PER'\); write its words and a tag for each"),
+        ("Ann_NNP left_VBD York{}_NNP", r"has tags behind its words \('Ann_NNP'\); write its words and a tag for each"),
+        ("<PER>Ann</PER> left, {}", r"marks its words by '<PER>Ann</PER>'; write its words and a tag for each"),
+    ],
+)
+def test_tags_within_texts_are_refused_or_told_with_the_shape_that_is_read(line: str, told: str, tmp_path: Path) -> None:
+    lines = "".join(line.format(i) + "\n" for i in range(30))
+    with pytest.raises(UserError, match=f"x.txt, line 1: {told}"):
+        read(tmp_path, "x.txt", lines)
+    texts = read(tmp_path, "x.csv", 'text\n"' + lines.strip().replace("\n", '"\n"') + '"\n')
+    kind, columns = guess_columns(texts, None)
+    assert kind.name == "causal-lm" and re.search(told, kind.otherwise(texts, columns) or "")
+
+
+def test_labels_before_a_colon_are_refused_with_what_to_write(tmp_path: Path) -> None:
+    lines = "".join(f"{'good' if i % 2 else 'bad'}: text, number {i}\n" for i in range(30))
+    with pytest.raises(UserError, match=r"line 1: begins with a label and a colon \('bad:'\).*label<tab>text"):
+        read(tmp_path, "x.txt", lines)
+    assert len(read(tmp_path, "x.csv", 'text\n"' + lines.strip().replace("\n", '"\n"') + '"\n').rows) == 30

@@ -12,6 +12,7 @@ from peftcost.data.cells import lists_from_text
 from peftcost.data.guess import KNOWN_NAMES
 from peftcost.data.numbers import are_no_pairs
 from peftcost.data.readers.base import Reader, Source
+from peftcost.data.readers.marked import told_of_lines
 from peftcost.data.readers.records import Layout, Record, physical_lines, plain_records, read_records
 from peftcost.data.readers.swallowed import swallowing
 from peftcost.data.table import Rejects, Table
@@ -54,6 +55,8 @@ def parse_delimited(path: str, text: str, expected: str | None = None, reject: R
     reject = reject or Rejects()
     with _long_cells():
         lines = physical_lines(text)
+        if (told := told_of_lines(lines)) is not None:
+            raise UserError(f"{path}, line 1: {told}.")
         del text  # it takes as much memory again, and four times that where one character needs it
         start, named = _sep_line(lines)
         separator = named or _find_separator(lines[start:], expected)
