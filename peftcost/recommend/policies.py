@@ -151,7 +151,7 @@ def recommend(
         verdict = f"{too_poor(margin)}."
     else:
         rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
-        need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds)
+        need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds, best.quality - chosen.quality)
         verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
     doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
     needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
@@ -234,15 +234,20 @@ def too_poor(margin: float) -> str:
     return f"It is worse than the best by more than {margin:g}, as far as can be told"
 
 
-def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int) -> str:
-    """What would turn "cannot tell" into an answer. Noise falls with the root of rows and of seeds."""
+def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int, below_best: float) -> str:
+    """What would turn "cannot tell" into an answer. Noise falls with the root of rows and of seeds. below_best: how far the
+    choice is expected to lie below the best."""
     if confirm_seeds < CONFIRM_SEEDS:
         return f"It needs {CONFIRM_SEEDS} confirmations with fresh seeds; a larger budget pays for them."
     if not seeds_tell(margin, resolvable, confirm_seeds):
         wider = f", or a margin of {resolvable:.3f}" if resolvable > margin else ""
         return f"No search trains so many fresh seeds that they would tell: it would take more dev rows{wider}."
     if resolvable <= margin:
-        return "More fresh seeds, or a larger budget that tries more setups, would tell."
+        loss = math.ceil(1000 * (below_best + resolvable)) / 1000
+        return (
+            f"Held against all its rivals at once, a loss of up to {loss:.3f} is not excluded: "
+            "more fresh seeds, or a larger budget that tries more setups, would tell."
+        )
     factor = (resolvable / margin) ** 2
     rows = f"about {math.ceil(factor * n_dev / 100) * 100:,} dev rows" if n_dev else f"{factor:.1f} times the dev rows"
     return f"It would take {rows} and {math.ceil(factor * confirm_seeds)} fresh seeds, or a margin of {resolvable:.3f}."

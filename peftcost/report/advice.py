@@ -87,8 +87,11 @@ def how_sure(result: Result, entry: Entry) -> str:
     among = f"Among what was measured it is likely within {margin:g} of the best ({probability}, {fresh})"
     if told["probability_within_margin"] < LIKELY:
         among = f"Whether it is within {margin:g} of the best that was measured cannot be told ({probability}, {fresh})"
-    need = "" if caveats else f" {what_it_takes(margin, difference, rows, confirmations(entry))}"
-    return f"{start} {among}.{need}"
+    if caveats:
+        return f"{start} {among}."
+    best = best_entry(result)
+    below_best = 0.0 if best is None else best["quality"] - told["quality"]
+    return f"{start} {among}. {what_it_takes(margin, difference, rows, confirmations(entry), below_best)}"
 
 
 def confirmations(entry: Entry) -> int:
