@@ -140,7 +140,9 @@ class SearchConfig:
 
     # -- what is kept back for confirmation (decide.py, confirm.py) --------------------------------------------------
     reserved_contenders: int = 2
-    """For how many setups the budget keeps confirmation back: one, and one that it is held against."""
+    """For how many setups the budget keeps confirmation back, and how many are confirmed side by side: one, and one that it
+    is held against. When one is settled another takes its place. With four side by side less is shown at a margin of .03
+    (docs/benchmarks/search.md, "Two at a time")."""
     most_reserved: float = 0.35
     """Of the budget: no more is kept back for confirmation."""
     least_reserved: float = 0.12
@@ -150,8 +152,6 @@ class SearchConfig:
     confirming first would be a waste."""
 
     # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
-    confirmed_at_once: int = 4
-    """Contenders that are confirmed side by side; when one is settled another takes its place."""
     most_confirm_seeds: int = MOST_CONFIRM_SEEDS
     """Fresh seeds of a contender. More than three change the advice little (docs/benchmarks/search.md,
     "Is the advice true?")."""

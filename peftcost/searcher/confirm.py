@@ -92,7 +92,7 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
             return []
         if setup_id in failed or needs > available:
             continue
-        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= state.config.confirmed_at_once:
+        if sum(done[s] < CONFIRM_SEEDS for s in chosen) >= state.config.reserved_contenders:
             break
         chosen.append(setup_id)
         available -= needs
