@@ -133,7 +133,7 @@ def _turn(item: Any, where: str) -> Turn:
             f"{where}, {thoughts}: is not learnt; write it into the content as the model's own replies have it "
             "(<think>…</think>), or remove it."
         )
-    said = _joined(content)
+    said = _joined(content, where)
     nothing = is_blank(said)
     silent = nothing and (role in ("system", "tool") or "tool_calls" in more)
     return {"role": role, "content": "" if silent else text_of(said, where), **more}
@@ -175,11 +175,15 @@ def _turns_in(value: Any) -> Any:
     return parsed["messages"] if isinstance(parsed, Mapping) and "messages" in parsed else parsed
 
 
-def _joined(content: Any) -> Any:
+def _joined(content: Any, where: str) -> Any:
     """The text of a content that is a list of parts, as OpenAI has it; others as they are."""
-    if isinstance(content, list) and all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content):
-        return "\n".join(part["text"] for part in content)
-    return content
+    if not (isinstance(content, list) and content and all(isinstance(part, Mapping) for part in content)):
+        return content
+    other = next((part for part in content if not isinstance(part.get("text"), str)), None)
+    if other is not None:
+        kind = other.get("type") or ", ".join(map(str, other))
+        raise UserError(f"{where}: a part of the turn is {kind}, and only texts are learnt; remove the part or the row.")
+    return "\n".join(part["text"] for part in content)
 
 
 def _parsed(value: Any) -> Any:

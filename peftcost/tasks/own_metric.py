@@ -43,7 +43,14 @@ def own_metric(options: Mapping[str, Any], kind: TaskType, targets: Targets) -> 
     return Metric(
         name=function if sign > 0 else f"negative_{function}",
         default_margin=0.01 * (high - low if math.isfinite(high - low) else 1.0),
-        compute=partial(_compute, file=file, function=function, sign=sign, answers=partial(kind.answers, targets=targets)),
+        compute=partial(
+            _compute,
+            file=file,
+            function=function,
+            sign=sign,
+            limits=(low, high),
+            answers=partial(kind.answers, targets=targets),
+        ),
         limits=(low, high) if sign > 0 else (-high, -low),
     )
 
@@ -74,11 +81,21 @@ def limits_of(limits: Any) -> tuple[float, float]:
 
 
 def _compute(
-    rows: np.ndarray, weights: np.ndarray, file: Path, function: str, sign: float, answers: Callable[[np.ndarray], Any]
+    rows: np.ndarray,
+    weights: np.ndarray,
+    file: Path,
+    function: str,
+    sign: float,
+    limits: tuple[float, float],
+    answers: Callable[[np.ndarray], Any],
 ) -> np.ndarray:
     predicted, true = answers(rows)
-    values = sign * _call(file, function, predicted, true, weights[:RESAMPLES])
-    return np.resize(values, len(weights))
+    values = _call(file, function, predicted, true, weights[:RESAMPLES])
+    beyond = values[(values < limits[0]) | (values > limits[1])]
+    if beyond.size:
+        low, high = (f"{limit:g}" for limit in limits)
+        raise UserError(f"{file}: {function} gave {beyond[0]:g}, outside of its limits [{low}, {high}]; correct one of them.")
+    return np.resize(sign * values, len(weights))
 
 
 def _call(file: Path, function: str, predicted: Sequence[Any], true: Sequence[Any], weights: np.ndarray) -> np.ndarray:
@@ -87,7 +104,7 @@ def _call(file: Path, function: str, predicted: Sequence[Any], true: Sequence[An
         answers, times, out = (Path(scratch) / name for name in ("answers.json", "weights.npy", "values.json"))
         answers.write_text(json.dumps([predicted, true]), encoding="utf-8")
         np.save(times, weights.astype(np.int64))
-        caller = _caller(file, function, file.stat().st_mtime_ns)
+        caller = _caller(file, function, _changed(file))
         alarm = threading.Timer(SECONDS, caller.kill)
         alarm.start()
         try:
@@ -104,6 +121,14 @@ def _call(file: Path, function: str, predicted: Sequence[Any], true: Sequence[An
     if isinstance(said, str):
         raise UserError(f"{file}: {said}")
     return np.array(said, dtype=np.float64)
+
+
+def _changed(file: Path) -> int:
+    """When it was. UserError where it is gone, as of a model that was trained elsewhere."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError as error:
+        raise UserError(f"The metric's file {file} cannot be read ({error.strerror}); put it back there.") from error
 
 
 @lru_cache(maxsize=1)

@@ -30,7 +30,7 @@ def loaded(file: str, function: str) -> Score | str:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     except BaseException as error:
-        return f"cannot be imported ({type(error).__name__}: {error}, line {line_in(file, error)}); correct it."
+        return f"cannot be imported ({told(error)}, line {line_in(file, error)}); correct it."
     score: Score | None = getattr(module, function, None)
     return score if callable(score) else f"has no function {function!r}; name it with `function:`."
 
@@ -44,11 +44,16 @@ def values(file: str, score: Score, predicted: list[Any], true: list[Any], weigh
             value = score([predicted[i] for i in chosen], [true[i] for i in chosen])
             number = float(value)
         except BaseException as error:
-            return f"the metric raised {type(error).__name__}: {error} (line {line_in(file, error)}); correct it."
+            return f"the metric raised {told(error)} (line {line_in(file, error)}); correct it."
         if not math.isfinite(number):
             return f"the metric gave {value!r} for {len(chosen)} rows; give a finite number for any rows."
         found.append(number)
     return found
+
+
+def told(error: BaseException) -> str:
+    """Its kind and its message in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def line_in(file: str, error: BaseException) -> int | str:

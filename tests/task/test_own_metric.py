@@ -97,11 +97,22 @@ def test_what_is_wrong_with_it_is_told_before_anything_is_spent(tmp_path: Path, 
         ("return 1 / 0", r"raised ZeroDivisionError: division by zero \(line 2\)"),
         ("return float('nan')", "gave nan for 1 rows"),
         ("return 'good'", "raised ValueError"),
+        ("return 7", r"mine.py: score gave 7, outside of its limits \[0, 1\]; correct one of them"),
+        ("raise KeyError(chr(10).join('ab'))", r"raised KeyError: 'a\\nb' \(line 2\)"),
+        ("raise ValueError(chr(10).join('ab'))", r"raised ValueError: a b \(line 2\)"),
         ("import os; os._exit(3)", "ended its process in 1 calls for 1 rows"),
     ],
 )
 def test_what_goes_wrong_in_a_call_is_told_with_its_line(tmp_path: Path, body: str, says: str) -> None:
-    data = load(tmp_path, "{file: mine.py}", f"def score(predicted, true):\n    {body}\n")
+    data = load(tmp_path, "{file: mine.py, limits: [0, 1]}", f"def score(predicted, true):\n    {body}\n")
     rows = scored(np.array([1]), np.array([1]), np.eye(2)[[1]])
     with pytest.raises(UserError, match=says):
+        data.metric.compute(rows, np.ones((1, 1)))
+
+
+def test_a_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
+    data = load(tmp_path, "{file: mine.py}")
+    (tmp_path / "mine.py").unlink()
+    rows = scored(np.array([1]), np.array([1]), np.eye(2)[[1]])
+    with pytest.raises(UserError, match="mine.py cannot be read .No such file or directory.; put it back there"):
         data.metric.compute(rows, np.ones((1, 1)))

@@ -75,6 +75,16 @@ def test_keys_that_parquet_gave_a_row_are_not_told_to_the_template() -> None:
     assert shown.startswith('{"type": "function", "function": {"name": "add", "parameters": {"a": {"type": "integer"}}}}\n')
 
 
+def test_parts_of_a_turn_are_one_text_and_others_are_named() -> None:
+    parts = [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}]
+    reply = {"role": "assistant", "content": "Bye"}
+    joined = {"messages": [{"role": "user", "content": "Hi\nthere"}, reply]}
+    assert whole(encoded({"messages": [{"role": "user", "content": parts}, reply]})) == whole(encoded(joined))
+    shown = [*parts, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    with pytest.raises(UserError, match="turn 1: a part of the turn is image_url, and only texts are learnt"):
+        encoded({"messages": [{"role": "user", "content": shown}, reply]})
+
+
 @pytest.mark.parametrize("nothing", [None, "", "[]", []])
 def test_a_row_may_have_no_tools(nothing: Any) -> None:
     row = {"messages": TALK, "tools": nothing}

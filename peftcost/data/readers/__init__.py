@@ -155,6 +155,8 @@ def _reader_for(source: Source) -> Reader:
             f"{source.name} holds a file for each text ({text.relative_to(source.folder)}, …); write them into one table, "
             "with a column for the texts and one for their folders, as in text,label."
         )
+    if source.folder is not None and not any(source.folder.iterdir()):
+        raise UserError(f"{source.name} is an empty folder; give one with data, or a file.")
     if source.folder is not None:
         raise UserError(
             f"{source.name} is a folder, but none that `datasets` saved (no state.json), nor one of shards alone "
