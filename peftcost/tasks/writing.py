@@ -71,17 +71,10 @@ class WritesText(TextInputs):
         return torch.zeros(rows, width, dtype=torch.long)
 
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-        from torch.nn.functional import cross_entropy
+        from peftcost.tasks.chunked_loss import summed_cross_entropy
 
         own, gold = self._pairs(logits, batch)
-        loss = cross_entropy(
-            own.float().flatten(0, -2),
-            gold.flatten(),
-            reduction="sum",
-            ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
-        )
-        return loss, (gold != IGNORED).sum()
+        return summed_cross_entropy(own.flatten(0, -2), gold.flatten(), label_smoothing), (gold != IGNORED).sum()
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """Row by row, and of the counted tokens alone: a vocabulary is large."""
