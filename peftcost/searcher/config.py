@@ -141,7 +141,7 @@ class SearchConfig:
     # -- what is kept back for confirmation (decide.py, confirm.py) --------------------------------------------------
     reserved_contenders: int = 2
     """For how many setups the budget keeps confirmation back, and how many are confirmed side by side: one, and one that it
-    is held against. When one is settled another takes its place. With four side by side less is shown at a margin of .03
+    is held against. When one is settled another takes its place. With four side by side nothing is better
     (docs/benchmarks/search.md, "Two at a time")."""
     most_reserved: float = 0.35
     """Of the budget: no more is kept back for confirmation."""
