@@ -22,7 +22,7 @@ COMMENTS = {
     "splits": "which share of the rows is split off",
     "group": "rows of equal value in this column go to one split",
     "time": "the rows of the latest times in this column are dev and test",
-    "skip_bad_rows": "true: leave out, and tell, rows that cannot be used",
+    "skip_bad_rows": "leave out, and tell, rows that cannot be used",
 }
 
 

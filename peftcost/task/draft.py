@@ -19,6 +19,15 @@ CHOICES = {
     "methods": "# methods: [full, frozen, lora]  # or all; left out: the few that usually win",
     "max_length": "# max_length: 128  # tokens at which inputs are cut",
     "rows": "# rows: {train: 2000}  # use a part of the data",
+    **{
+        name: f"# {name}: {example}  # {COMMENTS[name]}"
+        for name, example in (
+            ("splits", "{dev: 0.2, test: 0.2}"),
+            ("group", "user_id"),
+            ("time", "written_at"),
+            ("skip_bad_rows", "true"),
+        )
+    },
 }
 
 

@@ -9,6 +9,11 @@ from difflib import SequenceMatcher
 from peftcost.data.tags import OUTSIDE, kind_of, known_tags, letter_of
 from peftcost.tasks.base import Example
 
+NUMBERS = (
+    "The metric is token_accuracy, since the tags are numbers; if they are ids, write the names that the data set has for "
+    "them (as B-PER for 1), so that entity_f1 judges entities."
+)
+"""What is told of tags that are all numbers."""
 SCHEMES = ("BI", "BIES", "BILU", "BMEW", "BMES")
 """The letters that go together, the plainest first."""
 MEANT = {"S": "UWB", "U": "SWB", "W": "SUB", "E": "LI", "L": "EI", "M": "I"}

@@ -30,7 +30,7 @@ from peftcost.tasks.base import IGNORED, Baseline, Example, Metric
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.class_targets import ClassTargets
 from peftcost.tasks.metrics import entity_f1, span_row, token_accuracy
-from peftcost.tasks.odd_tags import place_of, tag_counts, told_of_odd_tags
+from peftcost.tasks.odd_tags import NUMBERS, place_of, tag_counts, told_of_odd_tags
 from peftcost.tasks.targets import Classes, Targets, expect
 from peftcost.tasks.text_inputs import TextInputs, aligned, in_chunks, lengths_of, token_columns
 from peftcost.tasks.undefined import no_entity
@@ -125,6 +125,8 @@ class TokenClassification(TextInputs, ClassTargets):
             return "entity_f1", f"The tags have no B- or I-, so each run of {bare[0]!r} is one entity." if bare else None
         if sum(counts[tag] for tag in odd) <= FEW_ODD * counts.total() or set(odd) <= set(LIKE_OUTSIDE):
             raise _no_tag(odd[0], train)
+        if all(map(str.isdecimal, counts)):
+            return "token_accuracy", NUMBERS
         return "token_accuracy", f"The metric is token_accuracy, since the tag {odd[0]!r} and others mark no entities."
 
     def check_rows(self, metric: str | None, train: Sequence[Example]) -> None:

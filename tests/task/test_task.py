@@ -177,6 +177,14 @@ def test_a_draft_is_a_task_that_loads(tmp_path: Path) -> None:
     assert load_task(task_file(tmp_path, text)).columns == {"text": "review", "label": "stars"}
 
 
+@pytest.mark.parametrize("field", ["margin", "methods", "max_length", "rows", "splits", "group", "time", "skip_bad_rows"])
+def test_a_draft_offers_each_field_as_a_comment_that_loads(field: str, tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("review,stars\n" + GOOD)
+    text = draft_task_yaml(tmp_path / "reviews.csv", "stars", folder=tmp_path)
+    task = load_task(task_file(tmp_path, text.replace(f"\n# {field}: ", f"\n{field}: ")))
+    assert getattr(task, field) is not None
+
+
 def test_a_draft_tells_the_columns_that_are_not_used(tmp_path: Path) -> None:
     rows = "".join(f"what is {i},,a number {i},qa,{i}\n" for i in range(9))
     (tmp_path / "dolly.csv").write_text("instruction,context,response,category,id\n" + rows)

@@ -54,3 +54,12 @@ def test_a_slip_is_told_with_its_row_and_what_may_be_meant(odd: str, tag: str, m
 )
 def test_tags_of_one_scheme_are_not(tags: list[str], tmp_path: Path) -> None:
     assert told(written(tmp_path, tags)) == []
+
+
+def test_numbers_are_told_with_how_entities_are_judged(tmp_path: Path) -> None:
+    """As an export of `datasets` to CSV has them."""
+    rows = "".join(f"\"['Ann', 'left', 'York{i}']\",\"[1, 0, 5]\"\n" for i in range(30))
+    (tmp_path / "data.csv").write_text("tokens,ner_tags\n" + rows)
+    draft = draft_task_yaml(tmp_path / "data.csv")
+    assert "metric: token_accuracy" in draft
+    assert "# The metric is token_accuracy, since the tags are numbers; if they are ids, write the names" in draft
