@@ -47,7 +47,8 @@ def draft_task_yaml(path: str | Path, label: str | None = None, folder: Path | N
     task = Task(model=model or kind.default_model, task=kind.name, data=data, columns=columns, metric=metric)
     metrics = " | ".join(kind.metrics)
     unused = unused_columns(table, columns)
-    notes = [*table.notes, kind.otherwise(table, columns), *(told_of_label(table, columns) if label is None else ())]
+    notes = [*table.notes, kind.otherwise(table, columns), *kind.odd_cells(table, columns)]
+    notes += told_of_label(table, columns) if label is None else []
     notes += kind.doubts(examples)
     seen = ", ".join(f"{shown(column)} looks like the {role}" for role, column in columns.items())
     return (

@@ -19,7 +19,9 @@ LARGEST_CLASSES = 200
 
 @dataclass(frozen=True)
 class Checked:
-    """unused: columns that play no role. rows: of each split, as used. given: the splits that have a file of their own.
+    """unused: columns that play no role. rows: of each split, as used. whole: of each split before the task's `rows` took a
+    part. asked: rows that were to be split off from train; there may be others where rows go together. given: the splits that
+    have a file of their own. files: of each of these. group, time: the columns that the task splits by.
     classes: name -> examples of it in each split. tokens: how the first base's tokenizer sees the training rows. inputs:
     what there is to tell of other inputs, one line each. rejected: rows left out."""
 
@@ -29,7 +31,12 @@ class Checked:
     metric: str
     margin: float
     rows: dict[str, int]
+    whole: dict[str, int]
+    asked: dict[str, int]
     given: list[str]
+    files: dict[str, str]
+    group: str | None
+    time: str | None
     classes: dict[str, dict[str, int]]
     tokens: Tokenized | None
     inputs: list[str]
@@ -47,7 +54,7 @@ def examine(task: Task, seed: int = 0) -> Checked:
     """Read, split and judge the task's data; nothing is trained. UserError for the first row that cannot be used, unless the
     task says skip_bad_rows."""
     data = load_task_data(task, seed)
-    splits = {name: getattr(data, name) for name in SPLITS}
+    files, splits = files_of(task), {name: getattr(data, name) for name in SPLITS}
     counts = {name: class_counts(data.task_type, examples) for name, examples in splits.items()}
     total = sum(counts.values(), start=counts["train"].copy())
     names = [name for name, _ in total.most_common(LARGEST_CLASSES)]
@@ -65,7 +72,12 @@ def examine(task: Task, seed: int = 0) -> Checked:
         metric=data.metric.name,
         margin=data.margin,
         rows={name: len(examples) for name, examples in splits.items()},
-        given=[name for name in SPLITS if name in files_of(task)],
+        whole=data.whole,
+        asked=data.asked,
+        given=[name for name in SPLITS if name in files],
+        files=files,
+        group=task.group,
+        time=task.time,
         classes={label: {name: counts[name][label] for name in SPLITS} for label in names},
         tokens=seen,
         inputs=data.task_type.facts([example for examples in splits.values() for example in examples]),

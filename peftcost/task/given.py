@@ -50,7 +50,9 @@ def given_task(
     instead = {"data": files, "model": model}
     fields |= {name: value for name, value in instead.items() if value is not None}
     meant = validate_task(fields, "task")
-    return absolute_paths(meant.with_guessed(task.guessed) if isinstance(task, Task) else meant, Path.cwd())
+    if isinstance(task, Task):
+        meant = meant.with_guessed(task.guessed).of_file(task.file)
+    return absolute_paths(meant, Path.cwd())
 
 
 def train_of(files: Mapping[str, str]) -> str:

@@ -15,22 +15,32 @@ from peftcost.tasks.targets import Targets
 
 
 def judged_by(
-    kind: TaskType, said: str | Mapping[str, Any] | None, train: Sequence[Example], path: str, columns: Mapping[str, Any]
+    kind: TaskType,
+    said: str | Mapping[str, Any] | None,
+    train: Sequence[Example],
+    path: str,
+    columns: Mapping[str, Any],
+    where_said: str = "metric",
 ) -> tuple[Targets, Metric, list[str]]:
     """The targets of these rows, the metric, and why it is not the task type's first where nobody has asked for it.
 
-    UserError, with file and column, if one cannot learn from the rows, or they do not suit the metric.
+    where_said: the metric's place, for messages. UserError, with file and column, if one cannot learn from the rows; with
+    the metric's place if what is said of it is wrong, or does not suit the rows.
     """
     where = f"{path}, column {shown(list(columns.values())[-1])}"
+    where_said = where if said is None else where_said
     why: str | None = None
     kind.check_rows(said if isinstance(said, str) else None, train)
     if said is None:
         said, why = kind.default_metric(train)
     try:
         targets = kind.targets(train)
-        metric = _metric(kind, said, targets)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+    try:
+        metric = _metric(kind, said, targets)
+    except UserError as error:
+        raise UserError(f"{where_said}: {error}") from error
     return targets, metric, [why] if why else []
 
 

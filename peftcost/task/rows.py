@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -27,7 +29,7 @@ def usable_rows(read: Callable[[Table], list[T]], table: Table, skip: bool) -> t
     if not skip:
         return read(table), everything, []
     try:
-        return read(table), everything, list(table.rejected)
+        return read(table), everything, by_line(table.rejected, table.path)
     except UserError:
         pass
     found: list[T] = []
@@ -40,8 +42,15 @@ def usable_rows(read: Callable[[Table], list[T]], table: Table, skip: bool) -> t
         except UserError as error:
             told.append(str(error))
     if not found:
-        raise UserError(f"{table.path} has no row that can be used; the first: {told[0]}")
-    return found, used, told
+        raise UserError(f"{table.path} has no row that can be used; the first: {by_line(told, table.path)[0]}")
+    return found, used, by_line(told, table.path)
+
+
+def by_line(told: Sequence[str], path: str) -> list[str]:
+    """What is told of a file's rows in their order; what names none comes last."""
+    places = [re.match(r", \w+ (\d+)", text.removeprefix(path)) for text in told]
+    numbers = [math.inf if place is None else int(place[1]) for place in places]
+    return [told[i] for i in sorted(range(len(told)), key=numbers.__getitem__)]
 
 
 def with_order(examples: Sequence[Example], table: Table, task: Task) -> list[Example]:

@@ -46,6 +46,7 @@ class TaskData:
 
     warnings: what the user should know of the data (copies, contradictions, small splits) and what was decided without
     being asked, one sentence each. rejected: the rows that were left out. unused: columns of train that play no role.
+    whole: rows of each split of which the task's `rows` took a part. asked: rows that were to be split off from train.
     """
 
     task_type: TaskType
@@ -60,6 +61,8 @@ class TaskData:
     margin: float
     rejected: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    whole: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -91,7 +94,9 @@ def load_task_data(task: Task, seed: int) -> TaskData:
         given[name], _, told = usable_rows(read, tables[name], bool(task.skip_bad_rows))
         rejected += told
         tables[name] = replace(tables[name], rows=[], lines=[])  # they take as much memory as the examples
-    targets, metric, why_metric = judged_by(kind, task.metric, given["train"], tables["train"].path, columns)
+    targets, metric, why_metric = judged_by(
+        kind, task.metric, given["train"], tables["train"].path, columns, task.place_of("metric")
+    )
     margin = margin_of(task, metric)
     for name in ("dev", "test"):
         kind.check_targets(given.get(name, []), targets, name)
@@ -102,11 +107,12 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     everything = [example for name in given for example in given[name]]
     warnings = notes + told_in_short(rejected) + contradictions(kind, everything) + kind.doubts(everything)
     given, dropped = without_leaks(kind, given)
-    splits, split_off = _split_off(kind, given, margin, seed, task)
+    splits, split_off, asked = _split_off(kind, given, margin, seed, task)
+    whole = {name: len(splits[name]) for name in SPLITS}
     splits = _sampled(kind, splits, task.rows or Rows(), seed)
     for name in SPLITS:
         if not splits[name] and not (name == "test" and without_test(task)):
-            raise UserError(_nothing_left(name, tables, dropped))
+            raise UserError(_nothing_left(name, tables, task, dropped))
     if not kind.can_learn(splits["train"]):
         where = f"{tables['train'].path}, column {shown(list(columns.values())[-1])}"
         raise UserError(f"{where}: fewer than two labels are left for training; give more rows (or larger `rows`).")
@@ -115,6 +121,7 @@ def load_task_data(task: Task, seed: int) -> TaskData:
     return TaskData(
         kind, columns, targets, **splits, fingerprint=fingerprint(kind, splits), warnings=warnings, metric=metric,
         margin=margin, rejected=rejected, unused=unused_columns(tables["train"], columns | _order_columns(task)),
+        whole=whole, asked=asked,
     )  # fmt: skip
 
 
@@ -222,14 +229,15 @@ def _examples(table: Table, kind: TaskType, columns: dict[str, Any], task: Task)
 
 def _split_off(
     kind: TaskType, given: dict[str, list[Example]], margin: float, seed: int, task: Task
-) -> tuple[dict[str, list[Example]], list[str]]:
-    """All three splits; test is drawn before dev. Warns of copies in what was split, which stayed on one side."""
+) -> tuple[dict[str, list[Example]], list[str], dict[str, int]]:
+    """All three splits, warnings of copies in what was split, which stayed on one side, and how many rows were asked for of
+    each split that was split off. Test is drawn before dev."""
     pool = given["train"]
     splits = dict(given)
     missing = [name for name in ("test", "dev") if name not in given]
     told = [text for name in given if name != "train" or not missing for text in copies_within(kind, given[name], name)]
     if not missing:
-        return splits, told
+        return splits, told, {}
     shares = task.splits or Shares()
     dev, test = split_sizes(len(pool), margin, "dev" in missing, "test" in missing, shares.dev, shares.test)
     if task.splits is not None and len(pool) <= dev + test:
@@ -238,18 +246,18 @@ def _split_off(
             "ask for fewer in `splits` (or with --gate-rows)."
         )
     copies = count_copies(kind, pool)
-    for name, n in (("test", test), ("dev", dev)):
-        if name in missing:
-            taken = _taken(kind, pool, n, (seed, SPLITS.index(name)))
-            splits[name] = [example for i, example in enumerate(pool) if i in taken]
-            pool = [example for i, example in enumerate(pool) if i not in taken]
+    asked = {name: n for name, n in (("test", test), ("dev", dev)) if name in missing}
+    for name, n in asked.items():
+        taken = _taken(kind, pool, n, (seed, SPLITS.index(name)))
+        splits[name] = [example for i, example in enumerate(pool) if i in taken]
+        pool = [example for i, example in enumerate(pool) if i not in taken]
     splits["train"] = pool
     if task.time is not None:  # copies may stand at several times: the later one counts
         splits, dropped = without_leaks(kind, splits)
-        return splits, told + dropped
-    if not copies:
-        return splits, told
-    return splits, [*told, f"{count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split."]
+        return splits, told + dropped, asked
+    if copies:
+        told.append(f"{count(copies, 'row is a copy', 'rows are copies')} of another row; copies went to one split.")
+    return splits, told, asked
 
 
 def _taken(kind: TaskType, pool: Sequence[Example], n: int, seed: Sequence[int]) -> set[int]:
@@ -272,9 +280,19 @@ def _sampled(kind: TaskType, splits: dict[str, list[Example]], rows: Rows, seed:
     return found
 
 
-def _nothing_left(name: str, tables: dict[str, Table], dropped: Iterable[str]) -> str:
-    because = " ".join(dropped)
+def _nothing_left(name: str, tables: dict[str, Table], task: Task, dropped: Iterable[str]) -> str:
+    because, path = " ".join(dropped), tables[name if name in tables else "train"].path
+    no_row, are_split_off = f"{path}: no row is left for the {name} split", len(tables) < len(SPLITS)
+    if are_split_off and task.group and task.time:
+        return (
+            f"{no_row}, since the latest rows by {task.time!r} are held out, and none before them may share a {task.group!r} "
+            "with them; leave out `group` or `time`, or ask for smaller `splits`."
+        )
+    if name not in tables and task.group:
+        return (
+            f"{no_row}, since rows of the same {task.group!r} stay together, and none of these groups fits in; ask for a "
+            f"larger share in `splits`, or give a {name} file."
+        )
     if name in tables:
-        return f"{tables[name].path}: no row is left for the {name} split; add rows that stand in no other split. {because}"
-    path = tables["train"].path
+        return f"{no_row}; add rows that stand in no other split. {because}".rstrip()
     return f"{path}: too few different rows for the {name} split; add rows, or give a {name} file. {because}".rstrip()

@@ -140,6 +140,7 @@ class Task(BaseModel):
     time: str | None = None
     skip_bad_rows: bool | None = None
     _guessed: list[str] = PrivateAttr(default_factory=list)
+    _file: str | None = PrivateAttr(default=None)
 
     @field_validator("task")
     @classmethod
@@ -205,6 +206,21 @@ class Task(BaseModel):
         return task
 
     @property
+    def file(self) -> str | None:
+        """The task.yaml that it was read from; not part of one."""
+        return self._file
+
+    def of_file(self, path: str | None) -> Task:
+        """The task, of which errors are to name this file."""
+        task = self.model_copy()
+        task._file = path
+        return task
+
+    def place_of(self, field: str) -> str:
+        """Where a field of the task stands, for messages: "task.yaml, metric"."""
+        return field if self.file is None else f"{self.file}, {field}"
+
+    @property
     def models(self) -> list[str]:
         """The base, or the bases."""
         return [self.model] if isinstance(self.model, str) else self.model
@@ -266,7 +282,7 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
         kind, columns = guess_columns(table, label, model)
         base, skip = model or kind.default_model, skip_bad_rows or None
         task = Task(model=base, task=kind.name, data=located(source), columns=columns, skip_bad_rows=skip)
-        return task.with_guessed(told_of_label(table, columns) if label is None else [])
+        return task.with_guessed([*kind.odd_cells(table, columns), *(told_of_label(table, columns) if label is None else [])])
     if label is not None:
         raise UserError(f"--label is for data files; in {path} write `columns: {{label: {label}}}`.")
     if not os.path.exists(path):
@@ -274,7 +290,7 @@ def load_task(source: str | Path, label: str | None = None, skip_bad_rows: bool 
             f"There is no task file {path}; write one with `peftcost init FILE.csv`, or try `--task builtin:tweets`"
             f"{slash_hint(str(path))}."
         )
-    return absolute_paths(validate_task(read_yaml(path), str(path)), path.absolute().parent)
+    return absolute_paths(validate_task(read_yaml(path), str(path)), path.absolute().parent).of_file(str(path))
 
 
 def validate_task(fields: Mapping[str, Any], where: str) -> Task:

@@ -127,6 +127,10 @@ class TaskType(ABC):
         """What else such columns may be, and how to say that, one sentence; None where there is no doubt."""
         return None
 
+    def odd_cells(self, table: Table, columns: Columns) -> list[str]:
+        """What to tell of columns that would play a role but for an odd cell, one sentence each."""
+        return []
+
     @abstractmethod
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         """Validated rows; UserError with file, row and column for the first that is not usable. labelled: with the targets;

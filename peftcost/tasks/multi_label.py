@@ -79,18 +79,18 @@ class MultiLabel(OneTextOrTwo, ClassTargets):
             return None
         return {**guess_texts(table, label, role="labels"), "labels": label}
 
-    def otherwise(self, table: Table, columns: Columns) -> str | None:
-        """A column beside those of the labels that would be one but for an odd cell."""
+    def odd_cells(self, table: Table, columns: Columns) -> list[str]:
+        """Of the first column beside those of the labels that would be one but for such a cell."""
         labels = columns["labels"]
         beside = [] if isinstance(labels, str) else [name for name in table.columns if name not in names_of(columns.values())]
         found = next(((name, i) for name in beside if (i := _odd_flag(table, name)) is not None), None)
         if found is None:
-            return None
+            return []
         name, i = found
-        return (
+        return [
             f"{name!r} is not taken for a label, since it holds {table.rows[i][name]!r} ({table.place(i)}) beside 0 and 1; "
-            "if it is one, correct the cell and add the column to `labels`"
-        )
+            "if it is one, correct the cell and add the column to `labels`."
+        ]
 
     def read(self, table: Table, columns: Columns, labelled: bool = True) -> list[Example]:
         found, by_place = [], labelled and has_vectors(table, columns["labels"])

@@ -65,7 +65,7 @@ def checked_options(options: Mapping[str, Any], kind: TaskType) -> dict[str, Any
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise UserError(f"The metric's file {file} cannot be read ({error.strerror}); check the path.") from error
+        raise UserError(f"the metric's file {file} cannot be read ({error.strerror}); check the path.") from error
     _call(file, function, [], [], np.ones((0, 0)))
     return {**options, "file": str(file), "function": function, "sha256": hashlib.sha256(raw).hexdigest()}
 

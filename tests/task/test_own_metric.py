@@ -9,7 +9,7 @@ import pytest
 
 from peftcost.errors import UserError
 from peftcost.task.splits import TaskData, load_task_data
-from peftcost.task.task import load_task
+from peftcost.task.task import Task, load_task
 from peftcost.tasks.named_metric import metric_of
 from peftcost.tasks.one_class import scored
 
@@ -75,20 +75,29 @@ def test_another_file_has_another_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metric", "code", "says"),
     [
-        ("{file: other.py}", SCORE, "other.py cannot be read"),
+        ("{file: other.py}", SCORE, r"task\.yaml, metric: the metric's file .*other\.py cannot be read"),
         ("{file: mine.py, function: scores}", SCORE, "has no function 'scores'"),
         ("{file: mine.py}", "import nowhere_to_be_found", "cannot be imported .*nowhere_to_be_found.*line 1"),
         ("{file: mine.py, direction: up}", SCORE, "direction is 'up'"),
         ("{file: mine.py, limits: 1}", SCORE, "limits are 1"),
         ("{file: mine.py, weight: 1}", SCORE, "takes file, function, direction, limits, but got 'weight'"),
         ("{function: score}", SCORE, "give the `name` of a metric, or the `file`"),
-        ("{name: recall_at_precision, precision: 2}", SCORE, "rows.csv, column 'label': the metric's precision is 2"),
+        ("{name: recall_at_precision, precision: 2}", SCORE, r"task\.yaml, metric: the metric's precision is 2"),
+        ("{name: expected_cost, costs: {nix: {ham: 5}}}", SCORE, r"task\.yaml, metric: the metric's class 'nix' is none"),
         ("{name: acuracy}", SCORE, "no metric 'acuracy'. Did you mean 'accuracy'"),
     ],
 )
 def test_what_is_wrong_with_it_is_told_before_anything_is_spent(tmp_path: Path, metric: str, code: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         load(tmp_path, metric, code)
+
+
+def test_what_is_wrong_with_one_in_memory_names_no_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    metric = {"name": "recall_at_precision", "precision": 80}
+    task = Task(model="builtin:minilm", data=str(tmp_path / "rows.csv"), metric=metric)
+    with pytest.raises(UserError, match=r"^metric: the metric's precision is 80"):
+        load_task_data(task, 0)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, task: Task) -> None:
     again = load_task(task_file(tmp_path, task_yaml(task)))
     here = {name: str(tmp_path / path) for name, path in task.files.model_dump(exclude_none=True).items()}
     assert again.files.model_dump(exclude_none=True) == here
-    assert again.model_copy(update={"data": task.data}) == task
+    assert again.model_dump() == task.model_dump() | {"data": again.model_dump()["data"]}
     assert load_task(task_file(tmp_path, task_yaml(again))) == again
 
 

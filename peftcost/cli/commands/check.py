@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 30
 ORDER = ("train", "dev", "test")
+LONGEST_NAME = 30
+"""Characters of a file's name that leave a line within 80."""
 
 
 def check(
@@ -42,6 +45,31 @@ def check(
     print("\n".join(lines_of(found)))
 
 
+def used_of(rows: int, whole: int) -> str:
+    return f"{rows:,}" if rows == whole else f"{rows:,} of {whole:,}"
+
+
+def origin_of(name: str, found: Checked) -> str:
+    """Which file a split comes from."""
+    file = found.files["train"]
+    short = file if "://" in file else Path(file).name
+    short = short if len(short) <= LONGEST_NAME else f"…{short[1 - LONGEST_NAME :]}"
+    if name not in found.given:
+        return f"split off from {short}"
+    return f"the rest of {short}" if name == "train" and found.asked else "its own file"
+
+
+def split_by(found: Checked) -> list[str]:
+    """By which columns the rows were split, if by any, and where that made other splits than were asked for."""
+    ways = [f"by time ({found.time!r}): the latest rows are {', then '.join(found.asked)}"] if found.time else []
+    ways += [f"by group ({found.group!r}): each stays whole"] if found.group else []
+    if not ways or not found.asked:
+        return []
+    odd = [f"{name} {n:,}" for name, n in found.asked.items() if n != found.whole[name]]
+    so = [f"so sizes differ from those asked for ({', '.join(odd)} rows)"] if odd else []
+    return ["split " + line for line in ways] + so
+
+
 def lines_of(found: Checked) -> list[str]:
     """The findings as people read them."""
     from peftcost.tasks import get_task_type
@@ -49,9 +77,10 @@ def lines_of(found: Checked) -> list[str]:
     roles = ", ".join(f"{role} = {shown(column)}" for role, column in found.columns.items())
     lines = [f"{found.task}: {roles}; metric {found.metric}, margin {found.margin:g}"]
     lines += [f"Not used: {listed(found.unused)}", ""] if found.unused else [""]
-    for name in ORDER:
-        origin = "its own file" if name in found.given else "split off from train"
-        lines.append(f"{name:<6}{found.rows[name]:>9,} rows {found.shares[name]:>6.1%}  {origin}")
+    used = {name: used_of(found.rows[name], found.whole[name]) for name in ORDER}
+    width = max(9, *map(len, used.values()))
+    lines += [f"{name:<6}{used[name]:>{width}} rows {found.shares[name]:>6.1%}  {origin_of(name, found)}" for name in ORDER]
+    lines += split_by(found)
     if found.classes:
         width = max(5, *(len(name) for name in found.classes))
         lines += ["", f"{'class':<{width}}{'train':>9}{'dev':>9}{'test':>9}   recall on dev is known to"]
