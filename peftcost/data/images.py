@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,14 +57,21 @@ def in_three_colours(image: Image) -> Image:
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel, or what was read as such
-        deep = image.getextrema()[1] > 255  # type: ignore[operator]
-        image = image.point(lambda value: value / 256 if deep else value).convert("L")
+        image = image.point(_to_bytes(image)).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, "white")
         background.alpha_composite(image)
         image = background
     return image.convert("RGB")
+
+
+def _to_bytes(image: Image) -> Callable[[Any], Any]:
+    """What makes numbers up to 255 of a deep picture's: of its 16 bits, of shares from 0 to 1, or of such numbers already."""
+    most = image.getextrema()[1]
+    if image.mode == "F" and most <= 1:  # type: ignore[operator]
+        return lambda value: value * 255
+    return (lambda value: value / 256) if most > 255 else lambda value: value  # type: ignore[operator]
 
 
 def is_picture(value: Any) -> bool:

@@ -42,7 +42,7 @@ _Loader.add_implicit_resolver(
 
 def problems_of(error: ValidationError) -> str:
     """What pydantic found wrong, field by field, on one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

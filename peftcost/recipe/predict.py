@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 import tempfile
@@ -83,8 +84,8 @@ def predict(folder: Path, data: str | Path, out: Path, skip_bad_rows: bool = Fal
     rows = [
         {**named(table.rows[i]), **renamed(said, table.columns, kind.roles)} for i, said in zip(used, described, strict=True)
     ]
-    write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
-    return Predicted(len(rows), rejected, table.notes)
+    nulled = write_rows(out, list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)])), rows)
+    return Predicted(len(rows), rejected, table.notes + nulled)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -264,21 +265,40 @@ def named(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value["path"] if has_bytes(value) else value for name, value in row.items()}
 
 
-def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    """One row an input, the user's columns first."""
+def write_rows(out: Path, columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    """One row an input, the user's columns first. Returns a sentence where JSON could not hold what stands in them."""
+    as_lines = out.suffix.lower() in AS_JSON_LINES
+    written = [{name: in_json(value) if as_lines else in_cell(value) for name, value in row.items()} for row in rows]
+    nulled = [name for name in columns if any(row.get(name) != new.get(name) for row, new in zip(rows, written, strict=True))]
     try:
         with (
             written_aside(out) as aside,
             aside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,  # half a surrogate pair
         ):
-            if out.suffix.lower() in AS_JSON_LINES:
-                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            if as_lines:
+                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in written)
             else:
                 writer = csv.writer(file, delimiter=AS_CSV[out.suffix.lower()])
                 writer.writerow(columns)
-                writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
+                writer.writerows([cell(row.get(name)) for name in columns] for row in written)
     except OSError as error:
         raise cannot_be_written(out, error) from error
+    shown = ", ".join(map(repr, nulled))
+    return [f"{out}: JSON has no NaN and no Infinity, so null is written for them in {shown}."] if nulled else []
+
+
+def in_json(value: Any) -> Any:
+    """The value with null for NaN and infinities, which few readers of JSON take."""
+    if isinstance(value, dict):
+        return {name: in_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [in_json(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def in_cell(value: Any) -> Any:
+    """As `in_json` where a CSV's cell is JSON, too."""
+    return in_json(value) if isinstance(value, list | dict) else value
 
 
 def cell(value: Any) -> Any:

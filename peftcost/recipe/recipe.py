@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
@@ -30,6 +30,18 @@ SCHEMA_VERSION = 1
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 PROMISE_SEEDS = 3
 """Fewer say too little of how far seeds differ."""
+MOST_EPOCHS, MOST_EXAMPLES = 1e6, 10**12
+"""Far above what is ever trained: more is a slip of the pen, which would train forever."""
+
+
+def in_order(ends: tuple[float, float]) -> tuple[float, float]:
+    """ValueError for an interval that begins above its end."""
+    if ends[0] > ends[1]:
+        raise ValueError(f"{list(ends)} begins above its end; write the lower number first")
+    return ends
+
+
+Ends = Annotated[tuple[float, float], AfterValidator(in_order)]
 
 
 class SetupFields(BaseModel):
@@ -38,7 +50,7 @@ class SetupFields(BaseModel):
     model_config = ConfigDict(extra="forbid")
     method: str
     hyperparameters: dict[str, str | int | float | bool | None] = {}
-    stop_examples: int = Field(ge=1)
+    stop_examples: int = Field(ge=1, le=MOST_EXAMPLES)
 
     def to_setup(self) -> Setup:
         """Choices that are left out take the method's priors and the training defaults."""
@@ -51,11 +63,11 @@ class Expected(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     quality: float
-    prediction_interval: tuple[float, float] | None = None
-    new_data_interval: tuple[float, float] | None = None
+    prediction_interval: Ends | None = None
+    new_data_interval: Ends | None = None
     dev_rows: int | None = Field(default=None, ge=1)
-    gpu_seconds: float
-    peak_bytes: int
+    gpu_seconds: float = Field(ge=0)
+    peak_bytes: int = Field(ge=0)
     device: str
     ranks: int = Field(default=1, ge=1)
 
@@ -70,7 +82,7 @@ class Recipe(BaseModel):
     task: Task
     task_seed: Seed
     setup: SetupFields
-    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)
     seeds: list[Seed] = Field(min_length=1)
     expected: Expected
     confirmed: bool

@@ -45,6 +45,8 @@ def pixel(cell: Any, folder: Path = Path()) -> tuple[int, ...]:
         (Image.new("RGB", (3, 2), PURPLE).convert("P"), "GIF", None),
         (Image.new("CMYK", (3, 2), (0, 255, 0, 0)), "TIFF", (255, 0, 255)),
         (Image.fromarray(np.full((2, 3), 128 * 256, np.uint16)), "PNG", (128, 128, 128)),
+        (Image.fromarray(np.full((2, 3), 0.5, np.float32)), "TIFF", (127, 127, 127)),
+        (Image.fromarray(np.full((2, 3), 90, np.float32)), "TIFF", (90, 90, 90)),
     ],
 )
 def test_any_mode_becomes_three_colours(image: Image.Image, kind: str, expected: tuple[int, ...] | None) -> None:

@@ -57,6 +57,17 @@ def test_half_a_surrogate_pair_in_a_column_that_is_kept_is_written(tmp_path: Pat
         assert list(csv.DictReader(out.open(encoding="utf-8"))) == [{"text": "fine", "author": "\\ud83d"}]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_what_json_has_no_number_for_is_null_and_told(tmp_path: Path, ending: str) -> None:
+    row, out = {"text": "fine", "price": 1.5, "seen": [{"at": float("inf")}, float("nan"), "x"]}, tmp_path / f"out{ending}"
+    (told,) = write_rows(out, list(row), [row, row])
+    assert told.endswith("JSON has no NaN and no Infinity, so null is written for them in 'seen'.")
+    assert read_table(out).rows[1]["seen"] == [{"at": None}, None, "x"]
+    (told,) = write_rows(tmp_path / "o.jsonl", ["price"], [{"price": float("nan")}])
+    assert (tmp_path / "o.jsonl").read_text() == '{"price": null}\n' and "'price'" in told
+    assert write_rows(out, ["price"], [{"price": 1.5}, {"price": None}]) == []
+
+
 def test_a_nul_of_the_users_makes_no_csv_that_nobody_reads(tmp_path: Path) -> None:
     write_rows(tmp_path / "o.csv", ["text"], [{"text": "a\0b"}])
     assert read_table(tmp_path / "o.csv").rows == [{"text": r"a\x00b"}]

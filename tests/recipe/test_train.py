@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from promising import promising
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from peftcost.core.setup import Setup
@@ -101,6 +102,12 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
     path.write_text(recipe_yaml(recipe.model_copy(update={"task_seed": -5})))
     with pytest.raises(UserError, match="task_seed: Input should be greater than or equal to 0"):
         load_recipe(path)
+    path.write_text(recipe_yaml(promising(recipe, (0.9, 0.1))))
+    with pytest.raises(UserError, match=r"interval: \[0\.9, 0\.1\] begins above its end; write the lower number first"):
+        load_recipe(path)
+    for change in ({"epochs": 1e300}, {"epochs": float("nan")}, {"setup": {"method": "lora", "stop_examples": 10**30}}):
+        with pytest.raises(ValidationError, match="epochs|stop_examples"):
+            Recipe.model_validate(recipe.model_dump() | change)
 
 
 def test_plain_peft_and_transformers_load_the_folder(model: Path, tmp_path: Path) -> None:

@@ -51,9 +51,8 @@ class ClassFolder(Reader):
             rows = [{self.column: _inside(path, folder), "label": one.name} for path, one in files]
             deeper = sum(path.parent != one for path, one in files)
             within = f"; {deeper:,} lie in folders further down" if deeper else ""
-            notes = [
-                f"{source.name}: {len(rows):,} {self.kind}s in {len(classes)} folders, whose names are the labels{within}."
-            ]
+            named = f"{len(classes)} folders, whose names are the labels" if len(classes) > 1 else "1 folder, its label"
+            notes = [f"{source.name}: {len(rows):,} {self.kind}{'s' * (len(rows) > 1)} in {named}{within}."]
         else:
             rows, notes = [{self.column: path.name} for path in alone], []
         others = other_files(folder, endings)
