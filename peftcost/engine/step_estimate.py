@@ -19,7 +19,7 @@ import torch
 import transformers
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
+from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar, Setup
 from peftcost.cost.meter import MICRO_BATCHES_TO_PEAK
 from peftcost.cost.rates import Work
 from peftcost.engine.as_on_cuda import as_on_cuda
@@ -93,12 +93,7 @@ def estimate_step(
     """
     tracker = Tracker()
     with quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            attention = EAGER if choices.get(ATTENTION) == EAGER else None  # the others keep what a fused one keeps
-            base = build(config, task_type, method.quantization, targets, device_kind, tracker, attention)
-            model = made_trainable(base, method, choices, total_steps=1000)
-        except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
-            raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
+        model = hollow_model(config, task_type, method, choices, targets, device_kind, tracker)
     with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         held = {id(p): dtype for p, dtype in held_dtypes(model, str(choices.get(WEIGHTS, "fp32"))).items()}
         replace_tensors(model, lambda tensor: torch.empty(tensor.shape, dtype=held.get(id(tensor), tensor.dtype)))
@@ -139,6 +134,41 @@ def estimate_step(
             "temporary": sum(live.values()) - live["forward"] - of_gradients,
         }
     return StepEstimate(peaks, n_trained, n_total, tracker.work())
+
+
+def hollow_model(
+    config: transformers.PretrainedConfig,
+    task_type: TaskType,
+    method: Method,
+    choices: Mapping[str, Scalar],
+    targets: Targets,
+    device_kind: str,
+    tracker: Tracker,
+) -> torch.nn.Module:
+    """The model with the method applied, its weights hollow. SetupFailed when the method cannot take it."""
+    try:
+        attention = EAGER if choices.get(ATTENTION) == EAGER else None  # the others keep what a fused one keeps
+        base = build(config, task_type, method.quantization, targets, device_kind, tracker, attention)
+        return made_trainable(base, method, choices, total_steps=1000)
+    except (LookupError, ValueError, AttributeError, NotImplementedError, RuntimeError) as error:
+        raise SetupFailed(f"{method.name} cannot take this {config.model_type} model: {error}") from error
+
+
+def reason_against(
+    config: transformers.PretrainedConfig, task_type: TaskType, method: Method, targets: Targets, device_kind: str = "cpu"
+) -> str | None:
+    """Why this method cannot take a model of this configuration, or None: by what it says itself, and by applying it to a
+    hollow one. No step is made."""
+    why = method.unsupported_reason(config, device_kind)
+    if why is not None:
+        return why
+    choices = Setup.of(method.name, method.prior(), 0).hyperparameters
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            hollow_model(config, task_type, method, choices, targets, device_kind, Tracker())
+    except SetupFailed as error:
+        return str(error)
+    return None
 
 
 def device_memory(

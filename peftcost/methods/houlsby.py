@@ -108,7 +108,7 @@ def insert(model: torch.nn.Module, bottleneck: int, top_layers: Scalar) -> None:
 
     targets = [name for name in linear_names(model, top_layers) if name.endswith(OUTPUTS)]
     if not targets:
-        raise LookupError(f"no known block outputs in {transformer_layers(model)[0]}")
+        raise LookupError(f"no known block outputs in {transformer_layers(model)[0]}; use lora")
     for name in targets:
         linear = model.get_submodule(name)
         linear.adapter = Adapter(out_features(linear)).to(linear.weight.device)  # type: ignore[arg-type]

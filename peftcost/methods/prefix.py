@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -27,4 +28,11 @@ class Prefix(VirtualTokens):
         known = self.with_head(model)
         if not known["num_attention_heads"]:
             raise LookupError(f"{self.name} puts keys and values before those of attention, and this base has none; use lora")
+        if not takes_keys_and_values(model):
+            raise LookupError(f"{self.name} puts keys and values before those of attention, and it takes none; use lora")
         return PrefixTuningConfig(num_virtual_tokens=self.virtual_tokens(choices), **known)
+
+
+def takes_keys_and_values(model: PreTrainedModel) -> bool:
+    """Whether the model, or its body, takes keys and values from outside, as PEFT hands them over."""
+    return any("past_key_values" in inspect.signature(one.forward).parameters for one in (model, model.base_model))

@@ -88,8 +88,7 @@ def model_subject(model: str | None, max_length: int | None, rows: int | None) -
         raise UserError(f"{folder}/config.json is no model that transformers can build: {reason}") from error
     positions = max_positions(str(folder))
     tokens = checked_length(max_length, positions) or min(TOKENS, positions)
-    n, kind = rows or ROWS, kind_for(config)
-    targets = CLASSES if kind.fresh_head else Tokens()
+    n, (kind, targets) = rows or ROWS, kind_and_targets(config)
     writing = (min(ASKED_ROWS, n // 5), min(NEW_TOKENS, tokens)) if kind.generates else (0, 0)
     return Subject(model, config, kind, targets, positions, tokens, tokens, n, n // 5, n // 5, *writing)
 
@@ -104,6 +103,17 @@ def kind_for(config: Any) -> TaskType:
     taken = {kind: getattr(transformers, kind.auto_model)._model_mapping.get(type(config), None) for kind in kinds}
     own = [kind for kind, found in taken.items() if not kind.fresh_head and saved_as in names_of_classes(found)]
     return next(iter([*own, *(kind for kind in kinds if taken[kind] is not None)]), first)
+
+
+def kind_and_targets(config: Any, named: str | None = None) -> tuple[TaskType, Targets]:
+    """What to try a model's methods on: the task type that is named, if it brings no head, else one that puts a head on this
+    model; where none is named, what the model is most likely for."""
+    kind, asked = kind_for(config), None if named is None else get_task_type(named)
+    if asked is not None and not asked.fresh_head:
+        kind = asked
+    elif asked is not None and not kind.fresh_head:
+        kind = get_task_type("text-classification")
+    return kind, CLASSES if kind.fresh_head else Tokens()
 
 
 def names_of_classes(found: Any) -> list[str]:

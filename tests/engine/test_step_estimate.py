@@ -9,16 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 from quick_part import quick
-from transformers import AutoConfig, BertConfig, GPTNeoConfig, LlamaConfig, PretrainedConfig
+from transformers import AutoConfig, BertConfig, GPTNeoConfig, LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.meter import step_peak_bytes
 from peftcost.engine.calibrate import CLASSES, TASK, real_train_state
 from peftcost.engine.fitting import estimate_of, fit_to
-from peftcost.engine.step_estimate import Shape, StepEstimate, estimate_step, extrapolated, one_step
+from peftcost.engine.step_estimate import Shape, StepEstimate, estimate_step, extrapolated, one_step, reason_against
 from peftcost.errors import DoesNotFit, SetupFailed
 from peftcost.methods import get_method, methods
+from peftcost.planning.subject import kind_and_targets
 from peftcost.tasks import get_task_type
 
 SHAPE = Shape(8, 64)
@@ -132,3 +133,14 @@ def test_what_does_not_fit_is_made_to_fit_or_refused(minilm: Path) -> None:
         assert int(fitting["micro_batch_size"] or 0) < 16
     with pytest.raises(DoesNotFit, match="of memory before the first|one example at a time"):
         fit_to(int(1.3e9), "cpu", choices, first, estimate)
+
+
+def test_what_only_applying_a_method_shows_is_told_without_a_step() -> None:
+    config = ModernBertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, pad_token_id=0
+    )
+    kind, targets = kind_and_targets(config, "text-classification")
+    why = {name: reason_against(config, kind, get_method(name), targets) for name in ("lora", "houlsby", "prefix")}
+    assert why["lora"] is None
+    assert str(why["houlsby"]).endswith("; use lora")
+    assert "before those of attention, and it takes none; use lora" in str(why["prefix"])

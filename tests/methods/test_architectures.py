@@ -168,7 +168,7 @@ ARCHITECTURES |= {
     "t5 as it is": Architecture(T5, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
     "bart as it is": Architecture(BART, "AutoModelForSeq2SeqLM", (), SEQ2SEQ),
 }  # fmt: skip
-NO_CACHE, NO_OUTPUTS = "does not support past key values", "no known block outputs"
+NO_CACHE, NO_OUTPUTS = "before those of attention, and it takes none; use lora", "no known block outputs"
 BOTH = "an encoder and a decoder"
 NO_TEXT = [name for name, architecture in ARCHITECTURES.items() if architecture.task in (IMAGE, AUDIO)]
 TWO_STACKS = ("t5", "bart", "t5 as it is", "bart as it is", "whisper")

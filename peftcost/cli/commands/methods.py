@@ -25,24 +25,30 @@ def methods(task: TaskOption = None, model: ModelOption = None, as_json: JsonOpt
 def methods_rows(task: str | None, model: str | None) -> list[dict[str, Any]]:
     """One row a method: name, trains, default, fixed_horizon, choices, runs (None without a model), why, citation.
 
-    The model is the one named, else the task's, else that of ./task.yaml if there is one.
+    The model is the one named, else the task's, else that of ./task.yaml if there is one. Each method is applied to a
+    model of its configuration without weights, as `plan` does before it estimates a step.
     """
     from peftcost import methods as known
     from peftcost.cost.device import choose_devices
     from peftcost.data.fingerprint import resolve_model
     from peftcost.task.task import load_task
 
-    if model is None and (task is not None or Path("task.yaml").exists()):
-        model = load_task(task or "task.yaml").only_model
+    loaded = load_task(task or "task.yaml") if task is not None or (model is None and Path("task.yaml").exists()) else None
+    if model is None and loaded is not None:
+        model = loaded.only_model
     config = None
     if model is not None:
         from transformers import AutoConfig
 
+        from peftcost.engine.step_estimate import reason_against
+        from peftcost.planning.subject import kind_and_targets
+
         config = AutoConfig.from_pretrained(str(resolve_model(model)))
+        kind, targets = kind_and_targets(config, None if loaded is None else loaded.task)
     device_kind = choose_devices()[0].kind
     rows = []
     for name, method in known.methods().items():
-        why = method.unsupported_reason(config, device_kind) if config is not None else None
+        why = None if config is None else reason_against(config, kind, method, targets, device_kind)
         rows.append(
             {
                 "name": name,
