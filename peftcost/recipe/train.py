@@ -38,6 +38,7 @@ from peftcost.runner.curve import CurveFile
 from peftcost.runner.executor import LocalExecutor
 from peftcost.runner.prepare import OnBase, on_base, prepare_data
 from peftcost.runner.runner import Runner, result_of
+from peftcost.runner.warned import Warned
 from peftcost.runner.worker_log import worker_log
 from peftcost.store.journal import Journal
 from peftcost.store.outputs import check_can_be_made, deliver
@@ -103,7 +104,7 @@ def train_recipe(
         work = Path(scratch)
         with worker_log() as log, LocalExecutor(chosen, log, devices_per_setup) as executor:
             curve = CurveFile(work / CURVE)
-            runner = Runner(executor, Journal(), Books(), [curve])
+            runner = Runner(executor, Journal(), Books(), [curve, Warned(on_progress)])
             on_progress("preparing data")
             prepared = prepare_data(runner, order)
             runner.acquire()
