@@ -8,6 +8,7 @@ import sys
 import zlib
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from peftcost.core.registry import discover
@@ -24,6 +25,8 @@ from peftcost.data.table import Rejects, Table
 from peftcost.errors import UserError, slash_hint
 
 STANDARD_INPUT = "-"
+LOOKED_AT = 1000
+"""Files that show what a folder of no known form holds."""
 GZIP = b"\x1f\x8b"
 LIST_NAMES = ("labels", "tags", "ner_tags", "tokens", "words")
 """What columns of lists are called; elsewhere a text that reads as a list may be a completion."""
@@ -140,6 +143,13 @@ def _unpacked(raw: bytes, name: str) -> bytes:
         raise UserError(f"{name} is a damaged .gz file ({error}); copy it again.") from error
 
 
+def _one_of_texts(folder: Path) -> Path | None:
+    """A text file of a folder that holds such files more than others, as far as is looked."""
+    files = list(islice((path for path in folder.rglob("*") if path.is_file()), LOOKED_AT))
+    texts = [path for path in files if path.suffix.lower() == ".txt"]
+    return texts[0] if 2 * len(texts) > len(files) else None
+
+
 def _reader_for(source: Source) -> Reader:
     """The reader that recognises the content, else the one of the ending."""
     for reader in readers().values():
@@ -150,7 +160,7 @@ def _reader_for(source: Source) -> Reader:
             f"{source.name} is a folder, and none of its files is called train ({listed(names, 'files')}); give one file, or "
             f"name the splits in task.yaml, as in data: {{train: {source.folder / names[0]}, …}}."
         )
-    if source.folder is not None and (text := next(source.folder.rglob("*.txt"), None)):
+    if source.folder is not None and (text := _one_of_texts(source.folder)):
         raise UserError(
             f"{source.name} holds a file for each text ({text.relative_to(source.folder)}, …); write them into one table, "
             "with a column for the texts and one for their folders, as in text,label."
