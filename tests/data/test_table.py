@@ -178,6 +178,8 @@ def test_a_header_of_a_file_put_behind_another_is_no_row(tmp_path: Path, again: 
 
 def test_missing_file_and_plain_folder(tmp_path: Path) -> None:
     refused(tmp_path / "gone.csv", "no data file")
+    refused(tmp_path, "is an empty folder")
+    (tmp_path / "notes.md").write_text("x")
     refused(tmp_path, "state.json")
 
 
