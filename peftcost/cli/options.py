@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from peftcost.core.setup import LARGEST_SEED
 from peftcost.errors import UserError
 
 TASK = "Task"
@@ -78,7 +79,7 @@ MethodsOption = Annotated[
 SeedOption = Annotated[
     int,
     typer.Option(
-        "--seed", min=0, max=2**63 - 1, help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH
+        "--seed", min=0, max=LARGEST_SEED, help="Seeds the split, the training and the proposals.", rich_help_panel=SEARCH
     ),
 ]
 WarmStartOption = Annotated[

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any
 
 Scalar = str | int | float | bool | None
+LARGEST_SEED = 2**63 - 1
+"""Random generators take none beyond."""
 
 TRAINING_DEFAULTS: dict[str, Scalar] = {
     "learning_rate": 1e-4,

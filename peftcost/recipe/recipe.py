@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from peftcost.core.measurement import Measurement, reading_error, reading_scale
 from peftcost.core.seed_noise import pooled_deviation
-from peftcost.core.setup import Setup
+from peftcost.core.setup import LARGEST_SEED, Setup
 from peftcost.core.statistics import prediction_interval
 from peftcost.data.yaml_file import problems_of, read_yaml
 from peftcost.errors import UserError
@@ -27,7 +27,7 @@ from peftcost.tasks import get_task_type
 from peftcost.tasks.named_metric import metric_of
 
 SCHEMA_VERSION = 1
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 PROMISE_SEEDS = 3
 """Fewer say too little of how far seeds differ."""
 MOST_EPOCHS, MOST_EXAMPLES = 1e6, 10**12

@@ -9,6 +9,7 @@ import typer
 
 from peftcost.cli.options import OUTPUT, TASK, DevicesOption, DevicesPerSetupOption, JsonOption, QuietOption
 from peftcost.cli.output import print_json, progress_printer
+from peftcost.core.setup import LARGEST_SEED
 
 TRAINING = "Training"
 GATE = "Gate"
@@ -23,7 +24,7 @@ def train(
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", min=0, max=2**63 - 1, help="Default: one that the search has not used.", rich_help_panel=TRAINING
+            "--seed", min=0, max=LARGEST_SEED, help="Default: one that the search has not used.", rich_help_panel=TRAINING
         ),
     ] = None,
     early_stopping: Annotated[
