@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from peftcost.data.media import absolute, cannot_be_opened, file_of, has_bytes, has_ending, in_threads, readable
 from peftcost.data.sounds import is_sound
@@ -68,10 +68,10 @@ def in_three_colours(image: Image) -> Image:
 
 def _to_bytes(image: Image) -> Callable[[Any], Any]:
     """What makes numbers up to 255 of a deep picture's: of its 16 bits, of shares from 0 to 1, or of such numbers already."""
-    most = image.getextrema()[1]
-    if image.mode == "F" and most <= 1:  # type: ignore[operator]
+    most = cast("float", image.getextrema()[1])  # of several bands it would be a pair
+    if image.mode == "F" and most <= 1:
         return lambda value: value * 255
-    return (lambda value: value / 256) if most > 255 else lambda value: value  # type: ignore[operator]
+    return (lambda value: value / 256) if most > 255 else lambda value: value
 
 
 def is_picture(value: Any) -> bool:
