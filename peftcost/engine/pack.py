@@ -36,6 +36,7 @@ from peftcost.engine.wanted_logits import with_places
 from peftcost.errors import SetupFailed
 from peftcost.tasks.base import IGNORED
 from peftcost.tasks.batch import Batch
+from peftcost.tasks.lazy_logits import by_rows
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,9 @@ class Pack:
         k = len(self.members)
         sums = [
             self.collator.task_type.loss(ours, own, float(member.train_state.choices["label_smoothing"] or 0.0))[0]
-            for member, ours, own in zip(self.members, logits.chunk(k), batch.chunks(k), strict=True)
+            for member, ours, own in zip(
+                self.members, by_rows(logits, lambda every: every.chunk(k)), batch.chunks(k), strict=True
+            )
         ]
         losses = torch.stack(sums) / counts
         losses.sum().backward()

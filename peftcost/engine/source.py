@@ -109,6 +109,6 @@ def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | 
         if frozen_layers is None or batch.activations is None
         else frozen_layers.given(batch.activations)
     )
-    with given, seen_by_head(model, kept_of(batch)) if batch.kept is not None else contextlib.nullcontext():
+    with given, seen_by_head(model, kept_of(batch)):
         logits: torch.Tensor = model(**batch.inputs).logits
     return logits

@@ -249,7 +249,7 @@ def one_step(
 
     def logits(batch: Batch) -> torch.Tensor:
         with mixed():
-            return forward(model, batch, frozen_layers)
+            return forward(model, batch, frozen_layers).float()  # as Accelerate hands them on
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     step = Step(model, model, trained, logits, optimizer, method, choices, task_type, on_phase=on_phase)

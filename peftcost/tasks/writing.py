@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class WritesText(TextInputs):
 
     @abstractmethod
     def spoken(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The logits of these positions, shape (rows, width, vocabulary)."""
+        """The logits of these positions, shape (rows, width, vocabulary). It may be handed hidden states in their place."""
 
     def targets(self, train: Sequence[Example]) -> Targets:
         return Tokens()
@@ -72,31 +73,40 @@ class WritesText(TextInputs):
 
     def loss(self, logits: torch.Tensor, batch: Batch, label_smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         from peftcost.tasks.chunked_loss import summed_cross_entropy
+        from peftcost.tasks.lazy_logits import by_rows
 
         own, gold = self._pairs(logits, batch)
-        return summed_cross_entropy(own.flatten(0, -2), gold.flatten(), label_smoothing), (gold != IGNORED).sum()
+        own = by_rows(own, lambda every: every.flatten(0, -2))
+        return summed_cross_entropy(own, gold.flatten(), label_smoothing), (gold != IGNORED).sum()
 
     def predict(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> np.ndarray:
         """Row by row, and of the counted tokens alone: a vocabulary is large."""
         from torch.nn.functional import cross_entropy
 
+        from peftcost.tasks.lazy_logits import by_rows
+
         own, gold = self._pairs(logits, batch)
-        if own.ndim == 2:
-            counts = (self.wanted(batch) != IGNORED).sum(1).tolist()
-            own, gold = own.split(counts), gold.split(counts)
+        counts = (self.wanted(batch) != IGNORED).sum(1).tolist()
+
+        def apart(every: torch.Tensor) -> Sequence[torch.Tensor]:
+            return every.split(counts) if gold.ndim == 1 else tuple(every)
+
         rows = []
-        for of_row, wanted in zip(own, gold, strict=True):
-            some, right = of_row[wanted != IGNORED].float(), wanted[wanted != IGNORED]
+        for of_row, wanted in zip(by_rows(own, apart), apart(gold), strict=True):
+            counted = wanted != IGNORED
+            some, right = by_rows(of_row, itemgetter(counted)).float(), wanted[counted]
             hits = int((some.argmax(-1) == right).sum())
             rows.append((float(cross_entropy(some, right, reduction="sum")), len(right), hits))
         return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
     def _pairs(self, logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and the tokens that they are to predict: of all positions, or of those kept."""
+        from peftcost.tasks.lazy_logits import by_rows
+
         wanted = self.wanted(batch)
         if logits.ndim == 2:
             return logits, wanted.flatten()[batch.kept]
-        return self.spoken(logits, batch), wanted
+        return by_rows(logits, lambda every: self.spoken(every, batch)), wanted
 
     def describe(self, logits: torch.Tensor, batch: Batch, targets: Targets) -> list[dict[str, Any]]:
         return [{} for _ in range(batch.rows)]

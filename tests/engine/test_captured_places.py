@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig
 
 from peftcost.core.setup import Setup
-from peftcost.engine import cuda_graphs
+from peftcost.engine import cuda_graphs, wanted_logits
 from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, Form, plan_shapes
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, micro_batches
 from peftcost.engine.fitting import estimate_of, job_estimate, most_places
@@ -27,7 +27,7 @@ from peftcost.engine.train_pack import train_pack
 from peftcost.engine.wanted_logits import with_places
 from peftcost.methods import get_method
 from peftcost.task.task import Rows, Task
-from peftcost.tasks import get_task_type
+from peftcost.tasks import chunked_loss, get_task_type
 from peftcost.tasks.batch import Batch
 
 STEPS, BATCH = 48, 8
@@ -108,6 +108,41 @@ def test_what_is_captured_trains_as_eager_steps(
     assert all(0 < places < BATCH * width for (width, places), pays, _ in Uncaptured.ran if pays), "not all logits"
 
 
+@pytest.fixture
+def in_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets heads compute their logits in chunks, however few they are."""
+    heads: list[torch.nn.Linear] = []
+
+    def pay(head: torch.nn.Linear, positions: int, precision: torch.dtype) -> bool:
+        heads.append(head)
+        return True
+
+    monkeypatch.setattr(wanted_logits, "chunks_pay", pay)
+    monkeypatch.setattr(chunked_loss, "CHUNK_LOGITS", 2**12)
+    yield
+    assert heads
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "prompt"])
+def test_heads_in_chunks_train_as_others(
+    prepared: str, tmp_path: Path, captures: Callable[[bool], None], request: pytest.FixtureRequest, method: str
+) -> None:
+    found = []
+    for how in ("at once", "in_chunks", "what a graph holds"):
+        captures(how == "what a graph holds")
+        if how == "in_chunks":
+            request.getfixturevalue(how)
+        found.append(train(job(prepared, tmp_path / how, method), NullReporter()))
+    for name in ("train_loss", "dev_loss", "quality"):
+        assert [one[name] for one in found[1:]] == pytest.approx([found[0][name]] * 2, rel=1e-4)
+
+
+def test_members_of_a_pack_train_as_alone_with_heads_in_chunks(
+    prepared: str, tmp_path: Path, captures: Callable[[bool], None], in_chunks: None
+) -> None:
+    test_members_of_a_pack_compute_as_few_logits_and_train_as_alone(prepared, tmp_path, captures, True)
+
+
 @pytest.mark.parametrize("on", [False, True])
 def test_members_of_a_pack_compute_as_few_logits_and_train_as_alone(
     prepared: str, tmp_path: Path, captures: Callable[[bool], None], on: bool
@@ -182,9 +217,12 @@ def test_memory_is_estimated_for_the_logits_that_a_gpu_computes(prepared: str, t
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("head", ["at once", "in_chunks"])
 def test_a_captured_language_model_ends_like_an_eager_one(
-    prepared: str, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    prepared: str, tmp_path: Path, method: str, head: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    if head == "in_chunks":
+        request.getfixturevalue(head)
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     captured = train(job(prepared, tmp_path / "captured", method), NullReporter())
     monkeypatch.setattr(cuda_graphs, "unsupported_reason", lambda train_state: "not today")

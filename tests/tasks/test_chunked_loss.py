@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from peftcost.cost.meter import step_peak_bytes
-from peftcost.tasks import chunked_loss
+from peftcost.tasks import chunked_loss, lazy_logits
 from peftcost.tasks.base import IGNORED
 from peftcost.tasks.chunked_loss import summed_cross_entropy
 
@@ -19,6 +19,7 @@ POSITIONS, VOCABULARY = 50, 200
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_loss, "CHUNK_LOGITS", 7 * VOCABULARY)
+    monkeypatch.setitem(lazy_logits.FEW, torch.bfloat16, 7 * VOCABULARY)
 
 
 def pairs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
