@@ -17,7 +17,6 @@ from peftcost.recipe.warm_start import best_setups
 from peftcost.recommend.policies import Recommendation
 from peftcost.recommend.result import front_of
 from peftcost.searcher import decide, explore
-from peftcost.searcher.actions import Promote
 from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.explore import Candidate, StartingPoints, Suggest
 from peftcost.searcher.state import SearchState
@@ -65,7 +64,7 @@ def with_references_to_the_end(table: RecordedTable, seed: int) -> Outcome:
         arms = [arm for arm in state.references if method_of(arm) in decide.REFERENCE_METHODS]
         lineages = {starts[arm][0].lineage for arm in arms}
         found = ranked(state, starts, suggest, margin)
-        is_first = [isinstance(c.action, Promote) and c.ahead[0].lineage in lineages for c in found]
+        is_first = [c.action.parent is not None and c.ahead[0].lineage in lineages for c in found]
         first = [replace(c, gain_rate=math.inf) for c, goes_first in zip(found, is_first, strict=True) if goes_first]
         return first + found
 

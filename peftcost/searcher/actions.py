@@ -16,18 +16,11 @@ class Skip:
 
 
 @dataclass(frozen=True)
-class Propose:
-    """Begin this setup: one of its arm's starting points, or what Optuna proposed."""
+class Explore:
+    """Begin this setup, or go on to it from the checkpoint of this measured trial of its lineage."""
 
     setup: Setup
-
-
-@dataclass(frozen=True)
-class Promote:
-    """Go on with this measured trial's lineage, from its checkpoint to this setup."""
-
-    trial: int
-    setup: Setup
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,5 +43,4 @@ class Stop:
     because: str
 
 
-Start = Propose | Promote | Confirm
-Action = Skip | Propose | Promote | Confirm | Wait | Stop
+Action = Skip | Explore | Confirm | Wait | Stop

@@ -145,15 +145,13 @@ class Controller(Runner):
         """What each of its devices has: each rank of a group holds a model of its own."""
         return min(self.executor.devices[index].memory_bytes for index in slot.devices)
 
-    def _begin(self, run: SearchRun, slot: Slot, action: actions.Start) -> Trial:
+    def _begin(self, run: SearchRun, slot: Slot, action: actions.Explore | actions.Confirm) -> Trial:
         """Write down that a trial begins on a slot."""
-        setup, before = action.setup, self.state.trials[action.trial] if isinstance(action, actions.Promote) else None
+        setup = action.setup
         role: Role = "confirm" if isinstance(action, actions.Confirm) else "explore"
-        seed = action.seed if isinstance(action, actions.Confirm) else run.seed if before is None else before.seed
-        from_checkpoint = before if before is not None and before.has_checkpoint else None
-        parent, parent_setup = (from_checkpoint.number, from_checkpoint.setup) if from_checkpoint else (None, None)
-        dev_rows = self.state.dev_sample if role == "explore" else None
-        predicted = self.state.cost.predict(setup, parent_setup, dev_rows)
+        seed, parent = (action.seed, None) if isinstance(action, actions.Confirm) else (run.seed, action.parent)
+        parent_setup = None if parent is None else self.state.trials[parent].setup
+        predicted = self.state.cost.predict(setup, parent_setup, self.state.dev_sample if role == "explore" else None)
         number = run.study.add(setup.method, setup.hyperparameters)
         run.study.describe(number, setup, seed, role, parent=parent)
         self.record(

@@ -11,12 +11,12 @@ tried, and confirmed in its turn. What confirmation and test will take is kept b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
-from peftcost.searcher.actions import Action, Confirm, Promote, Propose, Skip, Stop, Wait
+from peftcost.searcher.actions import Action, Confirm, Explore, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.confirm import cheapest_expected, confirm_or_stop, contenders, gpu_seconds_of, settled
 from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotion_of
@@ -120,7 +120,7 @@ class Moment:
         dearest = sorted([*self.contenders_seconds, needs])[-self.config.reserved_contenders :]
         return min(self.config.most_reserved * self.budget, self.config.safety * CONFIRM_SEEDS * sum(dearest))
 
-    def rising(self, available: float) -> Promote | Propose | None:
+    def rising(self, available: float) -> Explore | None:
         """The next stop of a reference that is rising, if that can be paid for."""
         if self.recommended is None or self.replicates is None:
             return None
@@ -136,7 +136,7 @@ class Moment:
 # -- cover -----------------------------------------------------------------------------------------------------------------
 
 
-def cover(moment: Moment) -> Propose | Skip | Promote | None:
+def cover(moment: Moment) -> Explore | Skip | None:
     """What goes before exploring: each method's prior-best setup, then references that have not begun to learn."""
     opened = open_methods(moment)
     if opened is not None or not moment.state.exploring:
@@ -145,7 +145,7 @@ def cover(moment: Moment) -> Propose | Skip | Promote | None:
     return begin(moment.state, moment.criterion.margin, payable)
 
 
-def open_methods(moment: Moment) -> Propose | Skip | None:
+def open_methods(moment: Moment) -> Explore | Skip | None:
     """A method's prior-best setup that has not been begun; None when all are that go first."""
     state, config, tried = moment.state, moment.config, moment.state.explored.first
     untried = {arm: untried_openings(state, arm, moment.starts[arm]) for arm in state.arms if arm not in state.skipped}
@@ -158,7 +158,7 @@ def open_methods(moment: Moment) -> Propose | Skip | None:
         is_wanted = arm in state.references or bool(recipe_starts(state, arm, moment.starts[arm]))
         goes_first = is_wanted and (not tried or min(needs.values(), default=0.0) <= config.opening_share * moment.left)
         if payable and (all_go_first or goes_first):
-            return Propose(payable[0])
+            return Explore(payable[0])
     return None
 
 
@@ -181,7 +181,7 @@ def recipe_starts(state: SearchState, arm: str, starts: Sequence[Setup]) -> Sequ
 # -- explore ---------------------------------------------------------------------------------------------------------------
 
 
-def explore(moment: Moment) -> Promote | Propose | None:
+def explore(moment: Moment) -> Explore | None:
     """The next training of a seed that others have, or None when it is time to confirm. Where a budget was added to, what the
     advice had named as still rising goes first."""
     beyond = moment.left - moment.config.least_reserved * moment.budget
@@ -193,7 +193,7 @@ def explore(moment: Moment) -> Promote | Propose | None:
     return moment.rising(beyond) or in_place_of_proof(moment, beyond)
 
 
-def recipe_further(moment: Moment) -> Promote | None:
+def recipe_further(moment: Moment) -> Explore | None:
     """A recipe's setup, when begun, is trained as long as the recipe says: what is best in the end need not be ahead soon."""
     state = moment.state
     recipes = [recipe for arm in state.arms for recipe in recipe_starts(state, arm, moment.starts[arm])]
@@ -206,11 +206,11 @@ def recipe_further(moment: Moment) -> Promote | None:
             continue
         at = next((at for at, longer in enumerate(candidate.ahead) if longer.stop_examples >= recipe.stop_examples), -1)
         if candidate.needs[at] <= state.config.recipe_share * moment.left:
-            return Promote(latest.number, candidate.ahead[at])
+            return replace(candidate.action, setup=candidate.ahead[at])
     return None
 
 
-def most_promising(moment: Moment) -> Promote | Propose | None:
+def most_promising(moment: Moment) -> Explore | None:
     """The promotion or proposal that is worth most and can be paid for; None when exploring has had its share, or would add
     next to nothing."""
     state, config = moment.state, moment.config
@@ -224,7 +224,7 @@ def most_promising(moment: Moment) -> Promote | Propose | None:
     return None
 
 
-def in_place_of_proof(moment: Moment, available: float) -> Promote | Propose | None:
+def in_place_of_proof(moment: Moment, available: float) -> Explore | None:
     """Confirming what something better is likely to overtake is a waste: then it is explored with what is available, which is
     most of what was kept back for that."""
     further = moment.forecast(available, or_cheaper=False)
@@ -234,7 +234,7 @@ def in_place_of_proof(moment: Moment, available: float) -> Promote | Propose | N
 # -- confirm and end -------------------------------------------------------------------------------------------------------
 
 
-def end(moment: Moment, stop: Stop) -> Promote | Propose | Stop:
+def end(moment: Moment, stop: Stop) -> Explore | Stop:
     """Where confirming is over: what may still change the recommendation, if that can be paid and is likely enough; else a
     reference that is rising by its own curve, of which the others' tell nothing."""
     if moment.recommended is None:

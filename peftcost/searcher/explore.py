@@ -21,7 +21,7 @@ from peftcost.core.hypervolume import Volume
 from peftcost.core.measurement import reading_error
 from peftcost.core.setup import Setup, method_of
 from peftcost.methods import get_method
-from peftcost.searcher.actions import Promote, Propose
+from peftcost.searcher.actions import Explore
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.surrogate import Observation, Posterior, Surrogate
@@ -41,7 +41,7 @@ class Candidate:
     as a share of what there is.
     """
 
-    action: Promote | Propose
+    action: Explore
     ahead: Sequence[Setup]
     needs: Sequence[float]
     gain_rate: float = 0.0
@@ -49,10 +49,9 @@ class Candidate:
     @classmethod
     def of(cls, state: SearchState, ahead: Sequence[Setup], trial: Trial | None = None) -> Candidate:
         """One that is not valued yet. trial: whose lineage goes on, from its checkpoint if there is one."""
-        action = Propose(ahead[0]) if trial is None else Promote(trial.number, ahead[0])
-        parent = trial.setup if trial is not None and trial.has_checkpoint else None
-        safety, cost = state.config.safety, state.cost
-        return cls(action, ahead, [safety * cost.predict(s, parent, state.dev_sample).trial_seconds for s in ahead])
+        number, parent = (trial.number, trial.setup) if trial is not None and trial.has_checkpoint else (None, None)
+        needs = [state.config.safety * state.cost.predict(s, parent, state.dev_sample).trial_seconds for s in ahead]
+        return cls(Explore(ahead[0], number), ahead, needs)
 
 
 def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, margin: float) -> list[Candidate]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from peftcost.core.setup import Setup
-from peftcost.searcher.actions import Promote, Propose
+from peftcost.searcher.actions import Explore
 from peftcost.searcher.explore import Suggest, reachable, surrogate_of, worth_a_look
 from peftcost.searcher.state import SearchState
 
@@ -31,7 +31,7 @@ class BudgetForecast:
     chance: float
     quality_gain: float
     cost_share: float
-    action: Promote | Propose | None
+    action: Explore | None
 
     def as_dict(self) -> dict[str, float]:
         """What is told of it."""

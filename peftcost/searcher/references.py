@@ -21,7 +21,7 @@ from itertools import pairwise
 from scipy import stats
 
 from peftcost.core.setup import Setup
-from peftcost.searcher.actions import Promote, Propose
+from peftcost.searcher.actions import Explore
 from peftcost.searcher.explore import promotion_of, surrogate_of
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -101,7 +101,7 @@ def reading_deviation(state: SearchState, trial: Trial) -> float:
     return math.hypot(own, math.sqrt(state.config.own_sample_share) * state.reading_error(trial.measured))
 
 
-def begin(state: SearchState, margin: float, available: float) -> Promote | Propose | None:
+def begin(state: SearchState, margin: float, available: float) -> Explore | None:
     """The next stop of a reference that has not begun to learn: until it has, its readings say nothing of its method. None
     where nothing could be better than what was read by more than the margin."""
     if any(t.measured.quality + margin >= state.limits[1] for t in state.measured("explore")):
@@ -109,14 +109,12 @@ def begin(state: SearchState, margin: float, available: float) -> Promote | Prop
     return train_on(state, [curve[-1] for curve in curves_of(state) if not has_begun(state, curve[-1])], available)
 
 
-def follow(
-    state: SearchState, recommended: Setup, margin: float, expected: Expected, available: float
-) -> Promote | Propose | None:
+def follow(state: SearchState, recommended: Setup, margin: float, expected: Expected, available: float) -> Explore | None:
     """The next stop of a reference that is still rising."""
     return train_on(state, [curve[-1] for curve in rising_at(state, recommended, margin, expected)], available)
 
 
-def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Promote | Propose | None:
+def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Explore | None:
     """The next stop of one of the trials, the cheapest, if that can be paid for."""
     able = filter(None, (promotion_of(state, trial) for trial in trials))
     cheapest = min(able, key=lambda candidate: candidate.needs[0], default=None)

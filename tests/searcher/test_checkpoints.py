@@ -63,6 +63,6 @@ def test_on_a_full_disk_the_worst_go_and_their_lineages_would_begin_anew(
     assert max(qualities[n] for n in gone) <= min(qualities[n] for n in kept(folder, state))
     for number in gone:
         state.apply({"event": "forgotten", "t": state.last_t, "trial": number})
-    anew = [way.action for way in promotions(state) if way.needs == Candidate.of(state, way.ahead).needs]
-    without = {action.trial for action in anew}  # type: ignore[union-attr]
-    assert without and without <= set(gone)
+    anew = [way for way in promotions(state) if way.action.parent is None]
+    assert anew and {way.action.setup.lineage for way in anew} <= {state.trials[n].setup.lineage for n in gone}
+    assert all(way.needs == Candidate.of(state, way.ahead).needs for way in anew)

@@ -13,7 +13,7 @@ import peftcost
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import NonInferiority
 from peftcost.methods import get_method
-from peftcost.searcher.actions import Action, Propose, Wait
+from peftcost.searcher.actions import Action, Explore, Wait
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
 from peftcost.searcher.decide import Moment, next_action
 from peftcost.searcher.state import SearchState
@@ -59,7 +59,7 @@ def test_a_resumed_run_decides_by_the_numbers_that_it_began_with(tmp_path: Path)
 def test_a_run_that_recorded_none_decides_by_the_default(tmp_path: Path, planned: dict[str, Any]) -> None:
     state = resumed(tmp_path / "events.jsonl", planned)
     assert state.config == DEFAULT_CONFIG
-    assert decided(state) == Propose(BETS["full"][0])
+    assert decided(state) == Explore(BETS["full"][0])
 
 
 def test_every_number_is_read_somewhere() -> None:

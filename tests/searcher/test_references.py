@@ -9,7 +9,7 @@ from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, start
 from peftcost.core.setup import Setup
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.methods import get_method
-from peftcost.searcher.actions import Action, Promote, Propose
+from peftcost.searcher.actions import Action, Explore
 from peftcost.searcher.decide import Moment, next_action
 from peftcost.searcher.references import begin, chance_of, has_begun, longest_curve, rising_at
 from peftcost.searcher.state import SearchState
@@ -51,7 +51,7 @@ def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
 
 
 def test_what_has_not_begun_goes_on_if_that_can_be_paid() -> None:
-    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Promote(0, SETUP.until(600))
+    assert begin(of_two_lineages((0.5, 0.5)), 0.01, 1000.0) == Explore(SETUP.until(600), 0)
     assert begin(of_two_lineages((0.5, 0.5)), 0.01, 0.01) is None
     assert begin(of_two_lineages((0.7, 0.5)), 0.01, 1000.0) is None
     assert begin(of_two_lineages((0.5, 0.5)), 0.5, 1000.0) is None, "nothing is better than 1"
@@ -64,7 +64,7 @@ def test_a_reference_goes_on_however_many_lineages_are_better() -> None:
     for number in range(1, state.config.most_lineages + 1):
         better = Setup.of("bitfit", {**get_method("bitfit").prior(), "learning_rate": 1e-5 * number}, 300)
         state.apply_all([started(number, better), measured(number)])
-    assert begin(state, 0.01, 1000.0) == Promote(0, SETUP.until(600))
+    assert begin(state, 0.01, 1000.0) == Explore(SETUP.until(600), 0)
 
 
 def with_cheaper(*, confirmed: bool, curve: tuple[float, float], stop: int = 1200) -> tuple[SearchState, Setup]:
@@ -114,13 +114,13 @@ def test_what_was_told_as_rising_goes_first_where_a_budget_is_added_to() -> None
 
     released = {"event": "released", "t": state.last_t, "device": 0}
     state.apply_all([released, {"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0}])
-    assert decided() == Promote(1, SETUP.until(1200))
+    assert decided() == Explore(SETUP.until(1200), 1)
     state.spent_before_gpu_seconds = 0.0
-    assert decided() == Propose(FAST), "else what promises most for its cost"
+    assert decided() == Explore(FAST), "else what promises most for its cost"
 
 
 def test_the_first_small_step_out_of_guessing_is_no_curve() -> None:
     state, frozen = with_cheaper(confirmed=False, curve=(0.30, 0.33))
     assert not has_begun(state, longest_curve(state, "lora")[-1])
     assert rising_at(state, frozen, 0.01, {})
-    assert begin(state, 0.01, 1000.0) == Promote(1, SETUP.until(1200))
+    assert begin(state, 0.01, 1000.0) == Explore(SETUP.until(1200), 1)
