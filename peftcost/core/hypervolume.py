@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from peftcost.core.front import Point
@@ -33,7 +34,7 @@ class Volume:
         areas = np.outer(np.diff(self._costs[1:]), np.diff(self._memories[1:]))
         return float(((self._best[1:, 1:] - self._reference_quality) * areas).sum())
 
-    def expected_gains(self, points: Sequence[Point], deviations: Sequence[float]) -> np.ndarray:
+    def expected_gains(self, points: Sequence[Point], deviations: ArrayLike) -> np.ndarray:
         """What each of the points alone is expected to add, shape (n,): cost and memory are known, the quality is normal
         around the point's.
 
@@ -45,7 +46,7 @@ class Volume:
         mean, cost, memory = np.array(points, dtype=float).T
         widths = _beyond(self._costs, np.log(cost))
         heights = _beyond(self._memories, np.log(memory))
-        excess = expected_excess(mean[:, None, None] - self._best, np.asarray(deviations, dtype=float)[:, None, None])
+        excess = expected_excess(mean[:, None, None] - self._best, np.asarray(deviations)[:, None, None])
         return np.asarray(np.einsum("nij,ni,nj->n", excess, widths, heights))
 
 

@@ -59,12 +59,12 @@ class Evidence:
         alone = [s for s in ids if s not in state.confirmed]
         shift = self._shift_of_fresh_seeds(state)
         expectations = {}
-        for s, posterior in zip(alone, surrogate.predict([state.setup(s) for s in alone]), strict=True):
+        for s, mean, deviation in zip(alone, *surrogate.predict([state.setup(s) for s in alone]), strict=True):
             read, resampled = self._draw(state, decisive[s][0])
             own = config.own_sample_share * float(resampled.var())
             common = max(0.0, float(stacked[s].var()) - own) + found.common_seed_deviation**2
-            mean = float(np.clip(found.observed[s] + posterior.mean - read + shift, *limits))
-            expectations[s] = Expectation(mean, posterior.deviation, math.sqrt(common))
+            expected = float(np.clip(found.observed[s] + mean - read + shift, *limits))
+            expectations[s] = Expectation(expected, float(deviation), math.sqrt(common))
         return replace(found, expectations=expectations)
 
     def _shift_of_fresh_seeds(self, state: SearchState) -> float:
@@ -80,10 +80,10 @@ class Evidence:
         if not again or not variance:
             return 0.0
         told, weights = 0.0, 1 / variance
-        for s, posterior in zip(again, surrogate.predict([state.setup(s) for s in again]), strict=True):
+        for s, mean, deviation in zip(again, *surrogate.predict([state.setup(s) for s in again]), strict=True):
             read = [self._draw(state, trial, state.dev_sample)[0] for trial in state.decisive(s)]
-            weight = 1 / (posterior.deviation**2 + own / len(read))
-            told, weights = told + weight * (float(np.mean(read)) - posterior.mean), weights + weight
+            weight = 1 / (deviation**2 + own / len(read))
+            told, weights = told + weight * (float(np.mean(read)) - mean), weights + weight
         return told / weights
 
     def reading_error(self, state: SearchState, trial: Trial) -> float:

@@ -24,7 +24,7 @@ from peftcost.methods import get_method
 from peftcost.searcher.actions import Explore
 from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
-from peftcost.searcher.surrogate import Observation, Posterior, Surrogate
+from peftcost.searcher.surrogate import Observation, Surrogate
 from peftcost.searcher.trial import Trial
 
 Suggest = Callable[[str, int], Sequence[Setup]]
@@ -60,10 +60,10 @@ def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, mar
     volumes = volumes_of(state, starts, margin, surrogate)
     found = reachable(state, suggest)
     ahead = [setup for candidate in found for setup in candidate.ahead]
-    posteriors = surrogate.predict(ahead)
-    points, deviations = predicted_points(state, ahead, posteriors), [posterior.deviation for posterior in posteriors]
-    shares = sum(volume.expected_gains(points, deviations) / volume.total for volume in volumes) / len(volumes)
-    gains, exponent = iter(np.asarray(shares).tolist()), state.config.cost_exponent
+    means, deviations = surrogate.predict(ahead)
+    points = predicted_points(state, ahead, means)
+    shares = np.mean([volume.expected_gains(points, deviations) / volume.total for volume in volumes], axis=0)
+    gains, exponent = iter(shares.tolist()), state.config.cost_exponent
 
     def valued(candidate: Candidate) -> tuple[float, Candidate]:
         of_stops = [(next(gains), seconds) for seconds in candidate.needs]
@@ -130,7 +130,7 @@ def volumes_of(state: SearchState, starts: StartingPoints, margin: float, surrog
     top."""
     running = [t for t in state.trials.values() if t.role == "explore" and t.status in ("running", "interrupted")]
     setups = [*worth_a_look(state), *(t.setup for t in running)]
-    points = predicted_points(state, setups, surrogate.predict(setups))
+    points = predicted_points(state, setups, surrogate.predict(setups)[0])
     priors = [of_arm[0] for of_arm in starts.values()]
     dearest = [state.cost.predict(s.until(state.stops[-1])) for s in (*priors, *setups)]
     beyond, top = state.config.reference_factor, state.config.top_margins * margin
@@ -146,7 +146,7 @@ def worth_a_look(state: SearchState) -> list[Setup]:
     return [trial.setup for trial in {trial.number: trial for trial in trials}.values()]
 
 
-def predicted_points(state: SearchState, setups: Sequence[Setup], posteriors: Sequence[Posterior]) -> list[Point]:
-    """What the setups offer if they have the qualities that are expected."""
+def predicted_points(state: SearchState, setups: Sequence[Setup], qualities: np.ndarray) -> list[Point]:
+    """What the setups offer if they have these qualities."""
     predicted = [state.cost.predict(setup) for setup in setups]
-    return [(q.mean, p.gpu_seconds, float(p.peak_bytes)) for q, p in zip(posteriors, predicted, strict=True)]
+    return [(q, p.gpu_seconds, float(p.peak_bytes)) for q, p in zip(qualities.tolist(), predicted, strict=True)]

@@ -77,7 +77,7 @@ def expected_of(state: SearchState, setups: Sequence[Setup], expected: Expected)
     """Of each setup; where the evidence was not worked out for one of them, what exploring alone lets expect of all."""
     if all(setup.id in expected for setup in setups):
         return [expected[setup.id] for setup in setups]
-    return [posterior.mean for posterior in surrogate_of(state).predict(setups)]
+    return surrogate_of(state).predict(setups)[0].tolist()
 
 
 def has_begun(state: SearchState, trial: Trial) -> bool:

@@ -40,12 +40,7 @@ class Observation:
     error: float
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """A quality that is thought to be normal."""
-
-    mean: float
-    deviation: float
+Elements = np.ndarray | float
 
 
 class Surrogate:
@@ -57,14 +52,13 @@ class Surrogate:
         self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG, unit: float = 1.0
     ) -> None:
         self.longest, self.config, self.unit = longest, config, unit
-        observations = sorted(observations, key=lambda o: -o.quality)[: config.most_readings]
         self._setups = [o.setup for o in observations]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1
         quality = np.array([o.quality for o in observations]) / unit
         noise = config.own_sample_share * (np.array([o.error for o in observations]) / unit) ** 2
         self._level = float(quality.mean()) if len(quality) else 0.5
         above = quality - self._level - config.expected_gain * self._doublings(self._setups)
-        self._scale, self._factor, self._weights = 1.0, None, above
+        self._scale, self._factor, self._weights = 1.0, cho_factor(np.empty((0, 0))), above
         self.own_noise: float | None = None
         if len(quality):
             beyond = config.unsettled_readings * (quality.max() - quality)
@@ -81,63 +75,54 @@ class Surrogate:
             self.own_noise = unit * float(np.average([own**2 for _, own in every], weights=chances)) ** 0.5
             self._weights = cho_solve(self._factor, above)
 
-    def predict(self, setups: Sequence[Setup]) -> list[Posterior]:
-        """Of any setups of any length, begun or not."""
-        if not setups:
-            return []
-        mean = self._level + self.config.expected_gain * self._doublings(setups)
-        variance = self.config.common_deviation**2 + self._scale**2 * self._variance(setups)
-        if self._factor is not None:
-            across = self._across(setups)
-            mean = mean + across @ self._weights
-            variance = variance - np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
-        unit, deviations = self.unit, np.sqrt(np.maximum(variance, 1e-8))
-        return [Posterior(unit * float(m), unit * float(d)) for m, d in zip(mean, deviations, strict=True)]
+    def predict(self, setups: Sequence[Setup]) -> tuple[np.ndarray, np.ndarray]:
+        """Means and deviations of any setups of any length, begun or not; each quality is thought to be normal."""
+        doublings = self._doublings(setups)
+        mean = self._level + self.config.expected_gain * doublings
+        variance = self.config.common_deviation**2 + self._scale**2 * self._terms(doublings**2, self._several_bases, 1.0, 1.0)
+        across = self._covariance(setups, self._setups)
+        mean += across @ self._weights
+        variance -= np.einsum("ij,ji->i", across, cho_solve(self._factor, across.T))
+        return self.unit * mean, self.unit * np.sqrt(np.maximum(variance, 1e-8))
 
     def sample(self, setups: Sequence[Setup], n: int) -> np.ndarray:
         """Qualities of all setups at once, n times, shape (n, setups); always the same ones."""
-        posteriors = self.predict(setups)
-        covariance = self.config.common_deviation**2 + self._scale**2 * self._shared(setups, setups)
-        if self._factor is not None:
-            across = self._across(setups)
-            covariance = covariance - across @ cho_solve(self._factor, across.T)
-        covariance[np.diag_indices(len(setups))] = [(p.deviation / self.unit) ** 2 for p in posteriors]
-        spread, axes = np.linalg.eigh(covariance)
-        normal = np.random.default_rng(len(setups)).normal(size=(n, len(setups)))
-        errors = normal @ (axes * np.sqrt(np.maximum(spread, 0.0))).T
-        return np.asarray(np.array([p.mean for p in posteriors]) + self.unit * errors)
-
-    def _across(self, setups: Sequence[Setup]) -> np.ndarray:
-        """Covariance of setups with the observations."""
-        return self.config.common_deviation**2 + self._scale**2 * self._shared(setups, self._setups)
+        means, deviations = self.predict(setups)
+        across = self._covariance(setups, self._setups)
+        covariance = self._covariance(setups, setups) - across @ cho_solve(self._factor, across.T)
+        covariance *= self.unit**2
+        np.fill_diagonal(covariance, deviations**2)
+        random = np.random.default_rng(len(setups))
+        return random.multivariate_normal(means, covariance, n, check_valid="ignore", method="eigh")
 
     def _doublings(self, setups: Sequence[Setup]) -> np.ndarray:
         """Of the length, from the longest stop on: negative below it."""
         return np.log2(np.maximum([float(s.stop_examples) for s in setups], 1.0) / self.longest)
 
+    def _covariance(self, ones: Sequence[Setup], others: Sequence[Setup]) -> np.ndarray:
+        """Of two lists of setups, before anything was seen."""
+        return self.config.common_deviation**2 + self._scale**2 * self._shared(ones, others)
+
     def _shared(self, ones: Sequence[Setup], others: Sequence[Setup]) -> np.ndarray:
         """Covariance at scale 1 of two lists of setups, less what is common to all."""
-        config, t = self.config, np.outer(self._doublings(ones), self._doublings(others))
-        found = config.common_gain_deviation**2 * t
-        if self._several_bases:
-            same = np.array([[model_of(one.arm) == model_of(other.arm) for other in others] for one in ones])
-            found += (config.base_deviation**2 + config.base_gain_deviation**2 * t) * same.reshape(t.shape)
+        near = np.zeros((len(ones), len(others)))
         for arm in {s.arm for s in ones} & {s.arm for s in others}:
-            rows, columns = (np.array([i for i, s in enumerate(a) if s.arm == arm]) for a in (ones, others))
-            vectors = ([_vector(a[i]) for i in at] for a, at in ((ones, rows), (others, columns)))
-            apart = cdist(*(np.array(each) for each in vectors), "sqeuclidean")
-            near, block = np.exp(-0.5 * apart / config.near_distance**2), np.ix_(rows, columns)
-            gains = config.method_gain_deviation**2 + config.choices_gain_deviation**2 * near
-            found[block] += config.method_deviation**2 + config.choices_deviation**2 * near + gains * t[block]
-        return found
+            rows, columns = ([i for i, s in enumerate(a) if s.arm == arm] for a in (ones, others))
+            apart = cdist([_vector(ones[i]) for i in rows], [_vector(others[i]) for i in columns], "sqeuclidean")
+            near[np.ix_(rows, columns)] = np.exp(-0.5 * apart / self.config.near_distance**2)
+        bases = [np.array([model_of(s.arm) for s in a], dtype=object) for a in (ones, others)]
+        same_base = self._several_bases & (bases[0][:, None] == bases[1])
+        doublings = np.outer(self._doublings(ones), self._doublings(others))
+        return self._terms(doublings, same_base, near > 0, near)
 
-    def _variance(self, setups: Sequence[Setup]) -> np.ndarray:
+    def _terms(self, doublings: Elements, same_base: Elements, same_arm: Elements, near: Elements) -> np.ndarray:
+        """The same, by element. doublings: of the one times of the other. near: how alike the choices of two setups are."""
         config = self.config
-        base, base_gain = (config.base_deviation, config.base_gain_deviation) if self._several_bases else (0.0, 0.0)
-        level = base**2 + config.method_deviation**2 + config.choices_deviation**2
-        gains = config.common_gain_deviation**2 + base_gain**2 + config.method_gain_deviation**2
-        gains += config.choices_gain_deviation**2
-        return np.asarray(level + gains * self._doublings(setups) ** 2)
+        common = config.common_gain_deviation**2 * doublings
+        base = (config.base_deviation**2 + config.base_gain_deviation**2 * doublings) * same_base
+        gain = config.method_gain_deviation**2 * same_arm + config.choices_gain_deviation**2 * near
+        own = config.method_deviation**2 * same_arm + config.choices_deviation**2 * near + gain * doublings
+        return np.asarray(common + base + own)
 
 
 @lru_cache(maxsize=100_000)
