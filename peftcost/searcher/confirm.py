@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from statistics import fmean
 
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates, probability_within_margin, shown_as_good
@@ -45,11 +46,8 @@ def cheapest_expected(replicates: Replicates, margin: float, gpu_seconds: Mappin
 
 def gpu_seconds_of(state: SearchState, replicates: Replicates) -> dict[str, float]:
     """Per setup the mean over the trials that speak for it."""
-    found: dict[str, float] = {}
-    for setup_id in replicates.observed:
-        costs = [m.gpu_seconds for m in timed_undisturbed([t.measured for t in state.decisive(setup_id)])]
-        found[setup_id] = sum(costs) / len(costs)
-    return found
+    timed = {s: timed_undisturbed([t.measured for t in state.decisive(s)]) for s in replicates.observed}
+    return {s: fmean(m.gpu_seconds for m in measurements) for s, measurements in timed.items()}
 
 
 def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion: NonInferiority, available: float) -> Action:
@@ -102,8 +100,6 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
 def settled(state: SearchState, replicates: Replicates, criterion: NonInferiority) -> str | None:
     """The cheapest setup that is shown to be as good as the best, if it is cheaper than all that still might be."""
     finished = Counter(t.setup.id for t in state.measured("confirm"))
-    if len(replicates.observed) == 1:  # there is nothing to compare it with
-        return next((s for s in replicates.observed if finished[s] >= CONFIRM_SEEDS), None)
     shown = shown_as_good(replicates, finished, criterion)
     if not shown:
         return None
