@@ -73,25 +73,22 @@ class Controller(Runner):
 
     def search(self, run: SearchRun) -> str:
         """Spend the budget until `decide` says stop; returns why."""
+        news = True
         try:
-            return self._search(run)
+            while True:
+                if news:
+                    evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
+                    self.tidy_checkpoints(run)
+                stop = self._start_what_is_decided(run, evidence)
+                if stop is not None and not self.state.running():
+                    return stop
+                news = False
+                heard = sorted(self.listen(), key=lambda one: one[0] == ASIDE)  # what is over is not ended any more
+                for slot, message in heard:
+                    news |= self._on_estimate(run, message) if slot == ASIDE else self._on_message(run, slot, message)
+                self._hold_to_budget(run)
         finally:
             self._estimates.forget()
-
-    def _search(self, run: SearchRun) -> str:
-        evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
-        while True:
-            stop = self._start_what_is_decided(run, evidence)
-            if stop is not None and not self.state.running():
-                return stop
-            news = False
-            heard = sorted(self.listen(), key=lambda one: one[0] == ASIDE)  # a training that is over is not ended any more
-            for slot, message in heard:
-                news |= self._on_estimate(run, message) if slot == ASIDE else self._on_message(run, slot, message)
-            if news:
-                evidence = run.evidence.replicates(self.state, self.state.config.most_compared)
-                self.tidy_checkpoints(run)
-            self._hold_to_budget(run)
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
         """Give every free slot something to do, or release it; why the search is over, if it is."""
