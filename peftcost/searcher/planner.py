@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,26 +212,25 @@ def choose_length(
 ) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
     check_one_can_be_paid(controller, cost, config)
-    setups, left = priors(list(cost.probes), 0), controller.left_after(config.safety * cost.closing_seconds())
-
-    def is_payable(stops: Sequence[int]) -> bool:
-        return needs_of(stops, cost, setups, references, config) <= left
-
-    chosen = choose_stops(rows, largest_batch(list(cost.probes)), is_payable, config)
+    chosen = choose_stops(rows, largest_batch(list(cost.probes)), payable(controller, cost, references, config), config)
     return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
 def lengthen(controller: Controller) -> None:
     """With more budget there may be longer stops: recorded as `lengthened`."""
     state, config = controller.state, controller.state.config
-    setups, left = priors(state.arms, 0), controller.left_after(config.safety * state.cost.closing_seconds())
-
-    def is_payable(stop: int) -> bool:
-        return needs_of([stop], state.cost, setups, state.references, config) <= left
-
-    stops = reaching_beyond(state.stops, state.cost.train_rows, is_payable, config)
+    is_payable = payable(controller, state.cost, state.references, config)
+    stops = reaching_beyond(state.stops, state.cost.train_rows, lambda stop: is_payable([stop]), config)
     if stops != state.stops:
         controller.record("lengthened", stops=stops)
+
+
+def payable(
+    controller: Controller, cost: CostModel, references: Sequence[str], config: SearchConfig
+) -> Callable[[Sequence[int]], bool]:
+    """Whether what is left pays for a search with these stops, its test included."""
+    setups, left = priors(list(cost.probes), 0), controller.left_after(config.safety * cost.closing_seconds())
+    return lambda stops: needs_of(stops, cost, setups, references, config) <= left
 
 
 def largest_batch(arms: Sequence[str]) -> int:
