@@ -18,11 +18,11 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates
 from peftcost.searcher.actions import Action, Confirm, Explore, Skip, Stop, Wait
 from peftcost.searcher.config import SearchConfig
-from peftcost.searcher.confirm import cheapest_expected, confirm_or_stop, contenders, gpu_seconds_of, settled
+from peftcost.searcher.confirm import confirm_or_stop, contenders, gpu_seconds_of, settled
 from peftcost.searcher.explore import StartingPoints, Suggest, candidates, promotion_of
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.parts import parts_reserve
-from peftcost.searcher.references import begin, follow
+from peftcost.searcher.references import begin, rising_at, train_on
 from peftcost.searcher.state import SearchState
 
 REFERENCE_METHODS = ("full", "lora")
@@ -86,26 +86,19 @@ class Moment:
         return left - parts - sum(max(0.0, seconds) for seconds in running)
 
     @cached_property
-    def gpu_seconds(self) -> dict[str, float]:
-        """Of each measured setup."""
-        return {} if self.replicates is None else gpu_seconds_of(self.state, self.replicates)
-
-    @cached_property
-    def contenders_seconds(self) -> list[float]:
-        """What training the present contenders takes."""
+    def contenders(self) -> list[str]:
+        """The present ones; none before anything is measured."""
         if self.replicates is None:
             return []
-        known = contenders(self.replicates, self.criterion.margin, self.gpu_seconds, self.config)
-        reserved = known[: self.config.reserved_contenders]
-        return [self.state.cost.predict(self.state.setup(s)).trial_seconds for s in reserved]
+        gpu_seconds = gpu_seconds_of(self.state, self.replicates)
+        return contenders(self.replicates, self.criterion.margin, gpu_seconds, self.config)
 
     @cached_property
     def recommended(self) -> Setup | None:
         """What would be recommended now: the settled one, else the cheapest that is expected to be as good as the best."""
         if self.replicates is None:
             return None
-        known = settled(self.state, self.replicates, self.criterion)
-        return self.state.setup(known or cheapest_expected(self.replicates, self.criterion.margin, self.gpu_seconds))
+        return self.state.setup(settled(self.state, self.replicates, self.criterion) or self.contenders[0])
 
     @property
     def left_to_explore(self) -> float:
@@ -116,8 +109,9 @@ class Moment:
     def reserve(self, upcoming: Setup) -> float:
         """gpu-seconds to keep back for confirmation when this setup is tried: for the present contenders, or for this one in
         place of one of them if it is dearer."""
-        needs = self.state.cost.predict(upcoming).trial_seconds
-        dearest = sorted([*self.contenders_seconds, needs])[-self.config.reserved_contenders :]
+        most = self.config.reserved_contenders
+        reserved = [upcoming, *(self.state.setup(s) for s in self.contenders[:most])]
+        dearest = sorted(self.state.cost.predict(setup).trial_seconds for setup in reserved)[-most:]
         return min(self.config.most_reserved * self.budget, self.config.safety * CONFIRM_SEEDS * sum(dearest))
 
     def rising(self, available: float) -> Explore | None:
@@ -125,7 +119,8 @@ class Moment:
         if self.recommended is None or self.replicates is None:
             return None
         expected = self.replicates.as_expected.observed
-        return follow(self.state, self.recommended, self.criterion.margin, expected, available)
+        curves = rising_at(self.state, self.recommended, self.criterion.margin, expected)
+        return train_on(self.state, [curve[-1] for curve in curves], available)
 
     def forecast(self, available: float, or_cheaper: bool = True) -> BudgetForecast:
         """Of exploring on with so many gpu-seconds."""
@@ -188,7 +183,7 @@ def explore(moment: Moment) -> Explore | None:
     was_added_to = moment.state.exploring and moment.state.spent_before_gpu_seconds > 0
     first = moment.rising(beyond) if was_added_to else None
     found = first or recipe_further(moment) or most_promising(moment)
-    if found is not None or moment.recommended is None or not moment.contenders_seconds or not moment.state.exploring:
+    if found is not None or moment.recommended is None or not moment.state.exploring:
         return found
     return moment.rising(beyond) or in_place_of_proof(moment, beyond)
 
@@ -215,7 +210,7 @@ def most_promising(moment: Moment) -> Explore | None:
     next to nothing."""
     state, config = moment.state, moment.config
     left = moment.left_to_explore
-    if left <= 0 or not moment.contenders_seconds or not state.exploring:
+    if left <= 0 or moment.replicates is None or not state.exploring:
         return None
     for candidate in candidates(state, moment.starts, moment.suggest, moment.criterion.margin):
         is_payable = candidate.needs[0] + moment.reserve(candidate.ahead[0]) <= moment.left

@@ -36,11 +36,8 @@ Expected = Mapping[str, float]
 
 def rising_at(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> list[Curve]:
     """Of the references that were measured and are likely enough to overtake, if they are trained on."""
-
-    def may_overtake(curve: Curve) -> bool:
-        return chance_of(state, curve, recommended, margin, expected) >= least_chance(state, curve, recommended)
-
-    return [curve for curve in curves_of(state) if may_overtake(curve)]
+    curves = curves_of(state)
+    return [c for c in curves if chance_of(state, c, recommended, margin, expected) >= least_chance(state, c, recommended)]
 
 
 def curves_of(state: SearchState) -> list[Curve]:
@@ -107,11 +104,6 @@ def begin(state: SearchState, margin: float, available: float) -> Explore | None
     if any(t.measured.quality + margin >= state.limits[1] for t in state.measured("explore")):
         return None
     return train_on(state, [curve[-1] for curve in curves_of(state) if not has_begun(state, curve[-1])], available)
-
-
-def follow(state: SearchState, recommended: Setup, margin: float, expected: Expected, available: float) -> Explore | None:
-    """The next stop of a reference that is still rising."""
-    return train_on(state, [curve[-1] for curve in rising_at(state, recommended, margin, expected)], available)
 
 
 def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> Explore | None:
