@@ -116,18 +116,13 @@ def train_on(state: SearchState, trials: Sequence[Trial], available: float) -> E
 def longest_curve(state: SearchState, arm: str) -> Curve:
     """The trials, by length, of the arm's longest lineage, of several the best one, of those that have begun to learn; where
     none has, of the one whose dev loss is the lowest, since all qualities are alike. None before anything was measured."""
-    own = [t for t in state.measured("explore") if t.setup.arm == arm]
+    own = [t for t in state.explored.best() if t.setup.arm == arm]
     begun = [t for t in own if above_floor(state, t)]
     if begun:
         longest = max(begun, key=lambda t: (t.setup.stop_examples, t.measured.quality))
     elif own:
-        longest = min(own, key=lambda t: (dev_loss(t), -t.setup.stop_examples))
+        longest = min(own, key=lambda t: (t.measured.dev_loss, -t.setup.stop_examples))
     else:
         return ()
     lineage = [t for t in own if t.setup.lineage == longest.setup.lineage]
     return tuple(sorted(lineage, key=lambda t: t.setup.stop_examples))
-
-
-def dev_loss(trial: Trial) -> float:
-    """Infinite where it is not known."""
-    return math.inf if math.isnan(trial.measured.dev_loss) else trial.measured.dev_loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, started
@@ -48,6 +50,13 @@ def test_what_has_begun_is_followed_though_another_was_trained_longer() -> None:
     (trial,) = longest_curve(of_two_lineages((0.7, 0.5)), "lora")
     assert trial.setup.lineage == SETUP.lineage
     assert [t.setup.stop_examples for t in longest_curve(of_two_lineages((0.7, 0.65)), "lora")] == [300, 600]
+
+
+def test_a_reading_without_a_quality_is_no_curve() -> None:
+    state, reading = SearchState(), {"measurement": MEASUREMENT | {"quality": math.nan}}
+    state.apply_all([PLANNED | {"references": ["lora"], "floor": 0.5}, ACQUIRED, started(0), measured(0) | reading])
+    assert longest_curve(state, "lora") == ()
+    assert begin(state, 0.01, 1000.0) is None
 
 
 def test_what_has_not_begun_goes_on_if_that_can_be_paid() -> None:
