@@ -109,14 +109,18 @@ class SearchState(Books):
         self.exploring = True
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
         self.skipped.clear()
-        self.trials = {number: trial for number, trial in self.trials.items() if not trial.cut_off}
-        self._by_setup, self.explored = {}, Explored()
-        for trial in self.trials.values():
-            self._by_setup.setdefault(trial.setup.id, []).append(trial)
-            if trial.role == "explore":
-                self.explored.start(trial)
-                if trial.measurement is not None:
-                    self.explored.measure(trial)
+        kept = [trial for trial in self.trials.values() if not trial.cut_off]
+        self.trials, self._by_setup, self.explored = {}, {}, Explored()
+        for trial in kept:
+            self._add(trial)
+
+    def _add(self, trial: Trial) -> None:
+        self.trials[trial.number] = trial
+        self._by_setup.setdefault(trial.setup.id, []).append(trial)
+        if trial.role == "explore":
+            self.explored.start(trial)
+            if trial.measurement is not None:
+                self.explored.measure(trial)
 
     def _on_warmed(self, event: dict[str, Any]) -> None:
         """Earlier runs and recipes were named."""
@@ -158,10 +162,9 @@ class SearchState(Books):
         self.skipped[event["method"]] = event["reason"]
 
     def _on_started(self, event: dict[str, Any]) -> None:
-        setup = Setup.from_dict(event["setup"])
         trial = Trial(
             number=event["trial"],
-            setup=setup,
+            setup=Setup.from_dict(event["setup"]),
             seed=event["seed"],
             role=event["role"],
             slot=slot_of(event),
@@ -170,10 +173,8 @@ class SearchState(Books):
             started_t=event["t"],
             saved_t=event["t"],
         )
-        self.trials[trial.number] = self._running[trial.number] = trial
-        self._by_setup.setdefault(setup.id, []).append(trial)
-        if trial.role == "explore":
-            self.explored.start(trial)
+        self._running[trial.number] = trial
+        self._add(trial)
         self.exploring &= event["role"] == "explore"
         self.phase = "exploring" if event["role"] == "explore" else "confirming"
 
