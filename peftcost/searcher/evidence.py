@@ -40,23 +40,18 @@ class Evidence:
         if not ids:
             return None
         config, decisive = state.config, {setup_id: state.decisive(setup_id) for setup_id in ids}
-        sampled = [s for s in ids if decisive[s][0].role == "explore" and state.dev_sample is not None]
+        alone = [s for s in ids if s not in state.confirmed]
         drawn = {s: [self._draw(state, t) for t in decisive[s]] for s in ids}
-        both = [t for s in ids if s not in sampled for t in decisive[s]] if sampled else []
-        ease = [
-            (part - whole, parts - wholes)
-            for t in both
-            for (part, parts), (whole, wholes) in [(self._draw(state, t, state.dev_sample), self._draw(state, t))]
-        ]
-        if ease:
-            value, values = float(np.mean([v for v, _ in ease])), np.mean([v for _, v in ease], axis=0)
-            for s in sampled:
-                drawn[s] = [(plain - value, resampled - values) for plain, resampled in drawn[s]]
+        if state.dev_sample is not None and state.confirmed:
+            fresh = [t for s in sorted(state.confirmed) for t in decisive[s]]
+            on_sample, on_all = ([self._draw(state, t, rows) for t in fresh] for rows in (state.dev_sample, None))
+            ease = float(np.mean([part - whole for (part, _), (whole, _) in zip(on_sample, on_all, strict=True)]))
+            eases = np.mean([parts - wholes for (_, parts), (_, wholes) in zip(on_sample, on_all, strict=True)], axis=0)
+            drawn |= {s: [(plain - ease, resampled - eases) for plain, resampled in drawn[s]] for s in alone}
         per_seed = {s: {t.seed: plain for t, (plain, _) in zip(decisive[s], drawn[s], strict=True)} for s in ids}
         stacked = {s: np.stack([resampled for _, resampled in found]) for s, found in drawn.items()}
         surrogate, groups, limits = surrogate_of(state), spread_groups(state), self.metric.limits
         found = with_seed_noise(stacked, per_seed, self.seed, groups, limits, surrogate.own_noise, config.unsettled_seeds)
-        alone = [s for s in ids if s not in state.confirmed]
         shift = self._shift_of_fresh_seeds(state)
         expectations = {}
         for s, mean, deviation in zip(alone, *surrogate.predict([state.setup(s) for s in alone]), strict=True):
