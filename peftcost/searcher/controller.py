@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from peftcost.core.measurement import Measurement, Role
-from peftcost.core.setup import Scalar, Setup
+from peftcost.core.setup import Scalar, Setup, model_of
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.cost.machines import why_it_cannot_fit
 from peftcost.engine import sharing
@@ -106,7 +106,8 @@ class Controller(Runner):
                     continue
                 if isinstance(action, actions.Stop | actions.Wait):
                     break
-                if together and not self._can_join(together, action.setup):
+                waiting, cost = [trial.setup for trial in together], self.state.cost
+                if together and not sharing.can_join(waiting, action.setup, cost, self._memory_bytes(slot)):
                     break
                 together.append(self._begin(run, slot, action))
                 if not self._may_share(slot, action.setup):
@@ -132,11 +133,6 @@ class Controller(Runner):
         kinds = [self.executor.devices[index].kind for index in slot.devices]
         has_failed = setup.hyperparameters.get("model") in self._apart
         return len(kinds) == 1 and kinds[0] in SHARED and not has_failed and sharing.unsupported_reason(setup) is None
-
-    def _can_join(self, together: list[Trial], setup: Setup) -> bool:
-        """Whether the setup can train over one pass of the base with these, which wait for their device."""
-        waiting, memory_bytes = [trial.setup for trial in together], self._memory_bytes(together[0].slot)
-        return sharing.can_join(waiting, setup, self.state.cost, memory_bytes)
 
     def _memory_bytes(self, slot: Slot) -> int:
         """What each of its devices has: each rank of a group holds a model of its own."""
@@ -298,5 +294,4 @@ class SearchRun:
 
     def prepared_for(self, setup: Setup) -> str:
         """The folder of the data as the setup's base reads it."""
-        model = setup.hyperparameters.get("model")
-        return self.prepared[str(model)] if model is not None else next(iter(self.prepared.values()))
+        return self.prepared[model_of(setup.arm) or next(iter(self.prepared))]
