@@ -23,6 +23,7 @@ from peftcost.core.statistics import (
     resample_qualities,
 )
 from peftcost.cost.device import cpu_cores
+from peftcost.searcher.config import DEFAULT_CONFIG
 from peftcost.searcher.confirm import contenders
 from peftcost.tasks.metrics import accuracy
 
@@ -93,7 +94,7 @@ def confirmed_of(rows: Mapping[str, list[np.ndarray]], run: int) -> list[str]:
     """Who is confirmed after one exploring seed each."""
     first = resample_qualities({s: seeds[:1] for s, seeds in rows.items()}, accuracy, REPLICATES, run)
     in_order_of_cost = {s: 1.0 + place for place, s in enumerate(rows)}
-    return contenders(first, MARGIN, in_order_of_cost)[:CONFIRMED]
+    return contenders(first, MARGIN, in_order_of_cost, DEFAULT_CONFIG)[:CONFIRMED]
 
 
 def judge(case: Case, run: int) -> tuple[bool, bool, bool, bool]:

@@ -45,15 +45,18 @@ def what_it_buys(
     left = limit_gpu_seconds - safety * cost.closing_seconds()
     batch_size = int(next(iter(first.values())).hyperparameters["batch_size"] or 1)
     references = references_of(list(probes), [min(probes, key=lambda n: first[n].gpu_seconds)])
-    of_arms = {name: Setup.of(name, {}, 0) for name in probes}
-    stops = choose_stops(subject.rows, batch_size, lambda stops: needs_of(stops, cost, of_arms, references) <= left)
+
+    def needs(stops: Sequence[int]) -> float:
+        return needs_of(stops, cost, references, DEFAULT_CONFIG)
+
+    stops = choose_stops(subject.rows, batch_size, lambda stops: needs(stops) <= left, DEFAULT_CONFIG)
     stop = stops[-1]
     trials = {name: cost.predict(Setup.of(name, {}, stops[0])).trial_seconds for name in probes}
     paid: list[str] = []
     for name in sorted(trials, key=lambda n: trials[n]):
         if safety * (sum(trials[n] for n in paid) + trials[name]) <= left:
             paid.append(name)
-    more = max(0.0, left - needs_of(stops, cost, of_arms, references))
+    more = max(0.0, left - needs(stops))
     mean = sum(trials.values()) / len(trials)
     longest = max(cost.predict(Setup.of(name, {}, stop)).trial_seconds for name in probes)
     return {

@@ -10,13 +10,11 @@ from statistics import fmean
 from peftcost.core.measurement import timed_undisturbed
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, Replicates, probability_within_margin, shown_as_good
 from peftcost.searcher.actions import Action, Confirm, Stop, Wait
-from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.state import SearchState
 
 
-def contenders(
-    replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig = DEFAULT_CONFIG
-) -> list[str]:
+def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig) -> list[str]:
     """Setups worth confirming: the cheapest that is expected to be as good as the best, which would be recommended, then the
     best, then the others by what confirming them may bring.
 

@@ -20,7 +20,7 @@ from peftcost.methods import get_method
 from peftcost.runner.prepare import prepare_data
 from peftcost.runner.runner import result_of
 from peftcost.searcher import decide
-from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.controller import Controller
 from peftcost.searcher.spec import SearchSpec
 from peftcost.searcher.state import SearchState
@@ -34,17 +34,15 @@ def prepare_all(controller: Controller, spec: SearchSpec) -> dict[str, str]:
     return {name: prepare_data(controller, asked) for name, asked in spec.bases.items()}
 
 
-def plan(
-    controller: Controller, spec: SearchSpec, config: SearchConfig = DEFAULT_CONFIG, most_gpu_seconds: float = math.inf
-) -> dict[str, str]:
+def plan(controller: Controller, spec: SearchSpec, most_gpu_seconds: float = math.inf) -> dict[str, str]:
     """Prepare, acquire the devices, probe and choose the length; recorded as `planned`, with the config. Returns the folders
     of the prepared data, by base. most_gpu_seconds: for probing; a share of the budget, if that is less.
 
     UserError when no method runs here, or when the budget cannot buy even one setup.
     """
-    prepared = prepare_all(controller, spec)
+    prepared, config = prepare_all(controller, spec), controller.state.config
     most = min(most_gpu_seconds, config.planning_share * controller.books.limit_gpu_seconds)
-    probed, infeasible, unprobed = probe_arms(controller, spec, prepared, config, most)
+    probed, infeasible, unprobed = probe_arms(controller, spec, prepared, most)
     probed |= {arm: presumed(arm, probed) for arm in unprobed}
     data, ranks = spec.data, len(controller.executor.slots[0].devices)
     cost = cost_model(spec, probed, ranks)
@@ -59,7 +57,7 @@ def plan(
         infeasible=infeasible,
         methods=list(dict.fromkeys([*references, *probed])),
         references=references,
-        stops=choose_length(controller, cost, references, len(data.train), config),
+        stops=choose_length(controller, cost, references),
         dev_sample=config.explore_dev_rows if len(data.dev) > config.explore_dev_rows else None,
         train_rows=len(data.train),
         dev_rows=len(data.dev),
@@ -117,7 +115,7 @@ def starting_points(state: SearchState, plain: Mapping[str, Setup], spaces: Spac
 
 
 def probe_arms(
-    controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], config: SearchConfig, most_gpu_seconds: float
+    controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], most_gpu_seconds: float
 ) -> tuple[dict[str, Probe], dict[str, str], list[str]]:
     """Acquire the devices and try a few steps of each arm, in the order of funding: probes of those that run here, why others
     do not, and those that are left when probing one more would take it beyond `most_gpu_seconds`. prepared: by base.
@@ -131,13 +129,13 @@ def probe_arms(
     slots, ranks = controller.executor.slots, len(controller.executor.slots[0].devices)
     with tempfile.TemporaryDirectory(prefix="peftcost-probe-") as out:
         jobs = {}
-        for number, (arm, setup) in enumerate(priors(arms, config.probe_examples).items()):
+        for number, (arm, setup) in enumerate(priors(arms, controller.state.config.probe_examples).items()):
             memory_bytes = min(device.memory_bytes for device in controller.executor.devices)
             folder = prepared[model_of(arm) or next(iter(prepared))]
             job = TrainJob(folder, setup, spec.seed, str(Path(out) / str(number)), memory_bytes=memory_bytes, ranks=ranks)
             jobs[arm] = job.as_dict()
         jobs, infeasible = estimated(controller, jobs)
-        check_before_probing(controller, spec, prepared, arms, config)
+        check_before_probing(controller, spec, prepared, arms)
         controller.acquire()
         waiting, dearest = list(jobs), 0.0
         while waiting:
@@ -151,7 +149,7 @@ def probe_arms(
                 else:
                     infeasible[arm] = failure_of(message)
             if probed and not dearest:
-                check_one_can_be_paid(controller, cost_model(spec, probed, ranks), config, CHEAPER_YET)
+                check_one_can_be_paid(controller, cost_model(spec, probed, ranks), CHEAPER_YET)
             waiting, dearest = waiting[len(batch) :], max(dearest, controller.spent() - before)
     if not probed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in infeasible.items())
@@ -189,9 +187,7 @@ def attending_alike(
     }
 
 
-def check_before_probing(
-    controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], arms: Sequence[str], config: SearchConfig
-) -> None:
+def check_before_probing(controller: Controller, spec: SearchSpec, prepared: Mapping[str, str], arms: Sequence[str]) -> None:
     """UserError where the budget cannot buy even one setup at the least time that its examples can take, found on no bill.
 
     Of CPUs, where the first probe alone may take longer than a small budget; on a GPU it takes seconds."""
@@ -204,33 +200,31 @@ def check_before_probing(
         seconds = result_of("least_time", message, controller.executor.log)["forward_seconds"]
         arm = next(arm for arm in arms if model_of(arm) in (model, None))
         probes[arm] = Probe(0.0, seconds, seconds, 0, 0, 0)
-    check_one_can_be_paid(controller, cost_model(spec, probes, 1), config, how_sure="at least")
+    check_one_can_be_paid(controller, cost_model(spec, probes, 1), how_sure="at least")
 
 
-def choose_length(
-    controller: Controller, cost: CostModel, references: Sequence[str], rows: int, config: SearchConfig
-) -> list[int]:
+def choose_length(controller: Controller, cost: CostModel, references: Sequence[str]) -> list[int]:
     """The stops that the budget pays for; UserError when it pays for none."""
-    check_one_can_be_paid(controller, cost, config)
-    chosen = choose_stops(rows, largest_batch(list(cost.probes)), payable(controller, cost, references, config), config)
+    check_one_can_be_paid(controller, cost)
+    rows, batch_size, config = cost.train_rows, largest_batch(list(cost.probes)), controller.state.config
+    chosen = choose_stops(rows, batch_size, payable(controller, cost, references), config)
     return reaching_beyond(chosen, rows, lambda stop: stop in chosen, config)
 
 
 def lengthen(controller: Controller) -> None:
     """With more budget there may be longer stops: recorded as `lengthened`."""
-    state, config = controller.state, controller.state.config
-    is_payable = payable(controller, state.cost, state.references, config)
-    stops = reaching_beyond(state.stops, state.cost.train_rows, lambda stop: is_payable([stop]), config)
+    state = controller.state
+    is_payable = payable(controller, state.cost, state.references)
+    stops = reaching_beyond(state.stops, state.cost.train_rows, lambda stop: is_payable([stop]), state.config)
     if stops != state.stops:
         controller.record("lengthened", stops=stops)
 
 
-def payable(
-    controller: Controller, cost: CostModel, references: Sequence[str], config: SearchConfig
-) -> Callable[[Sequence[int]], bool]:
+def payable(controller: Controller, cost: CostModel, references: Sequence[str]) -> Callable[[Sequence[int]], bool]:
     """Whether what is left pays for a search with these stops, its test included."""
-    setups, left = priors(list(cost.probes), 0), controller.left_after(config.safety * cost.closing_seconds())
-    return lambda stops: needs_of(stops, cost, setups, references, config) <= left
+    config = controller.state.config
+    left = controller.left_after(config.safety * cost.closing_seconds())
+    return lambda stops: needs_of(stops, cost, references, config) <= left
 
 
 def largest_batch(arms: Sequence[str]) -> int:
@@ -242,10 +236,9 @@ CHEAPER_YET = 0.5
 """Of the first method's cost: after `frozen`, which goes first where it can be trained, no method takes less."""
 
 
-def check_one_can_be_paid(
-    controller: Controller, cost: CostModel, config: SearchConfig, share: float = 1.0, how_sure: str = "about"
-) -> None:
+def check_one_can_be_paid(controller: Controller, cost: CostModel, share: float = 1.0, how_sure: str = "about") -> None:
     """UserError where not even this share of the cost model's cheapest setup can be paid: its first stop and its test."""
+    config = controller.state.config
     closing = config.safety * cost.closing_seconds()
     first = min(cost.train_rows, config.fewest_steps * largest_batch(list(cost.probes)))
     cheapest = min(priors(list(cost.probes), first).values(), key=lambda setup: cost.predict(setup).trial_seconds)
@@ -261,17 +254,11 @@ def check_one_can_be_paid(
         )
 
 
-def needs_of(
-    stops: Sequence[int],
-    cost: CostModel,
-    setups: Mapping[str, Setup],
-    references: Sequence[str],
-    config: SearchConfig = DEFAULT_CONFIG,
-) -> float:
+def needs_of(stops: Sequence[int], cost: CostModel, references: Sequence[str], config: SearchConfig) -> float:
     """gpu-seconds of the references from stop to stop, of the other methods at the first, and of confirming the dearest
-    references. setups: one of each arm."""
+    references."""
     total, confirming = 0.0, []
-    for arm, setup in setups.items():
+    for arm, setup in priors(list(cost.probes), 0).items():
         ahead = [setup.until(stop) for stop in (stops if arm in references else stops[:1])]
         before = [None, *ahead]
         total += sum(cost.predict(s, p, config.explore_dev_rows).trial_seconds for s, p in zip(ahead, before, strict=False))
@@ -280,29 +267,25 @@ def needs_of(
     return config.safety * (total + CONFIRM_SEEDS * sum(sorted(confirming)[-config.reserved_contenders :]))
 
 
-def sizes(state: SearchState, rows: int) -> dict[str, float]:
+def sizes(state: SearchState) -> dict[str, float]:
     """gpu-seconds of a search that is the least possible, useful, or confident.
 
     least: the cheapest method alone at the shortest length. useful: stops up to an epoch, all methods tried, and the
     contenders confirmed with two seeds. confident: stops up to three epochs, twice as much of everything, and the
     contenders confirmed with five seeds.
     """
-    config = state.config
-    planning, closing = state.ledger.spent(), config.safety * state.cost.closing_seconds()
+    config, cost, rows = state.config, state.cost, state.cost.train_rows
+    before = state.ledger.spent() + config.safety * cost.closing_seconds()
     least = min(rows, config.fewest_steps * largest_batch(state.arms))
-
-    setups = priors(state.arms, 0)
     short, long = (
-        sorted(state.cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values())
-        for stop in (least, 3 * rows)
+        sorted(cost.predict(setup).trial_seconds for setup in priors(state.arms, stop).values()) for stop in (least, 3 * rows)
     )
     useful, confident = (
-        needs_of(ladder(longest, least, config), state.cost, setups, state.references, config) for longest in (rows, 3 * rows)
+        needs_of(ladder(longest, least, config), cost, state.references, config) for longest in (rows, 3 * rows)
     )
-    more_seeds = config.most_confirm_seeds - CONFIRM_SEEDS
-    dearest = sum(long[-config.reserved_contenders :])
+    more_seeds = config.safety * (config.most_confirm_seeds - CONFIRM_SEEDS) * sum(long[-config.reserved_contenders :])
     return {
-        "least": planning + closing + config.safety * short[0],
-        "useful": planning + closing + useful,
-        "confident": planning + closing + (2 * confident + config.safety * more_seeds * dearest),
+        "least": before + config.safety * short[0],
+        "useful": before + useful,
+        "confident": before + 2 * confident + more_seeds,
     }

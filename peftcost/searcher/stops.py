@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.searcher.config import SearchConfig
 
 
-def ladder(longest: int, least: int, config: SearchConfig = DEFAULT_CONFIG) -> list[int]:
+def ladder(longest: int, least: int, config: SearchConfig) -> list[int]:
     """Stops up to the longest, each `stop_factor` times the one before, none below the least."""
     stops = [longest]
     while len(stops) < config.most_stops and stops[0] // config.stop_factor >= least:
@@ -15,9 +15,7 @@ def ladder(longest: int, least: int, config: SearchConfig = DEFAULT_CONFIG) -> l
     return stops
 
 
-def reaching_beyond(
-    stops: Sequence[int], rows: int, is_payable: Callable[[int], bool], config: SearchConfig = DEFAULT_CONFIG
-) -> list[int]:
+def reaching_beyond(stops: Sequence[int], rows: int, is_payable: Callable[[int], bool], config: SearchConfig) -> list[int]:
     """The stops and further ones, until `most_stops_beyond` are there that not every reference can be paid for to reach:
     whatever is worth it may."""
     found = list(stops)
@@ -28,14 +26,12 @@ def reaching_beyond(
     return found
 
 
-def may_reach_beyond(stop: int, rows: int, config: SearchConfig = DEFAULT_CONFIG) -> bool:
+def may_reach_beyond(stop: int, rows: int, config: SearchConfig) -> bool:
     """Whether some budget may add a further stop."""
     return config.stop_factor * stop <= config.most_epochs * rows
 
 
-def choose_stops(
-    rows: int, batch_size: int, is_payable: Callable[[Sequence[int]], bool], config: SearchConfig = DEFAULT_CONFIG
-) -> list[int]:
+def choose_stops(rows: int, batch_size: int, is_payable: Callable[[Sequence[int]], bool], config: SearchConfig) -> list[int]:
     """The stops whose longest is the longest that can be paid for.
 
     Never below `fewest_steps` steps; when even that is too much, methods will be skipped.

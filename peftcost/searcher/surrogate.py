@@ -28,7 +28,7 @@ from scipy.spatial.distance import cdist
 from peftcost.core.setup import Setup, model_of
 from peftcost.methods import get_method
 from peftcost.methods.encoding import encode
-from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
+from peftcost.searcher.config import SearchConfig
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ class Surrogate:
     range; the deviations of the config are shares of it. own_noise: the deviation of the best one's readings that no sample
     explains, None before there are any."""
 
-    def __init__(
-        self, observations: Sequence[Observation], longest: int, config: SearchConfig = DEFAULT_CONFIG, unit: float = 1.0
-    ) -> None:
+    def __init__(self, observations: Sequence[Observation], longest: int, config: SearchConfig, unit: float) -> None:
         self.longest, self.config, self.unit = longest, config, unit
         self._setups = [o.setup for o in observations]
         self._several_bases = len({model_of(setup.arm) for setup in self._setups} - {None}) > 1

@@ -145,7 +145,7 @@ def budget_sizes(spec: SearchSpec, observers: Sequence[Observer] = ()) -> dict[s
         executor = LocalExecutor(spec.devices, log, spec.devices_per_setup)
         with executor, Holding(Controller(executor, Journal(), SearchState(), observers)) as controller:
             plan(controller, spec, most_gpu_seconds=SIZES_SECONDS)
-            return sizes(controller.state, len(spec.data.train))
+            return sizes(controller.state)
 
 
 class Holding(AbstractContextManager["Controller"]):

@@ -20,7 +20,7 @@ def test_the_least_search_has_enough_steps_of_the_batch_that_is_used(monkeypatch
             return {arm: Setup.of(arm, {**get_method(arm).prior(), "batch_size": batch_size}, stop) for arm in arms}
 
         monkeypatch.setattr(planner, "priors", priors)
-        return planner.sizes(state, 10_000)["least"]
+        return planner.sizes(state)["least"]
 
     more_examples = state.config.fewest_steps * (64 - 16)
     assert least(64) - least(16) == pytest.approx(state.config.safety * 0.01 * more_examples)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftcost.core.setup import Setup
 from peftcost.cost.model import CostModel, Probe
 from peftcost.methods import methods
 from peftcost.searcher.config import DEFAULT_CONFIG
@@ -17,14 +16,13 @@ from peftcost.searcher.stops import choose_stops, ladder, reaching_beyond
 
 def needing(rates: Sequence[float], rows: int) -> Callable[[Sequence[int]], float]:
     """What stops take of methods with these gpu-seconds an example, of which the first three are references."""
-    setups = {name: Setup.of(name, {}, 0) for name in list(methods())[: len(rates)]}
-    probes = {name: Probe(1.0, rate, 0.001, 1, 1, 1) for name, rate in zip(setups, rates, strict=True)}
-    return lambda stops: needs_of(stops, CostModel(probes, 1000, 0, rows), setups, list(setups)[:3])
+    probes = {name: Probe(1.0, rate, 0.001, 1, 1, 1) for name, rate in zip(methods(), rates, strict=False)}
+    return lambda stops: needs_of(stops, CostModel(probes, 1000, 0, rows), list(probes)[:3], DEFAULT_CONFIG)
 
 
 @given(longest=st.integers(1, 100_000), least=st.integers(1, 2000))
 def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: int, least: int) -> None:
-    stops = ladder(longest, least)
+    stops = ladder(longest, least, DEFAULT_CONFIG)
     assert stops[-1] == longest
     assert len(stops) <= DEFAULT_CONFIG.most_stops
     assert stops == sorted(set(stops))
@@ -39,7 +37,7 @@ def test_a_ladder_ends_at_the_longest_and_never_begins_below_the_least(longest: 
 )
 def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float], available: float) -> None:
     needs = needing(rates, rows)
-    stops = choose_stops(rows, 16, lambda stops: needs(stops) <= available)
+    stops = choose_stops(rows, 16, lambda stops: needs(stops) <= available, DEFAULT_CONFIG)
     least = min(rows, DEFAULT_CONFIG.fewest_steps * 16)
     assert least <= stops[-1] <= max(least, round(DEFAULT_CONFIG.epochs[-1] * rows))
     assert stops == [least] or needs(stops) <= available
@@ -49,14 +47,15 @@ def test_the_stops_that_are_chosen_can_be_paid_for(rows: int, rates: list[float]
 def test_more_budget_never_trains_shorter(rows: int, available: float) -> None:
     needs = needing((0.002, 0.01, 0.02, 0.02), rows)
     twice, once = (
-        choose_stops(rows, 16, lambda stops, most=most: needs(stops) <= most) for most in (2 * available, available)
+        choose_stops(rows, 16, lambda stops, most=most: needs(stops) <= most, DEFAULT_CONFIG)
+        for most in (2 * available, available)
     )
     assert twice[-1] >= once[-1]
 
 
 def test_three_stops_lie_beyond_what_all_can_reach_but_not_beyond_six_epochs() -> None:
     def beyond(stops: list[int], rows: int) -> list[int]:
-        return reaching_beyond(stops, rows, lambda stop: stop in stops)
+        return reaching_beyond(stops, rows, lambda stop: stop in stops, DEFAULT_CONFIG)
 
     assert beyond([300, 600], 1000) == [300, 600, 1200, 2400, 4800]
     assert beyond([1000, 2000], 1000) == [1000, 2000, 4000]
@@ -67,7 +66,7 @@ def test_more_budget_leads_to_longer_stops() -> None:
     needs = needing([0.01], 1000)
 
     def lengthened(stops: list[int], available: float) -> list[int]:
-        return reaching_beyond(stops, 1000, lambda stop: needs([stop]) <= available)
+        return reaching_beyond(stops, 1000, lambda stop: needs([stop]) <= available, DEFAULT_CONFIG)
 
     assert lengthened([100, 200, 400], 0.0) == [100, 200, 400], "three that cannot be paid for are enough"
     assert lengthened([100, 200, 400], 20.0) == [100, 200, 400, 800, 1600], "200, confirmed, can be paid for"
