@@ -55,18 +55,16 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion
         return Stop("no setup could be measured")
     running = any(t.role == "confirm" for t in state.running())
     done = Counter(t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status != "failed")
+    wanted, most = confirmable(state, replicates, criterion.margin, available, done), state.config.most_confirm_seeds
+    fewest = min((done[s] for s in wanted), default=most)
+    if running and fewest >= min(CONFIRM_SEEDS, most):
+        return Wait()  # its result may settle the matter
     if not running and settled(state, replicates, criterion) is not None:
         only = len(replicates.observed) == 1
         return Stop("only one setup could be paid for" if only else "the recommendation is settled")
-    wanted = confirmable(state, replicates, criterion.margin, available, done)
-    if not wanted:
-        return Wait() if running else Stop("the budget pays for no more confirmations")
-    fewest = min(done[s] for s in wanted)
-    most = state.config.most_confirm_seeds
     if fewest >= most:
-        return Wait() if running else Stop(f"{most} seeds of each contender that can be paid are measured")
-    if fewest >= CONFIRM_SEEDS and running:
-        return Wait()  # its result may settle the matter
+        all_measured = f"{most} seeds of each contender that can be paid are measured"
+        return Stop(all_measured if wanted else "the budget pays for no more confirmations")
     setup = state.setup(next(s for s in wanted if done[s] == fewest))
     return Confirm(setup, state.config.first_confirm_seed + done[setup.id])
 
