@@ -78,7 +78,7 @@ def scale(table: RecordedTable) -> dict[str, Any]:
 def one_decision(table: RecordedTable) -> dict[str, Any]:
     """Seconds of taking in one more result and of deciding what is next, with many trials in the store."""
     state = crowded_state(table)
-    starts = {name: [next(iter(state.explored.first[name].values())).setup] for name in METHODS}  # all are opened
+    starts = {name: [next(s for s in state.setups().values() if s.arm == name)] for name in METHODS}  # all are opened
     proposals = TableProposals(table, starts, 0)
     evidence = Evidence(lambda setup_id, seed: table.records[setup_id, 0].examples, table.metric, 0)
     suggest = partial(proposals.suggest, state)

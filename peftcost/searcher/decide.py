@@ -142,7 +142,7 @@ def cover(moment: Moment) -> Explore | Skip | None:
 
 def open_methods(moment: Moment) -> Explore | Skip | None:
     """A method's prior-best setup that has not been begun; None when all are that go first."""
-    state, config, tried = moment.state, moment.config, moment.state.explored.first
+    state, config, tried = moment.state, moment.config, moment.state.explored.arms
     untried = {arm: untried_openings(state, arm, moment.starts[arm]) for arm in state.arms if arm not in state.skipped}
     all_go_first = sum(sum(needs.values()) for needs in untried.values()) <= config.first_share * state.limit_gpu_seconds
     for arm, needs in untried.items():
@@ -160,9 +160,8 @@ def open_methods(moment: Moment) -> Explore | Skip | None:
 def untried_openings(state: SearchState, arm: str, starts: Sequence[Setup]) -> dict[Setup, float]:
     """What the arm is opened with and nobody has begun, and the gpu-seconds that it takes: the setups of recipes, then the
     prior-best one. (What earlier runs found to be good competes.)"""
-    begun = state.explored.first.get(arm, {})
     first = [setup.until(state.stops[0]) for setup in (*recipe_starts(state, arm, starts), starts[0])]
-    untried = [setup for setup in first if setup.lineage not in begun]
+    untried = [setup for setup in first if setup.lineage not in state.explored.latest]
     safety = state.config.safety
     return {s: safety * state.cost.predict(s, dev_rows=state.dev_sample).trial_seconds for s in untried}
 

@@ -64,14 +64,12 @@ def candidates(state: SearchState, starts: StartingPoints, suggest: Suggest, mar
     points = predicted_points(state, ahead, means)
     shares = np.mean([volume.expected_gains(points, deviations) / volume.total for volume in volumes], axis=0)
     gains, exponent = iter(shares.tolist()), state.config.cost_exponent
-
-    def valued(candidate: Candidate) -> tuple[float, Candidate]:
+    valued = []
+    for candidate in found:
         of_stops = [(next(gains), seconds) for seconds in candidate.needs]
         worth, rate = max((gain / seconds**exponent, gain / seconds) for gain, seconds in of_stops)
-        return worth, replace(candidate, gain_rate=rate)
-
-    ranked = sorted([valued(candidate) for candidate in found], key=lambda pair: -pair[0])
-    return [candidate for _, candidate in ranked]
+        valued.append((worth, replace(candidate, gain_rate=rate)))
+    return [candidate for _, candidate in sorted(valued, key=lambda pair: -pair[0])]
 
 
 def reachable(state: SearchState, suggest: Suggest) -> list[Candidate]:
@@ -83,16 +81,17 @@ def promotions(state: SearchState) -> list[Candidate]:
     """The measured lineages that can go on; at each stop the best."""
     found: list[Candidate] = []
     for stop in state.stops:
-        able = filter(None, (promotion_of(state, trial) for trial in state.explored.waiting_at(stop)))
+        able = filter(None, (promotion_of(state, trial) for trial in state.explored.at(stop)))
         found += islice(able, state.config.most_lineages)
     return found
 
 
 def promotion_of(state: SearchState, trial: Trial) -> Candidate | None:
     """What the trial's lineage can go on to; None where it has gone on already, cannot, or has nothing measured to go on."""
+    if not state.explored.is_waiting(trial) or get_method(trial.setup.method).fixed_horizon:
+        return None
     ahead = [trial.setup.until(stop) for stop in state.stops if stop > trial.setup.stop_examples]
-    is_able = ahead and state.explored.is_waiting(trial) and not get_method(trial.setup.method).fixed_horizon
-    return Candidate.of(state, ahead, trial) if is_able else None
+    return Candidate.of(state, ahead, trial) if ahead else None
 
 
 def proposals(state: SearchState, suggest: Suggest) -> list[Candidate]:

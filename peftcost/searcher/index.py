@@ -15,13 +15,12 @@ from peftcost.searcher.trial import Trial
 class Explored:
     """The trials of exploring.
 
-    first: by arm and lineage, the trial that came first. tried: by arm and stop, the ids of the setups that were begun.
-    latest: by lineage, the one with the farthest stop. front: the measured ones that no other beats on quality, cost and
-    memory at once.
+    arms: those of which anything was begun. tried: by arm and stop, the ids of the setups that were begun. latest: by
+    lineage, the one with the farthest stop. front: the measured ones that no other beats on quality, cost and memory at once.
     """
 
     def __init__(self) -> None:
-        self.first: dict[str, dict[str, Trial]] = {}
+        self.arms: set[str] = set()
         self.tried: dict[tuple[str, int], set[str]] = {}
         self.latest: dict[str, Trial] = {}
         self.front: list[Trial] = []
@@ -31,7 +30,7 @@ class Explored:
     def start(self, trial: Trial) -> None:
         """A trial has begun."""
         setup, lineage = trial.setup, trial.setup.lineage
-        self.first.setdefault(setup.arm, {}).setdefault(lineage, trial)
+        self.arms.add(setup.arm)
         self.tried.setdefault((setup.arm, setup.stop_examples), set()).add(setup.id)
         known = self.latest.get(lineage)
         if known is None or setup.stop_examples > known.setup.stop_examples:
@@ -50,11 +49,9 @@ class Explored:
         """The measured ones, by quality."""
         return [trial for _, _, trial in islice(merge(*self._ranked.values()), most)]
 
-    def waiting_at(self, stop_examples: int) -> Iterator[Trial]:
-        """The measured ones whose lineage has not gone on from this stop, by quality."""
-        for _, _, trial in self._ranked.get(stop_examples, []):
-            if self.is_waiting(trial):
-                yield trial
+    def at(self, stop_examples: int) -> Iterator[Trial]:
+        """The measured ones at this stop, by quality."""
+        return (trial for _, _, trial in self._ranked.get(stop_examples, []))
 
     def is_waiting(self, trial: Trial) -> bool:
         """Whether the trial's lineage has not gone on from it, and it has a quality."""

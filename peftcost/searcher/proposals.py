@@ -31,7 +31,7 @@ class Proposals:
         """A few setups of the arm that nobody tried and that begin at this stop. Its prior-best setup and the best of earlier
         runs come alone, before all others."""
         config, tried = state.config, state.explored.tried.get((arm, stop_examples), set())
-        if arm not in state.explored.first:
+        if arm not in state.explored.arms:
             return [setup.until(stop_examples) for setup in self.starts[arm][:2]]
         starts = [setup.until(stop_examples) for setup in self.starts[arm]]
         fresh = {setup.id: setup for setup in starts if setup.id not in tried}

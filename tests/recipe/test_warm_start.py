@@ -65,7 +65,7 @@ def test_a_recipe_is_tried_before_the_prior_and_the_better_goes_on() -> None:
     worst = Setup.of("lora", {**get_method("lora").prior(), "learning_rate": 2e-4, "rank": 32}, 300)
     prior_runs = {"sources": ["recipe.yaml"], "setups": [], "recipes": [worst.as_dict()]}
     outcome = simulate(table, 0.25 * table.total_gpu_seconds, 0, prior_runs=prior_runs)
-    begun = list(outcome.state.explored.first["lora"])
+    begun = [t.setup.lineage for t in outcome.state.trials.values() if t.setup.arm == "lora"]
     prior = prior_of(table, "lora")
     assert begun[:2] == [worst.lineage, prior.lineage]
     assert outcome.state.explored.latest[prior.lineage].setup.stop_examples > 300

@@ -55,7 +55,7 @@ def test_it_says_what_a_look_at_all_trials_would(steps: list[tuple[int, int, tup
     for trial in trials.values():
         farthest[trial.setup.lineage] = max(farthest.get(trial.setup.lineage, 0), trial.setup.stop_examples)
     for stop in STOPS:
-        waiting = {t.setup.lineage for t in explored.waiting_at(stop)}
+        waiting = {t.setup.lineage for t in explored.at(stop) if explored.is_waiting(t)}
         assert waiting == {
             t.setup.lineage for t in done.values() if t.setup.stop_examples == stop == farthest[t.setup.lineage]
         }
