@@ -104,7 +104,6 @@ def resample_qualities(
     seed: int = 0,
     spread_groups: Sequence[Sequence[float]] | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
-    n: int | None = None,
     copies: np.ndarray | None = None,
 ) -> Replicates:
     """Bootstrap the mean quality of each setup over examples (paired: one set of weights for all) and seeds.
@@ -117,15 +116,12 @@ def resample_qualities(
     already. The t's chi-square is shared by all setups, as the variance is. spread_groups: qualities per setup to pool
     from, when more seeds are known than those whose rows are given. limits: as in `Replicates`.
     Weights and normal draws depend on the seed and the setup's id, not on which other setups there are.
-    n: how many examples there are, when all arrays may be of samples: fewer rows than n are those of `nested_sample`. So
-    two setups are compared on what both have seen, and a smaller sample gives wider draws. ValueError without n if the
-    setups differ in it. copies: as for `resample_examples`.
+    copies: as for `resample_examples`. ValueError if the setups differ in the number of examples.
     """
-    if n is None:
-        sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
-        if len(sizes) != 1:
-            raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
-        (n,) = sizes
+    sizes = {len(rows) for arrays in rows_by_setup.values() for rows in arrays}
+    if len(sizes) != 1:
+        raise ValueError(f"all setups need the same dev examples, but there are {sorted(sizes)} rows")
+    (n,) = sizes
     per_seed = {s: {k: plain_value(rows, metric) for k, rows in enumerate(arrays)} for s, arrays in rows_by_setup.items()}
     every = [rows for arrays in rows_by_setup.values() for rows in arrays]
     drawn = iter(resample_examples(every, metric, n, replicates, seed, copies))
@@ -302,17 +298,17 @@ def with_interval(
     return (found.observed["rows"], *quality_interval(found, "rows"))
 
 
-def quality_interval(replicates: Replicates, setup_id: str, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of the setup's mean quality, over examples and seeds; about what is expected where that is not what
-    was observed, and no wider than that is uncertain."""
-    tail, values = (1 - level) / 2, replicates.values[setup_id]
+def quality_interval(replicates: Replicates, setup_id: str) -> tuple[float, float]:
+    """95 % percentile interval of the setup's mean quality, over examples and seeds; about what is expected where that is not
+    what was observed, and no wider than that is uncertain."""
+    values = replicates.values[setup_id]
     middle, variance = float(values.mean()), max(float(values.var()), 1e-12)
     told_variance = variance + replicates.unsettled_variances.get(setup_id, 0.0)
     expected = replicates.expectations.get(setup_id)
     if expected is not None:
         told_variance = min(told_variance, expected.deviation**2 + expected.common_deviation**2)
         middle += expected.mean - replicates.observed[setup_id]
-    ends = middle + math.sqrt(told_variance / variance) * (np.quantile(values, [tail, 1 - tail]) - values.mean())
+    ends = middle + math.sqrt(told_variance / variance) * (np.quantile(values, [0.025, 0.975]) - values.mean())
     low, high = np.clip(ends, *replicates.limits)
     return float(low), float(high)
 
@@ -331,10 +327,9 @@ def prediction_interval(
     pooled_sd: float | None = None,
     pooled_freedom: int | None = None,
     new_data: bool = False,
-    level: float = 0.95,
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[float, float]:
-    """Where the quality of one new seed falls: on the same dev data, or on as many new rows of the same kind.
+    """Where the quality of one new seed falls, with 95 %: on the same dev data, or on as many new rows of the same kind.
 
     qualities: one per seed already measured. example_error: the standard error of one of them over the n_dev examples, in
     units of the metric. Student t on the spread between seeds (the given pooled one, else their own), widened by
@@ -351,6 +346,6 @@ def prediction_interval(
     else:
         variance, freedom = sampling, 10**6
     spread = variance * (1 + 1 / k) + (2 * sampling if new_data else 0.0)
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(spread)
+    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(spread)
     low, high = np.clip([mean - half, mean + half], *limits)
     return float(low), float(high)

@@ -180,20 +180,20 @@ class CostModel:
         the method's first one took a good part of memory_bytes. An estimate keeps the device for a second or two."""
         return setup.memory_key not in self.peaks and self.predict(setup).peak_bytes * PLENTY >= memory_bytes
 
-    def closing_seconds(self, models: int = 2) -> float:
-        """What the test takes of the devices at the end: `models` artifacts, one of them of the slowest method, and the
+    def closing_seconds(self) -> float:
+        """What the test takes of the devices at the end: two artifacts, one of them of the slowest method, and the
         untuned one over the test split; where texts are asked for, writing them; of a group of devices also what ending it
         takes."""
         if not self.probes:
             return 0.0
         startup = max(probe.startup_seconds for probe in self.probes.values())
         per_example = [probe.evaluation_seconds_per_example for probe in self.probes.values()]
-        rows = (max(per_example) + models * statistics.median(per_example)) * self.test_rows
+        rows = (max(per_example) + 2 * statistics.median(per_example)) * self.test_rows
         ending = self.ranks * GROUP_ENDING_SECONDS if self.ranks > 1 else 0.0
         starting = startup + self.ranks * FIXED_SECONDS
         answering = max(probe.answering_seconds for probe in self.probes.values())
         writing = WRITERS * (starting + answering) if answering else 0.0
-        return (models + 1) * starting + rows + writing + ending
+        return 3 * starting + rows + writing + ending
 
 
 def frozen_key(setup: Setup) -> str:
