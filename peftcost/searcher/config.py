@@ -159,8 +159,6 @@ class SearchConfig:
     """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
     plausible_within: float = 0.05
     """A setup whose probability of being within the margin of the best is below this is no contender."""
-    bar_weight: float = 3.0
-    """How much more than a saving it counts that a setup may be the best: it is the bar that all cheaper ones are held to."""
     confidences: tuple[float, float] = (0.5, 0.99)
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from statistics import fmean
@@ -16,23 +15,14 @@ from peftcost.searcher.state import SearchState
 
 def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig) -> list[str]:
     """Setups worth confirming: the cheapest that is expected to be as good as the best, which would be recommended, then the
-    best, then the others by what confirming them may bring.
-
-    That is the saving (as a logarithm of the cost) times the probability of being as good as the best; and the probability
-    of being the best itself, for what may be the best sets the bar that a cheaper one has to be shown to reach.
-    gpu_seconds: per setup.
-    """
+    best, which is the bar that a cheaper one has to be shown to reach, then the others by the probability of being as good.
+    gpu_seconds: per setup."""
     expected = replicates.as_expected
     best = max(expected.observed, key=lambda s: expected.observed[s])
     within = probability_within_margin(expected, margin)
-    top = probability_within_margin(expected, 0.0)
-
-    def worth(s: str) -> float:
-        return within[s] * max(0.0, math.log(gpu_seconds[best] / gpu_seconds[s])) + config.bar_weight * top[s]
-
     first = dict.fromkeys([cheapest_expected(replicates, margin, gpu_seconds), best])
     others = [s for s in within if s not in first and within[s] >= config.plausible_within]
-    return [*first, *sorted(others, key=lambda s: (-round(worth(s), 3), gpu_seconds[s], s))]
+    return [*first, *sorted(others, key=lambda s: (-round(within[s], 3), gpu_seconds[s], s))]
 
 
 def cheapest_expected(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> str:
