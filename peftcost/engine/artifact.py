@@ -16,12 +16,13 @@ import torch
 from peftcost.core.setup import Setup
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.base_model import BaseSpec, hold_frozen, load_base
+from peftcost.engine.base_model import BaseSpec, hold_frozen, level_norms, load_base
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.evaluate import describe, evaluate
 from peftcost.engine.generate import texts_of
 from peftcost.engine.job import Reporter
 from peftcost.engine.judged import as_trained
+from peftcost.engine.precision import leave_to_autocast
 from peftcost.engine.train_state import collator_for, new_accelerator
 from peftcost.engine.widths import encoded
 from peftcost.methods import get_method
@@ -32,12 +33,15 @@ from peftcost.task.task import Task
 def load_artifact(folder: Path, setup: Setup, info: DatasetInfo, seed: int) -> tuple[torch.nn.Module, torch.device]:
     """The model of a saved artifact over a freshly loaded base, in eval mode, on this process's device."""
     method = get_method(setup.method)
-    accelerator = new_accelerator(str(setup.hyperparameters["precision"]))
+    precision = str(setup.hyperparameters["precision"])
+    accelerator = new_accelerator(precision)
     device = accelerator.device
     spec = BaseSpec.of(info, method, setup.hyperparameters)
     base = load_base(spec, seed, str(device))
     hold_frozen(base, spec.weights)
     model = method.load(base, folder)
+    level_norms(model)
+    leave_to_autocast(model, precision)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     return model.eval(), device
 

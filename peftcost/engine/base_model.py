@@ -188,6 +188,17 @@ def hold_weights(model: torch.nn.Module, weights: str) -> None:
         parameter.data = parameter.data.to(dtype)
     if weights == "bf16":
         dequantize_to_bf16(model)
+        level_norms(model)
+
+
+def level_norms(model: torch.nn.Module) -> None:
+    """Let a norm whose bias alone is trained hold its weight in fp32, too, as it was rounded: on a CPU, where a GPU's setup may
+    predict, autocast leaves norms their types, and they take but one."""
+    for module in model.modules():
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.is_floating_point()]
+        if any(p.dtype == torch.float32 for p in own) and all(p.ndim == 1 for p in own):
+            for parameter in own:
+                parameter.data = parameter.data.float()
 
 
 def dequantize_to_bf16(model: torch.nn.Module) -> None:

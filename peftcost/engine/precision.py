@@ -25,3 +25,15 @@ def on_gpu(method: Method, has_bf16: bool) -> Choices:
     if not has_bf16:
         return {"precision": "fp16"}
     return {"precision": "bf16"} if method.trains_whole_base else {"precision": "bf16", WEIGHTS: "bf16"}
+
+
+def leave_to_autocast(model: torch.nn.Module, precision: str) -> None:
+    """Where autocast chooses types, let PEFT's layers choose none: they would turn an adapter's input into fp32, and autocast
+    back. DoRA computes a norm in its input's type, so this belongs to what is loaded as to what is trained."""
+    if precision == "fp32":
+        return
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]  # torch types all attributes as modules

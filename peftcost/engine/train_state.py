@@ -17,6 +17,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import SAME, SAME_IN_HALF, FrozenLayers, cut
+from peftcost.engine.precision import leave_to_autocast
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
 
@@ -154,6 +155,7 @@ def made_trainable(base: PreTrainedModel, method: Method, choices: Mapping[str, 
                 module.p = float(choices["dropout"])
     keep_statistics(base)
     model = method.apply(base, choices, total_steps)
+    leave_to_autocast(model, str(choices["precision"]))
     if choices["gradient_checkpointing"]:
         allow_checkpointing(model)
     return model

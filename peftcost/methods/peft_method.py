@@ -54,10 +54,7 @@ class PeftMethod(Method):
 
         if self.quantization is not None:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        adapted = get_peft_model(model, self.config(model, choices, total_steps))
-        if choices["precision"] != "fp32":
-            cast_once(adapted)
-        return adapted
+        return get_peft_model(model, self.config(model, choices, total_steps))
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         model.save_pretrained(folder)  # type: ignore[operator]
@@ -103,12 +100,3 @@ def name_base(config_file: Path) -> None:
     if snapshot is not None:
         config["base_model_name_or_path"], config["revision"] = snapshot
         config_file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-
-
-def cast_once(model: torch.nn.Module) -> None:
-    """Leave types to autocast: PEFT would turn an adapter's input into fp32 first, and autocast back."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False  # type: ignore[assignment]  # torch types all attributes as modules

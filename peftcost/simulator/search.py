@@ -99,11 +99,13 @@ def simulate(
     devices_per_setup: int = 1,
     slowness: float = 0.0,
     crashes: float = 0.0,
+    floor: float | None = None,
     config: SearchConfig = DEFAULT_CONFIG,
 ) -> Outcome:
     """Search the table with this budget. The seed decides the world, the proposals and what is disturbed. prior_runs: of
     earlier runs, as `peftcost.recipe.warm_start` gives them. priors: each method's first setup, the prior-best one
-    if not given. criterion: the metric's default margin if not given. config: the numbers that it decides by.
+    if not given. criterion: the metric's default margin if not given. floor: what the simplest baseline reaches, the metric's
+    least if not given. config: the numbers that it decides by.
 
     UserError when the budget is too small to begin.
     """
@@ -139,7 +141,7 @@ def simulate(
         train_rows=table.stops[-1],
         dev_rows=len(replay.chosen),
         test_rows=0,
-        floor=table.metric.limits[0],
+        floor=table.metric.limits[0] if floor is None else floor,
         limits=[limit if math.isfinite(limit) else None for limit in table.metric.limits],
     )
     if prior_runs is not None:

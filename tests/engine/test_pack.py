@@ -179,7 +179,7 @@ def test_heads_and_tags(model: str, tiny_bert: Path, tiny_llama: Path, tiny_robe
 
 
 def test_in_mixed_precision(tweets: str, tmp_path: Path) -> None:
-    jobs = jobs_of(tweets, tmp_path / "packed", [setup_of(precision="bf16", **kind) for kind in KINDS[:3]])
+    jobs = jobs_of(tweets, tmp_path / "packed", [setup_of(precision="bf16", weights="bf16", **kind) for kind in KINDS[:3]])
     for other, outcome in zip(elsewhere(jobs, tmp_path / "alone"), together(jobs), strict=True):
         assert outcome["result"]["dev_loss"] == pytest.approx(train(other, NullReporter())["dev_loss"], rel=2e-3)
 
