@@ -3,6 +3,7 @@
 python benchmarks/demo.py [SEED ...]     0 to 4 by default. Some nine minutes a seed on two quiet cores. It can be stopped and
 started again; results/demo.json has the seeds that are done.
 python benchmarks/demo.py of RUN ...     the same of other searches, into results/demo_trials.json
+`demo_simulated.py` does so on recorded trainings.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def told_by(run: Path) -> dict[str, Any]:
 
 
 def described(setup: dict[str, Any]) -> dict[str, Any]:
-    return {name: setup[name] for name in ("method", "hyperparameters", "stop_examples")}
+    return {name: setup[name] for name in ("method", "hyperparameters", "stop_examples", "gpu_seconds")}
 
 
 def main(seeds: list[int]) -> None:

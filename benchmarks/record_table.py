@@ -1,7 +1,7 @@
 """Trains real lineages once and keeps what they gave: the table on which searches are simulated.
 
 python benchmarks/record_table.py TASK [HOURS]
-    TASK: tweets, reviews, wnut16, tweets-longer, reviews-longer. Stops after HOURS (default: when all is recorded).
+    TASK: tweets, reviews, wnut16, opinions, tweets-longer, reviews-longer. Stops after HOURS (default: when all is recorded).
 
 It can be stopped and started again at any time: what stands in results/table-TASK.parquet is not trained again. What was
 trained beside other programs is right but for its seconds, and marked as contended: `retime_table.py` measures these again,
@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 from machine import RESULTS
-from table_plans import PLANS, Plan, lineages
+from table_plans import PLANS, Plan, lineages, placement
 
 from peftcost.core.front import front
 from peftcost.core.setup import Setup
@@ -119,7 +119,7 @@ def wanted(plan: Plan, rows: list[dict[str, Any]], taken: set[tuple[str, int]]) 
     truth = true_points(table_of(rows))
     recorded = [setup for setup in every if setup.id in truth]  # one may still be trained on another core
     ranked = sorted(recorded, key=lambda setup: -truth[setup.id][0])
-    firsts = {(s.method, s.hyperparameters.get("top_layers")): s for s in reversed(ranked)}
+    firsts = {placement(setup): setup for setup in reversed(ranked)}
     best_trade_offs = set(front(truth))
     on_front = {s.lineage for s in recorded if any(s.until(stop).id in best_trade_offs for stop in plan.stops)}
     matter = {s.lineage for s in firsts.values()} | on_front

@@ -1,5 +1,5 @@
-"""Whether "twice the budget would change this advice with a chance of about …" holds: searches replayed on the recorded
-tables with a budget, and with twice of it.
+"""Whether "twice the budget would find something better, or as good and cheaper, with a chance of about …" holds: searches
+replayed on the recorded tables with a budget, and with twice of it.
 
 python benchmarks/search_forecast.py [--seeds 24]     writes results/search_forecast.json and prints the table.
 

@@ -14,9 +14,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from peftcost.core.setup import Setup
 from peftcost.data.builtin import cache_folder
 from peftcost.methods import get_method
+from peftcost.methods.encoding import encode
 from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 
 
@@ -24,7 +27,7 @@ from peftcost.task.task import DEFAULT_MODEL, Rows, Task, load_task
 class Plan:
     """What is recorded of a task. best: how many lineages get more seeds, first the best of each method and placement, then
     the best of all. left_out: kinds of `GRIDS`. metric: whose rows are kept. usual: methods of which the usual setup alone is
-    recorded, in place of the grids."""
+    recorded, in place of the grids. most: lineages, of each placement those nearest to the prior-best setup; None for all."""
 
     task: Callable[[], Task]
     rows: Rows
@@ -33,6 +36,7 @@ class Plan:
     left_out: frozenset[str] = frozenset()
     metric: str = "accuracy"
     usual: tuple[str, ...] = ()
+    most: int | None = None
 
 
 RATES = {
@@ -126,6 +130,14 @@ PLANS = {
         left_out=frozenset({"rslora", "dora", "prefix", "prompt", "ia3", "bitfit, top"}),
         metric="entity_f1",
     ),
+    "opinions": Plan(  # what `peftcost demo` searches
+        lambda: load_task("builtin:opinions"),
+        Rows(train=800, dev=1500, test=1000),
+        (600, 1200, 2400, 4800),
+        best=12,
+        left_out=frozenset({"lora", "rslora", "dora", "houlsby", "prefix", "prompt", "ia3", "bitfit", "bitfit, top"}),
+        most=27,
+    ),
 }
 
 LONGER = "-longer"
@@ -146,4 +158,19 @@ def lineages(plan: Plan) -> list[Setup]:
             chosen = dict(zip(("learning_rate", *choices), values, strict=True))
             found.append(Setup.of(method, {**get_method(method).prior(), **chosen}, plan.stops[-1]))
     random.Random(0).shuffle(found)
-    return found
+    if plan.most is None:
+        return found
+    nearest_first = sorted(found, key=far_from_usual)
+    alike = {s.lineage: [o.lineage for o in nearest_first if placement(o) == placement(s)] for s in found}
+    return sorted(found, key=lambda setup: alike[setup.lineage].index(setup.lineage))[: plan.most]
+
+
+def placement(setup: Setup) -> tuple[str, Any]:
+    """Its method, and in how many layers that works."""
+    return setup.method, setup.hyperparameters.get("top_layers")
+
+
+def far_from_usual(setup: Setup) -> float:
+    """From the method's prior-best setup, over the coordinates that searches use."""
+    space = get_method(setup.method).space()
+    return float(np.linalg.norm(encode(setup.hyperparameters, space) - encode(get_method(setup.method).prior(), space)))

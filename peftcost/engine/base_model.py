@@ -192,8 +192,8 @@ def hold_weights(model: torch.nn.Module, weights: str) -> None:
 
 
 def level_norms(model: torch.nn.Module) -> None:
-    """Let a norm whose bias alone is trained hold its weight in fp32, too, as it was rounded: on a CPU, where a GPU's setup may
-    predict, autocast leaves norms their types, and they take but one."""
+    """Let a norm whose bias alone is trained hold its weight in fp32, too, as it was rounded: on a CPU, where a GPU's setup
+    may predict, autocast leaves norms their types, and they take but one."""
     for module in model.modules():
         own = [parameter for parameter in module.parameters(recurse=False) if parameter.is_floating_point()]
         if any(p.dtype == torch.float32 for p in own) and all(p.ndim == 1 for p in own):

@@ -169,11 +169,12 @@ def twice_the_budget(result: Result) -> str | None:
     more = (result["recommendation"] or {}).get("twice_the_budget")
     if not more:
         return None
-    start = f"Twice the budget would change this advice with a chance of about {percent(more['chance'])}"
     if more["chance"] == 0:
-        return "Twice the budget would hardly change this advice."
+        return "Twice the budget would hardly find anything better, or as good and cheaper."
+    chance = percent(more["chance"])
+    start = f"Twice the budget would find something better, or as good and cheaper, with a chance of about {chance}"
     gain = f"{more['quality_gain']:+.3f} {result['task']['metric']} at {of_its(more['cost_share'], 'cost')}"
-    return f"{start}, on average to {gain}, as far as can be guessed from what was measured."
+    return f"{start}: on average {gain}, as far as can be guessed from what was measured."
 
 
 def twice_the_rows(result: Result) -> str | None:

@@ -116,7 +116,7 @@ def test_what_else_one_could_do_stands_beside_the_advice(result: Result) -> None
     assert (
         f"The next cheaper, frozen head only, lr 2e-3, 4,000 examples (2 epochs), reaches {by_cost[0]['quality']:.3f}" in text
     )
-    assert "a chance of about 30 %, on average to +0.004 macro_f1 at 90 % of its cost" in text
+    assert "a chance of about 30 %: on average +0.004 macro_f1 at 90 % of its cost" in text
     more["cost_share"] = 1.07
     assert "at 7 % more cost" in " ".join(view_of(result).beside)
 
