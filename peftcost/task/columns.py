@@ -22,7 +22,8 @@ def fit_columns(
     """The task type and the column of each of its roles. model: the base, which decides where columns leave several types.
 
     A role that `columns` leaves out is played by the column of its own name; a task that is left out is the only one
-    whose roles can all be filled. OtherData that names the file's columns when that does not work out.
+    whose roles can all be filled. Where neither is given and the file has no roles' names, or a text's alone, they are
+    guessed, as of a mere data file. OtherData that names the file's columns when that does not work out.
     """
     given = dict(columns or {})
     check_columns_exist(table, given)
@@ -33,6 +34,10 @@ def fit_columns(
         return kind, _filled(table, kind, given)
     known = [(kind, shape) for kind in task_types().values() if (shape := _shape(table, kind, given)) is not None]
     most = max((len(shape) for _, shape in known), default=0)  # a file with text and label is not a file of mere texts
+    if most <= 1 and not given:
+        refuse_choices(table)
+        if (guessed := _guessed_or_none(table, model)) is not None:
+            return guessed
     fitting = [kind for kind, shape in known if len(shape) == most]
     if len(fitting) > 1 and model is not None:
         fitting = [kind for kind in fitting if kind.suits(base_config(model))]
@@ -41,7 +46,6 @@ def fit_columns(
     if not fitting and not given:
         if holds_preferences(table):
             guess_columns(table, None, model)  # tells what can be learnt of them
-        refuse_choices(table)
         refuse_other_tasks(table)
     roles = "; ".join(f"{kind.name}: {_listed(kind)}" for kind in task_types().values())
     why = "fits more than one task; say which with `task:`" if fitting else "fits no task; say which with `columns:`"
@@ -74,6 +78,13 @@ def _guessed(table: Table, label: str | None, model: str | None) -> tuple[TaskTy
         if columns is not None:
             return kind, columns
     return None
+
+
+def _guessed_or_none(table: Table, model: str | None) -> tuple[TaskType, dict[str, Any]] | None:
+    try:
+        return _guessed(table, None, model)
+    except UserError:
+        return None
 
 
 def _shape(table: Table, kind: TaskType, given: Mapping[str, Any]) -> tuple[str, ...] | None:

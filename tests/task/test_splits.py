@@ -220,8 +220,16 @@ def test_task_and_columns_are_inferred(tmp_path: Path) -> None:
     assert data.task_type.name == "token-classification"
     assert data.columns == {"tokens": "tokens", "tags": "tags"}
     assert data.train[0]["tags"] == ["B-x", "O", "O"]
-    (tmp_path / "x.csv").write_text("review,stars\na,b\n")
-    refused(Task(model="m", data=str(tmp_path / "x.csv")), "x.csv", "'review', 'stars'", "fits no task")
+    (tmp_path / "x.csv").write_text("x,y\na,b\n")
+    refused(Task(model="builtin:minilm", data=str(tmp_path / "x.csv")), "x.csv", "'x', 'y'", "fits no task")
+
+
+def test_a_task_without_columns_means_what_its_data_file_alone_means(tmp_path: Path) -> None:
+    """Not a language model of the texts, only because one column is called `text`."""
+    rows = [f"the film {i} was {word},{label}" for i in range(20) for word, label in (("fine", "pos"), ("dull", "neg"))]
+    (tmp_path / "x.csv").write_text("\n".join(["text,sentiment", *rows]))
+    data = load_task_data(Task(model="builtin:minilm", data=str(tmp_path / "x.csv")), 0)
+    assert (data.task_type.name, data.columns) == ("text-classification", {"text": "text", "label": "sentiment"})
 
 
 def test_token_rows_that_are_not_usable(tmp_path: Path) -> None:
