@@ -136,7 +136,7 @@ PLANS = {
         (600, 1200, 2400, 4800),
         best=12,
         left_out=frozenset({"lora", "rslora", "dora", "houlsby", "prefix", "prompt", "ia3", "bitfit", "bitfit, top"}),
-        most=27,
+        most=22,
     ),
 }
 

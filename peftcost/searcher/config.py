@@ -159,6 +159,9 @@ class SearchConfig:
     """Fresh seeds begin here. A user's seed lies below, so that none is used twice."""
     plausible_within: float = 0.05
     """A setup whose probability of being within the margin of the best is below this is no contender."""
+    likely_within: float = 0.95
+    """The cheapest setup with at least this probability is confirmed first. The cheapest that is merely expected to be there
+    mostly lies near the margin's end, where no few seeds show it (docs/benchmarks/search.md, "The demo")."""
     confidences: tuple[float, float] = (0.5, 0.99)
     """What a user may ask for. Below, "shown" would mean nothing; above, so rare a loss is not seen among the replicates."""
 

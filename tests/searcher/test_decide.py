@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from synthetic_table import synthetic_table
 
-from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority
+from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, probability_within_margin
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.confirm import cheapest_expected, confirmable, gpu_seconds_of
+from peftcost.searcher.confirm import confirmable, gpu_seconds_of
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
@@ -40,10 +40,12 @@ def test_what_is_recommended_as_confirmed_has_two_fresh_seeds() -> None:
     assert told
 
 
-def test_what_would_be_recommended_is_confirmed_first_or_nothing_is() -> None:
+def test_the_cheapest_that_is_likely_as_good_is_confirmed_first_or_nothing_is() -> None:
     found = simulate(TABLE, 0.2 * TABLE.total_gpu_seconds, 0)
     assert found.replicates is not None
-    first = cheapest_expected(found.replicates, 0.02, gpu_seconds_of(found.state, found.replicates))
+    within = probability_within_margin(found.replicates.as_expected, 0.02)
+    costs = gpu_seconds_of(found.state, found.replicates)
+    first = min((setup_id for setup_id in within if within[setup_id] >= 0.95), key=lambda setup_id: costs[setup_id])
     twice = CONFIRM_SEEDS * found.state.cost.predict(found.state.setup(first)).trial_seconds
     assert confirmable(found.state, found.replicates, 0.02, 0.9 * twice, Counter()) == []
     assert confirmable(found.state, found.replicates, 0.02, 1.2 * twice, Counter())[0] == first
