@@ -14,16 +14,23 @@ from peftcost.searcher.state import SearchState
 
 
 def contenders(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig) -> list[str]:
-    """Setups worth confirming: the cheapest that is likely as good as the best, so that a few seeds may show it, then the
+    """Setups worth confirming: the cheapest that is expected to be as good as the best, which would be recommended, then the
     best, which is the bar that a cheaper one has to be shown to reach, then the others by the probability of being as good.
     gpu_seconds: per setup."""
     expected = replicates.as_expected
     best = max(expected.observed, key=lambda s: expected.observed[s])
     within = probability_within_margin(expected, margin)
-    likely = [s for s in within if within[s] >= config.likely_within]
-    first = dict.fromkeys([min(likely, key=lambda s: (gpu_seconds[s], s), default=best), best])
+    first = dict.fromkeys([cheapest_expected(replicates, margin, gpu_seconds), best])
     others = [s for s in within if s not in first and within[s] >= config.plausible_within]
     return [*first, *sorted(others, key=lambda s: (-round(within[s], 3), gpu_seconds[s], s))]
+
+
+def cheapest_likely(
+    replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float], config: SearchConfig
+) -> str | None:
+    """The cheapest setup that is likely as good as the best, so that a few seeds may show it; None where none is."""
+    within = probability_within_margin(replicates.as_expected, margin)
+    return min((s for s in within if within[s] >= config.likely_within), key=lambda s: (gpu_seconds[s], s), default=None)
 
 
 def cheapest_expected(replicates: Replicates, margin: float, gpu_seconds: Mapping[str, float]) -> str:
@@ -61,13 +68,14 @@ def confirm_or_stop(state: SearchState, replicates: Replicates | None, criterion
 
 
 def confirmable(state: SearchState, replicates: Replicates, margin: float, available: float, done: Counter[str]) -> list[str]:
-    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the first, in its place the
-    cheapest that is expected to be as good, those begun, the others; of those that still miss some, a few. One that is dearer
-    than another chosen or begun one is there to be held against: one will do. None are begun where neither of the first two
-    can be paid: without it nothing is proven."""
+    """Contenders whose missing confirmations (one more, if none is missing) can all be paid for: the cheapest likely one, in
+    its place the first, those begun, the others; of those that still miss some, a few. One that is dearer than another chosen
+    or begun one is there to be held against: one will do. None are begun where neither of the first two can be paid: without
+    one of them nothing is proven."""
     gpu_seconds = gpu_seconds_of(state, replicates)
     failed = {t.setup.id for t in state.trials.values() if t.role == "confirm" and t.status == "failed"}
-    likely, *others = contenders(replicates, margin, gpu_seconds, state.config)
+    known = contenders(replicates, margin, gpu_seconds, state.config)
+    likely = cheapest_likely(replicates, margin, gpu_seconds, state.config)
 
     def needs(setup_id: str, missing: int) -> float:
         return state.config.safety * missing * state.cost.predict(state.setup(setup_id)).trial_seconds
@@ -75,12 +83,12 @@ def confirmable(state: SearchState, replicates: Replicates, margin: float, avail
     def misses(setup_id: str) -> int:
         return max(1, CONFIRM_SEEDS - done[setup_id])
 
-    begun = [s for s in (likely, *others) if done[s]]
-    provable = [s for s in (likely, cheapest_expected(replicates, margin, gpu_seconds)) if needs(s, misses(s)) <= available]
+    begun = [s for s in known if done[s]]
+    provable = [s for s in (likely, known[0]) if s is not None and needs(s, misses(s)) <= available]
     if not provable and not begun:
         return []
     chosen: list[str] = []
-    for setup_id in dict.fromkeys([*provable[:1], *begun, likely, *others]):
+    for setup_id in dict.fromkeys([*provable[:1], *begun, *known]):
         is_bar = any(gpu_seconds[s] < gpu_seconds[setup_id] for s in (*chosen, *begun))
         seconds = needs(setup_id, 1 if is_bar else misses(setup_id))
         if setup_id in failed or seconds > available:

@@ -11,7 +11,7 @@ from synthetic_table import synthetic_table
 
 from peftcost.core.statistics import CONFIRM_SEEDS, NonInferiority, probability_within_margin
 from peftcost.searcher.config import DEFAULT_CONFIG
-from peftcost.searcher.confirm import confirmable, gpu_seconds_of
+from peftcost.searcher.confirm import cheapest_expected, confirmable, gpu_seconds_of
 from peftcost.searcher.decide import references_of
 from peftcost.searcher.state import SearchState
 from peftcost.simulator.search import Outcome, simulate
@@ -40,15 +40,20 @@ def test_what_is_recommended_as_confirmed_has_two_fresh_seeds() -> None:
     assert told
 
 
-def test_the_cheapest_that_is_likely_as_good_is_confirmed_first_or_nothing_is() -> None:
-    found = simulate(TABLE, 0.2 * TABLE.total_gpu_seconds, 0)
+def test_the_cheapest_likely_setup_is_confirmed_first_or_what_would_be_recommended_or_nothing() -> None:
+    found = simulate(TABLE, 0.2 * TABLE.total_gpu_seconds, 1)
     assert found.replicates is not None
-    within = probability_within_margin(found.replicates.as_expected, 0.02)
     costs = gpu_seconds_of(found.state, found.replicates)
-    first = min((setup_id for setup_id in within if within[setup_id] >= 0.95), key=lambda setup_id: costs[setup_id])
-    twice = CONFIRM_SEEDS * found.state.cost.predict(found.state.setup(first)).trial_seconds
-    assert confirmable(found.state, found.replicates, 0.02, 0.9 * twice, Counter()) == []
-    assert confirmable(found.state, found.replicates, 0.02, 1.2 * twice, Counter())[0] == first
+    within = probability_within_margin(found.replicates.as_expected, 0.02)
+    likely = min((s for s in within if within[s] >= DEFAULT_CONFIG.likely_within), key=lambda s: costs[s])
+    edge = cheapest_expected(found.replicates, 0.02, costs)
+    assert costs[edge] < costs[likely]
+    twice = {s: CONFIRM_SEEDS * found.state.cost.predict(found.state.setup(s)).trial_seconds for s in (likely, edge)}
+    first = [
+        confirmable(found.state, found.replicates, 0.02, payable, Counter())[:1]
+        for payable in (1.2 * twice[likely], 1.2 * twice[edge], 0.9 * twice[edge])
+    ]
+    assert first == [[likely], [edge], []]
 
 
 def test_closing_costs_are_kept_back() -> None:
