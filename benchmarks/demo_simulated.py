@@ -44,11 +44,14 @@ def replay(limit: float, floor: float, margin: float, config: SearchConfig, seed
     advised, truth = found.recommendation, true_points(table)
     assert advised is not None
     best = max(quality for quality, _, _ in truth.values())
+    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - margin)
+    quality, cost, _ = truth[advised.id]
     roles = Counter(trial.role for trial in found.state.measured())
     return {
         "confirmed": advised.confirmed,
-        "wrong": best - truth[advised.id][0] > margin,
-        "short": best - truth[advised.id][0],
+        "wrong": best - quality > margin,
+        "short": best - quality,
+        "cost": cost / cheapest,
         "method": found.state.setup(advised.id).method,
         "probability_within_margin": advised.probability_within_margin,
         "caveats": [caveat.text for caveat in advised.caveats],
@@ -80,6 +83,7 @@ def summary(told: list[Mapping[str, Any]]) -> dict[str, Any]:
         "of_these_wrong": sum(advice["wrong"] for advice in confirmed),
         "wrong": sum(advice["wrong"] for advice in told),
         "mean_short": float(np.mean([advice["short"] for advice in told])),
+        "mean_cost": float(np.exp(np.mean([np.log(advice["cost"]) for advice in told]))),
         "methods": dict(Counter(advice["method"] for advice in told)),
     }
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch.utils._pytree import tree_map_only
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 FEW = {torch.bfloat16: 2**26, torch.float32: 2**28}
 """Up to so many logits are computed at once; in fp16 all, since there small gradients vanish that are not scaled first."""
@@ -83,7 +80,7 @@ class LazyLogits(torch.Tensor):
         raise NotImplementedError(f"{func} looks for numbers that nobody has computed")
 
 
-def is_lazy(logits: torch.Tensor) -> TypeIs[LazyLogits]:
+def is_lazy(logits: torch.Tensor) -> TypeGuard[LazyLogits]:
     """Whether nobody has asked for the numbers."""
     return isinstance(logits, LazyLogits) and logits.computed is None
 
