@@ -62,11 +62,12 @@ def replay(limit: float, floor: float, margin: float, config: SearchConfig, seed
 
 
 def slower(table: RecordedTable) -> float:
-    """How much longer what demos recommended took when the table was recorded."""
+    """How much longer what demos recommended took when the table was recorded, in fp32."""
     known = {setup_id for setup_id, _ in table.records}
     told = [advice["recommended"] for advice in recorded("demo", "seeds").values()]
-    setups = [(Setup(t["method"], t["hyperparameters"], t["stop_examples"]), t["gpu_seconds"]) for t in told]
-    return statistics.median(table.cost(setup) / seconds for setup, seconds in setups if setup.id in known)
+    setups = [Setup(t["method"], {**t["hyperparameters"], "precision": "fp32"}, t["stop_examples"]) for t in told]
+    pairs = [(setup, t["gpu_seconds"]) for setup, t in zip(setups, told, strict=True) if setup.id in known]
+    return statistics.median(table.cost(setup) / seconds for setup, seconds in pairs)
 
 
 def majority_share() -> float:
