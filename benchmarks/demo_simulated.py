@@ -1,6 +1,6 @@
 """How often the demo's advice is confirmed, and how often it is right: its search, replayed on recorded trainings.
 
-python benchmarks/demo_simulated.py [--seeds 40] [--margin 0.03] [--gpu-seconds 510] [--config JSON]
+python benchmarks/demo_simulated.py [--seeds 40] [--margin 0.04] [--gpu-seconds 510] [--config JSON]
     --gpu-seconds: as the demo spends them. The table was recorded on one core, where they go less far: by as much as what
     demos recommended (results/demo.json) took longer there. --config: numbers of the search's config that are changed.
     Writes results/demo_simulated.json.
@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from machine import RESULTS, recorded, write_result
+from search_advice import judged
 from search_replays import replays
 
 from peftcost.cli.commands.demo import BUDGET
@@ -41,17 +42,14 @@ def replay(limit: float, floor: float, margin: float, config: SearchConfig, seed
     """One demo's advice, against the truth of the table."""
     table = read_table(TABLE)
     found = simulate(table, limit, seed, criterion=NonInferiority(margin), floor=floor, config=config)
-    advised, truth = found.recommendation, true_points(table)
+    advised, facts = found.recommendation, judged(found, true_points(table), margin)
     assert advised is not None
-    best = max(quality for quality, _, _ in truth.values())
-    cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - margin)
-    quality, cost, _ = truth[advised.id]
     roles = Counter(trial.role for trial in found.state.measured())
     return {
         "confirmed": advised.confirmed,
-        "wrong": best - quality > margin,
-        "short": best - quality,
-        "cost": cost / cheapest,
+        "wrong": bool(facts["wrong_of_table"]),
+        "short": facts["short_of_table"],
+        "cost": facts["cost_over_table"],
         "method": found.state.setup(advised.id).method,
         "probability_within_margin": advised.probability_within_margin,
         "caveats": [caveat.text for caveat in advised.caveats],
