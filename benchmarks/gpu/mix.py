@@ -94,14 +94,13 @@ def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> 
         workers, device = Workers(executor), executor.slots[0]
         payload = prepare_payload(task, 0, model, model_fingerprint(Path(model)))
         prepared = workers.run("prepare", payload, ASIDE)["prepared"]
+        groups = grouped(wanted) if packs else [[setup] for setup in wanted]
+        jobs_of = [[job_of(prepared, setup, Path(scratch)) for setup in group] for group in groups]
+        for job in (job for jobs in jobs_of if len(jobs) > 1 for job in jobs):  # a search knows it, from its probes
+            job["predicted_peak_bytes"] = workers.run("peak_bytes", job, ASIDE)["peak_bytes"]
         workers.wait_for(device)
         began, results, phases = time.monotonic(), [], defaultdict(float)
-        for group in grouped(wanted) if packs else [[setup] for setup in wanted]:
-            jobs = []
-            for setup in group:
-                out = Path(scratch) / f"{packs}-{len(results)}-{len(jobs)}"
-                out.mkdir()
-                jobs.append(TrainJob(prepared, setup, 0, str(out)).as_dict())
+        for jobs in jobs_of:
             kind, payload = ("train", jobs[0]) if len(jobs) == 1 else ("train_pack", {"jobs": jobs})
             found = workers.run(kind, payload, device)
             results += [found] if len(jobs) == 1 else [one["result"] for one in found["members"]]
@@ -109,6 +108,11 @@ def engine_seconds(task: Task, model: str, wanted: list[Setup], packs: bool) -> 
                 phases[name] += seconds
         seconds = time.monotonic() - began
     return {"seconds": seconds, "setups": len(results), "phases": {k: round(v, 2) for k, v in phases.items()}}
+
+
+def job_of(prepared: str, setup: Setup, scratch: Path) -> dict[str, Any]:
+    """The job of a setup, with a folder of its own."""
+    return TrainJob(prepared, setup, 0, tempfile.mkdtemp(dir=scratch)).as_dict()
 
 
 def grouped(waiting: list[Setup]) -> list[list[Setup]]:
