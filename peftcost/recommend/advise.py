@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from peftcost.core.statistics import NonInferiority, Replicates
-from peftcost.recommend.caveats import budget_for, caveats_of
+from peftcost.recommend.caveats import budget_for, caveats_of, overtaken
 from peftcost.recommend.policies import DEFAULT_POLICY, Recommendation, recommend
 from peftcost.recommend.result import evidence_of
 from peftcost.recommend.schema import SetupResult
@@ -49,6 +49,7 @@ def recommend_of(
         dev_rows,
         **constraints,
         caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed),
+        overtaken=overtaken(state, criterion.margin),
         budget_for=partial(budget_for, state),
     )
 
@@ -56,7 +57,7 @@ def recommend_of(
 def twice_the_budget(state: SearchState, advised: Recommendation, suggest: Suggest, margin: float) -> BudgetForecast | None:
     """What the same budget again may bring; None where that has no ground: what was measured says nothing of a method that
     was not, of a reference that is rising or of true costs, nor of anything where all that could go on has gone on."""
-    if advised.caveats:
+    if any(caveat != overtaken(state, margin) for caveat in advised.caveats):
         return None
     more = forecast(state, suggest, margin, state.setup(advised.id), state.limit_gpu_seconds)
     return None if more.action is None else more

@@ -83,6 +83,18 @@ def goes_on(state: SearchState, trial: Trial) -> bool:
     return trial.setup.stop_examples < longest or may_reach_beyond(longest, state.cost.train_rows, state.config)
 
 
+def overtaken(state: SearchState, margin: float) -> Caveat | None:
+    """Being as good as the best that was tried says little while the same budget again is likely to find something better."""
+    config, limit = state.config, state.limit_gpu_seconds
+    if state.better_chance < config.overtaken_chance:
+        return None
+    explored = (1 - config.most_reserved - config.parts_share) * limit / config.safety - state.closing_seconds()
+    chance = f"{state.better_chance:.0%}"
+    return Caveat(
+        f"twice the budget would find something better by more than {margin:g} with a chance of {chance}", max(0.0, explored)
+    )
+
+
 def contended(state: SearchState, recommended: Setup, rivals: Collection[str]) -> Caveat | None:
     """Costs of a busy machine are too long, so which setup is the cheapest is not known: where the recommended one's are
     such, or those of one that may be cheaper in truth. Going on times again what was not trained with fresh seeds yet."""

@@ -102,13 +102,15 @@ def recommend(
     max_gpu_seconds: float | None = None,
     named: str | None = None,
     caveats_of: CaveatsOf = lambda setup_id, rivals: (),
+    overtaken: Caveat | None = None,
     budget_for: BudgetFor = lambda gpu_seconds, fresh_seeds: gpu_seconds,
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
     A setup is compared with its `comparators` (peftcost.core.statistics). named: the id of the one to choose, whatever the
     policy; UserError where it does not meet the constraints. caveats_of: the caveats of recommending a setup, unless that is
-    clearly worse than the best anyway. budget_for: what going on takes.
+    clearly worse than the best anyway. overtaken: the caveat of what would be confirmed without it. budget_for: what going on
+    takes.
 
     non-inferior: the cheapest shown to be within the margin of the best, else the cheapest expected to be. best-quality: the
     best expected. cheapest: the lowest cost. lowest-memory: as non-inferior, with the least memory. knee: farthest above the
@@ -138,6 +140,8 @@ def recommend(
     rivals = as_good_as_best if named is None and policy == DEFAULT_POLICY else []
     caveats = caveats_of(chosen.id, [rival.id for rival in rivals]) if probability >= ALPHA else ()
     is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
+    if is_shown and not caveats and overtaken is not None:
+        caveats = (overtaken,)
     confirmed = is_shown and not caveats
     if is_shown:
         verdict = (

@@ -33,6 +33,7 @@ from peftcost.searcher import actions, decide
 from peftcost.searcher.checkpoints import Checkpoints
 from peftcost.searcher.estimates import ASIDE_KINDS, Estimates
 from peftcost.searcher.evidence import Evidence
+from peftcost.searcher.forecast import chance_of_better
 from peftcost.searcher.proposals import Proposals
 from peftcost.searcher.state import SearchState
 from peftcost.searcher.trial import Trial
@@ -89,6 +90,12 @@ class Controller(Runner):
                 self._hold_to_budget(run)
         finally:
             self._estimates.forget()
+
+    def foresee(self, run: SearchRun) -> None:
+        """Write down with which chance the same budget again finds something better, while there are checkpoints."""
+        if self.state.explored.best(1):
+            suggest, available = partial(run.proposals.suggest, self.state), self.state.limit_gpu_seconds
+            self.record("foreseen", better_chance=chance_of_better(self.state, suggest, run.criterion.margin, available))
 
     def _start_what_is_decided(self, run: SearchRun, evidence: Replicates | None) -> str | None:
         """Give every free slot something to do, or release it; why the search is over, if it is."""

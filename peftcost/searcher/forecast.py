@@ -38,6 +38,12 @@ class BudgetForecast:
         return {name: value for name, value in vars(self).items() if name != "action"}
 
 
+def chance_of_better(state: SearchState, suggest: Suggest, margin: float, available: float) -> float:
+    """That spending `available` gpu_seconds finds something better than all that was measured, by more than the margin."""
+    (best,) = state.explored.best(1)
+    return forecast(state, suggest, margin, best.setup, available, or_cheaper=False).chance
+
+
 def forecast(
     state: SearchState, suggest: Suggest, margin: float, recommended: Setup, available: float, or_cheaper: bool = True
 ) -> BudgetForecast:
@@ -49,7 +55,8 @@ def forecast(
         return BudgetForecast(available, 0.0, 0.0, 1.0, None)
     known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())
     config = state.config
-    drawn = surrogate_of(state).sample([*known, *(setup for _, setup, _ in ahead)], config.forecast_draws)
+    sampled = surrogate_of(state).sample([*known, *(setup for _, setup, _ in ahead)], config.forecast_draws)
+    drawn = np.clip(sampled, *state.limits)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(setup).gpu_seconds for _, setup, _ in ahead])
@@ -66,12 +73,11 @@ def forecast(
     good = better >= better.max(axis=1, keepdims=True) - margin
     chosen = np.argmin(np.where(good, costs[bought], np.inf), axis=1)
     reached = np.where(changed, better[np.arange(len(better)), chosen], quality)
-    gain = np.clip(reached, *state.limits) - np.clip(quality, *state.limits)
     share = np.where(changed, costs[bought][chosen] / cost, 1.0)
     return BudgetForecast(
         gpu_seconds=available,
         chance=float(changed.mean()),
-        quality_gain=float(gain.mean()),
+        quality_gain=float((reached - quality).mean()),
         cost_share=float(np.exp(np.log(share).mean())),
         action=ahead[bought[0]][0],
     )

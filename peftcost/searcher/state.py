@@ -50,6 +50,8 @@ class SearchState(Books):
     """The metric's lowest and highest possible value; either may be infinite."""
     floor: float | None = None
     """The quality on dev of the simplest baseline."""
+    better_chance: float = 0.0
+    """That the same budget again finds something better than all that was measured, by more than the margin."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
     _running: dict[int, Trial] = field(default_factory=dict)
     """By number."""
@@ -108,6 +110,7 @@ class SearchState(Books):
         super()._on_budget(event)
         self.exploring = True
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
+        self.better_chance = 0.0
         self.skipped.clear()
         kept = [trial for trial in self.trials.values() if not trial.cut_off]
         self.trials, self._by_setup, self.explored = {}, {}, Explored()
@@ -225,6 +228,9 @@ class SearchState(Books):
     def _on_forgotten(self, event: dict[str, Any]) -> None:
         """There was no room for its checkpoint: its lineage would begin anew."""
         self.trials[event["trial"]].has_checkpoint = False
+
+    def _on_foreseen(self, event: dict[str, Any]) -> None:
+        self.better_chance = event["better_chance"]
 
     def _on_closing(self, event: dict[str, Any]) -> None:
         self.stopped_because = event["because"]

@@ -10,7 +10,7 @@ from search_events import ACQUIRED, MEASUREMENT, PLANNED, SETUP, measured, start
 from peftcost.core.setup import Setup
 from peftcost.cost.model import Probe
 from peftcost.methods import get_method
-from peftcost.recommend.caveats import budget_for, caveats_of, listed
+from peftcost.recommend.caveats import budget_for, caveats_of, listed, overtaken
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.state import SearchState
 
@@ -107,6 +107,17 @@ def test_a_budget_pays_for_the_test_and_leaves_the_shares_that_are_kept_back() -
         assert budget >= config.safety * (gpu_seconds + closing)
         assert config.most_reserved * budget >= config.safety * again
         assert budget / config.safety >= 0.99 * (gpu_seconds + closing + kept)
+
+
+def test_what_the_same_budget_again_likely_overtakes_is_told_with_that_budget() -> None:
+    state = searched((SETUP, {}), (FROZEN, {}), test_rows=1000)
+    state.apply({"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0, "wall_seconds": None})
+    assert overtaken(state, 0.01) is None
+    state.apply({"event": "foreseen", "t": state.last_t, "better_chance": 0.43})
+    told = overtaken(state, 0.01)
+    assert told is not None and told.gpu_seconds is not None
+    assert told.text == "twice the budget would find something better by more than 0.01 with a chance of 43%"
+    assert budget_for(state, told.gpu_seconds, {SETUP.id: 1}) == pytest.approx(500.0)
 
 
 def test_names_are_listed() -> None:

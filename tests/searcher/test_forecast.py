@@ -10,9 +10,10 @@ import pytest
 from synthetic_table import synthetic_table
 
 from peftcost.recommend.advise import twice_the_budget
+from peftcost.recommend.caveats import overtaken
 from peftcost.recommend.policies import Caveat
 from peftcost.searcher.explore import Suggest, surrogate_of
-from peftcost.searcher.forecast import BudgetForecast, forecast
+from peftcost.searcher.forecast import BudgetForecast, chance_of_better, forecast
 from peftcost.simulator.search import Outcome, TableProposals, prior_of, simulate
 
 TABLE = synthetic_table()
@@ -41,6 +42,9 @@ def test_without_ground_nothing_is_said_of_twice_the_budget(found: Outcome) -> N
     assert told is not None and told.chance > 0
     open_question = replace(settled, caveats=(Caveat("bitfit was not measured", 60.0),))
     assert twice_the_budget(found.state, open_question, suggest_for(found), 0.01) is None
+    likely = replace(found.state, better_chance=0.9)
+    only_overtaken = replace(settled, caveats=(overtaken(likely, 0.01),))
+    assert twice_the_budget(likely, only_overtaken, suggest_for(found), 0.01) == told, "that doubt is the forecast's own"
     at_its_end = replace(found.state, stops=found.state.stops[:1])
     assert twice_the_budget(at_its_end, settled, lambda arm, stop: [], 0.01) is None
 
@@ -50,6 +54,18 @@ def test_more_money_is_never_thought_to_bring_less(found: Outcome) -> None:
     assert chances == sorted(chances)
     assert chances[0] == 0.0
     assert chances[-1] > 0.2, "a tenth of the table's cost leaves much to be found"
+
+
+def test_something_better_is_less_likely_with_a_wider_margin_and_at_the_metrics_end(found: Outcome) -> None:
+    budget = 0.1 * TABLE.total_gpu_seconds
+    chances = [chance_of_better(found.state, suggest_for(found), margin, budget) for margin in (0.0, 0.02, 0.1)]
+    assert chances == sorted(chances, reverse=True) and chances[0] > 0.2
+    best = found.state.explored.best(1)[0].measured.quality
+    at_the_end = replace(found.state, limits=(0.0, best))
+    assert chance_of_better(at_the_end, suggest_for(found), 0.02, budget) < chances[1] / 2
+    assert found.state.better_chance == pytest.approx(
+        chance_of_better(found.state, suggest_for(found), TABLE.metric.default_margin, budget), abs=0.05
+    ), "a search writes it down when it ends"
 
 
 def test_what_cannot_be_paid_is_not_proposed(found: Outcome) -> None:
