@@ -1,11 +1,15 @@
 """Two versions of the search, replayed on the recorded tables with the same seeds.
 
-python benchmarks/search_paired.py record FILE [--seeds 16] [--shares 0.09,0.25] [--margin 0.01] [--config JSON]
+python benchmarks/search_paired.py record FILE [--tables tweets,reviews] [--seeds 16] [--shares 0.09,0.25] [--margin 0.01]
+                                   [--config JSON]
     one line of JSON a replay; run it in each of two checkouts, or with numbers of the search's config changed.
 python benchmarks/search_paired.py compare FILE FILE ...
     what differs from the first, a table and budget at a time: hypervolume, how far the advice lies below the table's best,
     its cost over that of the cheapest as good, and how often what is confirmed is wrong against the whole table, and, where
     table-NAME-longer.parquet tells it, against the reference methods at six epochs.
+python benchmarks/search_paired.py confirmed FILE ...
+    of each file, a table at a time, how much is shown to be as good, how much of that is confirmed, and how much of each is
+    wrong.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ from table_plans import LONGER
 
 from peftcost.core.front import front
 from peftcost.core.statistics import NonInferiority
+from peftcost.recommend.caveats import overtaken
 from peftcost.searcher.config import DEFAULT_CONFIG, SearchConfig
-from peftcost.simulator.search import reference_of, simulate, true_hypervolume, true_points
+from peftcost.simulator.search import Outcome, reference_of, simulate, true_hypervolume, true_points
 from peftcost.simulator.table import RecordedTable, read_table
 
 TABLES = ("tweets", "reviews", "metamath", "wnut16")
@@ -51,10 +56,17 @@ def replay(name: str, share: float, seed: int, margin: float, config: SearchConf
         cheapest = min(cost for quality, cost, _ in truth.values() if quality >= best - margin)
         quality, cost, _ = truth[found.recommendation.id]
         told |= {"confirmed": found.recommendation.confirmed, "short": best - quality, "cost": cost / cheapest}
+        told |= {"better_chance": found.state.better_chance, "overtaken": is_overtaken(found, margin)}
         told |= {"wrong": best - quality > margin + 1e-9, "wrong_longer": longer - quality > margin + 1e-9}
         quality, cost, _ = truth[cheapest_observed(measured, margin)]
         told |= {"short_observed": best - quality, "cost_observed": cost / cheapest}
     return told
+
+
+def is_overtaken(found: Outcome, margin: float) -> bool:
+    """Whether its advice would be confirmed, were it not that something better is likely."""
+    caveat = overtaken(found.state, margin)
+    return found.recommendation is not None and caveat is not None and found.recommendation.caveats == (caveat,)
 
 
 def cheapest_observed(measured: list[dict[str, Any]], margin: float) -> str:
@@ -76,9 +88,11 @@ def best_of_longer(name: str, table: RecordedTable) -> float:
     return max(table.truth(setup_id) + gain for setup_id, gain in gains)
 
 
-def record(out: Path, seeds: int, shares: Iterable[float], margin: float, config: SearchConfig) -> None:
+def record(
+    out: Path, tables: Iterable[str], seeds: int, shares: Iterable[float], margin: float, config: SearchConfig
+) -> None:
     with out.open("a", encoding="utf-8") as file:
-        for name in TABLES:
+        for name in tables:
             for share in shares:
                 for seed in range(seeds):
                     print(json.dumps(replay(name, share, seed, margin, config)), file=file, flush=True)
@@ -106,6 +120,19 @@ def compare(files: list[Path]) -> None:
             )
 
 
+def confirmed(files: list[Path]) -> None:
+    for file in files:
+        rows = [row for row in map(json.loads, file.open(encoding="utf-8")) if "short" in row]
+        for group in dict.fromkeys((row["table"], row["share"]) for row in rows):
+            own = [row for row in rows if (row["table"], row["share"]) == group]
+            said = [f"{file.name}: {group[0]} {group[1]} ({len(own)} searches)"]
+            for name, among in (("shown", ("confirmed", "overtaken")), ("confirmed", ("confirmed",))):
+                found = [row for row in own if any(row[each] for each in among)]
+                longer = sum(row["wrong_longer"] for row in found)
+                said.append(f"{name} {len(found)}, wrong {sum(row['wrong'] for row in found)} (at longer stops {longer})")
+            print("; ".join(said))
+
+
 def mean_of(rows: list[Replay], figure: Callable[[Replay], float]) -> float:
     return float(np.mean([figure(row) for row in rows]))
 
@@ -115,15 +142,20 @@ if __name__ == "__main__":
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("record")
     one.add_argument("out", type=Path)
+    one.add_argument("--tables", default=",".join(TABLES))
     one.add_argument("--seeds", type=int, default=16)
     one.add_argument("--shares", default="0.09,0.25")
     one.add_argument("--margin", type=float, default=0.01)
     one.add_argument("--config", type=json.loads, default={})
     two = commands.add_parser("compare")
     two.add_argument("files", type=Path, nargs="+")
+    three = commands.add_parser("confirmed")
+    three.add_argument("files", type=Path, nargs="+")
     asked = parser.parse_args()
     if asked.command == "compare":
         compare(asked.files)
+    elif asked.command == "confirmed":
+        confirmed(asked.files)
     else:
         shares = [float(share) for share in asked.shares.split(",")]
-        record(asked.out, asked.seeds, shares, asked.margin, replace(DEFAULT_CONFIG, **asked.config))
+        record(asked.out, asked.tables.split(","), asked.seeds, shares, asked.margin, replace(DEFAULT_CONFIG, **asked.config))
