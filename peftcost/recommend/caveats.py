@@ -89,7 +89,7 @@ def overtaken(state: SearchState, margin: float) -> Caveat | None:
     if state.better_chance < config.overtaken_chance:
         return None
     explored = (1 - config.most_reserved - config.parts_share) * limit / config.safety - state.closing_seconds()
-    chance = f"{state.better_chance:.0%}"
+    chance = f"{100 * state.better_chance:.0f} %"
     return Caveat(
         f"twice the budget would find something better by more than {margin:g} with a chance of {chance}", max(0.0, explored)
     )
