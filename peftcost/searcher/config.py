@@ -147,10 +147,10 @@ class SearchConfig:
     """Of the budget: no more is kept back for confirmation."""
     least_reserved: float = 0.12
     """In place of `most_reserved` while something better is likely to be found, see `overtaken_chance`."""
-    overtaken_chance: float = 0.2
+    overtaken_chance: float = 0.15
     """The chance that exploring on finds something better than all that was measured, by more than the margin, at which
-    confirming first would be a waste; of the same budget again, at which nothing is called confirmed (docs/benchmarks/search.md,
-    "Confirmed, and overtaken")."""
+    confirming first would be a waste; of the same budget again, at which nothing is called confirmed
+    (docs/benchmarks/search.md, "Confirmed, and overtaken")."""
 
     # -- confirming (confirm.py, spec.py) ------------------------------------------------------------------------
     most_confirm_seeds: int = MOST_CONFIRM_SEEDS

@@ -38,6 +38,17 @@ class BudgetForecast:
         return {name: value for name, value in vars(self).items() if name != "action"}
 
 
+def within(drawn: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """The draws, shape (n, setups), as far as a metric with these limits allows. Above the middle of its range a quality x
+    deviates upwards by less, as a share of hits does: by 2 (x (1 - x))^(1/2) of what it does in the middle."""
+    low, high = limits
+    mean = drawn.mean(axis=0).clip(low, high)
+    place = (mean - low) / (high - low) if np.isfinite(high - low) else np.full_like(mean, 0.5)
+    upwards = 2 * np.sqrt(np.maximum(place, 0.5) * (1 - np.maximum(place, 0.5)))
+    apart = drawn - mean
+    return np.asarray(np.clip(mean + np.where(apart > 0, upwards * apart, apart), low, high))
+
+
 def chance_of_better(state: SearchState, suggest: Suggest, margin: float, available: float) -> float:
     """That spending `available` gpu_seconds finds something better than all that was measured, by more than the margin."""
     (best,) = state.explored.best(1)
@@ -56,7 +67,7 @@ def forecast(
     known = list({setup.id: setup for setup in (*worth_a_look(state), recommended)}.values())
     config = state.config
     sampled = surrogate_of(state).sample([*known, *(setup for _, setup, _ in ahead)], config.forecast_draws)
-    drawn = np.clip(sampled, *state.limits)
+    drawn = within(sampled, state.limits)
     measured, new = drawn[:, : len(known)], drawn[:, len(known) :]
     bar = measured.max(axis=1)
     costs = np.array([state.cost.predict(setup).gpu_seconds for _, setup, _ in ahead])
