@@ -26,7 +26,7 @@ from peftcost.cost.device import choose_devices
 from peftcost.data.builtin import builtin_model
 from peftcost.data.fingerprint import model_fingerprint
 from peftcost.engine.job import TrainJob, prepare_payload
-from peftcost.engine.messages import Died, Done, Failed, Phase, failure_of
+from peftcost.engine.messages import Died, Done, Failed, Phase, Unmeasured, failure_of
 from peftcost.engine.precision import on_gpu
 from peftcost.engine.sharing import can_share
 from peftcost.methods import get_method
@@ -83,7 +83,7 @@ class Workers:
                     now = time.monotonic()
                     phases[current] += now - since
                     current, since = message.category if isinstance(message, Phase) else "idle", now
-                if isinstance(message, Failed | Died):
+                if isinstance(message, Failed | Died | Unmeasured):
                     raise RuntimeError(f"{kind}: {failure_of(message)}")
                 if isinstance(message, Done):
                     return {**message.result, "phases": dict(phases)}

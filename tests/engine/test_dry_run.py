@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 
 from peftcost.engine import dry_run as module
 from peftcost.engine.dry_run import stays_on_device
@@ -25,6 +26,9 @@ BUCKETS = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position
 TEXTS = Batch({name: torch.ones(2, 7, dtype=torch.long) for name in ("input_ids", "attention_mask")}, torch.zeros(2), 7)
 PICTURES = Batch({"pixel_values": torch.ones(2, 3, 32, 32)}, torch.zeros(2), 5)
 SOUNDS = Batch({"input_values": torch.ones(2, 8000)}, torch.zeros(2), 24)
+EAGER_STAYS = pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.21"), reason="the mask of eager attention copies a number there"
+)
 OF_TEXTS = "AutoModelForSequenceClassification"
 
 
@@ -32,7 +36,7 @@ OF_TEXTS = "AutoModelForSequenceClassification"
     ("config", "auto_model", "batch"),
     [
         (transformers.BertConfig(**SMALL), OF_TEXTS, TEXTS),
-        (transformers.MPNetConfig(**SMALL), OF_TEXTS, TEXTS),
+        pytest.param(transformers.MPNetConfig(**SMALL), OF_TEXTS, TEXTS, marks=EAGER_STAYS),
         (transformers.LlamaConfig(**SMALL), OF_TEXTS, TEXTS),
         (transformers.LlamaConfig(**SMALL), "AutoModelForCausalLM", TEXTS),
         (transformers.ViTConfig(**SMALL, image_size=32, patch_size=16), "AutoModelForImageClassification", PICTURES),
