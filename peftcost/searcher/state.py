@@ -51,7 +51,8 @@ class SearchState(Books):
     floor: float | None = None
     """The quality on dev of the simplest baseline."""
     better_chance: float = 0.0
-    """That the same budget again finds something better than all that was measured, by more than the margin."""
+    """That the same budget again finds something better than all that was measured, by more than the margin: as the last
+    search foresaw it, until one that was given more has ended, too."""
     _by_setup: dict[str, list[Trial]] = field(default_factory=dict)
     _running: dict[int, Trial] = field(default_factory=dict)
     """By number."""
@@ -110,7 +111,6 @@ class SearchState(Books):
         super()._on_budget(event)
         self.exploring = True
         self.spent_before_gpu_seconds, self.stopped_because = self.ledger.spent(), None
-        self.better_chance = 0.0
         self.skipped.clear()
         kept = [trial for trial in self.trials.values() if not trial.cut_off]
         self.trials, self._by_setup, self.explored = {}, {}, Explored()

@@ -120,5 +120,15 @@ def test_what_the_same_budget_again_likely_overtakes_is_told_with_that_budget() 
     assert budget_for(state, told.gpu_seconds, {SETUP.id: 1}) == pytest.approx(500.0)
 
 
+def test_more_budget_alone_takes_back_no_doubt() -> None:
+    """A run that goes on may be cut off before it has foreseen anew."""
+    state = searched((SETUP, {}), (FROZEN, {}))
+    state.apply({"event": "foreseen", "t": state.last_t, "better_chance": 0.43})
+    state.apply({"event": "budget", "t": state.last_t, "limit_gpu_seconds": 500.0, "wall_seconds": None})
+    assert overtaken(state, 0.01) is not None
+    state.apply({"event": "foreseen", "t": state.last_t, "better_chance": 0.02})
+    assert overtaken(state, 0.01) is None
+
+
 def test_names_are_listed() -> None:
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
