@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from peftcost.bench.diagram import Diagram, diagram_of
+from peftcost.core.percent import percent
 from peftcost.report import numbers
 from peftcost.report.marks import Mark, mark_of, outline
-from peftcost.report.numbers import Cell, percent, plural
+from peftcost.report.numbers import Cell, plural
 
 Facts = Mapping[str, Any]
 MOST_PAIRS = 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from peftcost.core.percent import percent
 from peftcost.core.setup import Setup, method_of
 from peftcost.core.setup_words import setup_words
 from peftcost.core.statistics import CONFIRM_SEEDS
@@ -89,7 +90,7 @@ def overtaken(state: SearchState, margin: float) -> Caveat | None:
     if state.better_chance < config.overtaken_chance:
         return None
     explored = (1 - config.most_reserved - config.parts_share) * limit / config.safety - state.closing_seconds()
-    chance = f"{100 * state.better_chance:.0f} %"
+    chance = percent(state.better_chance)
     return Caveat(
         f"twice the budget would find something better by more than {margin:g} with a chance of {chance}", max(0.0, explored)
     )

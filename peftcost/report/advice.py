@@ -9,11 +9,12 @@ from typing import Any
 
 from peftcost.core.budget import format_seconds, typed_budget
 from peftcost.core.memory import format_bytes
+from peftcost.core.percent import percent
 from peftcost.core.statistics import ALPHA
 from peftcost.recommend.policies import not_confirmed, sentence, too_poor, what_it_takes
 from peftcost.report.by_method import is_contended
 from peftcost.report.choices import words_of
-from peftcost.report.numbers import of_its, percent, plural
+from peftcost.report.numbers import of_its, plural
 from peftcost.report.sentences import (
     best_entry,
     cost_word,

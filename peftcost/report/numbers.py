@@ -9,6 +9,7 @@ from datetime import datetime
 
 from peftcost.core.budget import format_seconds
 from peftcost.core.memory import format_bytes
+from peftcost.core.percent import percent
 
 UNKNOWN = "–"
 
@@ -51,15 +52,6 @@ def milliseconds(value: float | None) -> Cell:
 
 def count(value: float | None) -> Cell:
     return cell(value, lambda v: f"{v:,.0f}")
-
-
-def percent(share: float) -> str:
-    """A share of one; never rounded to all or nothing when it is neither."""
-    if 0 < share < 0.005:
-        return "< 1 %"
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    return f"{100 * share:.0f} %"
 
 
 def small_percent(share: float) -> str:

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from peftcost.core.percent import percent
 from peftcost.report.by_method import Figures, MethodRow, common_length, figures, is_measured, method_rows
 from peftcost.report.examples import NOTHING_HIDDEN, OnDev, Shown, on_dev
 from peftcost.report.importance import Importance, importances
 from peftcost.report.marks import Mark, mark_of, outline
-from peftcost.report.numbers import epochs, percent
+from peftcost.report.numbers import epochs
 from peftcost.report.run_files import ByClass, LossCurve, by_class, loss_curves
 from peftcost.report.steps import Step, steps_of
 from peftcost.report.view import SetupRow, View

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from peftcost.core.budget import format_seconds
+from peftcost.core.percent import percent
 from peftcost.data.guess import names_of
 from peftcost.report.by_method import is_contended
 from peftcost.report.choices import choices_of, words_of
-from peftcost.report.numbers import epochs, of_its, percent, period, plural
+from peftcost.report.numbers import epochs, of_its, period, plural
 
 HEADLINE_CHOICES = {"model", "learning_rate", "rank", "rslora", "dora", "top_layers", "stop_examples"}
 

@@ -118,6 +118,9 @@ def test_what_the_same_budget_again_likely_overtakes_is_told_with_that_budget() 
     assert told is not None and told.gpu_seconds is not None
     assert told.text == "twice the budget would find something better by more than 0.01 with a chance of 43 %"
     assert budget_for(state, told.gpu_seconds, {SETUP.id: 1}) == pytest.approx(500.0)
+    state.apply({"event": "foreseen", "t": state.last_t, "better_chance": 0.996})
+    likely = overtaken(state, 0.01)
+    assert likely is not None and likely.text.endswith("with a chance of > 99 %"), "never all when it is not"
 
 
 def test_more_budget_alone_takes_back_no_doubt() -> None:

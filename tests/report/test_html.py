@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from peftcost.core.budget import format_seconds
+from peftcost.core.percent import percent
 from peftcost.errors import UserError
 from peftcost.report.html import write_files, write_report
 from peftcost.report.markdown import escape_markdown
-from peftcost.report.numbers import percent
 
 FIXTURE = Path(__file__).with_name("result_fixture.json")
 Result = dict[str, Any]

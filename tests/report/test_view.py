@@ -12,10 +12,11 @@ import pytest
 from rich.console import Console
 
 from peftcost.cli.tables import result_tables
+from peftcost.core.percent import percent
 from peftcost.report.advice import advice
 from peftcost.report.choices import choices_of, common_choices, varied
 from peftcost.report.html import html_text, markdown_text
-from peftcost.report.numbers import moment, of_its, percent, period, small_percent
+from peftcost.report.numbers import moment, of_its, period, small_percent
 from peftcost.report.picture import cost_ticks
 from peftcost.report.sentences import full_as_far, recommended_entry
 from peftcost.report.view import labels, view_of
