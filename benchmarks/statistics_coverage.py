@@ -107,7 +107,8 @@ def judge(case: Case, run: int) -> tuple[bool, bool, bool, bool]:
     known = [seeds if s in confirmed and case.searched else decisive[s] for s, seeds in rows.items()]
     groups = [[float(np.mean(r[:, 0] == r[:, 1])) for r in seeds] for seeds in known]
     found = resample_qualities(decisive, accuracy, REPLICATES, run, groups)
-    bounds = dict.fromkeys(rows, -1.0) | lower_bounds(found.only(comparators(found, confirmed)))
+    fresh_seeds = dict.fromkeys(rows, 0) | dict.fromkeys(confirmed, case.seeds)
+    bounds = dict.fromkeys(rows, -1.0) | lower_bounds(found.only(comparators(found, fresh_seeds)))
     shown = [s for s in rows if s in confirmed and bounds[s] > -MARGIN]
     inferior = [s for s in truth if truth[s] < max(truth.values()) - MARGIN]
     observed_best = max(found.observed, key=lambda s: found.observed[s])
