@@ -73,7 +73,7 @@ class Controller(Runner):
         self.release_all_but({trial.slot for trial in self.state.running()})
 
     def search(self, run: SearchRun) -> str:
-        """Spend the budget until `decide` says stop; returns why."""
+        """Spend the budget until `decide` says stop, and foresee what as much again would bring; returns why it stopped."""
         news = True
         try:
             while True:
@@ -82,6 +82,7 @@ class Controller(Runner):
                     self.tidy_checkpoints(run)
                 stop = self._start_what_is_decided(run, evidence)
                 if stop is not None and not self.state.running():
+                    self._foresee(run)
                     return stop
                 news = False
                 heard = sorted(self.listen(), key=lambda one: one[0] == ASIDE)  # what is over is not ended any more
@@ -91,7 +92,7 @@ class Controller(Runner):
         finally:
             self._estimates.forget()
 
-    def foresee(self, run: SearchRun) -> None:
+    def _foresee(self, run: SearchRun) -> None:
         """Write down with which chance the same budget again finds something better, while there are checkpoints."""
         if self.state.explored.best(1):
             suggest, available = partial(run.proposals.suggest, self.state), self.state.limit_gpu_seconds

@@ -32,7 +32,6 @@ def conclude(controller: Controller, run: SearchRun, spec: SearchSpec) -> None:
     state, folder = controller.state, run.folder
     task = relative_paths(spec.task, folder.path)
     because = controller.search(run)
-    controller.foresee(run)
     controller.record("closing", because=because)
     evidence = run.evidence.replicates(state)
     entries = setup_entries(state, evidence)

@@ -165,7 +165,6 @@ def simulate(
             seed=0,
         )
         because = controller.search(run)
-        controller.foresee(run)
     controller.release()
     replicates = evidence.replicates(state)
     entries = setup_entries(state, replicates)
