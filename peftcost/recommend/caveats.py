@@ -10,6 +10,7 @@ from peftcost.core.setup import Setup, method_of
 from peftcost.core.setup_words import setup_words
 from peftcost.core.statistics import CONFIRM_SEEDS
 from peftcost.recommend.policies import Caveat
+from peftcost.searcher.config import SearchConfig
 from peftcost.searcher.planner import priors
 from peftcost.searcher.references import Curve, Expected, has_begun, rising_at
 from peftcost.searcher.state import SearchState
@@ -31,9 +32,14 @@ def budget_for(state: SearchState, gpu_seconds: float, fresh_seeds: Mapping[str,
     again, and shares are kept back for confirming and for parts of the rows. fresh_seeds: by setup."""
     config = state.config
     again = sum(n * state.cost.predict(state.setup(setup_id)).trial_seconds for setup_id, n in fresh_seeds.items())
-    explored = (gpu_seconds + state.closing_seconds()) / (1 - config.most_reserved - config.parts_share)
+    explored = (gpu_seconds + state.closing_seconds()) / explored_share(config)
     left_to_confirm = max(config.most_reserved, 1 - config.explore_share) or 1.0  # nothing, where all may be explored
     return config.safety * max(explored, again / left_to_confirm)
+
+
+def explored_share(config: SearchConfig) -> float:
+    """Of a budget, what is not kept back."""
+    return 1 - config.most_reserved - config.parts_share
 
 
 def unmeasured(state: SearchState) -> Caveat | None:
@@ -89,7 +95,7 @@ def overtaken(state: SearchState, margin: float) -> Caveat | None:
     config, limit = state.config, state.limit_gpu_seconds
     if state.better_chance < config.overtaken_chance:
         return None
-    explored = (1 - config.most_reserved - config.parts_share) * limit / config.safety - state.closing_seconds()
+    explored = explored_share(config) * limit / config.safety - state.closing_seconds()  # as `budget_for` counts
     chance = percent(state.better_chance)
     return Caveat(
         f"twice the budget would find something better by more than {margin:g} with a chance of {chance}", max(0.0, explored)
