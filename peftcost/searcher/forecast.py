@@ -43,8 +43,8 @@ def within(drawn: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     deviates upwards by less, as a share of hits does: by 2 (x (1 - x))^(1/2) of what it does in the middle."""
     low, high = limits
     mean = drawn.mean(axis=0).clip(low, high)
-    place = (mean - low) / (high - low) if np.isfinite(high - low) else np.full_like(mean, 0.5)
-    upwards = 2 * np.sqrt(np.maximum(place, 0.5) * (1 - np.maximum(place, 0.5)))
+    place = np.maximum(0.5, (mean - low) / (high - low)) if np.isfinite(high - low) else 0.5
+    upwards = 2 * np.sqrt(place * (1 - place))
     apart = drawn - mean
     return np.asarray(np.clip(mean + np.where(apart > 0, upwards * apart, apart), low, high))
 
