@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,8 +59,8 @@ class Heard(Observer):
 
 
 def training(setups: int) -> Controller:
-    """So many setups train on one device, over one pass of the base where they are several."""
-    controller = Controller(SimpleNamespace(), Journal(), SearchState())  # type: ignore[arg-type]
+    """So many setups train on one device, over one pass of the base where they are several. A second passes an event."""
+    controller = Controller(SimpleNamespace(), Journal(monotonic=count().__next__), SearchState())  # type: ignore[arg-type]
     probe = Probe(1.0, 0.01, 0.001, 1, 1, 1)
     rows = {"train_rows": 300, "dev_rows": 100, "test_rows": 0}
     controller.record("planned", probes={"lora": probe.as_dict()}, infeasible={}, methods=["lora"], stops=[300], **rows)

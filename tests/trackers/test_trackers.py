@@ -88,6 +88,9 @@ class TestWandB(TrackerContract):
         return get_tracker("wandb")
 
     def delivered(self, search: TrackedSearch) -> Delivered:
+        import wandb
+
+        wandb.teardown()  # `finish` does not wait until wandb's service has written the file; the end of a process does
         found = Delivered({}, {}, {}, {})
         for file in (search.folder / "wandb").glob("offline-run-*/*.wandb"):
             read_wandb(file, search.name, found)
