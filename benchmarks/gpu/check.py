@@ -44,6 +44,7 @@ PARTS = {
     **{f"memory {size.name}": ["-m", "benchmarks.gpu.memory", size.name] for size in SIZES},
     "attention": ["-m", "benchmarks.gpu.attention"],
     "places": ["-m", "benchmarks.gpu.places"],
+    "pictures": ["-m", "benchmarks.gpu.pictures"],
     "mix minilm": ["-m", "benchmarks.gpu.mix", "minilm:20"],
     "mix llama-135m": ["-m", "benchmarks.gpu.mix", "llama-135m:10"],
 }

@@ -23,6 +23,7 @@ from peftcost.data.features import Split
 from peftcost.engine.attention import is_flash
 from peftcost.engine.dataset import Collator
 from peftcost.engine.dry_run import stays_on_device
+from peftcost.engine.graph_inputs import GraphInputs, tensors_of
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
@@ -168,8 +169,7 @@ class _Captured:
     """A graph with the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
-    parts: list[Batch]
-    n_targets: torch.Tensor
+    inputs: GraphInputs
     outputs: list[torch.Tensor]
 
 
@@ -181,13 +181,13 @@ class Graphs:
 
     def __init__(self, function: Function, shapes: Shapes, device: torch.device) -> None:
         self.function, self.shapes, self.device = function, shapes, device
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool, self._copying = torch.cuda.graph_pool_handle(), torch.cuda.Stream(device)
         self._warm: set[Key] = set()
         self._captured: dict[Key, _Captured] = {}
 
     def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor, form: Form) -> list[torch.Tensor]:
-        """parts: on the CPU, but for activations. n_targets: on the CPU, in fp32. form: what the parts were padded to."""
-        key = tuple(tuple(tensor.shape) for part in parts for tensor in _moving(part))
+        """parts: on the CPU. n_targets: on the CPU, in fp32. form: what the parts were padded to."""
+        key = tuple(tuple(tensor.shape) for tensor in tensors_of(parts))
         if key not in self._captured:
             pays = self.shapes.pays(sum(part.rows for part in parts), form)
             if not pays or key not in self._warm or not has_room(self.device):
@@ -195,26 +195,24 @@ class Graphs:
                 return self.function([part.to(self.device) for part in parts], n_targets.to(self.device))
             self._captured[key] = self._capture(parts, n_targets)
         captured = self._captured[key]
-        for static, part in zip(captured.parts, parts, strict=True):
-            _fill(static, part)
-        captured.n_targets.copy_(_pinned(n_targets), non_blocking=True)
+        captured.inputs.fill(parts, n_targets)
         captured.graph.replay()
         return captured.outputs
 
     def _capture(self, parts: Sequence[Batch], n_targets: torch.Tensor) -> _Captured:
-        static, static_n_targets = [_static(part, self.device) for part in parts], n_targets.to(self.device)
+        inputs = GraphInputs(parts, n_targets, self._copying)
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
         with _no_collection():
             graph.capture_begin(pool=self._pool)
             try:
-                outputs = self.function(static, static_n_targets)
+                outputs = self.function(inputs.parts, inputs.n_targets)
             except BaseException:
                 with contextlib.suppress(RuntimeError):  # else it would hide the error that ended the capture
                     graph.capture_end()
                 raise
             graph.capture_end()
-        return _Captured(graph, static, static_n_targets, outputs)
+        return _Captured(graph, inputs, outputs)
 
 
 def has_room(device: torch.device) -> bool:
@@ -237,30 +235,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _static(part: Batch, device: torch.device) -> Batch:
-    """Tensors of the batch's shapes on the device."""
-    inputs = {name: torch.empty_like(tensor, device=device) for name, tensor in part.inputs.items()}
-    activations = None if part.activations is None else torch.empty_like(part.activations, device=device)
-    kept = None if part.kept is None else torch.empty_like(part.kept, device=device)
-    static = Batch(inputs, torch.empty_like(part.targets, device=device), part.width, activations, kept)
-    _fill(static, part)
-    return static
-
-
-def _fill(static: Batch, part: Batch) -> None:
-    """Copy a batch into the tensors that a graph reads, without waiting."""
-    for there, new in zip(_moving(static), _moving(part), strict=True):
-        there.copy_(_pinned(new), non_blocking=True)
-    if static.activations is not None and part.activations is not None:
-        static.activations.copy_(part.activations, non_blocking=True)
-
-
-def _moving(part: Batch) -> list[torch.Tensor]:
-    """What each step brings to the device."""
-    return [*part.inputs.values(), part.targets, *([] if part.kept is None else [part.kept])]
-
-
-def _pinned(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.pin_memory() if tensor.device.type == "cpu" else tensor

@@ -20,6 +20,7 @@ from peftcost.engine import cuda_graphs, wanted_logits
 from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, Form, plan_shapes
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, micro_batches
 from peftcost.engine.fitting import estimate_of, job_estimate, most_places
+from peftcost.engine.graph_inputs import tensors_of
 from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
 from peftcost.engine.prepare import prepare
 from peftcost.engine.train import train
@@ -69,7 +70,7 @@ class Uncaptured(cuda_graphs.Graphs):
 
     def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor, form: Form) -> list[torch.Tensor]:
         pays = self.shapes.pays(sum(part.rows for part in parts), form)
-        self.ran.append((form, pays, tuple(tensor.shape for part in parts for tensor in cuda_graphs._moving(part))))
+        self.ran.append((form, pays, tuple(tensor.shape for tensor in tensors_of(parts))))
         return self.function(parts, n_targets)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcost.core.setup import PACKING, Setup
-from peftcost.engine import cuda_graphs
+from peftcost.engine import cuda_graphs, graph_inputs
 from peftcost.engine.cuda_graphs import ALIGNMENT, Extent, bucket_sizes, plan_shapes
 from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.job import NullReporter, TrainJob
@@ -145,3 +145,12 @@ def test_a_captured_pack_ends_like_its_members_alone(
     for i, some in enumerate(choices):
         alone = train(job(prepared, tmp_path / f"alone{i}", method, **some), NullReporter())
         assert together[i]["result"]["dev_loss"] == pytest.approx(alone["dev_loss"], rel=2e-2)
+
+
+@pytest.mark.gpu
+def test_batches_that_are_copied_ahead_train_as_others(prepared: str, tmp_path: Path, on_the_gpu: pytest.MonkeyPatch) -> None:
+    found = []
+    for name, least in (("ahead", 0), ("before the step", 2**40)):
+        on_the_gpu.setattr(graph_inputs, "COPIED_AHEAD_BYTES", least)
+        found.append(train(job(prepared, tmp_path / name, "lora"), NullReporter())["dev_loss"])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
