@@ -67,6 +67,7 @@ BudgetFor = Callable[[float, Mapping[str, int]], float]
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
+    shown: to be within the margin of the best that was measured. confirmed: shown, and nothing stands against it.
     best: the best expected. next_better: the cheapest of better quality; next_cheaper: the best of those that cost at least
     a twentieth less. None where there is none. caveats: with any of them nothing is confirmed. more_gpu_seconds: what would
     tell, as far as a larger budget can; None where it is confirmed, and where no budget tells.
@@ -89,6 +90,7 @@ class Recommendation:
     next_cheaper: str | None = None
     caveats: tuple[Caveat, ...] = ()
     more_gpu_seconds: float | None = None
+    shown: bool = False
 
 
 def recommend(
@@ -180,6 +182,7 @@ def recommend(
         )[1],
         caveats=caveats,
         more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
+        shown=is_shown,
     )
 
 

@@ -85,7 +85,8 @@ def how_sure(result: Result, entry: Entry) -> str:
         return f"{start} There is nothing to compare it with."
     if told["probability_within_margin"] < ALPHA:
         return f"{start} {too_poor(margin)} ({probability})."
-    among = f"Among what was measured it is likely within {margin:g} of the best ({probability}, {fresh})"
+    how = "shown to be" if told.get("shown") else "likely"
+    among = f"Among what was measured it is {how} within {margin:g} of the best ({probability}, {fresh})"
     if told["probability_within_margin"] < LIKELY:
         among = f"Whether it is within {margin:g} of the best that was measured cannot be told ({probability}, {fresh})"
     if caveats:

@@ -95,6 +95,7 @@ def test_what_is_likely_overtaken_is_not_confirmed_though_it_is_shown() -> None:
     assert "With 2 fresh seeds it is shown to be within 0.01 of the best that was measured" in found.because
     unsure = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, overtaken=likely)
     assert (unsure.confirmed, unsure.caveats) == (False, ()), "there the doubt is another one"
+    assert (found.shown, unsure.shown) == (True, False)
 
 
 def test_no_budget_is_named_where_none_would_tell() -> None:

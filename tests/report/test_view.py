@@ -57,7 +57,10 @@ def test_what_stands_against_the_advice_comes_first(result: Result) -> None:
     result["recommendation"] |= {"confirmed": False, "caveats": caveats, "more_gpu_seconds": 170.0}
     _, how_sure, what_next = view_of(result, "runs/tweets").advice
     assert how_sure.startswith("Not confirmed: full (.041, .192 after 0.9, 1.8 epochs) was still rising.")
+    assert "Among what was measured it is likely within" in how_sure
     assert what_next == "To be surer: peftcost resume runs/tweets --budget +3gpu-min"
+    result["recommendation"]["shown"] = True
+    assert "Among what was measured it is shown to be within" in view_of(result, "runs/tweets").advice[1]
 
 
 def test_what_no_budget_can_tell_is_said_in_place_of_a_command(result: Result) -> None:
