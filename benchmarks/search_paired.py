@@ -2,7 +2,8 @@
 
 python benchmarks/search_paired.py record FILE [--tables tweets,reviews] [--seeds 16] [--shares 0.09,0.25] [--margin 0.01]
                                    [--config JSON]
-    one line of JSON a replay; run it in each of two checkouts, or with numbers of the search's config changed.
+    one line of JSON a replay; run it in each of two checkouts, or with numbers of the search's config changed. What stands
+    in FILE is not replayed again.
 python benchmarks/search_paired.py compare FILE FILE ...
     what differs from the first, a table and budget at a time: hypervolume, how far the advice lies below the table's best,
     its cost over that of the cheapest as good, and how often what is confirmed is wrong against the whole table, and, where
@@ -19,6 +20,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +93,19 @@ def best_of_longer(name: str, table: RecordedTable) -> float:
 def record(
     out: Path, tables: Iterable[str], seeds: int, shares: Iterable[float], margin: float, config: SearchConfig
 ) -> None:
+    known = {key_of(json.loads(line)) for line in out.open(encoding="utf-8")} if out.exists() else set()
     with out.open("a", encoding="utf-8") as file:
-        for name in tables:
-            for share in shares:
-                for seed in range(seeds):
-                    print(json.dumps(replay(name, share, seed, margin, config)), file=file, flush=True)
+        for key in product(tables, shares, range(seeds)):
+            if key not in known:
+                print(json.dumps(replay(*key, margin, config)), file=file, flush=True)
+
+
+def key_of(row: Replay) -> tuple[str, float, int]:
+    return row["table"], row["share"], row["seed"]
 
 
 def compare(files: list[Path]) -> None:
-    every = [{(r["table"], r["share"], r["seed"]): r for r in map(json.loads, file.open(encoding="utf-8"))} for file in files]
+    every = [{key_of(row): row for row in map(json.loads, file.open(encoding="utf-8"))} for file in files]
     common = [key for key in every[0] if all(key in replays and "short" in replays[key] for replays in every)]
     for group in dict.fromkeys(key[:2] for key in common):
         keys = [key for key in common if key[:2] == group]
