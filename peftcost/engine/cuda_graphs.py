@@ -159,9 +159,11 @@ def own_stream(device: torch.device) -> Iterator[None]:
     """All of a training runs in this context, eager steps too: graphs are captured on the stream that warmed them up."""
     stream, before = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     stream.wait_stream(before)
-    with torch.cuda.stream(stream):
-        yield
-    before.wait_stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        before.wait_stream(stream)  # also after an error: what is freed then may be in use there
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcost.core.setup import PACKING, Setup
-from peftcost.engine import cuda_graphs, graph_inputs
+from peftcost.engine import cuda_graphs
 from peftcost.engine.cuda_graphs import ALIGNMENT, Extent, bucket_sizes, plan_shapes
 from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.job import NullReporter, TrainJob
@@ -23,6 +23,7 @@ from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method, methods
+from peftcost.tasks.batch import Batch
 
 STOP = 320
 LENGTHS = st.lists(st.integers(1, 128), min_size=1, max_size=60)
@@ -148,9 +149,20 @@ def test_a_captured_pack_ends_like_its_members_alone(
 
 
 @pytest.mark.gpu
-def test_batches_that_are_copied_ahead_train_as_others(prepared: str, tmp_path: Path, on_the_gpu: pytest.MonkeyPatch) -> None:
+def test_a_replay_reads_its_own_batch_whichever_stream_is_late() -> None:
+    def step(parts: Sequence[Batch], n_targets: torch.Tensor) -> list[torch.Tensor]:
+        numbers = parts[0].inputs["x"]
+        return [torch.stack([numbers.amin(), numbers.amax(), n_targets])]
+
+    device, form, cycles = torch.device("cuda"), (1, 0), 10**8
+    graphs = cuda_graphs.Graphs(step, cuda_graphs.Shapes((form,), {(rows, form): 100.0 for rows in (8, 16)}), device)
     found = []
-    for name, least in (("ahead", 0), ("before the step", 2**40)):
-        on_the_gpu.setattr(graph_inputs, "COPIED_AHEAD_BYTES", least)
-        found.append(train(job(prepared, tmp_path / name, "lora"), NullReporter())["dev_loss"])
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    with cuda_graphs.own_stream(device):
+        for number in range(24):
+            late = graphs._copying if number % 3 else torch.cuda.current_stream(device)
+            with torch.cuda.stream(late):
+                torch.cuda._sleep(cycles)
+            rows = 8 if number % 2 else 16
+            batch = Batch({"x": torch.full((rows, 2**20), float(number))}, torch.zeros(rows), 1)
+            found.append(graphs([batch], torch.tensor(float(number)), form)[0].clone())
+    assert torch.stack(found).tolist() == [[number] * 3 for number in range(24)]

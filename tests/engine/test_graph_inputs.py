@@ -18,17 +18,6 @@ STEPS = 12
 LARGE = COPIED_AHEAD_BYTES // 4  # numbers of 4 bytes
 
 
-class Event:
-    """Set once all that its stream had to do before is done."""
-
-    def __init__(self) -> None:
-        self.done: Callable[[], bool] = lambda: True
-
-    def record(self, stream: Stream) -> None:
-        number = stream.given
-        self.done = lambda: stream.ended >= number
-
-
 class Stream:
     """Does what it is given in order, but not before what it waits for."""
 
@@ -42,13 +31,9 @@ class Stream:
         self.queue.append((ready, work))
         self.given += 1
 
-    def wait_event(self, event: Event) -> None:
-        self.give(lambda: None, event.done)
-
     def wait_stream(self, other: Stream) -> None:
-        event = Event()
-        event.record(other)
-        self.wait_event(event)
+        number = other.given
+        self.give(lambda: None, lambda: other.ended >= number)
 
     @property
     def can_go_on(self) -> bool:
@@ -92,7 +77,6 @@ class Device:
 def device_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Device]:
     def made(seed: int) -> Device:
         device = Device(seed)
-        monkeypatch.setattr(torch.cuda, "Event", Event)
         monkeypatch.setattr(torch.cuda, "stream", device.stream)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda of: device.current)
         monkeypatch.setattr(graph_inputs, "_copy", device.copy)
@@ -108,23 +92,35 @@ def batch(number: int, numbers: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("numbers", [8, LARGE])
-def test_each_step_reads_its_own_batch(numbers: int, device_of: Callable[[int], Device]) -> None:
+def read_now(inputs: GraphInputs) -> set[float]:
+    """The numbers of the batch that a step would read."""
+    tensors = [*tensors_of(inputs.parts), inputs.n_targets]
+    return {float(end) for tensor in tensors for end in (tensor.min(), tensor.max())}
+
+
+@pytest.mark.parametrize("shapes", [(8,), (LARGE,), (LARGE, 2 * LARGE, 8)], ids=str)
+def test_each_step_reads_its_own_batch(shapes: tuple[int, ...], device_of: Callable[[int], Device]) -> None:
     for seed in range(10):
         device = device_of(seed)
-        inputs = GraphInputs([batch(0, numbers)], torch.tensor(0.0), device.copying)  # type: ignore[arg-type]
+        captured = [GraphInputs([batch(0, n)], torch.tensor(0.0), device.copying) for n in shapes]  # type: ignore[arg-type]
         read: list[set[float]] = []
-
-        def step(inputs: GraphInputs = inputs, read: list[set[float]] = read) -> None:
-            tensors = [*tensors_of(inputs.parts), inputs.n_targets]
-            read.append({float(end) for tensor in tensors for end in (tensor.min(), tensor.max())})
-
         for number in range(STEPS):
-            inputs.fill([batch(number, numbers)], torch.tensor(float(number)))
-            device.training.give(step)
+            inputs = captured[number % len(shapes)]
+            inputs.fill([batch(number, shapes[number % len(shapes)])], torch.tensor(float(number)))
+            device.training.give(lambda inputs=inputs, read=read: read.append(read_now(inputs)))
             device.run(device.random.choice([0, 2, 8, 30]))
         device.run(float("inf"))
         assert read == [{float(number)} for number in range(STEPS)]
+
+
+def test_what_lay_in_a_new_tensors_memory_is_read_before(device_of: Callable[[int], Device]) -> None:
+    device = device_of(0)
+    device.training.give(lambda: None, ready=lambda: False)
+    GraphInputs([batch(0, LARGE)], torch.tensor(0.0), device.copying).fill(  # type: ignore[arg-type]
+        [batch(1, LARGE)], torch.tensor(1.0)
+    )
+    device.run(float("inf"))
+    assert device.copied == 0
 
 
 def test_only_a_large_batch_is_copied_while_the_step_before_runs(device_of: Callable[[int], Device]) -> None:
