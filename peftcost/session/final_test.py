@@ -32,19 +32,24 @@ def open_tests(
 ) -> dict[str, Path | None] | None:
     """The test split, opened once: the files of the rows of the recommended setup, of the best observed, and of the untuned
     model. None when the budget ran out."""
-    base = spec.bases[base_of(spec, controller.state, recommendation)]
-    out = run.folder.baselines
-    payload = {"prepared": run.prepared[base.task.only_model], "seed": spec.seed, "out": str(out)}
+    prepared = run.prepared[base_of(spec, controller.state, recommendation)]
+    untuned = untuned_folder(run, prepared) / "untuned.npy"
     found: dict[str, Path | None] = {"recommended": None, "best": None}
     try:
-        controller.run_one("untuned", payload)
+        if not untuned.exists():
+            controller.run_one("untuned", {"prepared": prepared, "seed": spec.seed, "out": str(untuned.parent)})
         if recommendation is not None:
             for name, setup_id in (("recommended", recommendation.id), ("best", recommendation.best)):
                 found[name] = test_of(controller, run, setup_id)
     except BudgetSpent:
         controller.record("warned", text="The budget did not last for the test split; it was not opened.")
         return None
-    return {**found, "untuned": out / "untuned.npy"}
+    return {**found, "untuned": untuned}
+
+
+def untuned_folder(run: SearchRun, prepared: str) -> Path:
+    """For what the base as it comes says, one of several in a folder of its own. prepared: the data as it reads them."""
+    return run.folder.baselines / (Path(prepared).name if len(run.prepared) > 1 else "")
 
 
 def test_qualities(files: Mapping[str, Path | None], run: SearchRun, data: TaskData) -> dict[str, dict[str, Any] | None]:
@@ -85,7 +90,7 @@ def answers_of(
 ) -> Answers | None:
     """What the recommended setup and the untuned model write on a part of the test split; None where the task asks for no
     texts, or where the budget was spent before; with a warning where it was."""
-    prepared = run.prepared[spec.bases[base_of(spec, controller.state, recommendation)].task.only_model]
+    prepared = run.prepared[base_of(spec, controller.state, recommendation)]
     asked = load_asked(Path(prepared))
     if asked is None or recommendation is None:
         return None
@@ -99,7 +104,7 @@ def answers_of(
             "seed": trial.seed,
             "out": str(out),
         }
-    jobs["untuned"] = {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(run.folder.baselines)}
+    jobs["untuned"] = {"prepared": prepared, "setup": None, "seed": spec.seed, "out": str(untuned_folder(run, prepared))}
     files: dict[str, Path] = {}
     for name, payload in jobs.items():
         file = Path(payload["out"]) / "answers.npy"

@@ -122,6 +122,22 @@ def answered(controller: Answers, tmp_path: Path) -> final_test.Answers | None:
     return final_test.answers_of(controller, run, spec, SimpleNamespace(id="s"))  # type: ignore[arg-type]
 
 
+def test_what_was_predicted_of_the_test_split_is_not_paid_twice(tmp_path: Path) -> None:
+    """A run that is given more, but too little for anything, keeps its test results."""
+    controller = Answers(lasts_for=0)
+    (tmp_path / "untuned.npy").touch()
+    (tmp_path / "test_rows.npy").touch()
+    folder = SimpleNamespace(baselines=tmp_path, trial=lambda setup_id, seed: tmp_path)
+    run = SimpleNamespace(folder=folder, prepared={"m": "prepared"}, seed=0, prepared_for=lambda setup: "prepared")
+    spec = SimpleNamespace(task=SimpleNamespace(models=["m"]), seed=0)
+    controller.state.setup = lambda setup_id: SETUP  # type: ignore[method-assign]
+    found = final_test.open_tests(controller, run, spec, SimpleNamespace(id="s", best="s"))  # type: ignore[arg-type]
+    assert found is not None and None not in found.values()
+    assert not controller.asked and not controller.state.warnings
+    run.prepared["another"] = "of-another"
+    assert final_test.untuned_folder(run, "prepared") != final_test.untuned_folder(run, "of-another")  # type: ignore[arg-type]
+
+
 def test_copies_of_a_prompt_are_drawn_together_where_answers_are_judged(tmp_path: Path) -> None:
     file = tmp_path / "answers.npy"
     np.save(file, np.array([[1.0, 0, 0], [0.0, 0, 0]]))
