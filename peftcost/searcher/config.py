@@ -122,6 +122,9 @@ class SearchConfig:
     common_seed_share: float = 0.6
     """What a seed does to all setups alike, as a share of what it does to each: the first deviates by .010, the second by
     .017 on average over the stops of the recorded tables."""
+    astray_deviations: float = 4.0
+    """A fresh seed that differs from what was expected by more tells nothing of what seeds do to all setups alike: one whose
+    training collapsed (.94 to .24) would have lowered what is expected of all that only exploring has measured."""
     unsettled_readings: float = 0.25
     """By so much more, per quality that a setup lies below the best, does its reading err: it may still take off, or
     diverge. At least `unsettled_seeds`, since a setup is also not what its neighbours and its earlier stops say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -74,12 +74,11 @@ class Evidence:
         again = sorted(state.confirmed)  # each was explored before
         if not again or not variance:
             return 0.0
-        told, weights = 0.0, 1 / variance
+        told = []
         for s, mean, deviation in zip(again, *surrogate.predict([state.setup(s) for s in again]), strict=True):
             read = [self._draw(state, trial, state.dev_sample)[0] for trial in state.decisive(s)]
-            weight = 1 / (deviation**2 + own / len(read))
-            told, weights = told + weight * (float(np.mean(read)) - mean), weights + weight
-        return told / weights
+            told.append((float(np.mean(read)) - mean, deviation**2 + own / len(read)))
+        return common_shift(told, variance, state.config.astray_deviations)
 
     def reading_error(self, state: SearchState, trial: Trial) -> float:
         """The standard error of a trial's quality over the dev examples."""
@@ -95,6 +94,13 @@ class Evidence:
             (values,) = resample_examples([rows], self.metric.compute, n, replicates, self.seed, self.copies)
             self._drawn[key] = (plain_value(rows, self.metric.compute), values)
         return self._drawn[key]
+
+
+def common_shift(told: Sequence[tuple[float, float]], variance: float, astray_deviations: float) -> float:
+    """What is common to these differences, each with its own variance, if it is normal around 0 with this variance. One that
+    lies farther off than so many deviations is of a training that went astray, and tells nothing of others."""
+    near = [(found, own) for found, own in told if abs(found) <= astray_deviations * math.sqrt(variance + own)]
+    return sum(found / own for found, own in near) / (1 / variance + sum(1 / own for _, own in near))
 
 
 def spread_groups(state: SearchState) -> list[dict[int, float]]:
