@@ -160,13 +160,14 @@ def length_slices(seen: Sequence[Example], rows: np.ndarray, data: TaskData) -> 
         return []
     words = np.array([len(data.task_type.content(example).split()) for example in seen])
     ends = np.unique(np.quantile(words, np.linspace(0, 1, PARTS + 1)).astype(int))
-    found = []
-    for i, (low, high) in enumerate(zip(ends, ends[1:], strict=False)):
-        first = low if i == 0 else low + 1
+    found, first = [], ends[0]
+    for high in ends[1:]:
         chosen = (words >= first) & (words <= high)
-        if chosen.sum() >= FEWEST_IN_A_SLICE:
-            told = f"{first} words" if first == high else f"{first} to {high} words"
-            found.append(slice_of(told, chosen, rows, seen, data))
+        if chosen.sum() < FEWEST_IN_A_SLICE or 0 < (words > high).sum() < FEWEST_IN_A_SLICE:
+            continue  # together with the next ones
+        told = f"{first} words" if first == high else f"{first} to {high} words"
+        found.append(slice_of(told, chosen, rows, seen, data))
+        first = high + 1
     return found if len(found) > 1 else []
 
 

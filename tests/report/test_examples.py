@@ -19,7 +19,7 @@ from peftcost.task.task import load_task
 def test_slices_calibration_and_the_hardest_examples(tmp_path: Path) -> None:
     found = on_dev(tmp_path, with_examples(tmp_path))
     assert found is not None and found.examples == 100
-    assert len(found.slices["words"]) > 1 and sum(part.examples for part in found.slices["words"]) <= 100
+    assert len(found.slices["words"]) > 1 and sum(part.examples for part in found.slices["words"]) == 100
     assert found.calibration is not None and found.calibration.accuracy == pytest.approx(0.9)
     assert found.hardest is not None and len(found.hardest) == 10 and found.suspects == 10
     assert all(row.suspect and row.label != row.predicted and row.sure == "> 99 %" for row in found.hardest)
