@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from peftcost.core.setup import Setup
 from peftcost.core.statistics import NonInferiority, Replicates
 from peftcost.recommend.caveats import budget_for, caveats_of, overtaken
 from peftcost.recommend.policies import DEFAULT_POLICY, Recommendation, recommend
@@ -40,7 +41,8 @@ def recommend_of(
     **constraints: Any,
 ) -> Recommendation:
     """`recommend`, with what the search knows: what stands against it, and what a larger budget needs to tell. constraints:
-    as `recommend` has them."""
+    as `recommend` has them; what cannot meet them stands against nothing."""
+    able = partial(meets, state, constraints.get("max_memory_bytes"), constraints.get("max_gpu_seconds"))
     return recommend(
         evidence_of(setups),
         replicates,
@@ -48,10 +50,17 @@ def recommend_of(
         policy,
         dev_rows,
         **constraints,
-        caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed),
+        caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed, able=able),
         overtaken=overtaken(state, criterion.margin),
         budget_for=partial(budget_for, state),
     )
+
+
+def meets(state: SearchState, max_memory_bytes: float | None, max_gpu_seconds: float | None, setup: Setup) -> bool:
+    """Whether the setup is expected to meet these constraints."""
+    expected = state.cost.predict(setup)
+    fits = max_memory_bytes is None or expected.peak_bytes <= max_memory_bytes
+    return fits and (max_gpu_seconds is None or expected.gpu_seconds <= max_gpu_seconds)
 
 
 def twice_the_budget(state: SearchState, advised: Recommendation, suggest: Suggest, margin: float) -> BudgetForecast | None:

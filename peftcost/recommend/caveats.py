@@ -3,7 +3,7 @@ learning, and what was measured on a busy machine. Of each, what finding out tak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from peftcost.core.percent import percent
 from peftcost.core.setup import Setup, method_of
@@ -19,11 +19,17 @@ from peftcost.searcher.trial import Trial
 
 
 def caveats_of(
-    state: SearchState, setup_id: str, rivals: Collection[str], margin: float, expected: Expected
+    state: SearchState,
+    setup_id: str,
+    rivals: Collection[str],
+    margin: float,
+    expected: Expected,
+    able: Callable[[Setup], bool] = lambda setup: True,
 ) -> tuple[Caveat, ...]:
-    """Of recommending this setup as the cheapest of these; none where only its bound decides."""
+    """Of recommending this setup as the cheapest of these; none where only its bound decides. able: whether a setup could be
+    recommended."""
     setup = state.setup(setup_id)
-    found = [unmeasured(state), *rising(state, setup, margin, expected), contended(state, setup, rivals)]
+    found = [unmeasured(state, able), *rising(state, setup, margin, expected, able), contended(state, setup, rivals)]
     return tuple(caveat for caveat in found if caveat is not None)
 
 
@@ -42,13 +48,14 @@ def explored_share(config: SearchConfig) -> float:
     return 1 - config.most_reserved - config.parts_share
 
 
-def unmeasured(state: SearchState) -> Caveat | None:
+def unmeasured(state: SearchState, able: Callable[[Setup], bool]) -> Caveat | None:
     """The methods that were asked for, run here, and have no measurement."""
     measured = {trial.setup.arm for trial in state.measured("explore")}
-    missing = [arm for arm in state.arms if arm not in measured and arm not in state.infeasible]
+    lacking = [arm for arm in state.arms if arm not in measured and arm not in state.infeasible]
+    first = {arm: setup for arm, setup in priors(lacking, state.stops[0], state.cost.probes).items() if able(setup)}
+    missing = list(first)
     if not missing:
         return None
-    first = priors(missing, state.stops[0], state.cost.probes)
     needs = sum(state.cost.predict(setup, dev_rows=state.dev_sample).trial_seconds for setup in first.values())
     verb = "was" if len(missing) == 1 else "were"
     known = {method_of(arm) for arm in measured}
@@ -56,9 +63,11 @@ def unmeasured(state: SearchState) -> Caveat | None:
     return Caveat(f"{listed(names)} {verb} not measured", needs)
 
 
-def rising(state: SearchState, recommended: Setup, margin: float, expected: Expected) -> list[Caveat]:
+def rising(
+    state: SearchState, recommended: Setup, margin: float, expected: Expected, able: Callable[[Setup], bool]
+) -> list[Caveat]:
     """The references that had not learnt all they can: those that may go on, and those that no budget trains for longer."""
-    found = rising_at(state, recommended, margin, expected)
+    found = [curve for curve in rising_at(state, recommended, margin, expected) if able(going_on(state, curve[-1]))]
     on = [curve for curve in found if goes_on(state, curve[-1])]
     ended = [curve for curve in found if curve not in on]
     told = []
@@ -125,10 +134,16 @@ def curve_text(state: SearchState, curve: Curve) -> str:
     return f"{curve[0].setup.arm} ({qualities} after {epochs} epochs)"
 
 
+def going_on(state: SearchState, trial: Trial) -> Setup:
+    """The same for twice its length."""
+    return trial.setup.until(state.config.stop_factor * trial.setup.stop_examples)
+
+
 def going_on_seconds(state: SearchState, trial: Trial) -> float:
     """gpu-seconds of training it on to twice its length."""
-    ahead = trial.setup.until(state.config.stop_factor * trial.setup.stop_examples)
-    return state.cost.predict(ahead, trial.setup if trial.has_checkpoint else None, state.dev_sample).trial_seconds
+    return state.cost.predict(
+        going_on(state, trial), trial.setup if trial.has_checkpoint else None, state.dev_sample
+    ).trial_seconds
 
 
 def listed(names: Iterable[str]) -> str:

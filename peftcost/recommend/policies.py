@@ -23,6 +23,8 @@ from peftcost.core.statistics import (
 from peftcost.errors import UserError, did_you_mean
 
 DEFAULT_POLICY = "non-inferior"
+LIKELY = 0.8
+"""Of the probability of being as good as the best: below this it is no more than a guess."""
 NAMED = "named"
 """In the place of a policy, where the user has named the setup."""
 CHEAPER = 0.95
@@ -67,7 +69,8 @@ BudgetFor = Callable[[float, Mapping[str, int]], float]
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
-    shown: to be within the margin of the best that was measured. confirmed: shown, and nothing stands against it.
+    limited: chosen among those that meet constraints, of which "the best" is the best, too. shown: to be within the margin
+    of the best that was measured. confirmed: shown, and nothing stands against it.
     best: the best expected. next_better: the cheapest of better quality; next_cheaper: the best of those that cost at least
     a twentieth less. None where there is none. caveats: with any of them nothing is confirmed. more_gpu_seconds: what would
     tell, as far as a larger budget can; None where it is confirmed, and where no budget tells.
@@ -91,6 +94,7 @@ class Recommendation:
     caveats: tuple[Caveat, ...] = ()
     more_gpu_seconds: float | None = None
     shown: bool = False
+    limited: bool = False
 
 
 def recommend(
@@ -123,6 +127,7 @@ def recommend(
             f"There is no policy {policy!r}.{did_you_mean(policy, list(POLICIES))} Known are: {', '.join(POLICIES)}."
         )
     limits = (min_quality, max_memory_bytes, max_gpu_seconds)
+    limited = limits != (None, None, None)
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     wanted = [e for e in evidence if named in (None, e.id)]
     if not any(e in allowed for e in wanted):
@@ -147,18 +152,21 @@ def recommend(
     confirmed = is_shown and not caveats
     if is_shown:
         verdict = (
-            f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of the best "
-            f"that was measured ({criterion.confidence:.0%} confidence)."
+            f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of "
+            f"{the_best_measured(limited)} ({criterion.confidence:.0%} confidence)."
         )
     elif len(allowed) == 1:
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
         verdict = f"It is the only setup {only}, so there is nothing to compare it with."
     elif probability < ALPHA:
-        verdict = f"{too_poor(margin)}."
+        verdict = f"{too_poor(margin, limited)}."
     else:
         rows = f"at {n_dev} dev rows" if n_dev else "with this dev set"
         need = what_it_takes(margin, resolvable, n_dev, chosen.confirm_seeds, best.quality - chosen.quality)
-        verdict = f"Whether it is within {margin:g} of the best cannot be told {rows}. {need}"
+        if probability >= LIKELY:
+            verdict = f"It is likely within {margin:g} of {the_best(limited)}, but that is not shown {rows}. {need}"
+        else:
+            verdict = f"Whether it is within {margin:g} of {the_best(limited)} cannot be told {rows}. {need}"
     doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
     needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
     is_open = not is_shown and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
@@ -168,7 +176,7 @@ def recommend(
         policy=policy if named is None else NAMED,
         margin=margin,
         confidence=criterion.confidence,
-        because=" ".join([*doubt, what_it_reaches(chosen, best), verdict]),
+        because=" ".join([*doubt, what_it_reaches(chosen, best, limited), verdict]),
         confirmed=confirmed,
         quality=chosen.quality,
         quality_interval=quality_interval(replicates, chosen.id),
@@ -183,6 +191,7 @@ def recommend(
         caveats=caveats,
         more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
         shown=is_shown,
+        limited=limited,
     )
 
 
@@ -223,22 +232,32 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def what_it_reaches(chosen: Evidence, best: Evidence) -> str:
+def the_best(limited: bool) -> str:
+    """What a choice is compared with, in words."""
+    return "the best that meets the constraints" if limited else "the best"
+
+
+def the_best_measured(limited: bool) -> str:
+    """The same, where what was not measured is better, maybe."""
+    return the_best(limited) if limited else "the best that was measured"
+
+
+def what_it_reaches(chosen: Evidence, best: Evidence, limited: bool) -> str:
     """Quality, cost and memory of the choice in one sentence, beside those of the best expected."""
     cost = f"{chosen.quality:.3f} at {format_seconds(chosen.gpu_seconds)} and {format_bytes(chosen.peak_bytes)}"
     if chosen.id == best.id:
-        return f"{chosen.name} is expected to be the best: {cost}."
+        return f"{chosen.name} is expected to be {the_best(limited)}: {cost}."
     share = chosen.gpu_seconds / best.gpu_seconds
     saving = f", so this one takes {share:.0%} of its cost" if share < 1 else ""
     return (
-        f"{chosen.name} reaches {cost}; the best, {best.name}, reaches {best.quality:.3f} at "
+        f"{chosen.name} reaches {cost}; {the_best(limited)}, {best.name}, reaches {best.quality:.3f} at "
         f"{format_seconds(best.gpu_seconds)}{saving}."
     )
 
 
-def too_poor(margin: float) -> str:
+def too_poor(margin: float, limited: bool) -> str:
     """Of a choice that is hardly within the margin of the best."""
-    return f"It is worse than the best by more than {margin:g}, as far as can be told"
+    return f"It is worse than {the_best(limited)} by more than {margin:g}, as far as can be told"
 
 
 def what_it_takes(margin: float, resolvable: float, n_dev: int | None, confirm_seeds: int, below_best: float) -> str:

@@ -11,7 +11,7 @@ from peftcost.core.budget import format_seconds, typed_budget
 from peftcost.core.memory import format_bytes
 from peftcost.core.percent import percent
 from peftcost.core.statistics import ALPHA
-from peftcost.recommend.policies import not_confirmed, sentence, too_poor, what_it_takes
+from peftcost.recommend.policies import LIKELY, not_confirmed, sentence, the_best, the_best_measured, too_poor, what_it_takes
 from peftcost.report.by_method import is_contended
 from peftcost.report.choices import words_of
 from peftcost.report.numbers import of_its, plural
@@ -24,9 +24,6 @@ from peftcost.report.sentences import (
     recommended_entry,
     train_rows,
 )
-
-LIKELY = 0.8
-"""Of a probability: below this it is no more than a guess."""
 
 Result = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -52,11 +49,12 @@ def what(result: Result, entry: Entry) -> str:
         f"{format_seconds(told['gpu_seconds'])} of {cost_word(result)}; its tensors take {format_bytes(told['peak_bytes'])} "
         f"of memory{seen}."
     )
-    best, full = best_entry(result), full_as_far(result, entry)
+    best, full, limited = best_entry(result), full_as_far(result, entry), told.get("limited", False)
     if best is None or len(measured_entries(result)) == 1:
         return f"{reached} It is the only setup that was measured."
     is_best = best["id"] == entry["id"]
-    beside = ["nothing that was measured is better" if is_best else f"the best, {against(entry, best, rows)}"]
+    nothing = f"nothing that {'meets the constraints' if limited else 'was measured'} is better"
+    beside = [nothing if is_best else f"{the_best(limited)}, {against(entry, best, rows)}"]
     if full is None:
         beside.append("full fine-tuning was not trained as far")
     elif full["id"] not in (entry["id"], best["id"]):
@@ -76,20 +74,22 @@ def how_sure(result: Result, entry: Entry) -> str:
     """Confirmed or not; where not, what stands against it, and how it stands among what was measured."""
     told, rows, margin = result["recommendation"], result["task"]["rows"]["dev"], result["recommendation"]["margin"]
     fresh, difference = plural(confirmations(entry), "fresh seed"), told["resolvable_difference"]
+    limited = told.get("limited", False)
     probability = f"probability {percent(told['probability_within_margin'])}"
     if told["confirmed"]:
-        return f"Confirmed: trained again with {fresh}, it is shown to be within {margin:g} of the best ({probability})."
+        shown = f"it is shown to be within {margin:g} of {the_best(limited)} ({probability})"
+        return f"Confirmed: trained again with {fresh}, {shown}."
     caveats = [caveat["text"] for caveat in told.get("caveats", ())]
     start = not_confirmed(caveats)
     if len(measured_entries(result)) == 1:
         return f"{start} There is nothing to compare it with."
     if told["probability_within_margin"] < ALPHA:
-        return f"{start} {too_poor(margin)} ({probability})."
+        return f"{start} {too_poor(margin, limited)} ({probability})."
     how = "shown to be" if told.get("shown") else "likely"
-    among = f"Among what was measured it is {how} within {margin:g} of the best ({probability}, {fresh})"
+    among = f"Among what was measured it is {how} within {margin:g} of {the_best(limited)} ({probability}, {fresh})"
     if told["probability_within_margin"] < LIKELY:
-        among = f"Whether it is within {margin:g} of the best that was measured cannot be told ({probability}, {fresh})"
-    if caveats:
+        among = f"Whether it is within {margin:g} of {the_best_measured(limited)} cannot be told ({probability}, {fresh})"
+    if told.get("shown"):
         return f"{start} {among}."
     best = best_entry(result)
     below_best = 0.0 if best is None else best["quality"] - told["quality"]

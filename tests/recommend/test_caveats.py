@@ -49,6 +49,20 @@ def test_a_reference_that_rises_is_told_with_what_its_next_stop_takes() -> None:
     assert told.gpu_seconds and not told.remedy
 
 
+def test_what_cannot_be_recommended_stands_against_nothing() -> None:
+    curve = ((SETUP, {"quality": 0.6}), (SETUP.until(600), {"quality": 0.68}))
+    state = searched(
+        *curve,
+        (FROZEN, {"quality": 0.7}),
+        references=["lora"],
+        methods=["lora", "frozen", "full"],
+        probes=dict.fromkeys(("lora", "frozen", "full"), PLANNED["probes"]["lora"]),
+    )
+    everything = caveats_of(state, FROZEN.id, [], 0.01, {})
+    assert [caveat.text.split()[0] for caveat in everything] == ["full", "lora"]
+    assert not caveats_of(state, FROZEN.id, [], 0.01, {}, able=lambda setup: setup.method == "frozen")
+
+
 def test_one_reading_is_no_rise() -> None:
     (told,) = against(searched((SETUP, {"quality": 0.6}), (FROZEN, {"quality": 0.7}), references=["lora"]), FROZEN)
     assert told.text == "lora (0.600 after 0.5 epochs) was measured at one length only"

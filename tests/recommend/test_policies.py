@@ -45,6 +45,19 @@ def test_without_proof_the_cheapest_that_is_expected_to_be_as_good_is_recommende
     assert found.resolvable_difference > 0.01
 
 
+def test_what_is_likely_is_told_as_likely_though_nothing_shows_it() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.005), CRITERION, n_dev=1000)
+    assert not found.shown and found.probability_within_margin > 0.8
+    assert "It is likely within 0.01 of the best, but that is not shown at 1000 dev rows." in found.because
+
+
+def test_the_best_is_the_best_of_those_that_meet_the_constraints() -> None:
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, max_memory_bytes=200)
+    assert (found.id, found.best, found.limited) == ("frozen", "frozen", True)
+    assert "frozen is expected to be the best that meets the constraints" in found.because
+    assert not recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION).limited
+
+
 def test_what_it_takes_is_told_as_far_as_a_search_goes() -> None:
     takes = what_it_takes(0.01, 0.012, 1000, 2, 0.0)
     assert takes == "It would take about 1,500 dev rows and 3 fresh seeds, or a margin of 0.012."

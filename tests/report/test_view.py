@@ -63,6 +63,13 @@ def test_what_stands_against_the_advice_comes_first(result: Result) -> None:
     assert "Among what was measured it is shown to be within" in view_of(result, "runs/tweets").advice[1]
 
 
+def test_under_constraints_the_best_is_of_those_that_meet_them(result: Result) -> None:
+    result["recommendation"] |= {"limited": True, "best": result["recommendation"]["id"]}
+    what, how_sure, _ = view_of(result, "runs/tweets").advice
+    assert "Nothing that meets the constraints is better" in what
+    assert "of the best that meets the constraints (" in how_sure
+
+
 def test_what_no_budget_can_tell_is_said_in_place_of_a_command(result: Result) -> None:
     caveat = {"text": "its times were too long", "gpu_seconds": None, "remedy": "Search again on another machine."}
     result["recommendation"] |= {"confirmed": False, "caveats": [caveat], "more_gpu_seconds": None}
