@@ -54,7 +54,9 @@ class OneClass(ClassTargets):
     def targets(self, train: Sequence[Example]) -> Targets:
         found = expect(Classes, super().targets(train))
         if len(found) > 2 and len(train) / len(found) < FEWEST_ROWS_A_LABEL:
-            numbers = " To learn numbers as such, write `task: regression`." if all(map(is_number, found.names)) else ""
+            numbers = ""
+            if all(map(is_number, found.names)):
+                numbers = " To learn numbers as such, write `task: regression`, and under columns `value:` for `label:`."
             raise UserError(
                 f"{len(found)} different labels in {len(train)} rows are too many to learn from (for example "
                 f"{found.names[0]!r}); is this the label column?{numbers}"
