@@ -120,7 +120,7 @@ def contended(state: SearchState, recommended: Setup, rivals: Collection[str]) -
     if not busy:
         return None
     names = [setup_words(s.method, s.hyperparameters, s.stop_examples) for s in busy]
-    whose = "its times were" if busy == [recommended] else f"the times of {listed(names)} were"
+    whose = "the recommended setup's times were" if busy == [recommended] else f"the times of {listed(names)} were"
     text = f"{whose} measured while other programs used the processor"
     if any(sum(t.role == "confirm" for t in state.decisive(setup.id)) >= CONFIRM_SEEDS for setup in busy):
         return Caveat(text, None, "This run does not time it again: a search on a machine that is not busy would tell.")

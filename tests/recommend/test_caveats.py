@@ -90,7 +90,7 @@ def test_a_method_that_one_base_was_tried_with_is_named_with_the_other() -> None
 def test_times_of_a_busy_machine_are_taken_again_until_the_setup_was_confirmed() -> None:
     explored = (SETUP, BUSY), (FROZEN, {})
     (told,) = against(searched(*explored), SETUP)
-    assert told.text == "its times were measured while other programs used the processor"
+    assert told.text == "the recommended setup's times were measured while other programs used the processor"
     assert told.gpu_seconds
     (told,) = against(searched(*explored, *2 * [(SETUP, BUSY | CONFIRMED)]), SETUP)
     assert told.gpu_seconds is None and "not busy" in told.remedy
