@@ -32,7 +32,7 @@ def model_card(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str,
 
 def card_data(recipe: Recipe, report: Mapping[str, Any]) -> ModelCardData:
     """The metadata. A base is named where it is a hub id; folders and built-in bases are not on the hub."""
-    base, metric = recipe.task.only_model, recipe.task.metric_name or "quality"
+    base, metric = recipe.task.only_model, report["metric"]
     result = EvalResult(
         task_type=hub_task(recipe) or "other",
         dataset_type="custom",
@@ -86,7 +86,7 @@ def card_text(recipe: Recipe, report: Mapping[str, Any], measured: Mapping[str, 
         ("trained on", f"{report['rows']['train']:,} rows, fingerprint {report['fingerprints']['data'][:12]}"),
         (
             "quality",
-            f"{recipe.task.metric_name or 'quality'} {report['quality']:.3f} on {report['rows']['dev']:,} dev rows{promised}",
+            f"{report['metric']} {report['quality']:.3f} on {report['rows']['dev']:,} dev rows{promised}",
         ),
         ("cost", f"{cost}; {format_bytes(report['peak_bytes'])} of memory at the peak"),
         ("recommended by", f"the search {recipe.run!r}, {'confirmed' if recipe.confirmed else 'not confirmed'}"),

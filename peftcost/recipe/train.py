@@ -189,6 +189,7 @@ def report_of(
     """training.json: what was promised, what was measured, what was broken."""
     bars, seen = promised_bars(held.interval) + held.asked, held.gate
     return {
+        "metric": order.data.metric.name,
         "quality": measured["quality"],
         "promised_interval": held.interval,
         "gate": seen and {"least": seen.bar.least, "drop_seen": seen.drop_from(recipe.expected.quality)},
