@@ -131,14 +131,17 @@ def reload(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     out = Path(payload["out"])
     info = as_trained(load_dataset_info(prepared), out)
     model, device = load_artifact(out / "model", setup, info, payload["seed"] + 1)
-    collator = collator_for(info, get_method(setup.method), setup.hyperparameters)
+    method, choices = get_method(setup.method), setup.hyperparameters
+    collator = collator_for(info, method, choices)
     rows, saved = evaluate(model, load_split(prepared, "dev"), collator, device).rows, np.load(out / "dev_rows.npy")
-    return {"rows": len(saved), "differing": differing(rows, saved, str(setup.hyperparameters["precision"]))}
+    # What the trained layers were given may have been kept in the precision of the training.
+    rounded = method.saves_other_shapes or method.frozen_depth(model, choices) > 0
+    return {"rows": len(saved), "differing": differing(rows, saved, str(choices["precision"]) if rounded else "fp32")}
 
 
 def differing(rows: np.ndarray, saved: np.ndarray, precision: str) -> int:
-    """How many rows are not alike. Probabilities and losses are summed in another order where matrices have other shapes, as
-    AdaLoRA's do once they are saved: that changes the last digit, of bf16 the third."""
+    """How many rows are not alike. Probabilities and losses may be summed in another order. precision: in which they were
+    rounded otherwise, which changes its last digit, of bf16 the third."""
     digit = float(torch.finfo(mixed_precision_dtype(precision) or torch.float32).eps)
     alike = np.isclose(rows, saved, rtol=max(1e-4, digit), atol=max(1e-3, digit))
     return int((~alike.all(axis=1)).sum())

@@ -33,6 +33,7 @@ class AdaLora(PeftMethod):
     default = True
     priority = 40
     fixed_horizon = True
+    saves_other_shapes = True
 
     def space(self) -> dict[str, BaseDistribution]:
         return {

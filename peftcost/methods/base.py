@@ -36,6 +36,7 @@ class Method(ABC):
     fixed_horizon: needs the total number of steps beforehand, so its length is a choice and it is not promoted.
     quantization: how the base is loaded.
     trains_whole_base: nothing of the base is frozen.
+    saves_other_shapes: matrices are cut when they are saved, so that sums are rounded otherwise once they are loaded.
     needs_fresh_head: its first setup has nothing to train where the base brings the task's head; it is then tried by name
     alone.
     """
@@ -49,6 +50,7 @@ class Method(ABC):
     quantization: ClassVar[Literal["int8", "nf4"] | None] = None
     trains_whole_base: ClassVar[bool] = False
     needs_fresh_head: ClassVar[bool] = False
+    saves_other_shapes: ClassVar[bool] = False
 
     @abstractmethod
     def space(self) -> dict[str, BaseDistribution]:

@@ -99,16 +99,17 @@ def goes_on(state: SearchState, trial: Trial) -> bool:
     return trial.setup.stop_examples < longest or may_reach_beyond(longest, state.cost.train_rows, state.config)
 
 
-def overtaken(state: SearchState, margin: float) -> Caveat | None:
-    """Being as good as the best that was tried says little while the same budget again is likely to find something better."""
+def overtaken(state: SearchState, margin: float, limited: bool = False) -> Caveat | None:
+    """Being as good as the best that was tried says little while the same budget again is likely to find something better.
+    limited: where constraints are to be met, of which that chance knows nothing."""
     config, limit = state.config, state.limit_gpu_seconds
     if state.better_chance < config.overtaken_chance:
         return None
     explored = explored_share(config) * limit / config.safety - state.closing_seconds()  # as `budget_for` counts
     chance = percent(state.better_chance)
-    return Caveat(
-        f"twice the budget would find something better by more than {margin:g} with a chance of {chance}", max(0.0, explored)
-    )
+    what = "something better, whatever it takes," if limited else "something better"
+    text = f"twice the budget would find {what} by more than {margin:g} with a chance of {chance}"
+    return Caveat(text, max(0.0, explored))
 
 
 def contended(state: SearchState, recommended: Setup, rivals: Collection[str]) -> Caveat | None:

@@ -69,8 +69,8 @@ BudgetFor = Callable[[float, Mapping[str, int]], float]
 class Recommendation:
     """A setup chosen by a policy, with its evidence; the fields of result.json's `recommendation`.
 
-    limited: chosen among those that meet constraints, of which "the best" is the best, too. shown: to be within the margin
-    of the best that was measured. confirmed: shown, and nothing stands against it.
+    limited: chosen among those that meet constraints, of which "the best" is the best, too; alone: the only one of these.
+    shown: to be within the margin of the best that was measured. confirmed: shown, and nothing stands against it.
     best: the best expected. next_better: the cheapest of better quality; next_cheaper: the best of those that cost at least
     a twentieth less. None where there is none. caveats: with any of them nothing is confirmed. more_gpu_seconds: what would
     tell, as far as a larger budget can; None where it is confirmed, and where no budget tells.
@@ -95,6 +95,7 @@ class Recommendation:
     more_gpu_seconds: float | None = None
     shown: bool = False
     limited: bool = False
+    alone: bool = False
 
 
 def recommend(
@@ -131,7 +132,7 @@ def recommend(
     allowed = [e for e in evidence if excess(e, *limits) == 0]
     wanted = [e for e in evidence if named in (None, e.id)]
     if not any(e in allowed for e in wanted):
-        raise UserError(nothing_fits(wanted, *limits))
+        raise UserError(nothing_fits(wanted, named is not None, *limits))
     margin = criterion.margin
     told = replicates.only(e.id for e in allowed)
     fresh_seeds = {e.id: e.confirm_seeds for e in allowed}
@@ -169,7 +170,9 @@ def recommend(
             verdict = f"Whether it is within {margin:g} of {the_best(limited)} cannot be told {rows}. {need}"
     doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
     needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
-    is_open = not is_shown and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
+    is_open = (
+        not is_shown and len(allowed) > 1 and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
+    )
     return Recommendation(
         id=chosen.id,
         best=best.id,
@@ -192,6 +195,7 @@ def recommend(
         more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
         shown=is_shown,
         limited=limited,
+        alone=len(allowed) == 1,
     )
 
 
@@ -298,9 +302,14 @@ def excess(e: Evidence, min_quality: float | None, max_memory_bytes: float | Non
 
 
 def nothing_fits(
-    evidence: Sequence[Evidence], min_quality: float | None, max_memory_bytes: float | None, max_gpu_seconds: float | None
+    evidence: Sequence[Evidence],
+    is_named: bool,
+    min_quality: float | None,
+    max_memory_bytes: float | None,
+    max_gpu_seconds: float | None,
 ) -> str:
-    """The sentence for constraints that no setup meets: what was asked, and the setup that misses it least."""
+    """The sentence for constraints that no setup meets, or not the one that was named: what was asked, and the setup that
+    misses it least."""
     asked = []
     if min_quality is not None:
         asked.append(f"quality of at least {min_quality:g}")
@@ -309,7 +318,7 @@ def nothing_fits(
     if max_gpu_seconds is not None:
         asked.append(f"at most {max_gpu_seconds:g} gpu-s")
     near = min(evidence, key=lambda e: excess(e, min_quality, max_memory_bytes, max_gpu_seconds))
-    return (
-        f"No measured setup has {' and '.join(asked)}; the nearest is {near.name} with quality {near.quality:.3f}, "
-        f"{format_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s. Loosen a constraint."
-    )
+    facts = f"quality {near.quality:.3f}, {format_bytes(near.peak_bytes)} and {near.gpu_seconds:.1f} gpu-s"
+    if is_named:
+        return f"{near.name} does not have {' and '.join(asked)}: it has {facts}. Loosen a constraint, or name another setup."
+    return f"No measured setup has {' and '.join(asked)}; the nearest is {near.name} with {facts}. Loosen a constraint."

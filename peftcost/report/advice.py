@@ -52,6 +52,8 @@ def what(result: Result, entry: Entry) -> str:
     best, full, limited = best_entry(result), full_as_far(result, entry), told.get("limited", False)
     if best is None or len(measured_entries(result)) == 1:
         return f"{reached} It is the only setup that was measured."
+    if told.get("alone"):
+        return f"{reached} It is the only setup that meets the constraints."
     is_best = best["id"] == entry["id"]
     nothing = f"nothing that {'meets the constraints' if limited else 'was measured'} is better"
     beside = [nothing if is_best else f"{the_best(limited)}, {against(entry, best, rows)}"]
@@ -81,7 +83,7 @@ def how_sure(result: Result, entry: Entry) -> str:
         return f"Confirmed: trained again with {fresh}, {shown}."
     caveats = [caveat["text"] for caveat in told.get("caveats", ())]
     start = not_confirmed(caveats)
-    if len(measured_entries(result)) == 1:
+    if told.get("alone", len(measured_entries(result)) == 1):
         return f"{start} There is nothing to compare it with."
     if told["probability_within_margin"] < ALPHA:
         return f"{start} {too_poor(margin, limited)} ({probability})."

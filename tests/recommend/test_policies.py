@@ -53,8 +53,11 @@ def test_what_is_likely_is_told_as_likely_though_nothing_shows_it() -> None:
 
 def test_the_best_is_the_best_of_those_that_meet_the_constraints() -> None:
     found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, max_memory_bytes=200)
-    assert (found.id, found.best, found.limited) == ("frozen", "frozen", True)
-    assert "frozen is expected to be the best that meets the constraints" in found.because
+    assert (found.id, found.best, found.limited, found.alone) == ("frozen", "frozen", True, True)
+    assert "only setup measured that meets the constraints" in found.because and found.more_gpu_seconds is None
+    pair = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, max_memory_bytes=400)
+    assert (pair.best, pair.alone) == ("lora", False)
+    assert "lora is expected to be the best that meets the constraints" in pair.because
     assert not recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION).limited
 
 
@@ -136,7 +139,7 @@ def test_a_setup_that_is_named_is_held_against_all_others() -> None:
     found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, named="frozen")
     assert (found.id, found.best, found.confirmed) == ("frozen", "full", False)
     assert "worse than the best by more than 0.01" in found.because
-    with pytest.raises(UserError, match="the nearest is frozen"):
+    with pytest.raises(UserError, match="frozen does not have .*Loosen a constraint, or name another setup"):
         recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, named="frozen", min_quality=0.7)
 
 

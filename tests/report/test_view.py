@@ -68,6 +68,10 @@ def test_under_constraints_the_best_is_of_those_that_meet_them(result: Result) -
     what, how_sure, _ = view_of(result, "runs/tweets").advice
     assert "Nothing that meets the constraints is better" in what
     assert "of the best that meets the constraints (" in how_sure
+    result["recommendation"] |= {"alone": True, "confirmed": False}
+    what, how_sure, _ = view_of(result, "runs/tweets").advice
+    assert what.endswith("It is the only setup that meets the constraints.")
+    assert how_sure == "Not confirmed. There is nothing to compare it with."
 
 
 def test_what_no_budget_can_tell_is_said_in_place_of_a_command(result: Result) -> None:
