@@ -16,9 +16,6 @@ from peftcost.searcher.explore import Suggest
 from peftcost.searcher.forecast import BudgetForecast, forecast
 from peftcost.searcher.state import SearchState
 
-LIMITS = ("min_quality", "max_memory_bytes", "max_gpu_seconds")
-"""Constraints on what may be chosen."""
-
 
 def advise(
     state: SearchState,
@@ -54,7 +51,7 @@ def recommend_of(
         dev_rows,
         **constraints,
         caveats_of=partial(caveats_of, state, margin=criterion.margin, expected=replicates.as_expected.observed, able=able),
-        overtaken=overtaken(state, criterion.margin, limited=any(constraints.get(limit) is not None for limit in LIMITS)),
+        overtaken=partial(overtaken, state, criterion.margin),
         budget_for=partial(budget_for, state),
     )
 

@@ -142,9 +142,8 @@ def going_on(state: SearchState, trial: Trial) -> Setup:
 
 def going_on_seconds(state: SearchState, trial: Trial) -> float:
     """gpu-seconds of training it on to twice its length."""
-    return state.cost.predict(
-        going_on(state, trial), trial.setup if trial.has_checkpoint else None, state.dev_sample
-    ).trial_seconds
+    parent = trial.setup if trial.has_checkpoint else None
+    return state.cost.predict(going_on(state, trial), parent, state.dev_sample).trial_seconds
 
 
 def listed(names: Iterable[str]) -> str:

@@ -109,15 +109,15 @@ def recommend(
     max_gpu_seconds: float | None = None,
     named: str | None = None,
     caveats_of: CaveatsOf = lambda setup_id, rivals: (),
-    overtaken: Caveat | None = None,
+    overtaken: Callable[[bool], Caveat | None] = lambda limited: None,
     budget_for: BudgetFor = lambda gpu_seconds, fresh_seeds: gpu_seconds,
 ) -> Recommendation:
     """Choose among the setups that meet the constraints; "the best" is the best of these. UserError if none does.
 
     A setup is compared with its `comparators` (peftcost.core.statistics). named: the id of the one to choose, whatever the
     policy; UserError where it does not meet the constraints. caveats_of: the caveats of recommending a setup, unless that is
-    clearly worse than the best anyway. overtaken: the caveat of what would be confirmed without it. budget_for: what going on
-    takes.
+    clearly worse than the best anyway. overtaken: the caveat of what would be confirmed without it, by whether there are
+    constraints. budget_for: what going on takes.
 
     non-inferior: the cheapest shown to be within the margin of the best, else the cheapest expected to be. best-quality: the
     best expected. cheapest: the lowest cost. lowest-memory: as non-inferior, with the least memory. knee: farthest above the
@@ -130,6 +130,7 @@ def recommend(
     limits = (min_quality, max_memory_bytes, max_gpu_seconds)
     limited = limits != (None, None, None)
     allowed = [e for e in evidence if excess(e, *limits) == 0]
+    alone = len(allowed) == 1
     wanted = [e for e in evidence if named in (None, e.id)]
     if not any(e in allowed for e in wanted):
         raise UserError(nothing_fits(wanted, named is not None, *limits))
@@ -148,15 +149,16 @@ def recommend(
     rivals = as_good_as_best if named is None and policy == DEFAULT_POLICY else []
     caveats = caveats_of(chosen.id, [rival.id for rival in rivals]) if probability >= ALPHA else ()
     is_shown = chosen in shown and len(expected.values) > 1  # a setup alone has nothing to be as good as
-    if is_shown and not caveats and overtaken is not None:
-        caveats = (overtaken,)
+    likely_overtaken = overtaken(limited) if is_shown and not caveats else None
+    if likely_overtaken is not None:
+        caveats = (likely_overtaken,)
     confirmed = is_shown and not caveats
     if is_shown:
         verdict = (
             f"With {chosen.confirm_seeds} fresh seeds it is shown to be within {margin:g} of "
             f"{the_best_measured(limited)} ({criterion.confidence:.0%} confidence)."
         )
-    elif len(allowed) == 1:
+    elif alone:
         only = "that was measured" if len(evidence) == 1 else "measured that meets the constraints"
         verdict = f"It is the only setup {only}, so there is nothing to compare it with."
     elif probability < ALPHA:
@@ -170,9 +172,7 @@ def recommend(
             verdict = f"Whether it is within {margin:g} of {the_best(limited)} cannot be told {rows}. {need}"
     doubt = [] if confirmed else [not_confirmed([caveat.text for caveat in caveats])]
     needs = [caveat.gpu_seconds for caveat in caveats if caveat.gpu_seconds is not None]
-    is_open = (
-        not is_shown and len(allowed) > 1 and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
-    )
+    is_open = not (is_shown or alone) and probability >= ALPHA and seeds_tell(margin, resolvable, chosen.confirm_seeds)
     return Recommendation(
         id=chosen.id,
         best=best.id,
@@ -195,7 +195,7 @@ def recommend(
         more_gpu_seconds=budget_for(sum(needs), seeds_again(chosen, best)) if needs or is_open else None,
         shown=is_shown,
         limited=limited,
-        alone=len(allowed) == 1,
+        alone=alone,
     )
 
 
@@ -242,7 +242,7 @@ def the_best(limited: bool) -> str:
 
 
 def the_best_measured(limited: bool) -> str:
-    """The same, where what was not measured is better, maybe."""
+    """The same, where what was not measured may be better."""
     return the_best(limited) if limited else "the best that was measured"
 
 

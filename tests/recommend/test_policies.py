@@ -106,10 +106,10 @@ def test_with_a_caveat_nothing_is_confirmed_and_what_would_tell_is_counted() -> 
 
 def test_what_is_likely_overtaken_is_not_confirmed_though_it_is_shown() -> None:
     likely = Caveat("twice the budget would find something better with a chance of 30%", 60.0)
-    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, overtaken=likely)
+    found = recommend(SETUPS, replicates(OBSERVED, 0.001), CRITERION, overtaken=lambda limited: likely)
     assert (found.id, found.confirmed, found.caveats, found.more_gpu_seconds) == ("lora", False, (likely,), 60.0)
     assert "With 2 fresh seeds it is shown to be within 0.01 of the best that was measured" in found.because
-    unsure = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, overtaken=likely)
+    unsure = recommend(SETUPS, replicates(OBSERVED, 0.02), CRITERION, overtaken=lambda limited: likely)
     assert (unsure.confirmed, unsure.caveats) == (False, ()), "there the doubt is another one"
     assert (found.shown, unsure.shown) == (True, False)
 

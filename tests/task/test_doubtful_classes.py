@@ -66,7 +66,8 @@ def test_many_whole_numbers_may_be_learnt_as_such_and_the_draft_says_how(tmp_pat
     assert "to learn them as numbers write `task: regression`" in draft_task_yaml(
         written(tmp_path, [str(10 * i) for i in range(25)], "price", 200), "price"
     )
-    with pytest.raises(UserError, match="learn numbers as such, write .task: regression., and under columns .value:."):
+    says = "is this the label column. To learn numbers as such, write `task: regression`, and under columns `value:`"
+    with pytest.raises(UserError, match=says):
         load(written(tmp_path, [str(10 * i) for i in range(80)], "price"), "price")
 
 
