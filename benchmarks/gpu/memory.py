@@ -6,7 +6,7 @@ python -m benchmarks.gpu.memory [SIZE …]     Prints one JSON object.
 from __future__ import annotations
 
 import sys
-import tempfile
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,8 @@ import transformers
 from benchmarks.gpu.models import CLASSES, dataset_info_of, folder_of, full_batch, random_rows
 from benchmarks.gpu.one_by_one import chosen, print_each
 from benchmarks.gpu.sizes import Size
-from benchmarks.gpu.steps import PLAN, setup_of
+from benchmarks.gpu.steps import loop_of, setup_of
 from peftcost.engine.fitting import estimate_of
-from peftcost.engine.job import NullReporter, TrainJob
-from peftcost.engine.train import Loop
-from peftcost.engine.train_state import build
 
 METHODS = ("full", "frozen", "lora", "adalora", "int8-lora", "nf4-lora")
 
@@ -28,10 +25,8 @@ def compare(size: Size, method: str) -> dict[str, Any]:
     setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
     config = transformers.AutoConfig.from_pretrained(folder_of(size.model))
     found = estimate_of(config, info.task_type, method, setup.hyperparameters, size.tokens, CLASSES, "cuda")
-    with tempfile.TemporaryDirectory() as out:
-        train_state = build(setup, 0, info, PLAN.total_steps)
-        loop = Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)
-        train_state.model.train()
+    with ExitStack() as stack:
+        loop = loop_of(setup, info, split, stack)
         loop.train_step(full_batch(size))
         measured = loop.peak_bytes()
     return {"estimated_bytes": found.peak_bytes, "measured_bytes": measured, "ratio": round(found.peak_bytes / measured, 4)}

@@ -1,9 +1,10 @@
-"""Bases of the GPU benchmarks: MiniLM as it is, and Llama shapes of two sizes with random weights, made once."""
+"""Bases of the GPU benchmarks: MiniLM as it is, and shapes of Llama and of ViT with random weights, made once."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,21 @@ def llama_135m() -> transformers.LlamaConfig:
     )
 
 
-CONFIGS: dict[str, Callable[[], transformers.LlamaConfig]] = {"llama-1b": llama_1b, "llama-135m": llama_135m}
+def vit(width: int) -> transformers.ViTConfig:
+    """The shape of ViT-tiny (192) or ViT-base (768), whose heads have 64 of the hidden width."""
+    return transformers.ViTConfig(hidden_size=width, intermediate_size=4 * width, num_attention_heads=width // 64)
+
+
+CONFIGS: dict[str, Callable[[], transformers.PretrainedConfig]] = {
+    "llama-1b": llama_1b,
+    "llama-135m": llama_135m,
+    "vit-tiny": partial(vit, 192),
+    "vit-base": partial(vit, 768),
+}
 
 
 def folder_of(model: str) -> Path:
-    """The model's folder; random weights are saved in bf16, as language models are."""
+    """The model's folder; random weights are saved in bf16."""
     if model == "minilm":
         return builtin_model("minilm")
     folder = Path(tempfile.gettempdir()) / f"peftcost-{model}"

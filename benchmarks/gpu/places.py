@@ -6,7 +6,6 @@ python -m benchmarks.gpu.places [SIZE …]     Prints one JSON object: milliseco
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,13 +16,10 @@ import numpy as np
 from benchmarks.gpu.models import ROWS, dataset_info_of, full_batch, random_rows
 from benchmarks.gpu.one_by_one import chosen, print_each
 from benchmarks.gpu.sizes import Size
-from benchmarks.gpu.steps import PLAN, milliseconds, setup_of
+from benchmarks.gpu.steps import loop_of, milliseconds, setup_of
 from peftcost.data.features import Split, ragged
 from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.fitting import job_estimate
-from peftcost.engine.job import NullReporter, TrainJob
-from peftcost.engine.train import Loop
-from peftcost.engine.train_state import build
 from peftcost.tasks.base import IGNORED
 from peftcost.tasks.targets import Tokens
 
@@ -42,18 +38,14 @@ def task_of(size: Size) -> tuple[DatasetInfo, Split]:
 def compare(size: Size, all_logits: bool) -> dict[str, Any]:
     (info, split), setup = task_of(size), setup_of("lora", size)
     with ExitStack() as stack:
-        out = stack.enter_context(tempfile.TemporaryDirectory())
-        job = TrainJob(out, setup, 0, out)
-        train_state = build(setup, 0, info, PLAN.total_steps)
-        loop = Loop(job, NullReporter(), train_state, split, split, PLAN)
+        loop = loop_of(setup, info, split, stack)
         if all_logits:
             loop.extent = replace(loop.extent, wanted=np.full(ROWS, size.tokens))
-        train_state.model.train()
         stack.enter_context(loop.capture_steps())
         found: dict[str, Any] = milliseconds(lambda: loop.train_step(full_batch(size)))
         found["measured_bytes"] = loop.peak_bytes()
     if not all_logits:
-        found["estimated_bytes"] = job_estimate(job, info, split, "cuda")(setup.hyperparameters).peak_bytes
+        found["estimated_bytes"] = job_estimate(loop.job, info, split, "cuda")(setup.hyperparameters).peak_bytes
     return found
 
 

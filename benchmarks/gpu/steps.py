@@ -25,6 +25,8 @@ from benchmarks.gpu.one_by_one import chosen
 from benchmarks.gpu.sizes import Size
 from peftcost.core.setup import Setup
 from peftcost.cost.meter import Stopwatch
+from peftcost.data.features import Split
+from peftcost.engine.dataset import DatasetInfo
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.packed_lora import packed
 from peftcost.engine.precision import on_gpu
@@ -117,13 +119,17 @@ def trainer_seconds(size: Size, method: str) -> float:
     return run(TIMED * ROUNDS) / (TIMED * ROUNDS)
 
 
-def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
-    """A step of the engine's loop."""
-    setup, info, split = setup_of(method, size), dataset_info_of(size), random_rows(size)
+def loop_of(setup: Setup, info: DatasetInfo, split: Split, stack: ExitStack) -> Loop:
+    """The engine's loop, ready for steps."""
     out = stack.enter_context(tempfile.TemporaryDirectory())
     train_state = build(setup, 0, info, PLAN.total_steps)
-    loop = Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)
     train_state.model.train()
+    return Loop(TrainJob(out, setup, 0, out), NullReporter(), train_state, split, split, PLAN)
+
+
+def engine(size: Size, method: str, captured: bool, stack: ExitStack) -> Step:
+    """A step of the engine's loop."""
+    loop = loop_of(setup_of(method, size), dataset_info_of(size), random_rows(size), stack)
     if captured:
         stack.enter_context(loop.capture_steps())
     batch = full_batch(size)
