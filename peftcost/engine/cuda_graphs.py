@@ -24,6 +24,7 @@ from peftcost.engine.attention import is_flash
 from peftcost.engine.dataset import Collator
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.graph_inputs import GraphInputs, tensors_of
+from peftcost.engine.layout import without_mask
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
@@ -61,9 +62,11 @@ def unsupported_reason(train_state: TrainState) -> str | None:
     if found is not None:
         return found
     config: Any = train_state.plain.config
-    if is_flash(config):
+    if is_flash(config) and not train_state.unmasked:
         return "its attention leaves out padding, which it counts on the CPU"
-    on_device = stays_on_device(config, collator.task_type.auto_model, collator.two_rows(config))
+    batch = collator.two_rows(config)
+    batch = without_mask(batch) if train_state.unmasked else batch
+    on_device = stays_on_device(config, collator.task_type.auto_model, batch)
     return None if on_device else "its forward pass waits for the CPU"
 
 

@@ -26,6 +26,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.dataset import Collator, batches_ahead, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
+from peftcost.engine.layout import without_mask
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import fingerprints
 from peftcost.engine.packed_lora import packed
@@ -144,7 +145,7 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
-        self.targets, self.extent = one.targets, one.extent
+        self.targets, self.extent, self.unmasked = one.targets, one.extent, one.train_state.unmasked
         self.shapes = cuda_graphs.Shapes((), {})
         self.graphs: cuda_graphs.Graphs | None = None
 
@@ -170,6 +171,7 @@ class Pack:
             member.train_state.set_rate(member.plan.rate_factor(member.step))
         form = self.shapes.fit(*self.extent(chosen))
         batch = batch_of(self.split, self.collator, chosen, self.rows, *form)
+        batch = without_mask(batch) if self.unmasked else batch
         counts = torch.tensor([max(1, int(self.targets[indices].sum())) for indices in chosen])
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]

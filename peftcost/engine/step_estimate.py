@@ -26,6 +26,7 @@ from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.attention import EAGER
 from peftcost.engine.base_model import held_dtypes, steady_options
 from peftcost.engine.frozen_layers import FrozenLayers, cut
+from peftcost.engine.layout import goes_without_mask, without_mask
 from peftcost.engine.operators import Tracker
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
@@ -117,6 +118,7 @@ def estimate_step(
                 frozen_layers,
                 tracker.enter,
                 MICRO_BATCHES_TO_PEAK,
+                device_kind == "cuda" and goes_without_mask(model, method, choices),
             )
         # Micro-batches are alike, so two of them stand for all: the first makes the gradients, the second adds to them.
         tracker.scale_passes(max(1.0, shape.batch_size / (2 * (shape.micro_batch_size or shape.batch_size))))
@@ -224,8 +226,10 @@ def one_step(
     frozen_layers: FrozenLayers | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     most_micro_batches: int | None = None,
+    unmasked: bool = False,
 ) -> None:
-    """The engine's step on a batch of this shape. most_micro_batches: of all that the batch has."""
+    """The engine's step on a batch of this shape. most_micro_batches: of all that the batch has. unmasked: whether the model
+    is given no mask."""
     device, config = next(model.parameters()).device, cast(transformers.PretrainedConfig, model.config)
     micro = shape.micro_batch_size or shape.batch_size
     rows = [min(micro, shape.batch_size - start) for start in range(0, shape.batch_size, micro)][:most_micro_batches]
@@ -240,6 +244,7 @@ def one_step(
             # rows of a batch differ in length (without any padding, transformers would drop the mask)
             lengths = [shape.tokens] + [max(1, shape.tokens - 1)] * (n - 1)
             batch = task_type.dummy_batch(config, targets, lengths).to(device)
+            batch = without_mask(batch) if unmasked else batch
             if shape.places is not None and shape.places < n * shape.tokens:
                 batch = replace(batch, kept=torch.arange(shape.places, device=device))
             if frozen_layers is not None:

@@ -31,6 +31,7 @@ from peftcost.engine.few_labels import change_of, changes_batches, changes_input
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.judged import judged
+from peftcost.engine.layout import without_mask
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
@@ -299,6 +300,7 @@ class Loop:
                 batch = self.change(batch, hash((self.job.seed, self.step, number * self.micro_batch_size)) & 0x7FFFFFFF)
             if self.shapes is not None:
                 batch = with_places(collator.task_type.seen(batch), places)  # its shape follows from rows and form
+            batch = without_mask(batch) if self.train_state.unmasked and not self.packs else batch
             yield batch if self.graphs is not None or self.source is None else self.source.fill(part, batch)
 
     def _form(self, indices: np.ndarray) -> cuda_graphs.Form:

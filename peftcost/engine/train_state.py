@@ -17,6 +17,7 @@ from peftcost.engine import ranks
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import SAME, SAME_IN_HALF, FrozenLayers, cut
+from peftcost.engine.layout import goes_without_mask
 from peftcost.engine.precision import leave_to_autocast
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
@@ -51,6 +52,11 @@ class TrainState:
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
+
+    @cached_property
+    def unmasked(self) -> bool:
+        """Whether training steps give the model no mask."""
+        return self.device.type == "cuda" and goes_without_mask(self.plain, self.method, self.choices)
 
     @cached_property
     def trained(self) -> dict[str, torch.nn.Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from talk import prepared_talk
 from transformers import AutoConfig
 
 from peftcost.core.setup import Setup
@@ -21,13 +21,11 @@ from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, Form, pl
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, micro_batches
 from peftcost.engine.fitting import estimate_of, job_estimate, most_places
 from peftcost.engine.graph_inputs import tensors_of
-from peftcost.engine.job import NullReporter, TrainJob, prepare_payload
-from peftcost.engine.prepare import prepare
+from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.wanted_logits import with_places
 from peftcost.methods import get_method
-from peftcost.task.task import Rows, Task
 from peftcost.tasks import chunked_loss, get_task_type
 from peftcost.tasks.batch import Batch
 
@@ -36,21 +34,7 @@ STEPS, BATCH = 48, 8
 
 @pytest.fixture(scope="module")
 def prepared(tiny_chat_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    random = np.random.default_rng(0)
-    lines = [
-        {"prompt": f"{i} " + "ask " * int(random.integers(1, 30)), "completion": "say " * int(random.integers(1, 12))}
-        for i in range(120)
-    ]
-    data = tmp_path_factory.mktemp("talk") / "data.jsonl"
-    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    task = Task(
-        model=str(tiny_chat_lm),
-        task="causal-lm",
-        data=str(data),
-        columns={"prompt": "prompt", "completion": "completion"},
-        rows=Rows(train=76, dev=20, test=20),
-    )
-    return str(prepare(prepare_payload(task, 0, str(tiny_chat_lm), "tiny"), NullReporter())["prepared"])
+    return prepared_talk(tiny_chat_lm, tmp_path_factory.mktemp("talk"))
 
 
 def job(prepared: str, out: Path, method: str = "lora", **choices: Any) -> TrainJob:
