@@ -1,4 +1,4 @@
-"""How much of a training's rows is padding on a GPU: what texts packed into full rows could save at most. Needs no GPU.
+"""How much of a training's positions is padding on a GPU, with texts in rows or end to end. Needs no GPU.
 
 python benchmarks/padding.py [FILE.csv ...]     further texts, each of a column `text`, for a causal language model
 """
@@ -46,20 +46,26 @@ def shares(task: Task) -> dict[str, dict[str, float]]:
 
 
 def of_batches(lengths: np.ndarray, limit: int, size: int) -> dict[str, float]:
-    """shuffled: as a plain loop pads them; like_length: as the engine does; captured: that in the widths of graphs."""
+    """shuffled: as a plain loop pads them; like_length: as the engine does; captured: that in the widths of graphs; end_to_end:
+    that in rows of all texts of a batch."""
     steps = EPOCHS * -(-len(lengths) // size)
     order = np.random.default_rng(0).permutation(len(lengths))
     shuffled = [order[start : start + size] for start in range(0, len(order), size)]
     like = batches_ahead(lengths, size, 0, 0, steps)
-    shapes = plan_shapes([[batch] for batch in like], Extent(lengths, limit), steps)
     exact = [int(lengths[batch].max()) for batch in like]
-    captured = [shapes.fit(width, 0)[0] for width in exact]
+    in_rows, in_one = (graph_widths(like, Extent(lengths, limit, end_to_end=together), steps) for together in (False, True))
     return {
         "shuffled": padding_share(lengths, shuffled, [int(lengths[batch].max()) for batch in shuffled]),
         "like_length": padding_share(lengths, like, exact),
-        "captured": padding_share(lengths, like, captured),
-        "widths": float(len(shapes.forms)),
+        "captured": padding_share(lengths, like, in_rows),
+        "end_to_end": 1 - sum(int(lengths[batch].sum()) for batch in like) / sum(in_one),
+        "widths": float(len(set(in_rows))),
     }
+
+
+def graph_widths(batches: list[np.ndarray], extent: Extent, steps: int) -> list[int]:
+    shapes = plan_shapes([[batch] for batch in batches], extent, steps)
+    return [shapes.fit(*extent([batch]))[0] for batch in batches]
 
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray], widths: list[int]) -> float:

@@ -1,8 +1,9 @@
 """How a base computes attention on a GPU: as transformers chooses, or in another way that is measured to be faster.
 
-Timed are steps as a training takes them: replayed, where they can be captured. flash-attention leaves out padding, which it
-counts on the CPU, so that its steps are not captured; it has to win by long rows. FlexAttention is not tried: it compiles
-before its first step, on the GPU's bill.
+Timed are steps as a training takes them: replayed, where they can be captured, and with texts end to end, where the attention
+is told where they end. Of a base that is not causal, flash-attention leaves out padding, which it counts on the CPU, so that
+its steps are not captured; it has to win by long rows. FlexAttention is not tried: it compiles before its first step, on the
+GPU's bill.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 import transformers
 from transformers.utils import is_flash_attn_2_available
 
 from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
 from peftcost.engine.job import TrainJob
+from peftcost.engine.varlen import HAS_VARLEN, VARLEN
 
 EAGER, FLASH = "eager", "flash_attention_2"
+TOLD_OF_ENDS = (VARLEN, FLASH)
+"""What keeps texts apart that lie end to end in one row."""
 MOST_EAGER_TOKENS = 128
 """Of longer rows, the probabilities take more memory, and more time to write and read, than all else of the attention."""
 WORTH_CHANGING = 0.97
@@ -26,20 +29,26 @@ WORTH_CHANGING = 0.97
 
 
 def others_worth_timing(
-    choices: Mapping[str, Scalar], tokens: int, peak_bytes: int, eager_peak_bytes: Callable[[], int | None]
+    choices: Mapping[str, Scalar],
+    tokens: int,
+    per_position: bool,
+    peak_bytes: int,
+    peak_bytes_with: Callable[[str], int | None],
 ) -> dict[str, int]:
     """Other ways than transformers' choice that a probe is to time, with the peak_bytes of each. Found without a GPU.
 
-    tokens: of the longest row. peak_bytes: with transformers' choice; flash-attention keeps as much. eager_peak_bytes: None
-    where it does not fit. None are timed where the choice was made, nor where layers are left untouched: such steps tell
-    little of the backward pass. flash-attention computes in half precision alone, also when a model writes, which is beside
-    autocast; so its base has to be held in bf16.
+    tokens: of the longest row. per_position: whether targets belong to positions, so that texts can lie end to end.
+    peak_bytes: with transformers' choice; flash-attention keeps no more. peak_bytes_with: with another; None where it does
+    not fit. None are timed where the choice was made, nor where layers are left untouched: such steps tell little of the
+    backward pass. flash-attention computes in half precision alone, also when a model writes, which is beside autocast; so
+    its base has to be held in bf16.
     """
     if choices.get(ATTENTION) is not None or choices.get("top_layers") is not None or not peak_bytes:
         return {}
-    eager = eager_peak_bytes() if tokens <= MOST_EAGER_TOKENS else None
+    eager = peak_bytes_with(EAGER) if tokens <= MOST_EAGER_TOKENS else None
+    varlen = peak_bytes_with(VARLEN) if per_position and choices["precision"] == "bf16" else None
     flash = peak_bytes if choices.get(WEIGHTS) == "bf16" else None
-    return {name: peak for name, peak in ((EAGER, eager), (FLASH, flash)) if peak is not None}
+    return {name: peak for name, peak in ((EAGER, eager), (VARLEN, varlen), (FLASH, flash)) if peak is not None}
 
 
 def settled(job: TrainJob, plain: Any, step_seconds: Callable[[], float]) -> TrainJob:
@@ -54,7 +63,7 @@ def settled(job: TrainJob, plain: Any, step_seconds: Callable[[], float]) -> Tra
         return job.with_attention(None)
     times = {usual: step_seconds()}
     for name in others:
-        with contextlib.suppress(ImportError, ValueError, NotImplementedError, torch.OutOfMemoryError):
+        with contextlib.suppress(ImportError, ValueError, TypeError, RuntimeError):
             plain.set_attn_implementation(name)
             times[name] = step_seconds()
     chosen = fastest(times, usual)
@@ -69,14 +78,16 @@ def fastest(times: Mapping[str, float], usual: str) -> str:
 
 
 def takes(plain: Any, name: str) -> bool:
-    """Whether this model can compute attention in this way here, and be told so."""
-    supported = name != FLASH or bool(plain._supports_flash_attn)
+    """Whether this model can compute attention in this way here, and be told so. What flash-attention cannot compute for it
+    (sinks, chunks), torch's form of it cannot either."""
+    supported = name not in TOLD_OF_ENDS or bool(plain._supports_flash_attn)
     return supported and plain._can_set_attn_implementation() and is_installed(name, str(plain.device))
 
 
 def is_installed(name: str, device: str) -> bool:
-    """Whether it can be had on this device: only flash-attention is a package of its own, and for GPUs."""
-    return name != FLASH or (device.startswith("cuda") and is_flash_attn_2_available())
+    """Whether it can be had on this device: flash-attention is a package of its own, and for GPUs, as torch's own form is."""
+    there = {VARLEN: HAS_VARLEN, FLASH: is_flash_attn_2_available()}
+    return name not in there or (device.startswith("cuda") and there[name])
 
 
 def attention_of(config: transformers.PretrainedConfig) -> str | None:

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from peftcost.engine.attention import is_flash
 from peftcost.engine.dataset import Collator
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.graph_inputs import GraphInputs, tensors_of
-from peftcost.engine.layout import without_mask
 from peftcost.engine.train_state import TrainState
 from peftcost.tasks.batch import Batch
 
@@ -39,7 +39,8 @@ HEADROOM = 1.125
 """Later epochs have other batches, some of which want more logits than all that were planned for; their steps are eager."""
 
 Form = tuple[int, int]
-"""A micro-batch's width, and for how many of its positions logits are computed; 0 where that is for all."""
+"""A micro-batch's width (where its texts lie end to end that of its only row), and for how many of its positions logits are
+computed; 0 where that is for all."""
 Key = tuple[tuple[int, ...], ...]
 """Shapes of each micro-batch's inputs and targets, and of the positions whose logits are computed."""
 Function = Callable[[Sequence[Batch], torch.Tensor], list[torch.Tensor]]
@@ -62,10 +63,9 @@ def unsupported_reason(train_state: TrainState) -> str | None:
     if found is not None:
         return found
     config: Any = train_state.plain.config
-    if is_flash(config) and not train_state.unmasked:
+    if is_flash(config) and not train_state.end_to_end:
         return "its attention leaves out padding, which it counts on the CPU"
-    batch = collator.two_rows(config)
-    batch = without_mask(batch) if train_state.unmasked else batch
+    batch = train_state.laid_out(collator.two_rows(config))
     on_device = stays_on_device(config, collator.task_type.auto_model, batch)
     return None if on_device else "its forward pass waits for the CPU"
 
@@ -74,29 +74,47 @@ def unsupported_reason(train_state: TrainState) -> str | None:
 class Extent:
     """What batches of a split take, before they are made.
 
-    lengths: tokens of each example. limit: where rows are cut. wanted: of how many positions of each example logits are
-    wanted; None where that is all.
+    lengths: tokens of each example. limit: where examples are cut. wanted: of how many positions of each example logits are
+    wanted; None where that is all. end_to_end: whether examples lie behind each other in one row.
     """
 
     lengths: np.ndarray
     limit: int
     wanted: np.ndarray | None = None
+    end_to_end: bool = False
 
     @classmethod
-    def of(cls, split: Split, collator: Collator, targets: np.ndarray) -> Extent:
+    def of(cls, split: Split, collator: Collator, targets: np.ndarray, end_to_end: bool = False) -> Extent:
         """targets: how many each example has."""
-        return cls(split.lengths, collator.max_tokens, targets if collator.task_type.keeps_places else None)
+        wanted = targets if collator.task_type.keeps_places else None
+        return cls(split.lengths, collator.max_tokens, wanted, end_to_end)
 
     def __call__(self, parts: Sequence[np.ndarray]) -> Form:
         """The least form that each of a batch's micro-batches fits into."""
-        longest = max(int(self.lengths[part].max()) for part in parts)
         most = 0 if self.wanted is None else max(int(self.wanted[part].sum()) for part in parts)
-        return min(self.limit, longest), most
+        return max(map(self.width, parts)), most
+
+    def width(self, part: np.ndarray) -> int:
+        """Of these examples in a batch."""
+        lengths = np.minimum(self.lengths[part], self.limit)
+        return int(lengths.sum() if self.end_to_end else lengths.max())
+
+    def tokens(self, part: np.ndarray) -> int:
+        """That these examples take, padding included."""
+        return self.width(part) * (1 if self.end_to_end else len(part))
+
+    @cached_property
+    def longest(self) -> int:
+        return int(min(self.limit, self.lengths.max()))
+
+    def rounded(self, width: int) -> int:
+        """A row is no wider than its longest example, unless several lie in it."""
+        return width if self.end_to_end else min(width, self.limit)
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What batches are padded to, the smallest first, and how often each form comes with so many rows."""
+    """What batches are padded to, the smallest first, and how often each form comes with so many examples."""
 
     forms: tuple[Form, ...]
     uses: Mapping[tuple[int, Form], float]
@@ -105,9 +123,9 @@ class Shapes:
         """The form of a batch with this `Extent`."""
         return next((form for form in self.forms if form[0] >= longest and form[1] >= wanted), (longest, wanted))
 
-    def pays(self, rows: int, form: Form) -> bool:
+    def pays(self, examples: int, form: Form) -> bool:
         """Whether batches of this shape come often enough to be captured."""
-        return self.uses.get((rows, form), 0.0) >= FEWEST_REPLAYS
+        return self.uses.get((examples, form), 0.0) >= FEWEST_REPLAYS
 
 
 def plan_shapes(batches: Sequence[Sequence[np.ndarray]], extent: Extent, steps: int) -> Shapes:
@@ -115,7 +133,7 @@ def plan_shapes(batches: Sequence[Sequence[np.ndarray]], extent: Extent, steps: 
     micro-batches."""
     extents = [extent(parts) for parts in batches]
     most = min(MOST_GRAPHS, max(1, steps // STEPS_A_GRAPH))
-    widths = [min(width, extent.limit) for width in bucket_sizes([longest for longest, _ in extents], most)]
+    widths = [extent.rounded(width) for width in bucket_sizes([longest for longest, _ in extents], most)]
     wanted: dict[int, list[int]] = {width: [] for width in widths}
     for longest, places in extents:
         wanted[next(width for width in widths if width >= longest)].append(places)
@@ -124,8 +142,8 @@ def plan_shapes(batches: Sequence[Sequence[np.ndarray]], extent: Extent, steps: 
         *smaller, largest = bucket_sizes(places_there, most // len(widths))
         forms += [(width, size) for size in (*smaller, with_headroom(largest) if steps > len(batches) else largest)]
     shapes = Shapes(tuple(forms), {})
-    rows = [sum(map(len, parts)) for parts in batches]
-    uses = Counter((n, shapes.fit(*found)) for n, found in zip(rows, extents, strict=True))
+    sizes = [sum(map(len, parts)) for parts in batches]
+    uses = Counter((n, shapes.fit(*found)) for n, found in zip(sizes, extents, strict=True))
     return replace(shapes, uses={shape: n * steps / len(batches) for shape, n in uses.items()})
 
 
@@ -194,7 +212,7 @@ class Graphs:
         """parts: on the CPU. n_targets: on the CPU, in fp32. form: what the parts were padded to."""
         key = tuple(tuple(tensor.shape) for tensor in tensors_of(parts))
         if key not in self._captured:
-            pays = self.shapes.pays(sum(part.rows for part in parts), form)
+            pays = self.shapes.pays(sum(part.examples for part in parts), form)
             if not pays or key not in self._warm or not has_room(self.device):
                 self._warm.add(key)
                 return self.function([part.to(self.device) for part in parts], n_targets.to(self.device))

@@ -19,7 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from peftcost.engine.attention import EAGER, attention_of
+from peftcost.engine.layout import arguments
 from peftcost.engine.step_estimate import quiet
+from peftcost.engine.varlen import VARLEN
 from peftcost.tasks.batch import Batch
 
 OF_A_TENSOR = (torch.Tensor.new_tensor,)
@@ -63,16 +65,27 @@ def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batc
     """Whether the forward pass of the model of this configuration, on inputs like the batch's, runs on its device alone.
 
     False also where it cannot be run without numbers."""
-    inputs = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in batch.inputs.items())
+    given = arguments(batch)
+    inputs = tuple((name, tuple(x.shape), x.dtype) for name, x in given.items() if isinstance(x, torch.Tensor))
+    numbers = tuple((name, x) for name, x in given.items() if not isinstance(x, torch.Tensor))
+    attention = attention_of(config)
     kind: Any = type(config)  # to mypy, classes with a metaclass have no hash
-    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs, attention_of(config) == EAGER)
+    own = attention if attention in (EAGER, VARLEN) else None
+    return _stays_on_device(kind, config.to_json_string(), auto_model, inputs, numbers, own)
 
 
 @lru_cache(maxsize=16)
-def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Shaped, ...], is_eager: bool) -> bool:
+def _stays_on_device(
+    kind: Any,
+    as_json: str,
+    auto_model: str,
+    inputs: tuple[Shaped, ...],
+    numbers: tuple[tuple[str, int], ...],
+    attention: str | None,
+) -> bool:
     options = json.loads(as_json)
     options.pop("quantization_config", None)
-    how = {"attn_implementation": EAGER} if is_eager else {}
+    how = {} if attention is None else {"attn_implementation": attention}
     device = torch.device("meta")  # any but the CPU, and there without a GPU
     with quiet(), torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         try:
@@ -80,7 +93,7 @@ def _stays_on_device(kind: Any, as_json: str, auto_model: str, inputs: tuple[Sha
                 model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32, **how)
                 tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
             with _NoCopies(), _NoNumbersMade():
-                model.eval()(**tensors)
+                model.eval()(**tensors, **dict(numbers))
         except Exception:  # whatever a stranger's model does: it is trained eagerly
             return False
     return True

@@ -9,7 +9,7 @@ from typing import Any
 from peftcost.core.setup import ATTENTION
 from peftcost.cost.machines import needed_bytes
 from peftcost.data.features import Split
-from peftcost.engine.attention import EAGER, others_worth_timing
+from peftcost.engine.attention import others_worth_timing
 from peftcost.engine.dataset import DatasetInfo, load_dataset_info, load_split
 from peftcost.engine.fitting import fitted, job_estimate, longest_row
 from peftcost.engine.job import Reporter, TrainJob
@@ -42,8 +42,9 @@ def estimated(job: TrainJob, computes_in_bf16: bool) -> dict[str, Any]:
     attentions = others_worth_timing(
         fitting.setup.hyperparameters,
         longest_row(fitting, info, train),
+        info.task_type.keeps_places and not get_method(job.setup.method).virtual_tokens(choices),
         peak_bytes,
-        lambda: eager_peak_bytes(fitting, info, train),
+        lambda attention: peak_bytes_with(attention, fitting, info, train),
     )
     return {"job": replace(fitting, predicted_peak_bytes=peak_bytes, attentions=attentions).as_dict()}
 
@@ -56,9 +57,9 @@ def peak_bytes_of(payload: dict[str, Any], reporter: Reporter) -> dict[str, Any]
     return {"peak_bytes": estimate(job.setup.hyperparameters).peak_bytes}
 
 
-def eager_peak_bytes(job: TrainJob, info: DatasetInfo, train: Split) -> int | None:
-    """With probabilities of attention that are kept; None where it does not fit, or where no estimate can be made."""
-    choices = {**job.setup.hyperparameters, ATTENTION: EAGER}
+def peak_bytes_with(attention: str, job: TrainJob, info: DatasetInfo, train: Split) -> int | None:
+    """With attention computed in this way; None where it does not fit, or where no estimate can be made."""
+    choices = {**job.setup.hyperparameters, ATTENTION: attention}
     try:
         peak_bytes = job_estimate(job, info, train, KIND)(choices).peak_bytes
     except Exception:  # whatever a stranger's model does under fake tensors

@@ -10,11 +10,12 @@ from dataclasses import replace
 import transformers
 
 from peftcost.core.memory import format_bytes
-from peftcost.core.setup import Scalar
+from peftcost.core.setup import ATTENTION, Scalar
 from peftcost.cost.machines import needed_bytes, why_it_cannot_fit
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.cuda_graphs import Extent, with_headroom
+from peftcost.engine.attention import TOLD_OF_ENDS
+from peftcost.engine.cuda_graphs import Extent, Form, with_headroom
 from peftcost.engine.dataset import Collator, DatasetInfo, batches_of_epoch, micro_batches
 from peftcost.engine.job import TrainJob
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
@@ -41,7 +42,7 @@ def estimate_of(
     """Of a step on a full batch of this many tokens a row, or on a rank's share of it; deep models are estimated at two
     smaller depths. places: of how many positions of a micro-batch logits are computed; None for all."""
     batch_size = math.ceil(int(choices["batch_size"] or 1) / n_ranks)
-    shape = Shape(batch_size, tokens, min(batch_size, int(choices["micro_batch_size"] or batch_size)), places)
+    shape = Shape(batch_size, tokens, min(batch_size, micro_batch_size(choices)), places)
 
     def estimate(some: transformers.PretrainedConfig) -> StepEstimate:
         return estimate_step(some, task_type, get_method(method), choices, shape, targets, device_kind)
@@ -117,23 +118,27 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     extent = extent_of(job, info, train) if kind == "cuda" and job.ranks == 1 else None
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
-        places = None if extent is None else most_places(extent, choices, job.seed)
-        return estimate_of(config, info.task_type, job.setup.method, choices, longest, info.targets, kind, job.ranks, places)
+        tokens, places = longest, None
+        if extent is not None:
+            together = extent.wanted is not None and choices.get(ATTENTION) in TOLD_OF_ENDS
+            width, wanted = largest_form(replace(extent, end_to_end=together), choices, job.seed)
+            places = None if extent.wanted is None else with_headroom(wanted)
+            rows = min(int(choices["batch_size"] or 1), micro_batch_size(choices))
+            tokens = math.ceil(width / rows) if together else longest
+        return estimate_of(config, info.task_type, job.setup.method, choices, tokens, info.targets, kind, job.ranks, places)
 
     return estimate
 
 
-def most_places(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> int | None:
-    """Of how many positions of a micro-batch a GPU computes logits, at most; None where that is all of them.
+def largest_form(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> Form:
+    """Into which every micro-batch of an epoch fits on a GPU. On a CPU, and of several ranks, steps are estimated as if all
+    rows were as long as the longest, and all logits wanted."""
+    batches = batches_of_epoch(extent.lengths, int(choices["batch_size"] or 1), seed, 0)
+    return extent([part for batch in batches for part in micro_batches(batch, micro_batch_size(choices))])
 
-    On a CPU, and of several ranks, steps are estimated as if it were all.
-    """
-    if extent.wanted is None:
-        return None
-    batch_size = int(choices["batch_size"] or 1)
-    batches = batches_of_epoch(extent.lengths, batch_size, seed, 0)
-    parts = [part for batch in batches for part in micro_batches(batch, int(choices["micro_batch_size"] or batch_size))]
-    return with_headroom(extent(parts)[1])
+
+def micro_batch_size(choices: Mapping[str, Scalar]) -> int:
+    return int(choices["micro_batch_size"] or choices["batch_size"] or 1)
 
 
 def fitted(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> tuple[TrainJob, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -67,4 +68,4 @@ def _copy(source: Sequence[torch.Tensor], to: Sequence[torch.Tensor]) -> None:
 def _empty(part: Batch, device: torch.device) -> Batch:
     inputs = {name: torch.empty_like(tensor, device=device) for name, tensor in part.inputs.items()}
     kept = None if part.kept is None else torch.empty_like(part.kept, device=device)
-    return Batch(inputs, torch.empty_like(part.targets, device=device), part.width, kept=kept)
+    return replace(part, inputs=inputs, targets=torch.empty_like(part.targets, device=device), kept=kept)

@@ -145,7 +145,8 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
-        self.targets, self.extent, self.unmasked = one.targets, one.extent, one.train_state.unmasked
+        self.targets, self.unmasked = one.targets, one.train_state.unmasked
+        self.extent = cuda_graphs.Extent.of(self.split, self.collator, self.targets)
         self.shapes = cuda_graphs.Shapes((), {})
         self.graphs: cuda_graphs.Graphs | None = None
 

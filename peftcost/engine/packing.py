@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from peftcost.engine.frozen_layers import alike
-from peftcost.engine.wanted_logits import kept_of_packed, seen_by_head
+from peftcost.engine.layout import end_to_end
+from peftcost.engine.wanted_logits import kept_of, seen_by_head
 from peftcost.methods.head import outermost_head
 from peftcost.tasks.batch import Batch
 
@@ -24,15 +25,16 @@ def packed_logits(model: torch.nn.Module, batch: Batch, pad_id: float, per_token
 
     LookupError where the model has no head that is known by name, or one that does not see every token.
     """
+    if batch.kept is not None:
+        laid = end_to_end(batch, 0, batch.width)
+        with seen_by_head(model, kept_of(laid)):
+            logits = model(**laid.inputs, use_cache=False).logits
+        if logits.ndim == 2:
+            return logits
     input_ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
     real = mask.bool()
     positions = (mask.cumsum(1) - 1)[real][None]
     inputs = {name: tensor[real][None] for name, tensor in batch.inputs.items() if name != "attention_mask"}
-    if batch.kept is not None:
-        with seen_by_head(model, kept_of_packed(batch)):
-            logits = model(**inputs, position_ids=positions, use_cache=False).logits
-        if logits.ndim == 2:
-            return logits
     seen: list[torch.Tensor] = []
     handle = outermost_head(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
     try:

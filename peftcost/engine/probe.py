@@ -17,6 +17,7 @@ from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
+from peftcost.engine.layout import check_end_to_end
 from peftcost.engine.precision import candidates
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.step_times import WORTH_CHANGING, step_times, usual_seconds
@@ -77,7 +78,14 @@ def probed(job: TrainJob) -> dict[str, Any]:
 
     train_state.model.train()
     if job.attentions:
-        job = settled(job, train_state.plain, lambda: usual_seconds(new_loop()))
+        two_rows = train_state.collator.two_rows(train_state.plain.config).to(train_state.device)
+
+        def seconds() -> float:
+            if train_state.end_to_end:
+                check_end_to_end(train_state.model, two_rows)
+            return usual_seconds(new_loop())
+
+        job = settled(job, train_state.plain, seconds)
         predicted_peak_bytes = job.predicted_peak_bytes
         reset_peaks(train_state.device)  # room for graphs is judged by what steps take, and these may take less
     loop = new_loop()

@@ -15,6 +15,7 @@ from peftcost.data.features import Split
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.dataset import Collator
 from peftcost.engine.frozen_layers import FrozenLayers
+from peftcost.engine.layout import arguments
 from peftcost.engine.train_state import TrainState
 from peftcost.engine.wanted_logits import kept_of, seen_by_head
 from peftcost.tasks.batch import Batch
@@ -110,5 +111,5 @@ def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | 
         else frozen_layers.given(batch.activations)
     )
     with given, seen_by_head(model, kept_of(batch)):
-        logits: torch.Tensor = model(**batch.inputs).logits
+        logits: torch.Tensor = model(**arguments(batch)).logits
     return logits

@@ -36,18 +36,18 @@ class Step:
     accelerator: Accelerator | None = None
     on_phase: Callable[[str], None] = lambda phase: None
 
-    def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_rows: int) -> torch.Tensor:
+    def gradients(self, parts: Iterable[Batch], n_targets: int | torch.Tensor, n_examples: int) -> torch.Tensor:
         """Add up the gradients of a batch, one micro-batch after the other and over the ranks, and clip them; the mean loss,
         shape (), of several ranks this one's part of it.
 
-        parts: this rank's micro-batches on the device. n_targets, n_rows: of the whole batch, over all ranks.
+        parts: this rank's micro-batches on the device. n_targets, n_examples: of the whole batch, over all ranks.
         """
         mean_loss: torch.Tensor | float = 0.0
         for part in parts:
             self.on_phase("forward")
             loss = self.loss(part) / n_targets
             penalty = self.method.penalty(self.plain)
-            total = loss if penalty is None else loss + penalty * (part.rows / n_rows)
+            total = loss if penalty is None else loss + penalty * (part.examples / n_examples)
             del penalty
             self.on_phase("backward")
             self._backward(total)

@@ -31,7 +31,6 @@ from peftcost.engine.few_labels import change_of, changes_batches, changes_input
 from peftcost.engine.fitting import predicted_peak_bytes
 from peftcost.engine.job import Reporter, TrainJob
 from peftcost.engine.judged import judged
-from peftcost.engine.layout import without_mask
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import check_moved, fingerprints
 from peftcost.engine.packing import packed_logits
@@ -124,18 +123,17 @@ class Loop:
     def __init__(
         self, job: TrainJob, reporter: Reporter, train_state: TrainState, split: Split, dev: Split, plan: StepPlan
     ) -> None:
-        self.job, self.reporter, self.train_state, self.split, self.dev = job, reporter, train_state, split, dev
-        self.plan = plan
-        self.change = None
-        if changes_batches(train_state.choices):
-            self.change = change_of(train_state.choices, split, load_dataset_info(Path(job.prepared)))
-        self.source = None if changes_inputs(train_state.choices) else live_source(train_state, split)
+        self.job, self.reporter, self.plan = job, reporter, plan
+        self.train_state, self.split, self.dev = train_state, split, dev
+        choices, folder = train_state.choices, Path(job.prepared)
+        self.change = change_of(choices, split, load_dataset_info(folder)) if changes_batches(choices) else None
+        self.source = None if changes_inputs(choices) else live_source(train_state, split)
         self.dev_source = live_source(train_state, dev)
         self.sources = [source for source in (self.source, self.dev_source) if source is not None]
         collator = train_state.collator
         self.targets = collator.task_type.target_counts(split, collator.max_tokens)
-        self.extent = cuda_graphs.Extent.of(split, collator, self.targets)
-        self.packs = bool(train_state.choices.get(PACKING)) and self.source is None
+        self.extent = cuda_graphs.Extent.of(split, collator, self.targets, train_state.end_to_end)
+        self.packs = bool(choices.get(PACKING)) and self.source is None
         self.optimization = Step(
             train_state.model,
             train_state.plain,
@@ -143,7 +141,7 @@ class Loop:
             self._logits,
             train_state.optimizer,
             train_state.method,
-            train_state.choices,
+            choices,
             collator.task_type,
             train_state.accelerator,
         )
@@ -278,7 +276,7 @@ class Loop:
         """A step as a CUDA graph holds it: the mean loss, and the gradients where the method reads them afterwards."""
         if self.source is not None:
             parts = [replace(part, activations=self.source.compute(part)) for part in parts]
-        loss = self.optimization.gradients(parts, n_targets, sum(part.rows for part in parts))
+        loss = self.optimization.gradients(parts, n_targets, sum(part.examples for part in parts))
         self.optimization.update()
         gradients: list[torch.Tensor] = []
         if type(self.train_state.method).after_step is not Method.after_step:
@@ -295,12 +293,12 @@ class Loop:
         """The micro-batches of this rank's share, padded to the longest row of each, or to what is captured."""
         collator, (width, places) = self.train_state.collator, form
         for number, part in enumerate(micro_batches(ranks.shard(indices), self.micro_batch_size)):
-            batch = collator.batch(self.split, part, width)
+            batch = collator.batch(self.split, part, 0 if self.extent.end_to_end else width)
             if self.change is not None:
                 batch = self.change(batch, hash((self.job.seed, self.step, number * self.micro_batch_size)) & 0x7FFFFFFF)
-            if self.shapes is not None:
-                batch = with_places(collator.task_type.seen(batch), places)  # its shape follows from rows and form
-            batch = without_mask(batch) if self.train_state.unmasked and not self.packs else batch
+            batch = batch if self.packs else self.train_state.laid_out(batch, width, self.extent.longest)
+            if self.shapes is not None:  # its shape follows from examples and form
+                batch = with_places(collator.task_type.seen(batch), places)
             yield batch if self.graphs is not None or self.source is None else self.source.fill(part, batch)
 
     def _form(self, indices: np.ndarray) -> cuda_graphs.Form:
@@ -385,8 +383,8 @@ class Loop:
 
         Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
-        seen = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, 0, self.plan.total_steps)
-        largest = max(seen, key=lambda indices: len(indices) * int(self.split.lengths[indices].max()))
+        every = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, 0, self.plan.total_steps)
+        largest = max(every, key=self.extent.tokens)
         by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
         longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * ranks.count() :]
         self.train_state.model.train()

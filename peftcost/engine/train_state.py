@@ -14,13 +14,15 @@ from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine import ranks
+from peftcost.engine.attention import TOLD_OF_ENDS, attention_of
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import SAME, SAME_IN_HALF, FrozenLayers, cut
-from peftcost.engine.layout import goes_without_mask
+from peftcost.engine.layout import end_to_end, goes_without_mask, without_mask
 from peftcost.engine.precision import leave_to_autocast
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
+from peftcost.tasks.batch import Batch
 
 CPU = torch.device("cpu")
 SCALER_STATE = ("scale", "_growth_tracker")
@@ -57,6 +59,19 @@ class TrainState:
     def unmasked(self) -> bool:
         """Whether training steps give the model no mask."""
         return self.device.type == "cuda" and goes_without_mask(self.plain, self.method, self.choices)
+
+    @property
+    def end_to_end(self) -> bool:
+        """Whether the texts of a training's micro-batch lie end to end: the base's attention is told where they end."""
+        config: Any = self.plain.config
+        lays = self.collator.task_type.keeps_places and self.frozen_layers is None
+        return self.unmasked and lays and attention_of(config) in TOLD_OF_ENDS
+
+    def laid_out(self, batch: Batch, width: int = 0, longest: int = 0) -> Batch:
+        """A padded batch as training steps give it to the model; its texts end to end, if so, in a row at least so wide."""
+        if self.end_to_end:
+            return end_to_end(batch, width, longest or batch.width)
+        return without_mask(batch) if self.unmasked else batch
 
     @cached_property
     def trained(self) -> dict[str, torch.nn.Parameter]:

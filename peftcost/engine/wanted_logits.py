@@ -99,13 +99,3 @@ def kept_of(batch: Batch) -> Select:
         return hidden[:, -batch.width :].flatten(0, 1)[batch.kept]
 
     return select
-
-
-def kept_of_packed(batch: Batch) -> Select:
-    """The same of a batch whose texts are laid end to end, shape (1, tokens, hidden)."""
-    mask = batch.inputs["attention_mask"].flatten()
-
-    def select(hidden: torch.Tensor) -> torch.Tensor | None:
-        return None if batch.kept is None else hidden[0, (mask.cumsum(0) - 1)[batch.kept]]
-
-    return select

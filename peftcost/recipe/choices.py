@@ -69,7 +69,7 @@ KINDS = {
     CLASS_WEIGHTS: one_of("balanced").or_null,
     WORD_DROPOUT: SHARE.or_null,
     WEIGHTS: one_of("fp32", "bf16"),
-    ATTENTION: one_of("sdpa", "eager", "flash_attention_2"),
+    ATTENTION: one_of("sdpa", "eager", "varlen", "flash_attention_2"),
 }
 """Of choices of which neither a space nor a usual value tells enough."""
 

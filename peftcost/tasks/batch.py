@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class EndToEnd:
+    """Of texts that lie behind each other in one row: how many they are, and how many tokens the longest may have."""
+
+    texts: int
+    longest: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Tensors of one forward pass.
 
@@ -19,6 +27,7 @@ class Batch:
     the activations that layers hand on (tokens, patches). activations: of the frozen layers, shape (rows, width, hidden),
     where they need not be computed. kept: flat places, of rows × width, of the only positions whose logits are wanted; None
     for all. weights: of each row in the loss, shape (rows,), where the task gives each one target; None for equal ones.
+    end_to_end: where all texts lie in one row.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -27,10 +36,15 @@ class Batch:
     activations: torch.Tensor | None = None
     kept: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    end_to_end: EndToEnd | None = None
 
     @property
     def rows(self) -> int:
         return int(next(iter(self.inputs.values())).shape[0])
+
+    @property
+    def examples(self) -> int:
+        return self.rows if self.end_to_end is None else self.end_to_end.texts
 
     def chunks(self, k: int) -> list[Batch]:
         """The batch in k equal groups of rows, without activations. Of each as many logits are wanted."""

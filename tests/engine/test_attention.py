@@ -16,7 +16,7 @@ from peftcost.core.setup import ATTENTION, Setup
 from peftcost.cost.machines import needed_bytes
 from peftcost.cost.model import Probe
 from peftcost.engine import attention, probe
-from peftcost.engine.attention import EAGER, FLASH, attention_of, fastest, others_worth_timing, settled
+from peftcost.engine.attention import EAGER, FLASH, VARLEN, attention_of, fastest, others_worth_timing, settled
 from peftcost.engine.base_model import BaseSpec, load_base
 from peftcost.engine.cuda_graphs import unsupported_reason
 from peftcost.engine.dataset import load_dataset_info
@@ -52,10 +52,15 @@ def test_the_usual_one_stays_unless_another_is_faster_by_more_than_noise() -> No
 
 
 def test_what_is_worth_timing() -> None:
-    def others(tokens: int = 32, peak: int = 10, eager: int | None = 20, **choices: Any) -> dict[str, int]:
-        return others_worth_timing(choices, tokens, peak, lambda: eager)
+    def others(
+        tokens: int = 32, peak: int = 10, eager: int | None = 20, per_position: bool = False, **choices: Any
+    ) -> dict[str, int]:
+        others = {EAGER: eager, VARLEN: 9}
+        return others_worth_timing({"precision": "fp32", **choices}, tokens, per_position, peak, others.__getitem__)
 
     assert others(**HALF) == {EAGER: 20, FLASH: 10}
+    assert others(per_position=True, precision="bf16", **HALF) == {EAGER: 20, VARLEN: 9, FLASH: 10}
+    assert others(per_position=True) == {EAGER: 20}, "torch's kernel has no fp32"
     assert others(tokens=512, **HALF) == {FLASH: 10}
     assert others(eager=None, **HALF) == {FLASH: 10}, "it does not fit"
     assert others() == {EAGER: 20}, "no flash-attention in fp32, in which the base is held"

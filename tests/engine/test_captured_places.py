@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talk import prepared_talk
 from transformers import AutoConfig
+from uncaptured import Uncaptured, captures_on_cpu
 
 from peftcost.core.setup import Setup
 from peftcost.engine import cuda_graphs, wanted_logits
-from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, Form, plan_shapes
+from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, plan_shapes, with_headroom
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, micro_batches
-from peftcost.engine.fitting import estimate_of, job_estimate, most_places
-from peftcost.engine.graph_inputs import tensors_of
+from peftcost.engine.fitting import estimate_of, job_estimate, largest_form
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
@@ -44,32 +43,10 @@ def job(prepared: str, out: Path, method: str = "lora", **choices: Any) -> Train
     return TrainJob(prepared, setup, 3, str(out))
 
 
-class Uncaptured(cuda_graphs.Graphs):
-    """Runs what a CUDA graph would hold."""
-
-    ran: list[tuple[Form, bool, tuple[torch.Size, ...]]] = []  # noqa: RUF012
-
-    def __init__(self, function: Any, shapes: cuda_graphs.Shapes, device: torch.device) -> None:
-        self.function, self.shapes = function, shapes
-
-    def __call__(self, parts: Sequence[Batch], n_targets: torch.Tensor, form: Form) -> list[torch.Tensor]:
-        pays = self.shapes.pays(sum(part.rows for part in parts), form)
-        self.ran.append((form, pays, tuple(tensor.shape for tensor in tensors_of(parts))))
-        return self.function(parts, n_targets)
-
-
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """Lets steps be what a GPU captures, or not."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.setattr(cuda_graphs, "Graphs", Uncaptured)
-    monkeypatch.setattr(cuda_graphs, "own_stream", lambda device: contextlib.nullcontext())
-    Uncaptured.ran = []
-
-    def switch(on: bool) -> None:
-        monkeypatch.setattr(cuda_graphs, "unsupported_reason", lambda train_state: None if on else "not now")
-
-    return switch
+    return captures_on_cpu(monkeypatch)
 
 
 SETUPS = [(method, choices) for method in ("full", "lora", "prompt") for choices in ({}, {"micro_batch_size": 3})]
@@ -190,8 +167,7 @@ def test_memory_is_estimated_for_the_logits_that_a_gpu_computes(prepared: str, t
     choices = one.setup.hyperparameters
     gpu, small = (job_estimate(one, info, split, "cuda")({**choices, "micro_batch_size": n}) for n in (8, 2))
     extent = Extent(split.lengths, info.max_length, get_task_type(info.task).target_counts(split, info.max_length))
-    places = most_places(extent, choices, one.seed)
-    assert places is not None
+    places = with_headroom(largest_form(extent, choices, one.seed)[1])
     batches = batches_of_epoch(split.lengths, BATCH, one.seed, 0)
     shapes = plan_shapes([[indices] for indices in batches], extent, 1000)
     assert max(size for _, size in shapes.forms) == places, "the largest that is captured"

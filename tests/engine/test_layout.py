@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from talk import prepared_talk
 from transformers import AutoConfig
 
@@ -18,7 +17,7 @@ from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.layout import MASK, goes_without_mask
-from peftcost.engine.train import Loop, train
+from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
@@ -54,7 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         return goes_without_mask(self.plain, self.method, {**self.choices, **IN_BF16})
 
     monkeypatch.setattr(TrainState, "unmasked", property(unmasked))
-    for where in ("train", "pack"):
+    for where in ("train_state", "pack"):
         monkeypatch.setattr(f"peftcost.engine.{where}.without_mask", told)
     return names
 
@@ -66,10 +65,16 @@ def job(prepared: str, out: Path, method: str = "lora", **choices: Any) -> Train
     return TrainJob(prepared, setup, 3, str(out))
 
 
-LAID = [("full", {}), ("lora", {"micro_batch_size": 3}), ("lora", {"top_layers": 1}), ("adalora", {}), ("frozen", {"top_layers": 1})]
+SETUPS: list[tuple[str, dict[str, Any]]] = [
+    ("full", {}),
+    ("lora", {"micro_batch_size": 3}),
+    ("lora", {"top_layers": 1}),
+    ("adalora", {}),
+    ("frozen", {"top_layers": 1}),
+]
 
 
-@pytest.mark.parametrize(("method", "choices"), LAID, ids=str)
+@pytest.mark.parametrize(("method", "choices"), SETUPS, ids=str)
 def test_steps_without_a_mask_train_as_with_one(
     talk: str, tmp_path: Path, request: pytest.FixtureRequest, method: str, choices: dict[str, Any]
 ) -> None:
