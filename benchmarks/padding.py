@@ -6,6 +6,7 @@ python benchmarks/padding.py [FILE.csv ...]     further texts, each of a column 
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from machine import write_result
 
 from peftcost.data.fingerprint import resolve_model
 from peftcost.engine.cuda_graphs import Extent, plan_shapes
-from peftcost.engine.dataset import batches_ahead
+from peftcost.engine.dataset import batches_ahead, batches_from
 from peftcost.engine.prepare import encode_splits
 from peftcost.task.splits import load_task_data
 from peftcost.task.task import Rows, Task, load_task
@@ -46,21 +47,33 @@ def shares(task: Task) -> dict[str, dict[str, float]]:
 
 
 def of_batches(lengths: np.ndarray, limit: int, size: int) -> dict[str, float]:
-    """shuffled: as a plain loop pads them; like_length: as the engine does; captured: that in the widths of graphs; end_to_end:
-    that in rows of all texts of a batch."""
+    """shuffled: as a plain loop pads them; like_length: as the engine does; captured: that in the widths of graphs."""
     steps = EPOCHS * -(-len(lengths) // size)
     order = np.random.default_rng(0).permutation(len(lengths))
     shuffled = [order[start : start + size] for start in range(0, len(order), size)]
     like = batches_ahead(lengths, size, 0, 0, steps)
     exact = [int(lengths[batch].max()) for batch in like]
-    in_rows, in_one = (graph_widths(like, Extent(lengths, limit, end_to_end=together), steps) for together in (False, True))
+    in_rows = graph_widths(like, Extent(lengths, limit), steps)
     return {
         "shuffled": padding_share(lengths, shuffled, [int(lengths[batch].max()) for batch in shuffled]),
         "like_length": padding_share(lengths, like, exact),
         "captured": padding_share(lengths, like, in_rows),
-        "end_to_end": 1 - sum(int(lengths[batch].sum()) for batch in like) / sum(in_one),
         "widths": float(len(set(in_rows))),
+        **of_end_to_end(lengths, limit, size, steps),
     }
+
+
+def of_end_to_end(lengths: np.ndarray, limit: int, size: int, steps: int) -> dict[str, float]:
+    """Of graphs over rows of all texts of a batch. too_wide: share of the steps that none is wide enough for: they are eager
+    and not padded."""
+    extent = Extent(lengths, limit, end_to_end=True)
+    shapes = plan_shapes([[batch] for batch in batches_ahead(extent.sorted_by, size, 0, 0, steps)], extent, steps)
+    batches = list(islice(batches_from(extent.sorted_by, size, 0, 0), steps))
+    computed, exact = (
+        [width(batch) for batch in batches] for width in (lambda one: shapes.fit(*extent([one]))[0], extent.width)
+    )
+    too_wide = sum(width > shapes.forms[-1][0] for width in exact) / steps
+    return {"end_to_end": 1 - sum(exact) / sum(computed), "too_wide": too_wide}
 
 
 def graph_widths(batches: list[np.ndarray], extent: Extent, steps: int) -> list[int]:

@@ -42,11 +42,11 @@ def measure(size: Size, way: str) -> dict[str, Any]:
         if there.end_to_end:
             check_end_to_end(there.model, there.collator.two_rows(None).to(there.device))
         stack.enter_context(loop.capture_steps())
-        batch = middling(loop, full_ones(loop, batches_of_epoch(split.lengths, size.rows, 0, 0)))
+        batch = middling(loop, full_ones(loop, batches_of_epoch(loop.extent.sorted_by, size.rows, 0, 0)))
         found: dict[str, Any] = milliseconds(lambda: loop.train_step(batch))
         assert loop.shapes is not None
         width, _ = loop.shapes.fit(*loop.extent([batch]))
-        found["positions"] = width if loop.extent.end_to_end else width * size.rows
+        found["positions"] = width * (1 if loop.extent.end_to_end else size.rows)
         found["tokens"] = int(split.lengths[batch].sum())
         found["measured_bytes"] = loop.peak_bytes()
     if way != "rows with a mask":

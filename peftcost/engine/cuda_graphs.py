@@ -22,7 +22,7 @@ import torch
 from peftcost.core.setup import CLASS_WEIGHTS, PACKING
 from peftcost.data.features import Split
 from peftcost.engine.attention import is_flash
-from peftcost.engine.dataset import Collator
+from peftcost.engine.dataset import Collator, micro_batches
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.graph_inputs import GraphInputs, tensors_of
 from peftcost.engine.train_state import TrainState
@@ -35,8 +35,9 @@ FEWEST_REPLAYS = 4
 """A shape that comes less often is not captured."""
 ALIGNMENT = 8
 """Sizes are multiples of it: matrix units take them whole, and there are fewer."""
-HEADROOM = 1.125
-"""Later epochs have other batches, some of which want more logits than all that were planned for; their steps are eager."""
+HEADROOM, WIDTH_HEADROOM = 1.125, 1.04
+"""Later epochs have other batches, some of which want more logits than all that were planned for, or have more tokens end to
+end; their steps are eager. (Of dialogues and tweets .2 to .8 % of the steps without any room for such tokens.)"""
 
 Form = tuple[int, int]
 """A micro-batch's width (where its texts lie end to end that of its only row), and for how many of its positions logits are
@@ -103,9 +104,27 @@ class Extent:
         """That these examples take, padding included."""
         return self.width(part) * (1 if self.end_to_end else len(part))
 
+    def largest(self, batches: Sequence[np.ndarray], rows: int, n: int) -> np.ndarray:
+        """Examples of the largest batch: of its largest micro-batches, which have so many rows, n at most."""
+        batch = max(batches, key=self.tokens)
+        if self.end_to_end:
+            return np.concatenate(sorted(micro_batches(batch, rows), key=self.width)[-n:])
+        return batch[np.argsort(self.lengths[batch], kind="stable")][-n * rows :]
+
     @cached_property
     def longest(self) -> int:
         return int(min(self.limit, self.lengths.max()))
+
+    @cached_property
+    def sorted_by(self) -> np.ndarray:
+        """By what examples are brought together in a batch: by length, that few tokens are padded. Where they lie end to end,
+        by nothing: batches are of more even size then, which sizes of graphs fit closer."""
+        return np.zeros_like(self.lengths) if self.end_to_end else self.lengths
+
+    def with_headroom(self, width: int, rows: int) -> int:
+        """Also for what other batches of so many examples may take."""
+        more = _aligned(math.ceil(WIDTH_HEADROOM * width)) if self.end_to_end else width
+        return max(width, min(more, rows * self.longest))
 
     def rounded(self, width: int) -> int:
         """A row is no wider than its longest example, unless several lie in it."""
@@ -134,6 +153,8 @@ def plan_shapes(batches: Sequence[Sequence[np.ndarray]], extent: Extent, steps: 
     extents = [extent(parts) for parts in batches]
     most = min(MOST_GRAPHS, max(1, steps // STEPS_A_GRAPH))
     widths = [extent.rounded(width) for width in bucket_sizes([longest for longest, _ in extents], most)]
+    if steps > len(batches):
+        widths[-1] = extent.with_headroom(widths[-1], max(len(part) for parts in batches for part in parts))
     wanted: dict[int, list[int]] = {width: [] for width in widths}
     for longest, places in extents:
         wanted[next(width for width in widths if width >= longest)].append(places)

@@ -121,10 +121,11 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
         tokens, places = longest, None
         if extent is not None:
             together = extent.wanted is not None and choices.get(ATTENTION) in TOLD_OF_ENDS
-            width, wanted = largest_form(replace(extent, end_to_end=together), choices, job.seed)
+            laid = replace(extent, end_to_end=together)
+            width, wanted = largest_form(laid, choices, job.seed)
             places = None if extent.wanted is None else with_headroom(wanted)
             rows = min(int(choices["batch_size"] or 1), micro_batch_size(choices))
-            tokens = math.ceil(width / rows) if together else longest
+            tokens = math.ceil(laid.with_headroom(width, rows) / rows) if together else longest
         return estimate_of(config, info.task_type, job.setup.method, choices, tokens, info.targets, kind, job.ranks, places)
 
     return estimate
@@ -133,7 +134,7 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
 def largest_form(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> Form:
     """Into which every micro-batch of an epoch fits on a GPU. On a CPU, and of several ranks, steps are estimated as if all
     rows were as long as the longest, and all logits wanted."""
-    batches = batches_of_epoch(extent.lengths, int(choices["batch_size"] or 1), seed, 0)
+    batches = batches_of_epoch(extent.sorted_by, int(choices["batch_size"] or 1), seed, 0)
     return extent([part for batch in batches for part in micro_batches(batch, micro_batch_size(choices))])
 
 

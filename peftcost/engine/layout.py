@@ -7,13 +7,13 @@ End to end, little is padded, too. That takes a form of attention that is told w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from peftcost.core.setup import Scalar
+from peftcost.core.setup import PACKING, Scalar
 from peftcost.engine.frozen_layers import SAME_IN_HALF, alike
 from peftcost.methods import Method
 from peftcost.tasks.base import IGNORED
@@ -26,10 +26,10 @@ def goes_without_mask(model: torch.nn.Module, method: Method, choices: Mapping[s
     """Whether a GPU's steps give this model no mask.
 
     Its attention says itself that it is causal. In bf16 alone: the flash kernel takes neither fp32 nor older GPUs, and what
-    torch would take then for shared keys keeps all probabilities. PEFT finds a text's end by the mask where it puts virtual
-    tokens before it.
+    torch would take then for shared keys keeps all probabilities. By the mask PEFT finds a text's end where it puts virtual
+    tokens before it, and `engine/packing.py` all texts.
     """
-    if choices["precision"] != "bf16" or method.virtual_tokens(choices):
+    if choices["precision"] != "bf16" or choices.get(PACKING) or method.virtual_tokens(choices):
         return False
     causal = [bool(module.is_causal) for module in model.modules() if hasattr(module, "is_causal")]
     return bool(causal) and all(causal) and getattr(model.config, "is_causal", True) is not False
@@ -39,17 +39,18 @@ def without_mask(batch: Batch) -> Batch:
     return replace(batch, inputs={name: tensor for name, tensor in batch.inputs.items() if name != MASK})
 
 
-def end_to_end(batch: Batch, width: int, longest: int) -> Batch:
+def end_to_end(batch: Batch, width: int, longest: int, most_texts: int = 0) -> Batch:
     """The texts of a padded batch, of whose tokens each has a target, behind each other in one row: at least so wide, filled
     up with texts of which no target counts. longest: tokens that no text has more of.
 
-    Of a width, number of texts and longest, all tensors have one shape: a CUDA graph can read them.
+    Of one width, longest and most_texts, all tensors have one shape: a CUDA graph can read them.
     """
     real = batch.inputs[MASK].bool()
     lengths = real.sum(1)
     n = int(lengths.sum())
     width = max(width, n)
-    fillers = n + longest * torch.arange(1, 1 + -(-width // longest))  # those that are not needed are empty, at the end
+    n_fillers = -(-width // longest) + max(0, most_texts - batch.rows)
+    fillers = n + longest * torch.arange(1, 1 + n_fillers)  # those that are not needed are empty, at the end
     ends = torch.cat([lengths.new_zeros(1), lengths.cumsum(0), fillers.clamp(max=width)])
 
     def laid(tensor: torch.Tensor, filler: int) -> torch.Tensor:
@@ -63,7 +64,7 @@ def end_to_end(batch: Batch, width: int, longest: int) -> Batch:
     kept = None if batch.kept is None else (real.flatten().cumsum(0) - 1)[batch.kept]
     return replace(
         batch,
-        inputs={**inputs, "position_ids": positions, ENDS: ends.to(torch.int32)},
+        inputs={**inputs, "position_ids": positions, ENDS: ends.to(torch.int32)[None]},
         targets=laid(targets, IGNORED),
         width=width,
         kept=kept,
@@ -71,12 +72,29 @@ def end_to_end(batch: Batch, width: int, longest: int) -> Batch:
     )
 
 
+def under_each_other(rows: Sequence[Batch]) -> Batch:
+    """Batches end to end, of one width and longest, as rows of one."""
+    first = rows[0]
+    kept = [row.kept + i * first.width for i, row in enumerate(rows) if row.kept is not None]
+    told = [row.end_to_end for row in rows if row.end_to_end is not None]
+    return replace(
+        first,
+        inputs={name: torch.cat([row.inputs[name] for row in rows]) for name in first.inputs},
+        targets=torch.cat([row.targets for row in rows]),
+        kept=torch.cat(kept) if kept else None,
+        end_to_end=EndToEnd(sum(one.texts for one in told), told[0].longest),
+    )
+
+
 def arguments(batch: Batch) -> dict[str, Any]:
-    """What the model is called with; where texts end in the words of transformers' `FlashAttentionKwargs`."""
+    """What the model is called with; where texts end, of all rows together, in the words of transformers'
+    `FlashAttentionKwargs`."""
     if batch.end_to_end is None:
         return dict(batch.inputs)
-    longest = batch.end_to_end.longest
-    return {**batch.inputs, "cu_seq_lens_k": batch.inputs[ENDS], "max_length_q": longest, "max_length_k": longest}
+    ends, longest = batch.inputs[ENDS], batch.end_to_end.longest
+    starts = torch.arange(batch.rows, dtype=ends.dtype, device=ends.device) * batch.width
+    ends = torch.nn.functional.pad((ends[:, 1:] + starts[:, None]).flatten(), (1, 0))
+    return {**batch.inputs, ENDS: ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
 
 
 def check_end_to_end(model: torch.nn.Module, two_rows: Batch) -> None:

@@ -26,7 +26,7 @@ from peftcost.engine import cuda_graphs
 from peftcost.engine.adapter_train_state import AdapterTrainState
 from peftcost.engine.dataset import Collator, batches_ahead, batches_from
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
-from peftcost.engine.layout import without_mask
+from peftcost.engine.layout import end_to_end, under_each_other, without_mask
 from peftcost.engine.messages import Progress
 from peftcost.engine.moved import fingerprints
 from peftcost.engine.packed_lora import packed
@@ -91,10 +91,10 @@ class Member(Loop):
             self.resume()
         except SetupFailed as error:
             self.failure = str(error)
-        first = batches_from(split.lengths, self.batch_size, job.seed, 0)
+        first = batches_from(self.extent.sorted_by, self.batch_size, job.seed, 0)
         for indices in islice(first, self.step):
             self._seen[indices] = True
-        self.batches = batches_from(split.lengths, self.batch_size, job.seed, self.step)
+        self.batches = batches_from(self.extent.sorted_by, self.batch_size, job.seed, self.step)
 
     @property
     def is_over(self) -> bool:
@@ -110,11 +110,11 @@ class Member(Loop):
         """A step on these examples is made: count it, and what it would have taken alone. loss: their mean, not yet read."""
         self._unread.append(loss)
         lengths = np.minimum(self.split.lengths[indices], self.train_state.collator.max_tokens)
-        new = int(lengths[~self._seen[indices]].sum())
+        tokens, new = self.extent.tokens(indices), int(lengths[~self._seen[indices]].sum())
         self._seen[indices] = True
         self.contended = self.contended or cost.contended
         self.gpu_seconds += cost.fixed_seconds if self.step == 0 else 0.0
-        self.gpu_seconds += cost.seconds_per_token * len(indices) * int(lengths.max()) + cost.frozen_seconds_per_token * new
+        self.gpu_seconds += cost.seconds_per_token * tokens + cost.frozen_seconds_per_token * new
         self.step += 1
         if self.step % LOOK_EVERY == 0 or self.step == self.plan.total_steps:
             self._read()
@@ -145,8 +145,7 @@ class Pack:
         one = self.members[0]
         self.model, self.plain, self.device = one.train_state.model, one.train_state.plain, one.train_state.device
         self.split, self.collator, self.source, self.rows = one.split, one.train_state.collator, one.source, one.batch_size
-        self.targets, self.unmasked = one.targets, one.train_state.unmasked
-        self.extent = cuda_graphs.Extent.of(self.split, self.collator, self.targets)
+        self.targets, self.extent, self.unmasked = one.targets, one.extent, one.train_state.unmasked
         self.shapes = cuda_graphs.Shapes((), {})
         self.graphs: cuda_graphs.Graphs | None = None
 
@@ -171,8 +170,7 @@ class Pack:
         for member in self.members:
             member.train_state.set_rate(member.plan.rate_factor(member.step))
         form = self.shapes.fit(*self.extent(chosen))
-        batch = batch_of(self.split, self.collator, chosen, self.rows, *form)
-        batch = without_mask(batch) if self.unmasked else batch
+        batch = self.batch(chosen, form)
         counts = torch.tensor([max(1, int(self.targets[indices].sum())) for indices in chosen])
         if self.graphs is None:
             losses = self.whole_step([batch.to(self.device)], counts.to(self.device))[0]
@@ -181,6 +179,16 @@ class Pack:
             losses = self.graphs([seen], counts.float(), form)[0].clone()  # the next step writes there
         for member, own, loss in zip(self.members, chosen, losses, strict=True):
             member.advance(own, loss, self.cost)
+
+    def batch(self, chosen: Sequence[np.ndarray], form: cuda_graphs.Form) -> Batch:
+        """The members' batches under each other."""
+        if not self.extent.end_to_end:
+            batch = batch_of(self.split, self.collator, chosen, self.rows, *form)
+            return without_mask(batch) if self.unmasked else batch
+        width, places = form
+        own = [self.collator.batch(self.split, indices) for indices in chosen]
+        laid = [end_to_end(batch, width, self.extent.longest, self.rows) for batch in own]
+        return with_places(under_each_other(laid), places, len(chosen))
 
     def whole_step(self, parts: Sequence[Batch], counts: torch.Tensor) -> list[torch.Tensor]:
         """Every member's step on its rows of one batch; their mean losses, shape (k,). counts: the targets of each."""
@@ -205,7 +213,7 @@ class Pack:
         if any(cuda_graphs.unsupported_reason(member.train_state) is not None for member in self.members):
             return contextlib.nullcontext()
         steps = min(member.plan.total_steps - member.step for member in self.members)
-        ahead = [batches_ahead(self.split.lengths, self.rows, m.job.seed, m.step, steps) for m in self.members]
+        ahead = [batches_ahead(self.extent.sorted_by, self.rows, m.job.seed, m.step, steps) for m in self.members]
         together = list(zip(*ahead, strict=True))
         self.shapes = cuda_graphs.plan_shapes(together, self.extent, steps)
         self.graphs = cuda_graphs.Graphs(self.whole_step, self.shapes, self.device)

@@ -8,7 +8,7 @@ import numpy as np
 
 from peftcost.cost.meter import Stopwatch
 from peftcost.engine import ranks
-from peftcost.engine.dataset import batches_of_epoch, padded_tokens
+from peftcost.engine.dataset import batches_of_epoch
 from peftcost.engine.packing import can_pack
 from peftcost.engine.train import Loop
 
@@ -35,7 +35,7 @@ class Times:
 
 def step_times(loop: Loop) -> Times:
     """From a few real steps, which change the model."""
-    batches = batches_of_epoch(loop.split.lengths, loop.batch_size, loop.job.seed, 0)
+    batches = batches_of_epoch(loop.extent.sorted_by, loop.batch_size, loop.job.seed, 0)
     whole = full_ones(loop, batches)
     with loop.capture_steps():
         times = captured_times(loop, whole) if loop.graphs is not None else eager_times(loop, batches, whole)
@@ -51,7 +51,7 @@ def full_ones(loop: Loop, batches: list[np.ndarray]) -> list[np.ndarray]:
 def usual_seconds(loop: Loop) -> float:
     """Device-seconds of a step on one full batch of middling length, replayed where it is captured. The steps change the
     model."""
-    usual = middling(loop, full_ones(loop, batches_of_epoch(loop.split.lengths, loop.batch_size, loop.job.seed, 0)))
+    usual = middling(loop, full_ones(loop, batches_of_epoch(loop.extent.sorted_by, loop.batch_size, loop.job.seed, 0)))
     loop.optimization.clear()  # of a step that had failed
     with loop.capture_steps():
         _, *others = timed_steps(loop, usual)
@@ -61,7 +61,7 @@ def usual_seconds(loop: Loop) -> float:
 
 def middling(loop: Loop, batches: list[np.ndarray]) -> np.ndarray:
     """The batch of middling length."""
-    return sorted(batches, key=lambda indices: int(loop.split.lengths[indices].max()))[len(batches) // 2]
+    return sorted(batches, key=loop.extent.width)[len(batches) // 2]
 
 
 def timed_steps(loop: Loop, indices: np.ndarray) -> list[float]:
@@ -85,7 +85,7 @@ def eager_times(loop: Loop, batches: list[np.ndarray], whole: list[np.ndarray]) 
         packed_per_token, _ = seconds_per_token(loop, timed)
         loop.packs = packed_per_token < WORTH_CHANGING * per_token
         per_token = packed_per_token if loop.packs else per_token
-    tokens_per_example = padded_tokens(loop.split, whole) / sum(len(batch) for batch in whole)
+    tokens_per_example = sum(map(loop.extent.tokens, whole)) / sum(len(batch) for batch in whole)
     step = max(0.0, per_token - frozen_rate) * tokens_per_example
     return Times(step, frozen_rate * tokens_per_example, tokens_per_example)
 
@@ -107,8 +107,7 @@ def captured_times(loop: Loop, whole: list[np.ndarray]) -> Times:
     first, *others = timed_steps(loop, usual)
     step = min(others)
     fixed = 2 * len(loop.shapes.forms) * max(0.0, first - step)
-    tokens = padded_tokens(loop.split, [usual])
-    return Times(step / len(usual), 0.0, tokens / len(usual), fixed)
+    return Times(step / len(usual), 0.0, loop.extent.tokens(usual) / len(usual), fixed)
 
 
 def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, float]:
@@ -118,7 +117,7 @@ def seconds_per_token(loop: Loop, batches: list[np.ndarray]) -> tuple[float, flo
     steps, frozen = [], [0.0]
     for indices in batches:
         loop.train_step(indices)
-        seconds, tokens = watch.lap(), padded_tokens(loop.split, [indices])
+        seconds, tokens = watch.lap(), loop.extent.tokens(indices)
         steps.append(seconds / tokens)
         mine = ranks.shard(indices)
         if loop.source is not None and len(mine):

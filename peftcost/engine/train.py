@@ -181,7 +181,7 @@ class Loop:
         self.step, self.gpu_seconds, self.train_loss = facts["step"], facts["gpu_seconds"], facts["train_loss"]
         self.contended, self.energy_joules = facts["contended"], facts["energy_joules"]
         if self.source is not None:
-            for indices in islice(batches_from(self.split.lengths, self.batch_size, self.job.seed, 0), self.step):
+            for indices in islice(batches_from(self.extent.sorted_by, self.batch_size, self.job.seed, 0), self.step):
                 self.source.paid(indices)
 
     def run(self) -> None:
@@ -197,7 +197,7 @@ class Loop:
         watch = Stopwatch(self.train_state.device)
         saved_at = time.monotonic()
         losses: list[torch.Tensor] = []
-        for indices in batches_from(self.split.lengths, self.batch_size, self.job.seed, self.step):
+        for indices in batches_from(self.extent.sorted_by, self.batch_size, self.job.seed, self.step):
             at_stable_end = self.step == self.plan.stable_steps and self.step > 0
             if at_stable_end or self._is_time_to_save(saved_at):
                 self._look(losses)
@@ -296,7 +296,7 @@ class Loop:
             batch = collator.batch(self.split, part, 0 if self.extent.end_to_end else width)
             if self.change is not None:
                 batch = self.change(batch, hash((self.job.seed, self.step, number * self.micro_batch_size)) & 0x7FFFFFFF)
-            batch = batch if self.packs else self.train_state.laid_out(batch, width, self.extent.longest)
+            batch = self.train_state.laid_out(batch, width, self.extent.longest, self.micro_batch_size)
             if self.shapes is not None:  # its shape follows from examples and form
                 batch = with_places(collator.task_type.seen(batch), places)
             yield batch if self.graphs is not None or self.source is None else self.source.fill(part, batch)
@@ -317,7 +317,7 @@ class Loop:
         steps, device = self.plan.total_steps - self.step, self.train_state.device
         if steps <= 0 or cuda_graphs.unsupported_reason(self.train_state) is not None:
             return contextlib.nullcontext()
-        batches = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, self.step, steps)
+        batches = batches_ahead(self.extent.sorted_by, self.batch_size, self.job.seed, self.step, steps)
         parts = [micro_batches(indices, self.micro_batch_size) for indices in batches]
         self.shapes = cuda_graphs.plan_shapes(parts, self.extent, steps)
         self.graphs = cuda_graphs.Graphs(self._whole_step, self.shapes, device)
@@ -381,12 +381,10 @@ class Loop:
     def peak_bytes(self) -> int:
         """`peak_bytes` of this rank, from one more, untimed step on the largest batch. Changes the model: call it last.
 
-        Of its micro-batches only the longest are run: profiling fragments the heap, with sixteen to ten times the peak.
+        Of its micro-batches only the largest are run: profiling fragments the heap, with sixteen to ten times the peak.
         """
-        every = batches_ahead(self.split.lengths, self.batch_size, self.job.seed, 0, self.plan.total_steps)
-        largest = max(every, key=self.extent.tokens)
-        by_length = largest[np.argsort(self.split.lengths[largest], kind="stable")]
-        longest = by_length[-MICRO_BATCHES_TO_PEAK * self.micro_batch_size * ranks.count() :]
+        every = batches_ahead(self.extent.sorted_by, self.batch_size, self.job.seed, 0, self.plan.total_steps)
+        largest = self.extent.largest(every, self.micro_batch_size, MICRO_BATCHES_TO_PEAK * ranks.count())
         self.train_state.model.train()
         self.train_state.set_rate(0.0)
         self.graphs = None
@@ -394,7 +392,7 @@ class Loop:
             self.source.stored = None  # alone, a training computes its activations once: that counts
 
         def step() -> None:
-            self._gradients(longest)
+            self._gradients(largest)
             self.optimization.update()
 
         return step_peak_bytes(step, self.train_state.plain, self.train_state.optimizer, self.train_state.device)

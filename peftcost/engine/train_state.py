@@ -67,10 +67,10 @@ class TrainState:
         lays = self.collator.task_type.keeps_places and self.frozen_layers is None
         return self.unmasked and lays and attention_of(config) in TOLD_OF_ENDS
 
-    def laid_out(self, batch: Batch, width: int = 0, longest: int = 0) -> Batch:
-        """A padded batch as training steps give it to the model; its texts end to end, if so, in a row at least so wide."""
+    def laid_out(self, batch: Batch, width: int = 0, longest: int = 0, most_texts: int = 0) -> Batch:
+        """A padded batch as training steps give it to the model. The numbers are for texts that lie end to end."""
         if self.end_to_end:
-            return end_to_end(batch, width, longest or batch.width)
+            return end_to_end(batch, width, longest or batch.width, most_texts)
         return without_mask(batch) if self.unmasked else batch
 
     @cached_property

@@ -41,8 +41,8 @@ def attention(
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query, key, value: shape (rows, heads, tokens, width). cu_seq_lens_q: where texts that lie end to end in the only row
-    begin and end; without it, SDPA computes.
+    """query, key, value: shape (rows, heads, tokens, width). cu_seq_lens_q: where texts that lie end to end begin and end, of
+    all rows one after the other; without it, SDPA computes.
 
     NotImplementedError where the base's attention has what the kernel has not.
     """
@@ -54,12 +54,12 @@ def attention(
     kind = query.device.type
     mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     dtype = torch.get_autocast_dtype(kind) if mixed else query.dtype
-    texts = [tensor[0].transpose(0, 1).to(dtype) for tensor in (query, key, value)]
+    texts = [tensor.transpose(1, 2).flatten(0, 1).to(dtype) for tensor in (query, key, value)]
     window = (-1, 0) if sliding_window is None else (sliding_window - 1, 0)
     shared = {"enable_gqa": True} if "enable_gqa" in OPTIONS else {}  # before it was an option, heads could share keys, too
     ends, longest = cu_seq_lens_q, max_length_q
     out = varlen_attn(*texts, ends, ends, longest, longest, scale=scaling, window_size=window, **shared)
-    return out[None], None
+    return out.unflatten(0, (len(query), -1)), None
 
 
 def mask(attention_mask: torch.Tensor | None = None, local_size: int | None = None, **others: Any) -> torch.Tensor | None:

@@ -26,10 +26,11 @@ from peftcost.engine.cuda_graphs import Extent, plan_shapes
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.estimate import peak_bytes_with
-from peftcost.engine.fitting import job_estimate
+from peftcost.engine.fitting import job_estimate, largest_form
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.layout import ENDS, MASK, arguments, check_end_to_end, end_to_end, goes_without_mask
-from peftcost.engine.train import train
+from peftcost.engine.schedule import StepPlan
+from peftcost.engine.train import Loop, train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
@@ -87,6 +88,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         return goes_without_mask(self.plain, self.method, {**self.choices, "precision": "bf16"})
 
     monkeypatch.setattr(TrainState, "unmasked", property(unmasked))
+    monkeypatch.setattr("peftcost.engine.step_times._can_pack", lambda loop: False)
     for module in (attention, base_model):
         monkeypatch.setattr(module, "is_installed", lambda name, device: name != FLASH)
 
@@ -111,6 +113,7 @@ SETUPS: list[tuple[str, dict[str, Any]]] = [
 def test_texts_end_to_end_train_as_in_rows(
     talk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, method: str, choices: Any
 ) -> None:
+    monkeypatch.setattr(Extent, "sorted_by", property(lambda extent: np.zeros_like(extent.lengths)))  # the same batches
     found = [train(job(talk, tmp_path / "rows", method, **choices), NullReporter())]
     request.getfixturevalue("as_on_a_gpu")
     switch = captures_on_cpu(monkeypatch)
@@ -128,9 +131,9 @@ def test_texts_end_to_end_train_as_in_rows(
 @given(st.lists(st.integers(8, 300), min_size=64, max_size=200), st.sampled_from([4, 8, 16]))
 def test_fewer_positions_are_padded(lengths: list[int], rows: int) -> None:
     """Of batches of an epoch that are captured eight times over."""
-    batches = batches_of_epoch(np.array(lengths), rows, 0, 0)
     computed = []
     for extent in (Extent(np.array(lengths), 512), Extent(np.array(lengths), 512, end_to_end=True)):
+        batches = batches_of_epoch(extent.sorted_by, rows, 0, 0)
         shapes = plan_shapes([[batch] for batch in batches], extent, 8 * len(batches))
         forms = [shapes.fit(*extent([batch]))[0] for batch in batches]
         computed.append(
@@ -139,13 +142,20 @@ def test_fewer_positions_are_padded(lengths: list[int], rows: int) -> None:
     assert sum(lengths) <= computed[1] <= computed[0]
 
 
-def test_a_pack_trains_in_rows_what_lies_end_to_end_alone(talk: str, tmp_path: Path, as_on_a_gpu: None) -> None:
+def test_members_of_a_pack_train_as_alone(
+    talk: str, tmp_path: Path, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kinds = [{"rank": rank, "attention": VARLEN} for rank in (4, 8)]
     alone = [train(job(talk, tmp_path / f"alone{i}", **kind), NullReporter()) for i, kind in enumerate(kinds)]
-    jobs = [job(talk, tmp_path / f"pack{i}", **kind).as_dict() for i, kind in enumerate(kinds)]
-    together = train_pack({"jobs": jobs}, NullReporter())["members"]
-    for own, of_pack in zip(alone, together, strict=True):
-        assert of_pack["result"]["dev_loss"] == pytest.approx(own["dev_loss"], rel=1e-4)
+    switch = captures_on_cpu(monkeypatch)
+    for how in ("eager", "captured"):
+        switch(how == "captured")
+        jobs = [replace(job(talk, tmp_path / f"{how}{i}", **kind), seed=3) for i, kind in enumerate(kinds)]
+        together = train_pack({"jobs": [one.as_dict() for one in jobs]}, NullReporter())["members"]
+        for own, of_pack in zip(alone, together, strict=True):
+            assert of_pack["result"]["dev_loss"] == pytest.approx(own["dev_loss"], rel=1e-4)
+    packs = [shapes for _, pays, shapes in Uncaptured.ran if pays and shapes[0][0] == 2]
+    assert packs, "a row for each member"
 
 
 TEXTS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -167,7 +177,7 @@ def test_rows_are_laid_out_whole_and_filled_up_with_what_does_not_count(lengths:
     assert laid.width == max(width, n)
     assert laid.examples == rows and laid.rows == 1
     assert {tensor.shape[1] for name, tensor in laid.inputs.items() if name != ENDS} == {laid.width}
-    ends = laid.inputs[ENDS].tolist()
+    (ends,) = laid.inputs[ENDS].tolist()
     assert ends[: rows + 1] == [sum(lengths[:i]) for i in range(rows + 1)]
     sizes = [b - a for a, b in zip(ends, ends[1:], strict=False)]
     assert ends[-1] == laid.width and all(0 <= size <= longest for size in sizes)
@@ -177,8 +187,9 @@ def test_rows_are_laid_out_whole_and_filled_up_with_what_does_not_count(lengths:
     assert laid.inputs["input_ids"][0, laid.kept].tolist() == ids.flatten()[kept].tolist()
     assert KIND.wanted(laid)[0, laid.kept].tolist() == wanted.flatten()[kept].tolist()  # type: ignore[attr-defined]
     assert int((KIND.wanted(laid) != IGNORED).sum()) == len(kept)  # type: ignore[attr-defined]
-    others = end_to_end(replace(batch, inputs={"input_ids": ids, MASK: torch.ones_like(mask)}), 90, longest)
-    assert others.inputs[ENDS].shape == end_to_end(batch, 90, longest).inputs[ENDS].shape, "one shape for a graph"
+    less = Batch({name: tensor[:1] for name, tensor in batch.inputs.items()}, targets[:1], most, kept=kept[kept < most])
+    shapes = {end_to_end(one, 90, longest, 8).inputs[ENDS].shape for one in (batch, less)}
+    assert len(shapes) == 1, "one shape for a graph"
 
 
 SMALL: dict[str, Any] = {
@@ -292,7 +303,13 @@ def test_memory_is_estimated_of_the_tokens_that_lie_there(talk: str, tmp_path: P
     in_rows = job_estimate(one, info, split, "cuda")(choices).peak_bytes
     laid = peak_bytes_with(VARLEN, one, info, split)
     assert laid is not None
-    assert 0.8 * in_rows < laid < in_rows
+    assert 0.5 * in_rows < laid < in_rows
+    loop = Loop(one, NullReporter(), build(one.setup, 0, info, 8), split, split, StepPlan(1000, 1001, 10))
+    loop.extent = replace(loop.extent, end_to_end=True)
+    batches = batches_of_epoch(loop.extent.sorted_by, BATCH, one.seed, 0)
+    widest = plan_shapes([[batch] for batch in batches], loop.extent, 1000).forms[-1][0]
+    with_room = loop.extent.with_headroom(largest_form(loop.extent, choices, one.seed)[0], BATCH)
+    assert widest == pytest.approx(with_room, abs=8), "the largest that is captured"
 
 
 @pytest.mark.gpu

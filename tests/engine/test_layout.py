@@ -53,6 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         return goes_without_mask(self.plain, self.method, {**self.choices, **IN_BF16})
 
     monkeypatch.setattr(TrainState, "unmasked", property(unmasked))
+    monkeypatch.setattr("peftcost.engine.step_times._can_pack", lambda loop: False)  # as on a GPU
     for where in ("train_state", "pack"):
         monkeypatch.setattr(f"peftcost.engine.{where}.without_mask", told)
     return names
@@ -109,6 +110,7 @@ def test_what_needs_its_mask(tiny_chat_lm: Path, tiny_bert: Path, tiny_bart: Pat
 
     assert goes(tiny_chat_lm)
     assert not goes(tiny_chat_lm, precision="fp32"), "no flash kernel"
+    assert not goes(tiny_chat_lm, packing=True), "texts are found by it"
     assert not goes(tiny_chat_lm, method="prompt"), "PEFT finds the last token by it"
     assert not goes(tiny_bert, "text-classification"), "it sees what stands behind"
     assert not goes(tiny_bart, "seq2seq"), "its encoder does"
