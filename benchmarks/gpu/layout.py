@@ -21,7 +21,6 @@ from peftcost.core.setup import ATTENTION
 from peftcost.engine.attention import VARLEN, is_installed
 from peftcost.engine.dataset import batches_of_epoch
 from peftcost.engine.fitting import job_estimate
-from peftcost.engine.layout import check_end_to_end
 from peftcost.engine.step_times import full_ones, middling
 from peftcost.engine.train_state import TrainState
 
@@ -38,9 +37,7 @@ def measure(size: Size, way: str) -> dict[str, Any]:
         if way == "rows with a mask":
             stack.enter_context(mock.patch.object(TrainState, "unmasked", False))
         loop = loop_of(setup, info, split, stack)
-        there = loop.train_state
-        if there.end_to_end:
-            check_end_to_end(there.model, there.collator.two_rows(None).to(there.device))
+        assert loop.extent.end_to_end == (way == "end to end"), "the model keeps texts apart"
         stack.enter_context(loop.capture_steps())
         batch = middling(loop, full_ones(loop, batches_of_epoch(loop.extent.sorted_by, size.rows, 0, 0)))
         found: dict[str, Any] = milliseconds(lambda: loop.train_step(batch))

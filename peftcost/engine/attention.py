@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 import transformers
 from transformers.utils import is_flash_attn_2_available
 
@@ -19,7 +20,7 @@ from peftcost.core.setup import ATTENTION, WEIGHTS, Scalar
 from peftcost.engine.job import TrainJob
 from peftcost.engine.varlen import HAS_VARLEN, VARLEN
 
-EAGER, FLASH = "eager", "flash_attention_2"
+SDPA, EAGER, FLASH = "sdpa", "eager", "flash_attention_2"
 TOLD_OF_ENDS = (VARLEN, FLASH)
 """What keeps texts apart that lie end to end in one row."""
 MOST_EAGER_TOKENS = 128
@@ -63,7 +64,7 @@ def settled(job: TrainJob, plain: Any, step_seconds: Callable[[], float]) -> Tra
         return job.with_attention(None)
     times = {usual: step_seconds()}
     for name in others:
-        with contextlib.suppress(ImportError, ValueError, TypeError, RuntimeError):
+        with contextlib.suppress(ImportError, ValueError, NotImplementedError, torch.OutOfMemoryError):
             plain.set_attn_implementation(name)
             times[name] = step_seconds()
     chosen = fastest(times, usual)

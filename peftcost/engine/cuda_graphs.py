@@ -101,8 +101,8 @@ class Extent:
         return int(lengths.sum() if self.end_to_end else lengths.max())
 
     def tokens(self, part: np.ndarray) -> int:
-        """That these examples take, padding included."""
-        return self.width(part) * (1 if self.end_to_end else len(part))
+        """That these examples take, padding included; of rows before they are cut."""
+        return self.width(part) if self.end_to_end else len(part) * int(self.lengths[part].max())
 
     def largest(self, batches: Sequence[np.ndarray], rows: int, n: int) -> np.ndarray:
         """Examples of the largest batch: of its largest micro-batches, which have so many rows, n at most."""

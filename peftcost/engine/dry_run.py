@@ -7,9 +7,12 @@ looking at the numbers.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
+from unittest import mock
 
 import torch
 import transformers
@@ -18,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from peftcost.engine import varlen
 from peftcost.engine.attention import EAGER, attention_of
 from peftcost.engine.layout import arguments
 from peftcost.engine.step_estimate import quiet
@@ -70,6 +74,8 @@ def stays_on_device(config: transformers.PretrainedConfig, auto_model: str, batc
     numbers = tuple((name, x) for name, x in given.items() if not isinstance(x, torch.Tensor))
     attention = attention_of(config)
     kind: Any = type(config)  # to mypy, classes with a metaclass have no hash
+    if batch.end_to_end is not None:
+        attention = VARLEN  # also in the place of flash-attention, which is told in the same words
     own = attention if attention in (EAGER, VARLEN) else None
     return _stays_on_device(kind, config.to_json_string(), auto_model, inputs, numbers, own)
 
@@ -92,8 +98,20 @@ def _stays_on_device(
             with device:
                 model = getattr(transformers, auto_model).from_config(kind.from_dict(options), dtype=torch.float32, **how)
                 tensors = {name: torch.ones(shape, dtype=dtype) for name, shape, dtype in inputs}
-            with _NoCopies(), _NoNumbersMade():
+            with _NoCopies(), _NoNumbersMade(), all_told(told=bool(numbers)):
                 model.eval()(**tensors, **dict(numbers))
         except Exception:  # whatever a stranger's model does: it is trained eagerly
             return False
     return True
+
+
+@contextlib.contextmanager
+def all_told(told: bool) -> Iterator[None]:
+    """A context in which every layer of a base that is told where texts end has to hand it on to its attention: where it does
+    not, flash-attention looks for the ends itself, on the CPU."""
+
+    def untold(*_: Any, **__: Any) -> Any:
+        raise _WaitsForCpu
+
+    with mock.patch.object(varlen, "sdpa_attention_forward", untold) if told else contextlib.nullcontext():
+        yield

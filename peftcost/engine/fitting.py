@@ -14,10 +14,10 @@ from peftcost.core.setup import ATTENTION, Scalar
 from peftcost.cost.machines import needed_bytes, why_it_cannot_fit
 from peftcost.data.features import Split
 from peftcost.engine import ranks
-from peftcost.engine.attention import TOLD_OF_ENDS
 from peftcost.engine.cuda_graphs import Extent, Form, with_headroom
 from peftcost.engine.dataset import Collator, DatasetInfo, batches_of_epoch, micro_batches
 from peftcost.engine.job import TrainJob
+from peftcost.engine.layout import lies_end_to_end
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
 from peftcost.engine.train_state import collator_for
 from peftcost.errors import DoesNotFit, SetupFailed
@@ -26,6 +26,8 @@ from peftcost.tasks import TaskType
 from peftcost.tasks.targets import Targets
 
 Choices = dict[str, Scalar]
+MOST_EPOCHS, MOST_EXAMPLES = 16, 1_000_000
+"""In which the largest batch is looked for."""
 
 
 def estimate_of(
@@ -120,7 +122,8 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
         tokens, places = longest, None
         if extent is not None:
-            together = extent.wanted is not None and choices.get(ATTENTION) in TOLD_OF_ENDS
+            attention = str(choices.get(ATTENTION))
+            together = lies_end_to_end(attention, get_method(job.setup.method), choices, extent.wanted is not None)
             laid = replace(extent, end_to_end=together)
             width, wanted = largest_form(laid, choices, job.seed)
             places = None if extent.wanted is None else with_headroom(wanted)
@@ -132,9 +135,12 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
 
 
 def largest_form(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> Form:
-    """Into which every micro-batch of an epoch fits on a GPU. On a CPU, and of several ranks, steps are estimated as if all
-    rows were as long as the longest, and all logits wanted."""
-    batches = batches_of_epoch(extent.sorted_by, int(choices["batch_size"] or 1), seed, 0)
+    """Into which every micro-batch of an epoch fits on a GPU; end to end, where the largest is a matter of chance, of several
+    epochs. On a CPU, and of several ranks, steps are estimated as if all rows were as long as the longest, and all logits
+    wanted."""
+    epochs = min(MOST_EPOCHS, max(1, MOST_EXAMPLES // len(extent.lengths))) if extent.end_to_end else 1
+    batch_size = int(choices["batch_size"] or 1)
+    batches = [batch for epoch in range(epochs) for batch in batches_of_epoch(extent.sorted_by, batch_size, seed, epoch)]
     return extent([part for batch in batches for part in micro_batches(batch, micro_batch_size(choices))])
 
 

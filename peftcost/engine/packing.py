@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from peftcost.engine.frozen_layers import alike
-from peftcost.engine.layout import end_to_end
+from peftcost.engine.layout import ENDS, end_to_end
 from peftcost.engine.wanted_logits import kept_of, seen_by_head
 from peftcost.methods.head import outermost_head
 from peftcost.tasks.batch import Batch
@@ -28,7 +28,8 @@ def packed_logits(model: torch.nn.Module, batch: Batch, pad_id: float, per_token
     if batch.kept is not None:
         laid = end_to_end(batch, 0, batch.width)
         with seen_by_head(model, kept_of(laid)):
-            logits = model(**laid.inputs, use_cache=False).logits
+            inputs = {name: tensor for name, tensor in laid.inputs.items() if name != ENDS}
+            logits = model(**inputs, use_cache=False).logits
         if logits.ndim == 2:
             return logits
     input_ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]

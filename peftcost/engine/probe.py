@@ -12,12 +12,11 @@ from peftcost.core.setup import ATTENTION, WEIGHTS
 from peftcost.cost.meter import Stopwatch, reset_peaks
 from peftcost.engine import ranks
 from peftcost.engine.answers import answering_seconds
-from peftcost.engine.attention import settled
+from peftcost.engine.attention import VARLEN, attention_of, settled
 from peftcost.engine.dataset import load_dataset_info, load_split
 from peftcost.engine.evaluate import EVALUATION_BATCH_SIZE, evaluate
 from peftcost.engine.fitting import device_kind, fitted
 from peftcost.engine.job import NullReporter, Reporter, TrainJob
-from peftcost.engine.layout import check_end_to_end
 from peftcost.engine.precision import candidates
 from peftcost.engine.schedule import plan_steps
 from peftcost.engine.step_times import WORTH_CHANGING, step_times, usual_seconds
@@ -78,11 +77,11 @@ def probed(job: TrainJob) -> dict[str, Any]:
 
     train_state.model.train()
     if job.attentions:
-        two_rows = train_state.collator.two_rows(train_state.plain.config).to(train_state.device)
+        config: Any = train_state.plain.config
 
         def seconds() -> float:
-            if train_state.end_to_end:
-                check_end_to_end(train_state.model, two_rows)
+            if attention_of(config) == VARLEN and not train_state.end_to_end:
+                raise NotImplementedError("the base does not keep texts apart that lie end to end")
             return usual_seconds(new_loop())
 
         job = settled(job, train_state.plain, seconds)

@@ -15,7 +15,7 @@ from peftcost.data.features import Split
 from peftcost.engine.activations import Activations, open_activations
 from peftcost.engine.dataset import Collator
 from peftcost.engine.frozen_layers import FrozenLayers
-from peftcost.engine.layout import arguments
+from peftcost.engine.layout import arguments, causal_alone
 from peftcost.engine.train_state import TrainState
 from peftcost.engine.wanted_logits import kept_of, seen_by_head
 from peftcost.tasks.batch import Batch
@@ -80,7 +80,8 @@ class Source:
 
     def compute(self, batch: Batch) -> torch.Tensor:
         """The activations of a batch, whatever is stored."""
-        return self.frozen_layers.run(batch.to(self.device).inputs)
+        with causal_alone(batch):
+            return self.frozen_layers.run(batch.to(self.device).inputs)
 
 
 def live_source(train_state: TrainState, split: Split) -> Source | None:
@@ -110,6 +111,6 @@ def forward(model: torch.nn.Module, batch: Batch, frozen_layers: FrozenLayers | 
         if frozen_layers is None or batch.activations is None
         else frozen_layers.given(batch.activations)
     )
-    with given, seen_by_head(model, kept_of(batch)):
+    with given, causal_alone(batch), seen_by_head(model, kept_of(batch)):
         logits: torch.Tensor = model(**arguments(batch)).logits
     return logits

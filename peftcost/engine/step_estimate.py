@@ -26,7 +26,7 @@ from peftcost.engine.as_on_cuda import as_on_cuda
 from peftcost.engine.attention import EAGER
 from peftcost.engine.base_model import held_dtypes, steady_options
 from peftcost.engine.frozen_layers import FrozenLayers, cut
-from peftcost.engine.layout import goes_without_mask, without_mask
+from peftcost.engine.layout import causal_alone, goes_without_mask, without_mask
 from peftcost.engine.operators import Tracker
 from peftcost.engine.quantized import quantize_in_place
 from peftcost.engine.source import forward
@@ -248,7 +248,7 @@ def one_step(
             if shape.places is not None and shape.places < n * shape.tokens:
                 batch = replace(batch, kept=torch.arange(shape.places, device=device))
             if frozen_layers is not None:
-                with mixed():
+                with mixed(), causal_alone(batch):
                     batch = replace(batch, activations=frozen_layers.run(batch.inputs))
             yield batch
 

@@ -14,11 +14,11 @@ from transformers import PreTrainedModel
 
 from peftcost.core.setup import Scalar, Setup
 from peftcost.engine import ranks
-from peftcost.engine.attention import TOLD_OF_ENDS, attention_of
+from peftcost.engine.attention import attention_of
 from peftcost.engine.base_model import BaseSpec, hold_weights, load_base, quantizing_clock
 from peftcost.engine.dataset import Collator, DatasetInfo
 from peftcost.engine.frozen_layers import SAME, SAME_IN_HALF, FrozenLayers, cut
-from peftcost.engine.layout import end_to_end, goes_without_mask, without_mask
+from peftcost.engine.layout import end_to_end, goes_without_mask, keeps_apart, lies_end_to_end, without_mask
 from peftcost.engine.precision import leave_to_autocast
 from peftcost.errors import SetupFailed
 from peftcost.methods import Method, get_method
@@ -27,6 +27,8 @@ from peftcost.tasks.batch import Batch
 CPU = torch.device("cpu")
 SCALER_STATE = ("scale", "_growth_tracker")
 """What changes in fp16's gradient scaler while it trains."""
+KEPT_APART: dict[tuple[str, str, Scalar], bool] = {}
+"""Of bases by configuration, attention and dropout: whether they keep texts apart that lie end to end."""
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -64,8 +66,13 @@ class TrainState:
     def end_to_end(self) -> bool:
         """Whether the texts of a training's micro-batch lie end to end: the base's attention is told where they end."""
         config: Any = self.plain.config
-        lays = self.collator.task_type.keeps_places and self.frozen_layers is None
-        return self.unmasked and lays and attention_of(config) in TOLD_OF_ENDS
+        attention, per_position = attention_of(config), self.collator.task_type.keeps_places
+        if not self.unmasked or not lies_end_to_end(attention, self.method, self.choices, per_position):
+            return False
+        key = (config.to_json_string(), str(attention), self.choices["dropout"])
+        if key not in KEPT_APART:
+            KEPT_APART[key] = keeps_apart(self.model, self.collator.two_rows(config).to(self.device))
+        return KEPT_APART[key]
 
     def laid_out(self, batch: Batch, width: int = 0, longest: int = 0, most_texts: int = 0) -> Batch:
         """A padded batch as training steps give it to the model. The numbers are for texts that lie end to end."""

@@ -47,6 +47,8 @@ def attention(
     NotImplementedError where the base's attention has what the kernel has not.
     """
     if cu_seq_lens_q is None:
+        if attention_mask is None and sliding_window is not None and query.shape[2] > sliding_window:
+            attention_mask = window_mask(query.shape[2], sliding_window, query.device)
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **others)
     beside = [name for name in UNKNOWN if others.get(name) is not None] + (["dropout"] if dropout else [])
     if beside or query.shape[-1] != value.shape[-1]:
@@ -62,11 +64,16 @@ def attention(
     return out.unflatten(0, (len(query), -1)), None
 
 
-def mask(attention_mask: torch.Tensor | None = None, local_size: int | None = None, **others: Any) -> torch.Tensor | None:
-    """None where texts lie end to end, whose ends are told otherwise, and where SDPA's own causal form will do."""
-    if attention_mask is None and local_size is None:
-        return None
-    return sdpa_mask(attention_mask=attention_mask, local_size=local_size, **others)
+def mask(attention_mask: torch.Tensor | None = None, **others: Any) -> torch.Tensor | None:
+    """None where texts lie end to end, whose ends are told otherwise, and in rows without a mask."""
+    return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **others)
+
+
+def window_mask(tokens: int, window: int, device: torch.device) -> torch.Tensor:
+    """Of rows: each token sees so many, itself and those before it."""
+    at = torch.arange(tokens, device=device)
+    behind = at[:, None] - at
+    return ((behind >= 0) & (behind < window))[None, None]
 
 
 AttentionInterface.register(VARLEN, attention)

@@ -27,7 +27,7 @@ class Batch:
     the activations that layers hand on (tokens, patches). activations: of the frozen layers, shape (rows, width, hidden),
     where they need not be computed. kept: flat places, of rows × width, of the only positions whose logits are wanted; None
     for all. weights: of each row in the loss, shape (rows,), where the task gives each one target; None for equal ones.
-    end_to_end: where all texts lie in one row.
+    end_to_end: where all texts lie in one row. unmasked: whether a causal base is to see no mask.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -37,6 +37,7 @@ class Batch:
     kept: torch.Tensor | None = None
     weights: torch.Tensor | None = None
     end_to_end: EndToEnd | None = None
+    unmasked: bool = False
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,9 @@ on a CPU another computes what it is said to compute."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talk import prepared_talk
 from torch.nn.attention.varlen import varlen_attn
-from transformers import AutoConfig, LlamaConfig, MistralConfig, modeling_flash_attention_utils
 from transformers import AutoModelForCausalLM as Lm
+from transformers import (
+    JambaConfig,
+    Lfm2Config,
+    LlamaConfig,
+    MistralConfig,
+    NemotronConfig,
+    RecurrentGemmaConfig,
+    modeling_flash_attention_utils,
+)
 from uncaptured import Uncaptured, captures_on_cpu
 
 from peftcost.core.setup import Setup
 from peftcost.cost.model import Probe
-from peftcost.engine import attention, base_model, cuda_graphs, probe, varlen
+from peftcost.engine import attention, base_model, cuda_graphs, layout, probe, varlen
+from peftcost.engine import train_state as train_state_module
 from peftcost.engine.attention import FLASH, VARLEN, attention_of
 from peftcost.engine.cuda_graphs import Extent, plan_shapes
-from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split
+from peftcost.engine.dataset import batches_from, batches_of_epoch, load_dataset_info, load_split
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.estimate import peak_bytes_with
 from peftcost.engine.fitting import job_estimate, largest_form
 from peftcost.engine.job import NullReporter, TrainJob
-from peftcost.engine.layout import ENDS, MASK, arguments, check_end_to_end, end_to_end, goes_without_mask
+from peftcost.engine.layout import ENDS, MASK, arguments, end_to_end, goes_without_mask, keeps_apart
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop, train
 from peftcost.engine.train_pack import train_pack
@@ -85,9 +96,10 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a CPU do without masks, and have what is for GPUs."""
 
     def unmasked(self: TrainState) -> bool:
-        return goes_without_mask(self.plain, self.method, {**self.choices, "precision": "bf16"})
+        return goes_without_mask(self.plain, self.method, self.choices)
 
     monkeypatch.setattr(TrainState, "unmasked", property(unmasked))
+    monkeypatch.setattr(layout, "takes_no_mask", lambda method, choices: True)  # also in fp32
     monkeypatch.setattr("peftcost.engine.step_times._can_pack", lambda loop: False)
     for module in (attention, base_model):
         monkeypatch.setattr(module, "is_installed", lambda name, device: name != FLASH)
@@ -217,14 +229,36 @@ def test_a_model_keeps_texts_apart(config: Any, monkeypatch: pytest.MonkeyPatch)
     real = batch.inputs[MASK].bool()
     torch.testing.assert_close(other[0, :20], one[real], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(no_mask[real], one[real], rtol=1e-4, atol=1e-5)
-    check_end_to_end(laid, KIND.two_rows(config, Tokens()))
+    assert keeps_apart(laid, KIND.two_rows(config, Tokens()))
+    laid.config.attention_dropout = 0.1
+    for module in laid.modules():
+        module.attention_dropout = 0.1
+    assert not keeps_apart(laid, KIND.two_rows(config, Tokens())), "the kernel drops nothing"
+    for module in laid.modules():
+        module.attention_dropout = 0.0
 
     def mixes(query: Any, key: Any, value: Any, ends: Any, *others: Any, **options: Any) -> torch.Tensor:
         return kernel(query, key, value, ends[[0, -1]], ends, len(query), 0, **options)
 
     monkeypatch.setattr(varlen, "varlen_attn", mixes)
-    with pytest.raises(NotImplementedError, match="apart"):
-        check_end_to_end(laid, KIND.two_rows(config, Tokens()))
+    assert not keeps_apart(laid, KIND.two_rows(config, Tokens()))
+
+
+MIXERS = [
+    JambaConfig(**SMALL, mamba_d_state=4, mamba_dt_rank=4, num_experts=2, use_mamba_kernels=False),
+    Lfm2Config(**SMALL, layer_types=["conv", "full_attention"]),
+    RecurrentGemmaConfig(**{**SMALL, "num_hidden_layers": 3}, head_dim=8, lru_width=32),
+]
+
+
+@pytest.mark.parametrize("config", MIXERS, ids=lambda config: config.model_type)
+def test_what_mixes_tokens_otherwise_stays_in_rows(config: Any) -> None:
+    torch.manual_seed(0)
+    model = Lm.from_config(config)
+    model._supports_flash_attn = True  # as if it were no hint
+    with contextlib.suppress(ValueError):
+        model.set_attn_implementation(VARLEN)
+    assert not keeps_apart(model, KIND.two_rows(config, Tokens()))
 
 
 def test_flash_attention_gets_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +309,8 @@ def test_a_probe_settles_it_and_the_search_trains_so(
     train_state = build(setup, 0, load_dataset_info(Path(talk)), 8)
     assert attention_of(train_state.plain.config) == VARLEN  # type: ignore[arg-type]
     assert train_state.end_to_end
-    monkeypatch.setattr(probe, "check_end_to_end", lambda *_: (_ for _ in ()).throw(NotImplementedError))
+    monkeypatch.setattr(train_state_module, "KEPT_APART", {})
+    monkeypatch.setattr(train_state_module, "keeps_apart", lambda *_: False)
     assert Probe(**probe.probe(asked.as_dict(), NullReporter())).attention is None, "one that mixes texts is not taken"
 
 
@@ -290,8 +325,10 @@ def test_what_is_captured_is_found_beforehand(
     assert stays_on_device(config, KIND.auto_model, two_rows)
     monkeypatch.setattr(TrainState, "device", torch.device("cuda"))
     assert cuda_graphs.unsupported_reason(train_state) is None
+    monkeypatch.setattr(TrainState, "end_to_end", True)
     config._attn_implementation_internal = FLASH
     assert cuda_graphs.unsupported_reason(train_state) is None, "without padding, flash-attention counts nothing"
+    monkeypatch.setattr(TrainState, "end_to_end", False)
     monkeypatch.setattr(TrainState, "unmasked", False)
     assert "padding" in str(cuda_graphs.unsupported_reason(train_state))
 
@@ -309,7 +346,10 @@ def test_memory_is_estimated_of_the_tokens_that_lie_there(talk: str, tmp_path: P
     batches = batches_of_epoch(loop.extent.sorted_by, BATCH, one.seed, 0)
     widest = plan_shapes([[batch] for batch in batches], loop.extent, 1000).forms[-1][0]
     with_room = loop.extent.with_headroom(largest_form(loop.extent, choices, one.seed)[0], BATCH)
-    assert widest == pytest.approx(with_room, abs=8), "the largest that is captured"
+    assert (
+        max(loop.extent.width(batch) for batch in islice(batches_from(loop.extent.sorted_by, BATCH, 3, 0), 100)) <= with_room
+    )
+    assert widest <= with_room, "the largest that is captured"
 
 
 @pytest.mark.gpu
@@ -328,6 +368,24 @@ def test_on_a_gpu_texts_end_to_end_train_as_in_rows(
     assert eager["dev_loss"] == pytest.approx(found[name]["dev_loss"], rel=2e-3)
 
 
+def test_a_base_that_does_not_hand_on_where_texts_end_is_not_captured() -> None:
+    """Flash-attention would look for the ends itself, on the CPU."""
+    for config, hands_on in ((LlamaConfig(**SMALL), True), (NemotronConfig(**SMALL), False)):
+        assert stays_on_device(config, KIND.auto_model, KIND.two_rows(config, Tokens()))
+        laid = end_to_end(KIND.two_rows(config, Tokens()), 8, 4)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(varlen, "varlen_attn", varlen_attn)
+            assert stays_on_device(config, KIND.auto_model, laid) == hands_on
+
+
+def test_estimates_know_what_stays_in_rows(talk: str, tmp_path: Path) -> None:
+    info, split = load_dataset_info(Path(talk)), load_split(Path(talk), "train")
+    for i, changed in enumerate(({"precision": "fp32"}, {"precision": "fp16"}, {"precision": "bf16", "top_layers": 1})):
+        one = job(talk, tmp_path / str(i), "lora", **changed)
+        in_rows = job_estimate(one, info, split, "cuda")(one.setup.hyperparameters).peak_bytes
+        assert peak_bytes_with(VARLEN, one, info, split) == in_rows
+
+
 @pytest.mark.gpu
 def test_torchs_kernel_computes_what_it_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
@@ -335,5 +393,4 @@ def test_torchs_kernel_computes_what_it_is_said_to(monkeypatch: pytest.MonkeyPat
         pytest.skip("not installed")
     for config in CONFIGS:
         model = Lm.from_config(config, attn_implementation=VARLEN, dtype=torch.bfloat16).cuda()
-        two_rows = KIND.two_rows(AutoConfig.for_model(config.model_type), Tokens()).to(torch.device("cuda"))
-        check_end_to_end(model, two_rows)
+        assert keeps_apart(model, KIND.two_rows(config, Tokens()).to(torch.device("cuda")))

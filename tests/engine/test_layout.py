@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from talk import prepared_talk
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MistralConfig
 
 from peftcost.core.setup import Setup
 from peftcost.engine import layout, step_estimate
@@ -17,12 +18,14 @@ from peftcost.engine.dataset import load_dataset_info
 from peftcost.engine.fitting import estimate_of
 from peftcost.engine.job import NullReporter, TrainJob
 from peftcost.engine.layout import MASK, goes_without_mask
+from peftcost.engine.source import forward
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.train_state import TrainState, build
 from peftcost.methods import get_method
 from peftcost.tasks import get_task_type
 from peftcost.tasks.batch import Batch
+from peftcost.tasks.targets import Tokens
 
 BATCH, STEPS = 8, 24
 IN_BF16 = {"precision": "bf16"}
@@ -131,6 +134,32 @@ def test_memory_is_estimated_without_copies_of_shared_keys(talk: str, monkeypatc
     monkeypatch.setattr(step_estimate, "goes_without_mask", lambda *_: False)
     assert unmasked < peak_bytes("cuda")
     assert on_cpu == peak_bytes("cpu"), "there the mask stays"
+
+
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_no_mask_is_made_while_a_graph_is_captured(use_cache: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers reads no numbers then, and makes a mask to be sure."""
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_key_value_heads=2, num_attention_heads=4
+    )
+    config.use_cache = use_cache
+    model, masks = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa"), []
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def told(*tensors: torch.Tensor, attn_mask: Any = None, **options: Any) -> torch.Tensor:
+        masks.append(attn_mask)
+        return plain(*tensors, attn_mask=attn_mask, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", told)
+    monkeypatch.setattr("transformers.utils.import_utils.is_cuda_stream_capturing", lambda: True)
+    kind = get_task_type("causal-lm")
+    batch = kind.two_rows(config, Tokens())
+    forward(model, batch)
+    forward(model, layout.without_mask(batch))
+    assert [mask is None for mask in masks] == [False, True]
+    sliding = AutoModelForCausalLM.from_config(MistralConfig(**{**config.to_dict(), "sliding_window": 2}))
+    forward(sliding, layout.without_mask(batch))
+    assert masks[-1] is not None, "no kernel has its window"
 
 
 @pytest.mark.gpu
