@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -37,7 +37,7 @@ class TrainState:
     """model: as prepared by Accelerate; plain: the same without its wrappers.
 
     frozen_layers: those that the setup leaves untouched, where there are any. quantizing_seconds: what quantizing the base
-    took while it was loaded; 0 for an unquantized one.
+    took while it was loaded; 0 for an unquantized one. found: with which attention texts lie end to end.
     """
 
     method: Method
@@ -48,6 +48,7 @@ class TrainState:
     collator: Collator
     frozen_layers: FrozenLayers | None = None
     quantizing_seconds: float = 0.0
+    found: dict[str | None, bool] = field(default_factory=dict, init=False)
 
     @cached_property
     def plain(self) -> torch.nn.Module:
@@ -65,9 +66,14 @@ class TrainState:
     @property
     def end_to_end(self) -> bool:
         """Whether the texts of a training's micro-batch lie end to end: the base's attention is told where they end."""
+        attention = attention_of(self.plain.config)  # type: ignore[arg-type]
+        if attention not in self.found:
+            self.found[attention] = self.unmasked and self._lies_end_to_end(attention)
+        return self.found[attention]
+
+    def _lies_end_to_end(self, attention: str | None) -> bool:
         config: Any = self.plain.config
-        attention, per_position = attention_of(config), self.collator.task_type.keeps_places
-        if not self.unmasked or not lies_end_to_end(attention, self.method, self.choices, per_position):
+        if not lies_end_to_end(attention, self.method, self.choices, self.collator.task_type.keeps_places):
             return False
         key = (config.to_json_string(), str(attention), self.choices["dropout"])
         if key not in KEPT_APART:

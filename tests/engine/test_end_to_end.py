@@ -334,11 +334,10 @@ def test_what_is_captured_is_found_beforehand(
     assert stays_on_device(config, KIND.auto_model, two_rows)
     monkeypatch.setattr(TrainState, "device", torch.device("cuda"))
     assert cuda_graphs.unsupported_reason(train_state) is None
-    monkeypatch.setattr(TrainState, "end_to_end", True)
+    train_state.found[FLASH] = True
     config._attn_implementation_internal = FLASH
     assert cuda_graphs.unsupported_reason(train_state) is None, "without padding, flash-attention counts nothing"
-    monkeypatch.setattr(TrainState, "end_to_end", False)
-    monkeypatch.setattr(TrainState, "unmasked", False)
+    train_state.found[FLASH] = False
     assert "padding" in str(cuda_graphs.unsupported_reason(train_state))
 
 
