@@ -77,7 +77,8 @@ class TrainState:
             return False
         key = (config.to_json_string(), str(attention), self.choices["dropout"])
         if key not in KEPT_APART:
-            KEPT_APART[key] = keeps_apart(self.model, self.collator.two_rows(config).to(self.device))
+            found = keeps_apart(self.model, self.collator.two_rows(config).to(self.device))
+            KEPT_APART[key] = ranks.agreed(found)  # all take the same batches
         return KEPT_APART[key]
 
     def laid_out(self, batch: Batch, width: int = 0, longest: int = 0, most_texts: int = 0) -> Batch:
