@@ -30,13 +30,15 @@ def rejected(done: subprocess.CompletedProcess[str], *says: str) -> None:
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    times = []  # of the processor: the tests have neighbours
-    for _ in range(5):
+    """A small part of what importing torch takes, on any machine; of the processor's time, since the tests have neighbours."""
+
+    def seconds(*command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert peftcost("--help", cwd=tmp_path).returncode == 0
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=120)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.3
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds(BIN, "--help") for _ in range(5)) < 0.2 * seconds(sys.executable, "-c", "import torch")
 
 
 def test_python_m_does_the_same(tmp_path: Path) -> None:
