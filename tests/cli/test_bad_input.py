@@ -30,7 +30,7 @@ def rejected(done: subprocess.CompletedProcess[str], *says: str) -> None:
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    """A small part of what importing torch takes, on any machine; of the processor's time, since the tests have neighbours."""
+    """A small part of what importing torch takes, on any machine. The processor's time counts: tests have neighbours."""
 
     def seconds(*command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
