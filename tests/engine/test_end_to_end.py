@@ -231,7 +231,6 @@ def test_a_model_keeps_texts_apart(config: Any, monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(other[0, :20], one[real], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(no_mask[real], one[real], rtol=1e-4, atol=1e-5)
     assert keeps_apart(laid, KIND.two_rows(config, Tokens()))
-    laid.config.attention_dropout = 0.1
     for module in laid.modules():
         module.attention_dropout = 0.1
     assert not keeps_apart(laid, KIND.two_rows(config, Tokens())), "the kernel drops nothing"
