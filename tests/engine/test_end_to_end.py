@@ -4,6 +4,7 @@ on a CPU another computes what it is said to compute."""
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -219,8 +220,8 @@ CONFIGS = [LlamaConfig(**SMALL), MistralConfig(**SMALL, sliding_window=3, head_d
 @pytest.mark.parametrize("config", CONFIGS, ids=["shared keys", "sliding window"])
 def test_a_model_keeps_texts_apart(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    in_rows = Lm.from_config(config, attn_implementation="sdpa")
-    laid = Lm.from_config(config, attn_implementation=VARLEN)
+    in_rows = Lm.from_config(copy.deepcopy(config), attn_implementation="sdpa")
+    laid = Lm.from_config(copy.deepcopy(config), attn_implementation=VARLEN)
     laid.load_state_dict(in_rows.state_dict())
     batch = KIND.dummy_batch(config, Tokens(), (9, 4, 7))
     with torch.no_grad():
@@ -254,7 +255,7 @@ MIXERS = [
 @pytest.mark.parametrize("config", MIXERS, ids=lambda config: config.model_type)
 def test_what_mixes_tokens_otherwise_stays_in_rows(config: Any) -> None:
     torch.manual_seed(0)
-    model = Lm.from_config(config)
+    model = Lm.from_config(copy.deepcopy(config))
     model._supports_flash_attn = True  # as if it were no hint
     with contextlib.suppress(ValueError):
         model.set_attn_implementation(VARLEN)
@@ -289,7 +290,7 @@ def test_flash_attention_gets_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(modeling_flash_attention_utils, "lazy_import_flash_attention", lambda name: functions)
     for config in CONFIGS:
         torch.manual_seed(0)
-        model = Lm.from_config(config, attn_implementation="sdpa")
+        model = Lm.from_config(copy.deepcopy(config), attn_implementation="sdpa")
         batch = KIND.dummy_batch(config, Tokens(), (9, 4, 7))
         with torch.no_grad():
             in_rows = model(**batch.inputs).logits[batch.inputs[MASK].bool()]
@@ -399,5 +400,5 @@ def test_torchs_kernel_computes_what_it_is_said_to(monkeypatch: pytest.MonkeyPat
     if not attention.is_installed(VARLEN, "cuda"):
         pytest.skip("not installed")
     for config in CONFIGS:
-        model = Lm.from_config(config, attn_implementation=VARLEN, dtype=torch.bfloat16).cuda()
+        model = Lm.from_config(copy.deepcopy(config), attn_implementation=VARLEN, dtype=torch.bfloat16).cuda()
         assert keeps_apart(model, KIND.two_rows(config, Tokens()).to(torch.device("cuda")))
