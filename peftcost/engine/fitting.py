@@ -18,6 +18,7 @@ from peftcost.engine.cuda_graphs import Extent, Form, with_headroom
 from peftcost.engine.dataset import Collator, DatasetInfo, batches_of_epoch, micro_batches
 from peftcost.engine.job import TrainJob
 from peftcost.engine.layout import lies_end_to_end
+from peftcost.engine.sharing import micro_batch_size
 from peftcost.engine.step_estimate import DEPTHS, Shape, StepEstimate, estimate_step, extrapolated
 from peftcost.engine.train_state import collator_for
 from peftcost.errors import DoesNotFit, SetupFailed
@@ -121,12 +122,12 @@ def job_estimate(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> C
 
     def estimate(choices: Mapping[str, Scalar]) -> StepEstimate:
         tokens, places = longest, None
-        if extent is not None:
+        if extent is not None and extent.wanted is not None:
             attention = str(choices.get(ATTENTION))
-            together = lies_end_to_end(attention, get_method(job.setup.method), choices, extent.wanted is not None)
+            together = lies_end_to_end(attention, get_method(job.setup.method), choices, per_position=True)
             laid = replace(extent, end_to_end=together)
             width, wanted = largest_form(laid, choices, job.seed)
-            places = None if extent.wanted is None else with_headroom(wanted)
+            places = with_headroom(wanted)
             rows = min(int(choices["batch_size"] or 1), micro_batch_size(choices))
             tokens = math.ceil(laid.with_headroom(width, rows) / rows) if together else longest
         return estimate_of(config, info.task_type, job.setup.method, choices, tokens, info.targets, kind, job.ranks, places)
@@ -142,10 +143,6 @@ def largest_form(extent: Extent, choices: Mapping[str, Scalar], seed: int) -> Fo
     batch_size = int(choices["batch_size"] or 1)
     batches = [batch for epoch in range(epochs) for batch in batches_of_epoch(extent.sorted_by, batch_size, seed, epoch)]
     return extent([part for batch in batches for part in micro_batches(batch, micro_batch_size(choices))])
-
-
-def micro_batch_size(choices: Mapping[str, Scalar]) -> int:
-    return int(choices["micro_batch_size"] or choices["batch_size"] or 1)
 
 
 def fitted(job: TrainJob, info: DatasetInfo, train: Split, kind: str) -> tuple[TrainJob, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from peftcost.core.setup import CLASS_WEIGHTS, WORD_DROPOUT, Setup
+from peftcost.core.setup import CLASS_WEIGHTS, WORD_DROPOUT, Scalar, Setup
 from peftcost.cost.model import CostModel
 from peftcost.methods import get_method
 from peftcost.methods.lora import Lora
@@ -54,7 +54,7 @@ def unsupported_reason(setup: Setup) -> str | None:
         "its rows have weights": bool(choices.get(CLASS_WEIGHTS)),
         "its words are hidden": bool(choices.get(WORD_DROPOUT)),
         "fp16 scales all gradients by what one of them was": choices["precision"] == "fp16",
-        "its batches are accumulated from micro-batches": micro_batch_size(setup) < int(choices["batch_size"] or 1),
+        "its batches are accumulated from micro-batches": micro_batch_size(choices) < int(choices["batch_size"] or 1),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -74,6 +74,5 @@ def is_lora(method: str) -> bool:
     return isinstance(get_method(method), Lora)
 
 
-def micro_batch_size(setup: Setup) -> int:
-    choices = setup.hyperparameters
+def micro_batch_size(choices: Mapping[str, Scalar]) -> int:
     return int(choices["micro_batch_size"] or choices["batch_size"] or 1)

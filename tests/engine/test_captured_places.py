@@ -11,36 +11,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from talk import prepared_talk
+from talk import BATCH, prepared_talk, talk_job
 from transformers import AutoConfig
 from uncaptured import Uncaptured, captures_on_cpu
 
-from peftcost.core.setup import Setup
 from peftcost.engine import cuda_graphs, wanted_logits
 from peftcost.engine.cuda_graphs import ALIGNMENT, MOST_GRAPHS, Extent, plan_shapes, with_headroom
 from peftcost.engine.dataset import batches_of_epoch, load_dataset_info, load_split, micro_batches
 from peftcost.engine.fitting import estimate_of, job_estimate, largest_form
-from peftcost.engine.job import NullReporter, TrainJob
+from peftcost.engine.job import NullReporter
 from peftcost.engine.train import train
 from peftcost.engine.train_pack import train_pack
 from peftcost.engine.wanted_logits import with_places
-from peftcost.methods import get_method
 from peftcost.tasks import chunked_loss, get_task_type
 from peftcost.tasks.batch import Batch
-
-STEPS, BATCH = 48, 8
 
 
 @pytest.fixture(scope="module")
 def prepared(tiny_chat_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return prepared_talk(tiny_chat_lm, tmp_path_factory.mktemp("talk"))
-
-
-def job(prepared: str, out: Path, method: str = "lora", **choices: Any) -> TrainJob:
-    out.mkdir()
-    still = {"dropout": 0.0, "batch_size": BATCH, "label_smoothing": 0.1, "learning_rate": 2e-3}
-    setup = Setup.of(method, {**get_method(method).prior(), **still, **choices}, STEPS * BATCH)
-    return TrainJob(prepared, setup, 3, str(out))
 
 
 @pytest.fixture
@@ -59,7 +48,7 @@ def test_what_is_captured_trains_as_eager_steps(
     found = {}
     for on in (False, True):
         captures(on)
-        found[on] = train(job(prepared, tmp_path / str(on), method, **choices), NullReporter())
+        found[on] = train(talk_job(prepared, tmp_path / str(on), method, **choices), NullReporter())
     for name in ("train_loss", "dev_loss"):
         assert found[True][name] == pytest.approx(found[False][name], rel=1e-4)
     rows = [np.load(tmp_path / str(on) / "dev_rows.npy") for on in (False, True)]
@@ -94,7 +83,7 @@ def test_heads_in_chunks_train_as_others(
         captures(how == "what a graph holds")
         if how == "in_chunks":
             request.getfixturevalue(how)
-        found.append(train(job(prepared, tmp_path / how, method), NullReporter()))
+        found.append(train(talk_job(prepared, tmp_path / how, method), NullReporter()))
     for name in ("train_loss", "dev_loss", "quality"):
         assert [one[name] for one in found[1:]] == pytest.approx([found[0][name]] * 2, rel=1e-4)
 
@@ -111,14 +100,14 @@ def test_members_of_a_pack_compute_as_few_logits_and_train_as_alone(
 ) -> None:
     captures(on)
     choices = [{"learning_rate": rate, "rank": rank} for rate, rank in ((5e-4, 4), (1e-3, 8), (2e-3, 16))]
-    jobs = [job(prepared, tmp_path / f"pack{i}", **some) for i, some in enumerate(choices)]
+    jobs = [talk_job(prepared, tmp_path / f"pack{i}", **some) for i, some in enumerate(choices)]
     together = train_pack({"jobs": [one.as_dict() for one in jobs]}, NullReporter())["members"]
     packs = [(form, shapes) for form, pays, shapes in Uncaptured.ran if shapes[0][0] == 3 * BATCH]
     assert bool(packs) == on
     assert all(shapes[-1] == (3 * places,) and places < BATCH * width for (width, places), shapes in packs)
     captures(False)
     for i, some in enumerate(choices):
-        alone = train(job(prepared, tmp_path / f"alone{i}", **some), NullReporter())
+        alone = train(talk_job(prepared, tmp_path / f"alone{i}", **some), NullReporter())
         assert together[i]["result"]["dev_loss"] == pytest.approx(alone["dev_loss"], rel=1e-4)
 
 
@@ -163,7 +152,7 @@ def test_each_group_keeps_its_own_and_is_filled_up_with_what_does_not_count(seed
 
 def test_memory_is_estimated_for_the_logits_that_a_gpu_computes(prepared: str, tmp_path: Path) -> None:
     info, split = load_dataset_info(Path(prepared)), load_split(Path(prepared), "train")
-    one = job(prepared, tmp_path / "out", "full")
+    one = talk_job(prepared, tmp_path / "out", "full")
     choices = one.setup.hyperparameters
     gpu, small = (job_estimate(one, info, split, "cuda")({**choices, "micro_batch_size": n}) for n in (8, 2))
     extent = Extent(split.lengths, info.max_length, get_task_type(info.task).target_counts(split, info.max_length))
@@ -185,7 +174,7 @@ def test_a_captured_language_model_ends_like_an_eager_one(
     if head == "in_chunks":
         request.getfixturevalue(head)
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
-    captured = train(job(prepared, tmp_path / "captured", method), NullReporter())
+    captured = train(talk_job(prepared, tmp_path / "captured", method), NullReporter())
     monkeypatch.setattr(cuda_graphs, "unsupported_reason", lambda train_state: "not today")
-    eager = train(job(prepared, tmp_path / "eager", method), NullReporter())
+    eager = train(talk_job(prepared, tmp_path / "eager", method), NullReporter())
     assert captured["dev_loss"] == pytest.approx(eager["dev_loss"], rel=1e-3)

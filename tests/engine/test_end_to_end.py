@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from talk import prepared_talk
+from talk import BATCH, prepared_talk, talk_job
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AutoModelForCausalLM as Lm
 from transformers import (
@@ -40,7 +40,7 @@ from peftcost.engine.dataset import batches_from, batches_of_epoch, load_dataset
 from peftcost.engine.dry_run import stays_on_device
 from peftcost.engine.estimate import peak_bytes_with
 from peftcost.engine.fitting import job_estimate, largest_form
-from peftcost.engine.job import NullReporter, TrainJob
+from peftcost.engine.job import NullReporter
 from peftcost.engine.layout import ENDS, MASK, arguments, end_to_end, goes_without_mask, keeps_apart
 from peftcost.engine.schedule import StepPlan
 from peftcost.engine.train import Loop, train
@@ -52,7 +52,6 @@ from peftcost.tasks.base import IGNORED
 from peftcost.tasks.batch import Batch
 from peftcost.tasks.targets import Tokens
 
-BATCH, STEPS = 8, 48
 KIND = get_task_type("causal-lm")
 
 
@@ -107,13 +106,6 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "is_installed", lambda name, device: name != FLASH)
 
 
-def job(prepared: str, out: Path, method: str = "lora", **choices: Any) -> TrainJob:
-    out.mkdir()
-    still = {"dropout": 0.0, "batch_size": BATCH, "label_smoothing": 0.1, "learning_rate": 2e-3}
-    setup = Setup.of(method, {**get_method(method).prior(), **still, **choices}, STEPS * BATCH)
-    return TrainJob(prepared, setup, 3, str(out))
-
-
 SETUPS: list[tuple[str, dict[str, Any]]] = [
     ("full", {}),
     ("lora", {}),
@@ -128,12 +120,12 @@ def test_texts_end_to_end_train_as_in_rows(
     talk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, method: str, choices: Any
 ) -> None:
     monkeypatch.setattr(Extent, "sorted_by", property(lambda extent: np.zeros_like(extent.lengths)))  # the same batches
-    found = [train(job(talk, tmp_path / "rows", method, **choices), NullReporter())]
+    found = [train(talk_job(talk, tmp_path / "rows", method, **choices), NullReporter())]
     request.getfixturevalue("as_on_a_gpu")
     switch = captures_on_cpu(monkeypatch)
     for how in ("eager", "captured"):
         switch(how == "captured")
-        found.append(train(job(talk, tmp_path / how, method, **choices, attention=VARLEN), NullReporter()))
+        found.append(train(talk_job(talk, tmp_path / how, method, **choices, attention=VARLEN), NullReporter()))
     for name in ("train_loss", "dev_loss"):
         assert [one[name] for one in found[1:]] == pytest.approx([found[0][name]] * 2, rel=1e-4)
     pays = [pays for _, pays, _ in Uncaptured.ran]
@@ -160,11 +152,11 @@ def test_members_of_a_pack_train_as_alone(
     talk: str, tmp_path: Path, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = [{"rank": rank, "attention": VARLEN} for rank in (4, 8)]
-    alone = [train(job(talk, tmp_path / f"alone{i}", **kind), NullReporter()) for i, kind in enumerate(kinds)]
+    alone = [train(talk_job(talk, tmp_path / f"alone{i}", **kind), NullReporter()) for i, kind in enumerate(kinds)]
     switch = captures_on_cpu(monkeypatch)
     for how in ("eager", "captured"):
         switch(how == "captured")
-        jobs = [replace(job(talk, tmp_path / f"{how}{i}", **kind), seed=3) for i, kind in enumerate(kinds)]
+        jobs = [replace(talk_job(talk, tmp_path / f"{how}{i}", **kind), seed=3) for i, kind in enumerate(kinds)]
         together = train_pack({"jobs": [one.as_dict() for one in jobs]}, NullReporter())["members"]
         for own, of_pack in zip(alone, together, strict=True):
             assert of_pack["result"]["dev_loss"] == pytest.approx(own["dev_loss"], rel=1e-4)
@@ -311,7 +303,7 @@ def test_a_probe_settles_it_and_the_search_trains_so(
     talk: str, tmp_path: Path, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "fastest", lambda times, usual: VARLEN if VARLEN in times else usual)
-    asked = replace(job(talk, tmp_path / "out"), predicted_peak_bytes=10, attentions={VARLEN: 9})
+    asked = replace(talk_job(talk, tmp_path / "out"), predicted_peak_bytes=10, attentions={VARLEN: 9})
     found = Probe(**probe.probe(asked.as_dict(), NullReporter()))
     assert (found.attention, found.predicted_peak_bytes) == (VARLEN, 9)
     setup = Setup.of("lora", {**get_method("lora").prior(), **found.fitting()}, 64)
@@ -326,7 +318,7 @@ def test_a_probe_settles_it_and_the_search_trains_so(
 def test_what_is_captured_is_found_beforehand(
     talk: str, tmp_path: Path, as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_state = build(job(talk, tmp_path / "out", attention=VARLEN).setup, 0, load_dataset_info(Path(talk)), 8)
+    train_state = build(talk_job(talk, tmp_path / "out", attention=VARLEN).setup, 0, load_dataset_info(Path(talk)), 8)
     config: Any = train_state.plain.config
     two_rows = train_state.laid_out(train_state.collator.two_rows(config))
     assert two_rows.end_to_end is not None
@@ -343,7 +335,7 @@ def test_what_is_captured_is_found_beforehand(
 
 def test_memory_is_estimated_of_the_tokens_that_lie_there(talk: str, tmp_path: Path, as_on_a_gpu: None) -> None:
     info, split = load_dataset_info(Path(talk)), load_split(Path(talk), "train")
-    one = job(talk, tmp_path / "out", "full", precision="bf16", weights="bf16")
+    one = talk_job(talk, tmp_path / "out", "full", precision="bf16", weights="bf16")
     choices = one.setup.hyperparameters
     in_rows = job_estimate(one, info, split, "cuda")(choices).peak_bytes
     laid = peak_bytes_with(VARLEN, one, info, split)
@@ -369,10 +361,10 @@ def test_on_a_gpu_texts_end_to_end_train_as_in_rows(
     if not attention.is_installed(name, "cuda"):
         pytest.skip("not installed")
     half = {"precision": "bf16", "weights": "bf16"}
-    found = {way: train(job(talk, tmp_path / way, **half, attention=way), NullReporter()) for way in ("sdpa", name)}
+    found = {way: train(talk_job(talk, tmp_path / way, **half, attention=way), NullReporter()) for way in ("sdpa", name)}
     assert found[name]["dev_loss"] == pytest.approx(found["sdpa"]["dev_loss"], rel=2e-3)
     monkeypatch.setattr(cuda_graphs, "unsupported_reason", lambda train_state: "not today")
-    eager = train(job(talk, tmp_path / "eager", **half, attention=name), NullReporter())
+    eager = train(talk_job(talk, tmp_path / "eager", **half, attention=name), NullReporter())
     assert eager["dev_loss"] == pytest.approx(found[name]["dev_loss"], rel=2e-3)
 
 
@@ -389,7 +381,7 @@ def test_a_base_that_does_not_hand_on_where_texts_end_is_not_captured() -> None:
 def test_estimates_know_what_stays_in_rows(talk: str, tmp_path: Path) -> None:
     info, split = load_dataset_info(Path(talk)), load_split(Path(talk), "train")
     for i, changed in enumerate(({"precision": "fp32"}, {"precision": "fp16"}, {"precision": "bf16", "top_layers": 1})):
-        one = job(talk, tmp_path / str(i), "lora", **changed)
+        one = talk_job(talk, tmp_path / str(i), "lora", **changed)
         in_rows = job_estimate(one, info, split, "cuda")(one.setup.hyperparameters).peak_bytes
         assert peak_bytes_with(VARLEN, one, info, split) == in_rows
 
